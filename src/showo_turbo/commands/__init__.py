@@ -1,0 +1,1 @@
+"""The commands that stand beside Lightning's own: generate, answer, make-shapes, and others."""

@@ -1,0 +1,41 @@
+"""Datasets of COCO captions, LLaVA instructions and web text, and their DataModules."""
+
+from .coco import COCOCaptions
+from .datamodule import StreamsDataModule
+from .distillation import DistillationBatchSizes, DistillationDataModule, PromptFiles
+from .images import load_image
+from .llava import LLaVAInstructions
+from .loader import LoaderOptions, ResumableLoader
+from .pretraining import ImageDataModule, PretrainBatchSizes, PretrainDataModule
+from .prompts import PromptFile
+from .sampler import JoinedBatchSampler
+from .sources import CaptionFiles, InstructionFiles, ShapesWorld, TextFiles
+from .streams import JoinedDataset, SampleKey, SingleStream, Stream, StreamDataset
+from .web_text import WebText
+
+__all__ = [
+    "COCOCaptions",
+    "CaptionFiles",
+    "DistillationBatchSizes",
+    "DistillationDataModule",
+    "ImageDataModule",
+    "InstructionFiles",
+    "JoinedBatchSampler",
+    "JoinedDataset",
+    "LLaVAInstructions",
+    "LoaderOptions",
+    "PretrainBatchSizes",
+    "PretrainDataModule",
+    "PromptFile",
+    "PromptFiles",
+    "ResumableLoader",
+    "SampleKey",
+    "ShapesWorld",
+    "SingleStream",
+    "Stream",
+    "StreamDataset",
+    "StreamsDataModule",
+    "TextFiles",
+    "WebText",
+    "load_image",
+]

@@ -1,0 +1,145 @@
+"""What the DataModules share: joined streams in training, single ones in evaluation."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from lightning.pytorch import LightningDataModule
+from torch.utils.data import DataLoader
+
+from ..errors import UserError
+from .loader import LoaderOptions, ResumableLoader
+from .sampler import JoinedBatchSampler
+from .sources import ShapesWorld
+from .streams import JoinedDataset, SingleStream, Stream
+
+
+class StreamsDataModule(LightningDataModule):
+    """Joins named streams into training batches; the position in them is part of checkpoints.
+
+    A training batch is a dict: stream name -> what the stream's `collate` makes. Evaluation goes
+    through one stream after the other; its batches have the one key.
+
+    Args:
+        batch_sizes: Samples of each stream in the batch of one device. A stream with 0 is left out;
+            the first of the others decides how long an epoch is.
+        val_batch_size: Samples in an evaluation batch.
+        seed: Chooses the order of the samples, and what is drawn for each of them.
+        samples_per_epoch: Samples of the first stream in an epoch, over all devices; its size if
+            missing.
+        loader: How samples are loaded.
+        shapes: A shapes world that is generated if it is not there.
+
+    Raises:
+        UserError: If a batch size is negative or all are 0.
+    """
+
+    def __init__(
+        self,
+        batch_sizes: Mapping[str, int],
+        val_batch_size: int,
+        seed: int,
+        samples_per_epoch: int | None,
+        loader: LoaderOptions,
+        shapes: ShapesWorld | None,
+    ) -> None:
+        super().__init__()
+        self.batch_sizes = {name: size for name, size in batch_sizes.items() if size != 0}
+        if not self.batch_sizes or min(self.batch_sizes.values()) < 0:
+            raise UserError(
+                f"batch sizes are {dict(batch_sizes)}; expected at least 1 for one of the streams, "
+                "and 0 for those to leave out"
+            )
+        self.val_batch_size = val_batch_size
+        self.seed = seed
+        self.samples_per_epoch = samples_per_epoch
+        self.loader = loader
+        self.shapes = shapes
+        self._streams: dict[str, Stream] = {}
+        self._evaluation_streams: dict[str, list[tuple[str, Stream]]] = {}
+        self._train_loader: ResumableLoader | None = None
+        self._position: dict[str, Any] = {}
+
+    def open_streams(self) -> dict[str, Stream]:
+        """Open the training streams that have a batch size."""
+        raise NotImplementedError
+
+    def open_evaluation_streams(
+        self, stage: Literal["validate", "test"]
+    ) -> list[tuple[str, Stream]]:
+        """Open the streams to evaluate on, with their names; a name may come more than once."""
+        raise NotImplementedError
+
+    def prepare_data(self) -> None:
+        """Generate the shapes world if one is asked for."""
+        if self.shapes is not None:
+            self.shapes.write()
+
+    def setup(self, stage: str) -> None:
+        """Open the files that the stage needs."""
+        if stage == "fit":
+            self._streams = self.open_streams()
+        if stage in ("fit", "validate"):
+            self._evaluation_streams["validate"] = self.open_evaluation_streams("validate")
+        if stage == "test":
+            self._evaluation_streams["test"] = self.open_evaluation_streams("test")
+
+    def train_dataloader(self) -> ResumableLoader:
+        """A loader of joined batches, at the position of the checkpoint that is being resumed.
+
+        Raises:
+            UserError: If a stream with a batch size has no data.
+        """
+        if missing := self.batch_sizes.keys() - self._streams.keys():
+            raise UserError(
+                f"no data for {', '.join(sorted(missing))}, which has a batch size; give it data, "
+                "or the batch size 0"
+            )
+        streams = {name: self._streams[name] for name in self.batch_sizes}
+        sampler = JoinedBatchSampler(
+            {name: len(stream) for name, stream in streams.items()},
+            self.batch_sizes,
+            primary=next(iter(streams)),
+            seed=self.seed,
+            rank=self.trainer.global_rank if self.trainer else 0,
+            world_size=self.trainer.world_size if self.trainer else 1,
+            samples_per_epoch=self.samples_per_epoch,
+        )
+        if self._position:
+            sampler.load_state_dict(self._position)
+            self._position = {}
+        self._train_loader = ResumableLoader(JoinedDataset(streams), sampler, self.loader)
+        return self._train_loader
+
+    def val_dataloader(self) -> list[DataLoader[Any]]:
+        """One loader for each stream to validate on."""
+        return self._evaluation_loaders("validate")
+
+    def test_dataloader(self) -> list[DataLoader[Any]]:
+        """One loader for each stream to test on."""
+        return self._evaluation_loaders("test")
+
+    def state_dict(self) -> dict[str, Any]:
+        """The position in the training streams.
+
+        Lightning keeps the loader's own state too, but restores it only after it has asked for the
+        loader's length, which depends on it when the number of devices has changed.
+        """
+        return self._train_loader.state_dict() if self._train_loader else {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Have the next training loader start at a saved position."""
+        self._position = state_dict
+
+    def _evaluation_loaders(self, stage: str) -> list[DataLoader[Any]]:
+        loaders = []
+        for name, stream in self._evaluation_streams[stage]:
+            dataset = SingleStream(name, stream)
+            loaders.append(
+                DataLoader(
+                    dataset,
+                    batch_size=self.val_batch_size,
+                    collate_fn=dataset.collate,
+                    **self.loader.arguments(),
+                )
+            )
+        return loaders

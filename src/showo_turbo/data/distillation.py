@@ -1,0 +1,202 @@
+"""The DataModule of consistency distillation."""
+
+from collections.abc import Hashable, Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from ..errors import UserError
+from ..trajectories.store import TrajectoryStore
+from .coco import COCOCaptions
+from .datamodule import StreamsDataModule
+from .llava import LLaVAInstructions
+from .loader import LoaderOptions
+from .permutation import Permutation, stable_hash
+from .prompts import PromptFile
+from .sources import CaptionFiles, InstructionFiles, ShapesWorld, TextFiles, required
+from .streams import Stream
+from .trajectory_streams import ImageTrajectoryStream, TextTrajectoryStream
+
+_Entry = TypeVar("_Entry", bound=Hashable)
+
+
+@dataclass(frozen=True)
+class DistillationBatchSizes:
+    """Samples of each stream in the batch of one device; 0 leaves a stream out.
+
+    Args:
+        image: Image trajectories.
+        text: Blocks of text trajectories.
+        language: Web texts.
+    """
+
+    image: int = 16
+    text: int = 8
+    language: int = 4
+
+
+@dataclass(frozen=True)
+class PromptFiles:
+    """Prompts to evaluate on, in the format of GenEval.
+
+    Args:
+        validation: Prompts for validation during training and for choosing settings.
+        test: Files of prompts for the final test; each is reported on its own.
+    """
+
+    validation: Path
+    test: list[Path]
+
+
+class DistillationDataModule(StreamsDataModule):
+    """Data to distill a teacher's trajectories (Show-o Turbo, arXiv 2502.05415, section 4).
+
+    The teacher samples its trajectories for the captions and the questions of the training files
+    (`image_prompts`, `text_requests`); whoever collects them hands the stores back with
+    `set_stores`. Training batches hold the streams `image` (`ImageBatch`), `text` (`TextBatch`) and
+    `language`: `{text, seed}`. Evaluation batches hold `prompts`: `{prompt, category, metadata,
+    split, seed, index}` or `instructions`: `{pixels, question, answer, id, seed, index}`.
+
+    Args:
+        resolution: Side length of the images in pixels.
+        captions: Captions that the teacher generates images for; their images are not read.
+        instructions: Images and questions that the teacher answers.
+        web_text: Texts that keep the language ability.
+        prompts: Prompts to evaluate on; none if missing.
+        val_instructions: Images, questions and answers to evaluate on; none if missing.
+        prompts_per_category: Evaluates on the first so many prompts of each category of each file;
+            on all if missing.
+        batch_sizes: Samples of each stream in the batch of one device.
+        val_batch_size: Samples in an evaluation batch.
+        seed: Chooses the captions and questions, the order of the samples, and what is drawn for
+            each of them.
+        samples_per_epoch: Image trajectories in an epoch, over all devices; all of them if missing.
+        loader: How samples are loaded.
+        shapes: A shapes world, generated if it is not there, for all files that are not named.
+    """
+
+    def __init__(
+        self,
+        resolution: int,
+        captions: CaptionFiles | None = None,
+        instructions: InstructionFiles | None = None,
+        web_text: TextFiles | None = None,
+        prompts: PromptFiles | None = None,
+        val_instructions: InstructionFiles | None = None,
+        prompts_per_category: int | None = None,
+        batch_sizes: DistillationBatchSizes = DistillationBatchSizes(),
+        val_batch_size: int = 32,
+        seed: int = 0,
+        samples_per_epoch: int | None = None,
+        loader: LoaderOptions = LoaderOptions(),
+        shapes: ShapesWorld | None = None,
+    ) -> None:
+        super().__init__(
+            asdict(batch_sizes), val_batch_size, seed, samples_per_epoch, loader, shapes
+        )
+        if shapes is not None:
+            captions = captions or shapes.captions("train")
+            instructions = instructions or shapes.instructions("train")
+            web_text = web_text or shapes.web_text()
+            val_instructions = val_instructions or shapes.instructions("val")
+            prompts = prompts or PromptFiles(
+                shapes.prompts("validation"),
+                [shapes.prompts("test"), shapes.prompts("unseen_combination")],
+            )
+        self.resolution = resolution
+        self.captions = captions
+        self.instructions = instructions
+        self.web_text = web_text
+        self.prompts = prompts
+        self.val_instructions = val_instructions
+        self.prompts_per_category = prompts_per_category
+        self._captions: COCOCaptions | None = None
+        self._instructions: LLaVAInstructions | None = None
+
+    def open_streams(self) -> dict[str, Stream]:
+        """Open the files; the streams `image` and `text` follow with `set_stores`."""
+        # Stores that were set before Lightning got here stay.
+        streams: dict[str, Stream] = {
+            name: stream for name, stream in self._streams.items() if name in ("image", "text")
+        }
+        if "image" in self.batch_sizes:
+            self._captions = required(self.captions, "captions").open(self.resolution)
+        if "text" in self.batch_sizes:
+            self._instructions = required(self.instructions, "instructions").open(self.resolution)
+        if "language" in self.batch_sizes:
+            streams["language"] = required(self.web_text, "web_text").open()
+        return streams
+
+    def open_evaluation_streams(
+        self, stage: Literal["validate", "test"]
+    ) -> list[tuple[str, Stream]]:
+        """Open the stage's prompts, and the instructions for evaluation."""
+        streams: list[tuple[str, Stream]] = []
+        if self.prompts is not None:
+            paths = [self.prompts.validation] if stage == "validate" else self.prompts.test
+            streams += [("prompts", PromptFile(path, self.prompts_per_category)) for path in paths]
+        if self.val_instructions is not None:
+            streams.append(("instructions", self.val_instructions.open(self.resolution)))
+        return streams
+
+    def image_prompts(self, count: int | None = None, selection: int = 0) -> list[str]:
+        """Captions for the teacher to generate images for.
+
+        Args:
+            count: How many different captions; all if missing.
+            selection: Which of the random selections with this module's seed.
+
+        Raises:
+            UserError: If there are fewer different captions.
+        """
+        captions = required(self._captions, "captions").captions()
+        return self._select(captions, count, f"captions/{selection}")
+
+    def text_requests(self, count: int | None = None, selection: int = 0) -> list[tuple[Path, str]]:
+        """Images and questions for the teacher to answer.
+
+        Args:
+            count: How many different pairs; all if missing.
+            selection: Which of the random selections with this module's seed.
+
+        Raises:
+            UserError: If there are fewer different pairs.
+        """
+        requests = required(self._instructions, "instructions").requests()
+        return self._select(requests, count, f"instructions/{selection}")
+
+    def set_stores(
+        self,
+        images: TrajectoryStore | Path | None,
+        texts: TrajectoryStore | Path | None,
+        *,
+        mask_code: int,
+        text_segments: int,
+    ) -> None:
+        """Train on these trajectories from the next training loader on.
+
+        Args:
+            images: Finished store of image trajectories, or its folder; None for no such stream.
+            texts: Finished store of text trajectories, or its folder; None for no such stream.
+            mask_code: The code that stands for a masked image position.
+            text_segments: Number of segments that the Jacobi iterations of a block are cut into.
+        """
+        self._streams.pop("image", None)
+        self._streams.pop("text", None)
+        if images is not None:
+            self._streams["image"] = ImageTrajectoryStream(images, mask_code)
+        if texts is not None:
+            self._streams["text"] = TextTrajectoryStream(texts, text_segments)
+
+    def _select(self, entries: Iterable[_Entry], count: int | None, what: str) -> list[_Entry]:
+        """The first `count` distinct entries in a random order."""
+        distinct = list(dict.fromkeys(entries))
+        if count is None:
+            count = len(distinct)
+        if not 1 <= count <= len(distinct):
+            raise UserError(
+                f"{count} trajectories asked for, but the {what.partition('/')[0]} hold "
+                f"{len(distinct)} different ones; ask for 1 to {len(distinct)}"
+            )
+        order = Permutation(len(distinct), stable_hash(self.seed, what))
+        return [distinct[order[position]] for position in range(count)]

@@ -1,0 +1,119 @@
+"""LLaVA visual instructions (Liu et al., arXiv 2310.03744), such as `llava_v1_5_mix665k.json`."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..errors import UserError
+from ..files import read_json
+from .images import image_path, load_image
+from .streams import StreamDataset
+
+IMAGE_MARK = "<image>"
+"""Stands for the image in the text of a conversation; where it stands is the prompt's business."""
+
+
+class _Turn(NamedTuple):
+    record: str
+    image: Path
+    question: str
+    answer: str
+
+
+class LLaVAInstructions(StreamDataset):
+    """Images with one question and its answer.
+
+    Every turn of every conversation is a sample of its own: `{"pixels": (3, resolution,
+    resolution), "question": str, "answer": str, "id": str, "seed": int}`. Questions come without
+    the image mark and surrounding white space, and in no prompt format. Records without an image
+    are left out and counted.
+
+    Args:
+        images: Folder that the records' `image` paths start from.
+        annotations: The JSON file of records.
+        resolution: Side length in pixels.
+
+    Attributes:
+        num_text_only: Number of records that were left out because they have no image.
+
+    Raises:
+        UserError: If the annotations are missing, not JSON, malformed, or hold no record with an
+            image.
+    """
+
+    def __init__(self, images: Path, annotations: Path, resolution: int) -> None:
+        self.resolution = resolution
+        self.num_text_only = 0
+        self._turns: list[_Turn] = []
+        annotations = Path(annotations)
+        records = read_json(annotations)
+        if not isinstance(records, list):
+            raise UserError(
+                f"{annotations} is no list of records; expected LLaVA instructions, each with "
+                "'image' and 'conversations'"
+            )
+        for number, record in enumerate(records):
+            self._add(record, f"record {number} of {annotations}", Path(images))
+        if not self._turns:
+            raise UserError(
+                f"{annotations} holds no record with an image ({self.num_text_only} without); "
+                "expected LLaVA instructions"
+            )
+
+    def __len__(self) -> int:
+        """Number of turns of all records with an image."""
+        return len(self._turns)
+
+    def draw(self, index: int, seed: int) -> dict[str, Any]:
+        """The turn at `index`; there is nothing to draw."""
+        turn = self._turns[index]
+        return {
+            "pixels": load_image(turn.image, self.resolution),
+            "question": turn.question,
+            "answer": turn.answer,
+            "id": turn.record,
+            "seed": seed,
+        }
+
+    def requests(self) -> list[tuple[Path, str]]:
+        """The image and the question of every turn."""
+        return [(turn.image, turn.question) for turn in self._turns]
+
+    def _add(self, record: Any, where: str, images: Path) -> None:
+        """Add the turns of one record, or count it if it has no image."""
+        if not isinstance(record, dict):
+            raise UserError(f"{where} is {record!r}; expected an object with 'conversations'")
+        image = record.get("image")
+        if image is None:
+            self.num_text_only += 1
+            return
+        if not isinstance(image, str):
+            raise UserError(f"{where} has {image!r} for 'image'; expected one path")
+        path = image_path(images, image)
+        messages = record.get("conversations")
+        if not isinstance(messages, list) or not messages or len(messages) % 2:
+            raise UserError(
+                f"{where} has no 'conversations' of questions and answers in turn; "
+                "correct or remove it"
+            )
+        for question, answer in zip(messages[::2], messages[1::2], strict=True):
+            self._turns.append(
+                _Turn(
+                    record=str(record.get("id", image)),
+                    image=path,
+                    question=_value(question, "human", where).replace(IMAGE_MARK, "").strip(),
+                    answer=_value(answer, "gpt", where).strip(),
+                )
+            )
+
+
+def _value(message: Any, role: str, where: str) -> str:
+    """The text of a message, which must be from `role`."""
+    if not isinstance(message, dict) or message.get("from") != role:
+        raise UserError(
+            f"{where} has the message {message!r} where one from {role!r} is due; human and gpt "
+            "must take turns"
+        )
+    value = message.get("value")
+    if not isinstance(value, str):
+        raise UserError(f"{where} has a message with {value!r} for 'value'; expected a text")
+    return value

@@ -1,0 +1,156 @@
+"""The DataModules of pretraining: three streams for Show-o, images for its image tokenizer."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from .datamodule import StreamsDataModule
+from .loader import LoaderOptions
+from .sources import CaptionFiles, InstructionFiles, ShapesWorld, TextFiles, required
+from .streams import Stream
+
+
+@dataclass(frozen=True)
+class PretrainBatchSizes:
+    """Samples of each stream in the batch of one device; 0 leaves a stream out.
+
+    Args:
+        t2i: Captions with images, to generate the images.
+        mmu: Images with questions, to answer them.
+        lm: Texts alone.
+    """
+
+    t2i: int = 48
+    mmu: int = 16
+    lm: int = 4
+
+
+class PretrainDataModule(StreamsDataModule):
+    """Data to pretrain Show-o (arXiv 2408.12528, section 4): images to draw, questions, texts.
+
+    Training batches hold the streams `t2i`: `{pixels, caption, image_id, seed}`, `mmu`: `{pixels,
+    question, answer, id, seed}` and `lm`: `{text, seed}`. Validation goes through the `t2i` and
+    then the `mmu` samples of the validation files; each batch has the one stream.
+
+    Args:
+        resolution: Side length of the images in pixels.
+        captions: Images with captions to train on.
+        instructions: Images with questions and answers to train on.
+        web_text: Texts to train on.
+        val_captions: Images with captions to validate on; none if missing.
+        val_instructions: Images with questions and answers to validate on; none if missing.
+        batch_sizes: Samples of each stream in the batch of one device.
+        val_batch_size: Samples in a validation batch.
+        seed: Chooses the order of the samples, and what is drawn for each of them.
+        samples_per_epoch: Samples of `t2i` in an epoch, over all devices; all images if missing.
+        loader: How samples are loaded.
+        shapes: A shapes world, generated if it is not there, for all files that are not named.
+    """
+
+    def __init__(
+        self,
+        resolution: int,
+        captions: CaptionFiles | None = None,
+        instructions: InstructionFiles | None = None,
+        web_text: TextFiles | None = None,
+        val_captions: CaptionFiles | None = None,
+        val_instructions: InstructionFiles | None = None,
+        batch_sizes: PretrainBatchSizes = PretrainBatchSizes(),
+        val_batch_size: int = 64,
+        seed: int = 0,
+        samples_per_epoch: int | None = None,
+        loader: LoaderOptions = LoaderOptions(),
+        shapes: ShapesWorld | None = None,
+    ) -> None:
+        super().__init__(
+            asdict(batch_sizes), val_batch_size, seed, samples_per_epoch, loader, shapes
+        )
+        if shapes is not None:
+            captions = captions or shapes.captions("train")
+            instructions = instructions or shapes.instructions("train")
+            web_text = web_text or shapes.web_text()
+            val_captions = val_captions or shapes.captions("val")
+            val_instructions = val_instructions or shapes.instructions("val")
+        self.resolution = resolution
+        self.captions = captions
+        self.instructions = instructions
+        self.web_text = web_text
+        self.val_captions = val_captions
+        self.val_instructions = val_instructions
+
+    def open_streams(self) -> dict[str, Stream]:
+        """Open the training streams that have a batch size."""
+        streams: dict[str, Stream] = {}
+        if "t2i" in self.batch_sizes:
+            streams["t2i"] = required(self.captions, "captions").open(self.resolution)
+        if "mmu" in self.batch_sizes:
+            streams["mmu"] = required(self.instructions, "instructions").open(self.resolution)
+        if "lm" in self.batch_sizes:
+            streams["lm"] = required(self.web_text, "web_text").open()
+        return streams
+
+    def open_evaluation_streams(
+        self, stage: Literal["validate", "test"]
+    ) -> list[tuple[str, Stream]]:
+        """Open the validation files; there are no others to test on."""
+        streams: list[tuple[str, Stream]] = []
+        if self.val_captions is not None:
+            streams.append(("t2i", self.val_captions.open(self.resolution)))
+        if self.val_instructions is not None:
+            streams.append(("mmu", self.val_instructions.open(self.resolution)))
+        return streams
+
+
+class ImageDataModule(StreamsDataModule):
+    """Images to pretrain an image tokenizer on.
+
+    Batches in training and validation are `{"pixels": (batch, 3, resolution, resolution), ...}`.
+
+    Args:
+        resolution: Side length of the images in pixels.
+        captions: Images to train on, those that the captions file lists.
+        val_captions: Images to validate on; none if missing.
+        batch_size: Images in the batch of one device.
+        val_batch_size: Images in a validation batch.
+        seed: Chooses the order of the images.
+        samples_per_epoch: Images in an epoch, over all devices; all of them if missing.
+        loader: How images are loaded.
+        shapes: A shapes world, generated if it is not there, for all files that are not named.
+    """
+
+    def __init__(
+        self,
+        resolution: int,
+        captions: CaptionFiles | None = None,
+        val_captions: CaptionFiles | None = None,
+        batch_size: int = 64,
+        val_batch_size: int = 64,
+        seed: int = 0,
+        samples_per_epoch: int | None = None,
+        loader: LoaderOptions = LoaderOptions(),
+        shapes: ShapesWorld | None = None,
+    ) -> None:
+        super().__init__(
+            {"images": batch_size}, val_batch_size, seed, samples_per_epoch, loader, shapes
+        )
+        if shapes is not None:
+            captions = captions or shapes.captions("train")
+            val_captions = val_captions or shapes.captions("val")
+        self.resolution = resolution
+        self.captions = captions
+        self.val_captions = val_captions
+
+    def open_streams(self) -> dict[str, Stream]:
+        """Open the images to train on."""
+        return {"images": required(self.captions, "captions").open(self.resolution)}
+
+    def open_evaluation_streams(
+        self, stage: Literal["validate", "test"]
+    ) -> list[tuple[str, Stream]]:
+        """Open the validation images; there are no others to test on."""
+        if self.val_captions is None:
+            return []
+        return [("images", self.val_captions.open(self.resolution))]
+
+    def on_before_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> Any:
+        """Take the one stream out of its dict."""
+        return batch["images"]

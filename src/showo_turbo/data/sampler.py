@@ -1,0 +1,174 @@
+"""Sampling from several streams at once, resumable on another number of devices."""
+
+from collections.abc import Iterator, Mapping
+from math import ceil
+from typing import Any
+
+from torch.utils.data import Sampler
+
+from ..errors import UserError
+from .permutation import Permutation, stable_hash
+from .streams import SampleKey
+
+
+class JoinedBatchSampler(Sampler[list[SampleKey]]):
+    """Draws every batch from all streams, in a global order that all ranks share.
+
+    Each stream has an endless global order: pass after pass over its samples, each in a fresh
+    random order. A batch takes the next `batch_sizes[stream] * world_size` positions of each
+    stream, rank after rank. Epoch `e` starts `e` epoch lengths into the order, so that streams
+    longer than an epoch go on where the last one stopped, and shorter ones begin anew when they
+    are through. An epoch ends with the batch that completes the primary stream's samples.
+
+    The state is the epoch and the number of samples consumed over all ranks. A run that resumes
+    with another number of ranks or other batch sizes continues the same global order.
+
+    Iterating does not move the position, because a loader asks for batches ahead of the training
+    that consumes them: call `advance` for every batch that was handed out.
+
+    Args:
+        sizes: Number of samples of each stream.
+        batch_sizes: Samples of each stream in the batch of one rank.
+        primary: The stream that decides how long an epoch is.
+        seed: Chooses the orders and the samples' seeds.
+        rank: Which of the ranks this is.
+        world_size: Number of ranks.
+        samples_per_epoch: Samples of the primary stream in an epoch, over all ranks; its size if
+            missing.
+
+    Attributes:
+        epoch: The epoch, from 0.
+        consumed: Samples of each stream that were handed out in this epoch, over all ranks.
+        batches: Batches that this rank handed out in this epoch, on any number of ranks.
+
+    Raises:
+        UserError: If a size is below 1 or the primary stream is unknown.
+    """
+
+    def __init__(
+        self,
+        sizes: Mapping[str, int],
+        batch_sizes: Mapping[str, int],
+        *,
+        primary: str,
+        seed: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+        samples_per_epoch: int | None = None,
+    ) -> None:
+        if sizes.keys() != batch_sizes.keys() or primary not in sizes:
+            raise UserError(
+                f"streams {', '.join(sizes)} have batch sizes for {', '.join(batch_sizes)} and the "
+                f"primary stream {primary!r}; expected the same names, and the primary among them"
+            )
+        for name in sizes:
+            if sizes[name] < 1 or batch_sizes[name] < 1:
+                raise UserError(
+                    f"stream {name!r} has {sizes[name]} samples and a batch size of "
+                    f"{batch_sizes[name]}; expected at least 1 of both"
+                )
+        if samples_per_epoch is not None and samples_per_epoch < 1:
+            raise UserError(f"samples_per_epoch is {samples_per_epoch}; expected at least 1")
+        self.sizes = dict(sizes)
+        self.batch_sizes = dict(batch_sizes)
+        self.primary = primary
+        self.seed = seed
+        self.rank = rank
+        self.world_size = world_size
+        self.samples_per_epoch = samples_per_epoch or sizes[primary]
+        self.set_epoch(0)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Go to the start of `epoch`; the current epoch stays where it is."""
+        if epoch != getattr(self, "epoch", None):
+            self.epoch = epoch
+            self.consumed = dict.fromkeys(self.sizes, 0)
+            self.batches = 0
+
+    @property
+    def batches_left(self) -> int:
+        """Batches until the end of the epoch."""
+        left = self.samples_per_epoch - self.consumed[self.primary]
+        return max(0, ceil(left / (self.batch_sizes[self.primary] * self.world_size)))
+
+    def __len__(self) -> int:
+        """Batches of the whole epoch, those before a resume included."""
+        return self.batches + self.batches_left
+
+    def __iter__(self) -> Iterator[list[SampleKey]]:
+        """The batches from the current position to the end of the epoch, for this rank."""
+        consumed = dict(self.consumed)
+        orders = {name: _Order(self.seed, name, size) for name, size in self.sizes.items()}
+        for _ in range(self.batches_left):
+            keys = []
+            for name, batch_size in self.batch_sizes.items():
+                first = consumed[name] + self.rank * batch_size
+                for position in range(first, first + batch_size):
+                    index = orders[name][self._epoch_start(name) + position]
+                    seed = stable_hash(self.seed, name, self.epoch, position)
+                    keys.append(SampleKey(name, index, seed))
+                consumed[name] += batch_size * self.world_size
+            yield keys
+
+    def advance(self) -> None:
+        """Count one batch of every rank as consumed."""
+        for name, batch_size in self.batch_sizes.items():
+            self.consumed[name] += batch_size * self.world_size
+        self.batches += 1
+
+    def state_dict(self) -> dict[str, Any]:
+        """The position, the same on every rank; plain types only."""
+        return {
+            "seed": self.seed,
+            "epoch": self.epoch,
+            "consumed": dict(self.consumed),
+            "batches": self.batches,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue at a saved position, or with the next epoch if that one was complete.
+
+        Raises:
+            UserError: If the state belongs to another seed or other streams.
+        """
+        if state["seed"] != self.seed:
+            raise UserError(
+                f"the checkpoint's data order has seed {state['seed']}, but the data module has "
+                f"seed {self.seed}; use the same seed to continue"
+            )
+        if state["consumed"].keys() != self.sizes.keys():
+            raise UserError(
+                f"the checkpoint has the streams {', '.join(state['consumed'])}, but the data "
+                f"module has {', '.join(self.sizes)}; use the same streams to continue"
+            )
+        self.epoch = state["epoch"]
+        self.consumed = dict(state["consumed"])
+        self.batches = state["batches"]
+        if not self.batches_left:
+            self.set_epoch(self.epoch + 1)
+
+    def _epoch_start(self, name: str) -> int:
+        """Position in the stream's endless order at which the epoch starts.
+
+        It depends on the ratio of the batch sizes alone, not on the number of ranks.
+        """
+        ratio_of = self.batch_sizes[name], self.batch_sizes[self.primary]
+        return self.epoch * self.samples_per_epoch * ratio_of[0] // ratio_of[1]
+
+
+class _Order:
+    """The endless order of one stream: one permutation after the other."""
+
+    def __init__(self, seed: int, name: str, size: int) -> None:
+        self._seed = seed
+        self._name = name
+        self._size = size
+        self._permutations: dict[int, Permutation] = {}
+
+    def __getitem__(self, position: int) -> int:
+        number, position = divmod(position, self._size)
+        if number not in self._permutations:
+            self._permutations[number] = Permutation(
+                self._size, stable_hash(self._seed, self._name, number)
+            )
+        return self._permutations[number][position]

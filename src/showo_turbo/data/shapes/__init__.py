@@ -1,0 +1,1 @@
+"""The shapes world: seeded scenes of colored shapes, written in the formats of real data sets."""

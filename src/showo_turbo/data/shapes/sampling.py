@@ -1,0 +1,102 @@
+"""Draws training scenes with their captions and conversations, each from its own generator."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from random import Random
+
+from .combinations import Combination, combinations_of, shows_held_out
+from .conversations import Turn, sample_conversation
+from .documents import sample_document
+from .prompts import CATEGORIES, Prompt, satisfies
+from .scene import BACKGROUNDS, CELLS, COLORS, Scene, SceneObject
+from .splits import training_wordings
+from .wording import dense_caption
+
+_seen = cache(combinations_of)
+
+
+@dataclass(frozen=True)
+class Example:
+    """A training scene with all texts about it.
+
+    Args:
+        scene: What the image holds.
+        prompts: Two different wordings of the combination that the scene was made for.
+        dense_caption: A caption with every color and cell.
+        conversation: Questions and answers; one of them is the dense description.
+    """
+
+    scene: Scene
+    prompts: tuple[Prompt, Prompt]
+    dense_caption: str
+    conversation: tuple[Turn, ...]
+
+    @property
+    def captions(self) -> tuple[str, str, str]:
+        """The three captions of the image."""
+        return self.prompts[0].text, self.prompts[1].text, self.dense_caption
+
+
+def generator(seed: int, stream: str, index: int) -> Random:
+    """The random generator of one item.
+
+    Its state depends on nothing but the three arguments, so a world with more items extends one
+    with fewer. Seeding from a string goes through SHA-512 and is the same on every machine.
+    """
+    return Random(f"shapes/{seed}/{stream}/{index}")
+
+
+def sample_scene(index: int, seed: int = 0, *, split: str = "train") -> tuple[Scene, Prompt]:
+    """Draw a scene and the prompt it was made for.
+
+    Args:
+        index: Number of the scene in its split, from 0.
+        seed: Seed of the world.
+        split: Name of the stream, such as "train" or "val".
+
+    Returns:
+        The scene and its first caption as a prompt, which it satisfies.
+    """
+    example = sample_example(index, seed, split=split)
+    return example.scene, example.prompts[0]
+
+
+def sample_example(index: int, seed: int = 0, *, split: str = "train") -> Example:
+    """Draw a scene with its captions and its conversation.
+
+    The category is drawn uniformly, then a seen combination of it, then a scene that satisfies it
+    and shows nothing that is held out.
+    """
+    random = generator(seed, split, index)
+    combination = random.choice(_seen(random.choice(CATEGORIES)))
+    scene = _draw_scene(combination, random)
+    first, second = random.sample(training_wordings(combination, scene.background), 2)
+    return Example(scene, (first, second), dense_caption(scene), sample_conversation(scene, random))
+
+
+def _draw_scene(combination: Combination, random: Random) -> Scene:
+    core = combination.cores[0]
+    prompt = Prompt(core.text, combination.category, core.requirements, core.relation)
+    while True:
+        objects = []
+        total = sum(requirement.count for requirement in core.requirements)
+        cells = iter(random.sample(CELLS, total))
+        for requirement in core.requirements:
+            color = requirement.color or random.choice(COLORS)
+            for _ in range(requirement.count):
+                objects.append(SceneObject(requirement.shape, color, *next(cells)))
+        scene = Scene(tuple(objects), random.choice(BACKGROUNDS))
+        if satisfies(scene, prompt) and not shows_held_out(scene):
+            return scene
+
+
+def training_corpus(seed: int = 0, count: int = 4000) -> Iterator[str]:
+    """All texts of the first `count` images and documents, for training a text tokenizer."""
+    for index in range(count):
+        example = sample_example(index, seed)
+        yield from example.captions
+        for turn in example.conversation:
+            yield turn.question
+            yield turn.answer
+        yield sample_document(generator(seed, "documents", index))

@@ -1,0 +1,133 @@
+"""Named streams of samples, joined into one dataset whose batches hold a part of each."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from ..errors import UserError
+
+
+@dataclass(frozen=True, slots=True)
+class SampleKey:
+    """Which sample to make: the stream, the index in it, and the seed of what is drawn for it."""
+
+    stream: str
+    index: int
+    seed: int
+
+
+class Stream(Protocol):
+    """What a named stream must offer; any class with these methods is one.
+
+    A stream has no random state. Whatever it draws (which of several captions, which step of a
+    trajectory) it draws from the sample's seed, so that a resumed run sees what the first saw.
+    """
+
+    def __len__(self) -> int:
+        """Number of samples."""
+
+    def draw(self, index: int, seed: int) -> Any:
+        """Make the sample at `index`, drawing from `seed` where there is a choice."""
+
+    def collate(self, items: Sequence[Any]) -> Any:
+        """Put the samples of one batch together."""
+
+
+class StreamDataset(Dataset[dict[str, Any]]):
+    """A stream whose samples are dicts; batches stack their tensors and list everything else."""
+
+    def __len__(self) -> int:
+        """Number of samples."""
+        raise NotImplementedError
+
+    def draw(self, index: int, seed: int) -> dict[str, Any]:
+        """Make the sample at `index`, drawing from `seed` where there is a choice."""
+        raise NotImplementedError
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """The sample at `index`, with the index for a seed: always the same one."""
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        return self.draw(index, seed=index)
+
+    def collate(self, items: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """Stack the tensors of the samples and list everything else."""
+        return stack_items(items)
+
+
+class JoinedDataset(Dataset[dict[str, Any] | UserError]):
+    """Makes whole batches from lists of `SampleKey`.
+
+    A mistake in the data (a damaged image, say) is returned instead of raised, as a `UserError`:
+    PyTorch would wrap one that a worker process raises into a message of many lines.
+
+    Args:
+        streams: The streams by name.
+    """
+
+    def __init__(self, streams: Mapping[str, Stream]) -> None:
+        self.streams = dict(streams)
+
+    def __getitem__(self, keys: Sequence[SampleKey]) -> dict[str, Any] | UserError:
+        """The batch of these samples: stream name -> what the stream's `collate` makes."""
+        items: dict[str, list[Any]] = {}
+        try:
+            for key in keys:
+                item = self.streams[key.stream].draw(key.index, key.seed)
+                items.setdefault(key.stream, []).append(item)
+        except UserError as error:
+            return error
+        return {name: self.streams[name].collate(of_stream) for name, of_stream in items.items()}
+
+
+class SingleStream(Dataset[tuple[int, Any]]):
+    """A stream in its own order with fixed draws, for validation.
+
+    Its batches are `{name: batch}`; dict batches carry `"index"`, the index of each sample, by
+    which results are matched after they were computed on several devices.
+
+    Args:
+        name: Name of the stream.
+        stream: The stream.
+    """
+
+    def __init__(self, name: str, stream: Stream) -> None:
+        self.name = name
+        self.stream = stream
+
+    def __len__(self) -> int:
+        """Number of samples."""
+        return len(self.stream)
+
+    def __getitem__(self, index: int) -> tuple[int, Any]:
+        """The index and the sample, drawn with the index for a seed."""
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        return index, self.stream.draw(index, seed=index)
+
+    def collate(self, items: Sequence[tuple[int, Any]]) -> dict[str, Any]:
+        """Put the samples of one batch together under the stream's name."""
+        batch = self.stream.collate([item for _, item in items])
+        if isinstance(batch, dict):
+            batch["index"] = [index for index, _ in items]
+        return {self.name: batch}
+
+
+def stack_items(items: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Turn a list of dicts into a dict of batches.
+
+    Args:
+        items: Dicts with the same keys; tensors under one key have one shape.
+
+    Returns:
+        For each key a tensor `(batch, ...)` if the values are tensors, else the list of values.
+    """
+    batch: dict[str, Any] = {}
+    for key in items[0]:
+        values = [item[key] for item in items]
+        batch[key] = torch.stack(values) if isinstance(values[0], Tensor) else values
+    return batch

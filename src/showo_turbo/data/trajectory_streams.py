@@ -1,0 +1,74 @@
+"""Stored trajectories as streams: which step a sample starts from is drawn from its seed."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..trajectories.batch import (
+    ImageBatch,
+    TextBatch,
+    collate_image_trajectories,
+    collate_text_blocks,
+)
+from ..trajectories.dataset import ImageTrajectoryDataset, TextTrajectoryDataset
+from ..trajectories.record import ImageTrajectory, TextBlock
+from ..trajectories.segments import draw_step
+from ..trajectories.store import TrajectoryStore
+
+
+class ImageTrajectoryStream:
+    """Image trajectories, each with a step k from 0 to its number of steps - 1.
+
+    Args:
+        store: A finished store of images, or its folder.
+        mask_code: The code that stands for a masked position.
+    """
+
+    def __init__(self, store: TrajectoryStore | Path, mask_code: int) -> None:
+        self.dataset = ImageTrajectoryDataset(store)
+        self.mask_code = mask_code
+
+    def __len__(self) -> int:
+        """Number of trajectories."""
+        return len(self.dataset)
+
+    def draw(self, index: int, seed: int) -> tuple[ImageTrajectory, int]:
+        """The trajectory at `index` and its step k."""
+        record = self.dataset[index]
+        return record, _draw(seed, index, record.steps, "image")
+
+    def collate(self, items: Sequence[tuple[ImageTrajectory, int]]) -> ImageBatch:
+        """The states at k and at the end of k's segment."""
+        records, steps = zip(*items, strict=True)
+        return collate_image_trajectories(records, steps, mask_code=self.mask_code)
+
+
+class TextTrajectoryStream:
+    """Blocks of Jacobi trajectories, each with an iteration k.
+
+    Args:
+        store: A finished store of texts, or its folder.
+        segments: Number of segments that a block's iterations are cut into.
+    """
+
+    def __init__(self, store: TrajectoryStore | Path, segments: int) -> None:
+        self.dataset = TextTrajectoryDataset(store)
+        self.segments = segments
+
+    def __len__(self) -> int:
+        """Number of blocks."""
+        return len(self.dataset)
+
+    def draw(self, index: int, seed: int) -> tuple[TextBlock, int]:
+        """The block at `index` and its iteration k."""
+        block = self.dataset[index]
+        return block, _draw(seed, index, block.iterations, "text")
+
+    def collate(self, items: Sequence[tuple[TextBlock, int]]) -> TextBatch:
+        """The iterates at k and at the end of k's segment."""
+        blocks, steps = zip(*items, strict=True)
+        return collate_text_blocks(blocks, steps, segments=self.segments)
+
+
+def _draw(seed: int, index: int, steps: int, stream: str) -> int:
+    """The step of a sample; its seed is another one in every epoch, so the epoch adds nothing."""
+    return draw_step(seed, 0, index, steps, stream)

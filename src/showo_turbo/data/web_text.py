@@ -1,0 +1,120 @@
+"""Web text in parquet files, such as RefinedWeb (Penedo et al., arXiv 2306.01116)."""
+
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Sequence
+from itertools import accumulate
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ..errors import UserError
+from .streams import StreamDataset
+
+_CACHED_ROW_GROUPS = 8
+
+
+class _RowGroup(NamedTuple):
+    file: int
+    number: int
+
+
+class WebText(StreamDataset):
+    """Documents of parquet files, read where they are asked for.
+
+    A sample is `{"text": str, "seed": int}`. Only the files' footers are read at the start, and of
+    the data only the row groups in use (the last few are kept), so the files may be of any size.
+
+    Args:
+        files: A folder, searched for `*.parquet` with its subfolders, or one or more files.
+        column: Name of the text column.
+
+    Raises:
+        UserError: If there is no file, or one is no parquet file, lacks the column, or has rows
+            without text in it.
+    """
+
+    def __init__(self, files: Path | Sequence[Path], column: str = "content") -> None:
+        self.column = column
+        self._files = _find_files(files)
+        self._row_groups: list[_RowGroup] = []
+        sizes: list[int] = []
+        for number, file in enumerate(self._files):
+            for row_group, size in enumerate(_row_group_sizes(file, column)):
+                self._row_groups.append(_RowGroup(number, row_group))
+                sizes.append(size)
+        self._ends = list(accumulate(sizes))
+        if not len(self):
+            raise UserError(f"{self._files[0]} and {len(self._files) - 1} more files hold no row")
+        self._cache: OrderedDict[int, pa.ChunkedArray] = OrderedDict()
+
+    def __len__(self) -> int:
+        """Number of documents."""
+        return self._ends[-1] if self._ends else 0
+
+    def draw(self, index: int, seed: int) -> dict[str, Any]:
+        """The document at `index`; there is nothing to draw."""
+        number = bisect_right(self._ends, index)
+        start = self._ends[number - 1] if number else 0
+        text = self._texts(number)[index - start].as_py()
+        if text is None:
+            file = self._files[self._row_groups[number].file]
+            raise UserError(f"{file} has a row without text in {self.column!r}; remove such rows")
+        return {"text": text, "seed": seed}
+
+    def _texts(self, number: int) -> pa.ChunkedArray:
+        """The texts of one row group, from the cache if they are there."""
+        texts = self._cache.pop(number, None)
+        if texts is None:
+            row_group = self._row_groups[number]
+            file = self._files[row_group.file]
+            try:
+                with pq.ParquetFile(file) as parquet:
+                    table = parquet.read_row_group(
+                        row_group.number, columns=[self.column], use_threads=False
+                    )
+            except (OSError, pa.ArrowException) as error:
+                raise _unreadable(file, error) from None
+            texts = table.column(0)
+        self._cache[number] = texts
+        if len(self._cache) > _CACHED_ROW_GROUPS:
+            self._cache.popitem(last=False)
+        return texts
+
+
+def _find_files(files: Path | Sequence[Path]) -> list[Path]:
+    """The files to read, those of a folder by name."""
+    if isinstance(files, str | Path):
+        root = Path(files)
+        found = sorted(root.rglob("*.parquet")) if root.is_dir() else [root]
+    else:
+        found = [Path(file) for file in files]
+    if not found:
+        raise UserError(f"{files} holds no *.parquet file; name another folder or the files")
+    return found
+
+
+def _row_group_sizes(file: Path, column: str) -> list[int]:
+    """The number of rows of each row group, after checking the column."""
+    try:
+        with pq.ParquetFile(file) as parquet:
+            metadata, schema = parquet.metadata, parquet.schema_arrow
+    except FileNotFoundError:
+        raise UserError(f"{file} does not exist; expected a parquet file") from None
+    except (OSError, pa.ArrowException) as error:
+        raise _unreadable(file, error) from None
+    if column not in schema.names:
+        raise UserError(
+            f"{file} has no column {column!r}; it has {', '.join(schema.names)}, choose one of them"
+        )
+    kind = schema.field(column).type
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+        raise UserError(f"{file} has {kind} in column {column!r}; expected text, choose another")
+    return [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
+
+
+def _unreadable(file: Path, error: Exception) -> UserError:
+    reason = " ".join(str(error).split())
+    return UserError(f"{file} cannot be read as parquet ({reason}); restore or remove it")

@@ -1,0 +1,93 @@
+"""A key-value cache in which every sample has its own length."""
+
+from typing import Self
+
+import torch
+from torch import Tensor
+
+
+class KeyValueCache:
+    """Keys and values of all layers in fixed slots; a sample's length says how many are real.
+
+    Appended tokens go to the slots right after each sample's own prefix, so prompts of different
+    lengths need no padding inside, and forgetting tokens is only a change of `lengths`: what lies
+    beyond is stale and overwritten later. transformers' attention layers call `update`; the rest
+    is for the samplers. Buffers are written in place, so this is for inference.
+
+    Args:
+        layers: Number of transformer layers.
+        batch: Number of samples.
+        capacity: Slots a sample, for the prefix and everything that is appended at once.
+        device: Where the lengths (and later the buffers) live.
+    """
+
+    def __init__(self, layers: int, batch: int, capacity: int, device: torch.device) -> None:
+        self.capacity = capacity
+        self.lengths = torch.zeros(batch, dtype=torch.long, device=device)
+        self._keys: list[Tensor | None] = [None] * layers
+        self._values: list[Tensor | None] = [None] * layers
+        self._slots = torch.empty(batch, 0, dtype=torch.long, device=device)
+        self._extent = 0
+
+    def append(self, new_tokens: int) -> tuple[Tensor, int]:
+        """Announce the next forward; call before the model runs.
+
+        Args:
+            new_tokens: Tokens that every sample appends.
+
+        Returns:
+            Their slots `(batch, new_tokens)`, which are also their positions, and the number of
+            key slots that this forward attends over.
+
+        Raises:
+            ValueError: If the capacity is exceeded.
+        """
+        self._extent = int(self.lengths.max()) + new_tokens
+        if self._extent > self.capacity:
+            raise ValueError(f"{self._extent} tokens do not fit a cache of {self.capacity} slots")
+        offsets = torch.arange(new_tokens, device=self.lengths.device)
+        self._slots = self.lengths[:, None] + offsets
+        return self._slots, self._extent
+
+    def update(
+        self, keys: Tensor, values: Tensor, layer: int, *_: object, **__: object
+    ) -> tuple[Tensor, Tensor]:
+        """Store a layer's new keys and values; give all that the layer attends over.
+
+        Args:
+            keys: `(batch, heads, new_tokens, head_size)`; values likewise.
+            layer: Index of the layer.
+
+        Returns:
+            Keys and values `(batch, heads, extent, head_size)`.
+        """
+        return (
+            self._write(self._keys, keys, layer),
+            self._write(self._values, values, layer),
+        )
+
+    def _write(self, buffers: list[Tensor | None], new: Tensor, layer: int) -> Tensor:
+        buffer = buffers[layer]
+        if buffer is None:
+            batch, heads, _, size = new.shape
+            buffer = new.new_zeros(batch, heads, self.capacity, size)
+            buffers[layer] = buffer
+        index = self._slots[:, None, :, None].expand_as(new)
+        buffer.scatter_(2, index, new)
+        return buffer[:, :, : self._extent]
+
+    def get_seq_length(self, layer: int = 0) -> int:
+        """Longest prefix; part of the interface that transformers expects."""
+        return int(self.lengths.max())
+
+    def select(self, samples: Tensor) -> Self:
+        """A new cache with the given samples only (or repeated), in that order.
+
+        Args:
+            samples: `(new_batch,)` indices.
+        """
+        chosen = type(self)(len(self._keys), len(samples), self.capacity, self.lengths.device)
+        chosen.lengths = self.lengths[samples]
+        chosen._keys = [None if k is None else k[samples] for k in self._keys]
+        chosen._values = [None if v is None else v[samples] for v in self._values]
+        return chosen

@@ -1,0 +1,147 @@
+"""Model folders: where a model id points, and reading and writing the released layout."""
+
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from ..errors import UserError
+from ..files import read_json, write_atomically, write_json
+
+Kind = Literal["showo", "magvitv2"]
+
+SHAPES = "shapes"
+"""Model id of the small models that ship with the package."""
+
+WEIGHTS = "pytorch_model.safetensors"
+_WEIGHT_FILES = (WEIGHTS, "model.safetensors", "pytorch_model.bin")
+
+
+def resolve_folder(
+    model: str | Path, kind: Kind, patterns: Sequence[str] = ("*.json", *_WEIGHT_FILES)
+) -> Path:
+    """Find the local folder of a model, downloading it when it is a hub id.
+
+    Args:
+        model: `shapes` (ships with the package), a local folder, or a hub id `owner/name`.
+        kind: Which network is wanted; `shapes` holds one of each.
+        patterns: Files to download from the hub.
+
+    Raises:
+        UserError: If it is neither a folder nor something that the hub delivers.
+    """
+    if str(model) == SHAPES:
+        return Path(str(resources.files("showo_turbo") / "assets" / SHAPES / kind))
+    folder = Path(model)
+    if folder.is_dir():
+        return folder
+    if str(model).count("/") != 1 or folder.is_absolute() or str(model).startswith("."):
+        raise UserError(
+            f"model {str(model)!r} is no folder; expected {SHAPES!r}, a local folder "
+            "or a hub id such as 'showlab/show-o'"
+        )
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(str(model), allow_patterns=list(patterns)))
+    except Exception as error:  # every failure of the hub client: offline, unknown id, gated
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(
+            f"model {str(model)!r} is no local folder and could not be downloaded ({reason})"
+        ) from None
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Read a model folder's `config.json`.
+
+    Raises:
+        UserError: If it is missing or no JSON object.
+    """
+    config = read_json(folder / "config.json")
+    if not isinstance(config, dict):
+        raise UserError(f"{folder / 'config.json'} holds no JSON object; restore the model folder")
+    return config
+
+
+def load_state(folder: Path) -> dict[str, Tensor]:
+    """Read a model folder's weights: safetensors, or `.bin` without running any code in it.
+
+    Raises:
+        UserError: If there are none or they cannot be read.
+    """
+    for name in _WEIGHT_FILES:
+        path = folder / name
+        if not path.is_file():
+            continue
+        try:
+            if path.suffix == ".safetensors":
+                return load_file(path)
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        except (SafetensorError, OSError) as error:
+            raise UserError(f"{path} is damaged ({error}); download or export it again") from None
+        except Exception as error:  # unpickling can fail in any way
+            reason = str(error).splitlines()[0]
+            raise UserError(f"{path} holds more than weights or is damaged: {reason}") from None
+        if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+            raise UserError(f"{path} holds no plain state dict of tensors")
+        return state
+    raise UserError(f"{folder} has no weights; expected one of {', '.join(_WEIGHT_FILES)}")
+
+
+def load_state_into(network: nn.Module, folder: Path) -> None:
+    """Fill a network, usually built on the meta device, with a folder's weights in float32.
+
+    Raises:
+        UserError: If keys are missing or unexpected, or shapes differ, naming them.
+    """
+    state = load_state(folder)
+    expected = network.state_dict()
+    misfits = describe_misfits(expected, state)
+    if misfits:
+        raise UserError(f"the weights in {folder} do not fit its config.json: {misfits}")
+    state = {key: value.to(expected[key].dtype) for key, value in state.items()}
+    buffers = dict(network.named_buffers())
+    network.load_state_dict(state, assign=True)
+    _restore_buffers(network, {name for name in buffers if name not in state})
+
+
+def describe_misfits(expected: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> str:
+    """One line on how a state dict differs in keys and shapes; empty when it fits."""
+    missing = sorted(expected.keys() - given.keys())
+    unexpected = sorted(given.keys() - expected.keys())
+    misshaped = [
+        f"{key} is {tuple(given[key].shape)}, expected {tuple(expected[key].shape)}"
+        for key in sorted(expected.keys() & given.keys())
+        if given[key].shape != expected[key].shape
+    ]
+    parts = [("missing", missing), ("unexpected", unexpected), ("wrong shape", misshaped)]
+    return "; ".join(
+        f"{len(names)} {what} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
+        for what, names in parts
+        if names
+    )
+
+
+def save_checkpoint(folder: Path, state: Mapping[str, Tensor], config: dict[str, Any]) -> None:
+    """Write `pytorch_model.safetensors` and `config.json`, each atomically, config last."""
+    tensors = {key: value.detach().cpu().contiguous() for key, value in state.items()}
+    with write_atomically(folder / WEIGHTS) as temporary:
+        save_file(tensors, temporary, metadata={"format": "pt"})
+    write_json(folder / "config.json", config)
+
+
+def _restore_buffers(network: nn.Module, names: set[str]) -> None:
+    """Recompute buffers that no checkpoint holds (rotary frequencies) after meta construction."""
+    for name in names:
+        owner_name, _, leaf = name.rpartition(".")
+        owner = network.get_submodule(owner_name)
+        if not getattr(owner, leaf).is_meta:
+            continue
+        rebuilt = type(owner)(owner.config)
+        for leaf_name, buffer in rebuilt.named_buffers(recurse=False):
+            setattr(owner, leaf_name, buffer)

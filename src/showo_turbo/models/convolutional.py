@@ -1,0 +1,159 @@
+"""Convolutional building blocks of the MAGVIT-v2 encoder and decoder.
+
+The blocks are those of VQGAN (Esser et al., "Taming Transformers", arXiv 2012.09841) without time embedding.
+Attribute names (`norm1`, `nin_shortcut`, `proj_out`, ...) are the keys of the released checkpoints.
+"""
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+NORM_EPSILON = 1e-6
+
+
+def group_norm(channels: int, groups: int) -> nn.GroupNorm:
+    """Return the group normalization that every block uses."""
+    return nn.GroupNorm(groups, channels, eps=NORM_EPSILON)
+
+
+class ResidualBlock(nn.Module):
+    """Two normalized 3x3 convolutions around a shortcut.
+
+    Maps `(batch, in_channels, height, width)` to `(batch, out_channels, height, width)`.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, groups: int) -> None:
+        """Create the block; a 1x1 convolution joins the shortcut where the widths differ."""
+        super().__init__()
+        self.norm1 = group_norm(in_channels, groups)
+        self.conv1 = nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1)
+        self.norm2 = group_norm(out_channels, groups)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, kernel_size=3, padding=1)
+        self.nin_shortcut: nn.Conv2d | None = None
+        if in_channels != out_channels:
+            self.nin_shortcut = nn.Conv2d(in_channels, out_channels, kernel_size=1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Apply the block to `(batch, in_channels, height, width)`."""
+        residual = self.conv1(functional.silu(self.norm1(features)))
+        residual = self.conv2(functional.silu(self.norm2(residual)))
+        shortcut = features if self.nin_shortcut is None else self.nin_shortcut(features)
+        return shortcut + residual
+
+
+class AttentionBlock(nn.Module):
+    """Single-head self-attention over all positions, added to its input."""
+
+    def __init__(self, channels: int, groups: int) -> None:
+        """Create the block; query, key, value and output are 1x1 convolutions."""
+        super().__init__()
+        self.norm = group_norm(channels, groups)
+        self.q = nn.Conv2d(channels, channels, kernel_size=1)
+        self.k = nn.Conv2d(channels, channels, kernel_size=1)
+        self.v = nn.Conv2d(channels, channels, kernel_size=1)
+        self.proj_out = nn.Conv2d(channels, channels, kernel_size=1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Apply the block to `(batch, channels, height, width)`."""
+        normalized = self.norm(features)
+        query, key, value = (
+            layer(normalized).flatten(2).transpose(1, 2) for layer in (self.q, self.k, self.v)
+        )
+        attended = functional.scaled_dot_product_attention(query, key, value)
+        attended = attended.transpose(1, 2).reshape(features.shape)
+        return features + self.proj_out(attended)
+
+
+class Downsample(nn.Module):
+    """Halve height and width with a strided 3x3 convolution."""
+
+    def __init__(self, channels: int) -> None:
+        """Create the convolution, which keeps the width."""
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, kernel_size=3, stride=2)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map `(batch, channels, height, width)` to half the height and width."""
+        # Zeros on the right and at the bottom only: output i is centered on input 2i + 1.
+        return self.conv(functional.pad(features, (0, 1, 0, 1)))
+
+
+class Upsample(nn.Module):
+    """Double height and width by repeating pixels, then smooth with a 3x3 convolution."""
+
+    def __init__(self, channels: int) -> None:
+        """Create the convolution, which keeps the width."""
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, kernel_size=3, padding=1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map `(batch, channels, height, width)` to twice the height and width."""
+        return self.conv(functional.interpolate(features, scale_factor=2.0, mode="nearest"))
+
+
+class MiddleBlock(nn.Module):
+    """Residual block, attention, residual block: the bottom of encoder and decoder."""
+
+    def __init__(self, channels: int, groups: int) -> None:
+        """Create the three blocks, all of the same width."""
+        super().__init__()
+        self.block_1 = ResidualBlock(channels, channels, groups)
+        self.attn_1 = AttentionBlock(channels, groups)
+        self.block_2 = ResidualBlock(channels, channels, groups)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Apply the blocks to `(batch, channels, height, width)`."""
+        return self.block_2(self.attn_1(self.block_1(features)))
+
+
+class Level(nn.Module):
+    """The residual blocks of one resolution, then a change to the next resolution, if any."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        blocks: int,
+        groups: int,
+        *,
+        downsample: bool = False,
+        upsample: bool = False,
+    ) -> None:
+        """Create `blocks` residual blocks, the first of which changes the width."""
+        super().__init__()
+        widths = [in_channels, *[out_channels] * blocks]
+        self.block = nn.ModuleList(
+            ResidualBlock(before, after, groups)
+            for before, after in zip(widths, widths[1:], strict=False)
+        )
+        self.downsample = Downsample(out_channels) if downsample else None
+        self.upsample = Upsample(out_channels) if upsample else None
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Apply the blocks, then `downsample` or `upsample` where the level has one."""
+        for block in self.block:
+            features = block(features)
+        for resample in (self.downsample, self.upsample):
+            if resample is not None:
+                features = resample(features)
+        return features
+
+
+def split_patches(images: Tensor, size: int) -> Tensor:
+    """Cut `(batch, channels, height, width)` into `(batch * patches, channels, size, size)`.
+
+    Patches are in raster order; height and width must be multiples of `size`.
+    """
+    batch, channels, height, width = images.shape
+    rows, columns = height // size, width // size
+    patches = images.reshape(batch, channels, rows, size, columns, size)
+    patches = patches.permute(0, 2, 4, 1, 3, 5)
+    return patches.reshape(batch * rows * columns, channels, size, size)
+
+
+def join_patches(patches: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Undo `split_patches` for images of `grid = (rows, columns)` patches."""
+    rows, columns = grid
+    _, channels, size, _ = patches.shape
+    images = patches.reshape(-1, rows, columns, channels, size, size)
+    images = images.permute(0, 3, 1, 4, 2, 5)
+    return images.reshape(-1, channels, rows * size, columns * size)

@@ -1,0 +1,287 @@
+"""MAGVIT-v2 image tokenizer (Yu et al., arXiv 2310.05737) in the layout of the Show-o checkpoints.
+
+An encoder turns pixels into one latent vector a patch, a lookup-free quantizer turns a vector into a code,
+and a decoder turns the codes back into pixels.
+"""
+
+import math
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ..errors import UserError
+from .checkpoints import load_state_into, read_config, resolve_folder, save_checkpoint
+from .convolutional import (
+    Level,
+    MiddleBlock,
+    group_norm,
+    join_patches,
+    split_patches,
+)
+from .quantizer import LookupFreeQuantizer
+
+IMAGE_CHANNELS = 3
+
+
+@dataclass(frozen=True)
+class MAGVITv2Config:
+    """Sizes of a MAGVIT-v2 tokenizer; the defaults are those of the released Show-o checkpoint.
+
+    A tuple has one entry a resolution, from that of the image down to that of the codes.
+
+    Attributes:
+        channels: Width that the multipliers multiply.
+        encoder_multipliers: Width of each resolution in the encoder, in units of `channels`.
+        decoder_multipliers: Width of each resolution in the decoder, in units of `channels`.
+        encoder_blocks: Residual blocks of each resolution in the encoder.
+        decoder_blocks: Residual blocks of each resolution in the decoder.
+        bits: Latent channels, which are the bits of a code.
+        norm_groups: Groups of every group normalization; must divide every width.
+        isolated_patches: Whether every patch is encoded and decoded as an image of its own. The code of a
+            patch then depends on nothing but its content, so a transformer has fewer rules to learn, at
+            the price of visible seams and longer codes for photographs.
+    """
+
+    channels: int = 128
+    encoder_multipliers: tuple[int, ...] = (1, 2, 2, 4, 4)
+    decoder_multipliers: tuple[int, ...] = (1, 1, 2, 2, 4)
+    encoder_blocks: tuple[int, ...] = (4, 3, 4, 3, 4)
+    decoder_blocks: tuple[int, ...] = (4, 4, 3, 4, 3)
+    bits: int = 13
+    norm_groups: int = 32
+    isolated_patches: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the sizes against each other.
+
+        Raises:
+            UserError: If the tuples differ in length or a width is no multiple of `norm_groups`.
+        """
+        lengths = {
+            len(levels)
+            for levels in (
+                self.encoder_multipliers,
+                self.decoder_multipliers,
+                self.encoder_blocks,
+                self.decoder_blocks,
+            )
+        }
+        if len(lengths) != 1 or lengths == {0}:
+            raise UserError(
+                f"MAGVIT-v2 multipliers and blocks have lengths {sorted(lengths)}, expected one entry "
+                "a resolution in each: give all four tuples the same length"
+            )
+        for multiplier in {*self.encoder_multipliers, *self.decoder_multipliers}:
+            if self.channels * multiplier % self.norm_groups:
+                raise UserError(
+                    f"MAGVIT-v2 width {self.channels * multiplier} is no multiple of "
+                    f"norm_groups={self.norm_groups}: choose another channels or norm_groups"
+                )
+
+    @property
+    def patch_size(self) -> int:
+        """Height and width in pixels of the patch that one code stands for."""
+        return 2 ** (len(self.encoder_multipliers) - 1)
+
+    @property
+    def codebook_size(self) -> int:
+        """Number of different codes."""
+        return 2**self.bits
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Read a parsed `config.json`, as `save_pretrained` writes it.
+
+        Other keys are passed over: the released file holds none of these sizes, only notes of the
+        library that wrote it. Weights of another size are found when they are loaded.
+        """
+        known = {field.name for field in fields(cls)}
+        return cls(
+            **{
+                name: tuple(value) if isinstance(value, list) else value
+                for name, value in values.items()
+                if name in known
+            }
+        )
+
+
+class Encoder(nn.Module):
+    """Pixels `(batch, 3, height, width)` to latents `(batch, bits, rows, columns)`."""
+
+    def __init__(self, config: MAGVITv2Config) -> None:
+        """Create the layers, from the resolution of the image down to that of the codes."""
+        super().__init__()
+        groups = config.norm_groups
+        widths = [config.channels * multiplier for multiplier in config.encoder_multipliers]
+        self.conv_in = nn.Conv2d(IMAGE_CHANNELS, config.channels, kernel_size=3, padding=1)
+        self.down = nn.ModuleList(
+            Level(before, after, blocks, groups, downsample=index < len(widths) - 1)
+            for index, (before, after, blocks) in enumerate(
+                zip([config.channels, *widths[:-1]], widths, config.encoder_blocks, strict=True)
+            )
+        )
+        self.mid = MiddleBlock(widths[-1], groups)
+        self.norm_out = group_norm(widths[-1], groups)
+        self.conv_out = nn.Conv2d(widths[-1], config.bits, kernel_size=3, padding=1)
+        self.quant_conv = nn.Conv2d(config.bits, config.bits, kernel_size=1)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Return the latents before quantization."""
+        features = self.conv_in(pixels)
+        for level in self.down:
+            features = level(features)
+        features = functional.silu(self.norm_out(self.mid(features)))
+        return self.quant_conv(self.conv_out(features))
+
+
+class Decoder(nn.Module):
+    """Signs `(batch, bits, rows, columns)` to pixels `(batch, 3, height, width)`, not clamped."""
+
+    def __init__(self, config: MAGVITv2Config) -> None:
+        """Create the layers; `up` is indexed as in the encoder, its last entry is applied first."""
+        super().__init__()
+        groups = config.norm_groups
+        widths = [config.channels * multiplier for multiplier in config.decoder_multipliers]
+        self.post_quant_conv = nn.Conv2d(config.bits, config.bits, kernel_size=1)
+        self.conv_in = nn.Conv2d(config.bits, widths[-1], kernel_size=3, padding=1)
+        self.mid = MiddleBlock(widths[-1], groups)
+        self.up = nn.ModuleList(
+            Level(before, after, blocks, groups, upsample=index > 0)
+            for index, (before, after, blocks) in enumerate(
+                zip([*widths[1:], widths[-1]], widths, config.decoder_blocks, strict=True)
+            )
+        )
+        self.norm_out = group_norm(widths[0], groups)
+        self.conv_out = nn.Conv2d(widths[0], IMAGE_CHANNELS, kernel_size=3, padding=1)
+
+    def forward(self, signs: Tensor) -> Tensor:
+        """Return the reconstructed pixels."""
+        features = self.mid(self.conv_in(self.post_quant_conv(signs)))
+        for level in reversed(self.up):
+            features = level(features)
+        return self.conv_out(functional.silu(self.norm_out(features)))
+
+
+class Reconstruction(NamedTuple):
+    """What the tokenizer makes of a batch of images while it is trained.
+
+    Attributes:
+        pixels: `(batch, 3, height, width)`, not clamped.
+        latents: `(batch, bits, rows, columns)` before quantization.
+        codes: `(batch, rows * columns)`.
+    """
+
+    pixels: Tensor
+    latents: Tensor
+    codes: Tensor
+
+
+class MAGVITv2(nn.Module):
+    """Image tokenizer: pixels in `[-1, 1]` to codes in raster order and back."""
+
+    def __init__(self, config: MAGVITv2Config | None = None) -> None:
+        """Create a tokenizer with random weights, of the released size by default."""
+        super().__init__()
+        self.config = MAGVITv2Config() if config is None else config
+        self.encoder = Encoder(self.config)
+        self.decoder = Decoder(self.config)
+        self.quantize = LookupFreeQuantizer(self.config.bits)
+
+    def forward(self, pixels: Tensor) -> Reconstruction:
+        """Encode, quantize and decode `(batch, 3, height, width)`, with gradients throughout."""
+        latents = self.pixels_to_latents(pixels)
+        reconstructed = self.signs_to_pixels(self.quantize(latents))
+        return Reconstruction(reconstructed, latents, self.quantize.latents_to_codes(latents))
+
+    def pixels_to_latents(self, pixels: Tensor) -> Tensor:
+        """Return the latents `(batch, bits, rows, columns)` before quantization.
+
+        Raises:
+            UserError: If the pixels are no `(batch, 3, height, width)` of whole patches.
+        """
+        grid = self.grid_of(pixels)
+        if not self.config.isolated_patches:
+            return self.encoder(pixels)
+        return join_patches(self.encoder(split_patches(pixels, self.config.patch_size)), grid)
+
+    def signs_to_pixels(self, signs: Tensor) -> Tensor:
+        """Return the pixels `(batch, 3, height, width)` of signs `(batch, bits, rows, columns)`."""
+        if not self.config.isolated_patches:
+            return self.decoder(signs)
+        rows, columns = signs.shape[2:]
+        return join_patches(self.decoder(split_patches(signs, 1)), (rows, columns))
+
+    def grid_of(self, pixels: Tensor) -> tuple[int, int]:
+        """Return the `(rows, columns)` of codes that pixels `(batch, 3, height, width)` become.
+
+        Raises:
+            UserError: If the pixels have another shape or hold a part of a patch.
+        """
+        size = self.config.patch_size
+        if pixels.ndim != 4 or pixels.shape[1] != IMAGE_CHANNELS:
+            raise UserError(
+                f"pixels have shape {tuple(pixels.shape)}, expected (batch, 3, height, width): "
+                "stack RGB images with channels first"
+            )
+        height, width = pixels.shape[2:]
+        if height % size or width % size or not height or not width:
+            raise UserError(
+                f"an image of {height}x{width} pixels cannot be cut into patches of {size}x{size}: "
+                f"resize or crop it to multiples of {size}"
+            )
+        return height // size, width // size
+
+    @torch.no_grad()
+    def encode(self, pixels: Tensor) -> Tensor:
+        """Return the codes `(batch, rows * columns)` of pixels `(batch, 3, height, width)`.
+
+        Raises:
+            UserError: If the pixels are no `(batch, 3, height, width)` of whole patches.
+        """
+        return self.quantize.latents_to_codes(self.pixels_to_latents(pixels))
+
+    @torch.no_grad()
+    def decode(self, codes: Tensor, grid: tuple[int, int] | None = None) -> Tensor:
+        """Return pixels `(batch, 3, height, width)` in `[-1, 1]` of codes `(batch, tokens)`.
+
+        Args:
+            codes: Codes in raster order.
+            grid: `(rows, columns)` of the codes; a square by default.
+
+        Raises:
+            UserError: If the codes do not fill the grid or lie outside of the codebook.
+        """
+        tokens = codes.shape[-1]
+        rows, columns = grid or (math.isqrt(tokens), math.isqrt(tokens))
+        if codes.ndim != 2 or rows * columns != tokens:
+            raise UserError(
+                f"codes have shape {tuple(codes.shape)}, expected (batch, {rows * columns}) for a grid "
+                f"of {rows}x{columns}: pass the grid=(rows, columns) of the image"
+            )
+        signs = self.quantize.codes_to_signs(codes, (rows, columns))
+        return self.signs_to_pixels(signs).clamp(-1, 1)
+
+    @classmethod
+    def from_pretrained(cls, model_id: str | Path) -> Self:
+        """Load a tokenizer in evaluation mode.
+
+        Args:
+            model_id: Local folder, hub id, or `shapes` for the one in this package.
+
+        Raises:
+            UserError: If files are missing or their keys or shapes are not those of the config.
+        """
+        folder = resolve_folder(model_id, "magvitv2")
+        config = MAGVITv2Config.from_dict(read_config(folder))
+        with torch.device("meta"):
+            model = cls(config)
+        load_state_into(model, folder)
+        return model.eval()
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write `config.json` and `pytorch_model.safetensors` to a folder."""
+        save_checkpoint(Path(folder), self.state_dict(), asdict(self.config))

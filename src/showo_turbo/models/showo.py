@@ -1,0 +1,244 @@
+"""Show-o: one Phi transformer over text and image tokens."""
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Self, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import PhiConfig, PhiForCausalLM
+
+from ..errors import UserError
+from ..vocabulary import Vocabulary
+from .attention import cached_attention_mask
+from .cache import KeyValueCache
+from .checkpoints import load_state_into, read_config, resolve_folder, save_checkpoint
+
+
+@dataclass(frozen=True)
+class ShowoConfig:
+    """Sizes of a Show-o network; the defaults are those of the released 256 px model.
+
+    Args:
+        text_vocabulary_size: Text tokens of the tokenizer.
+        codebook_size: Codes of the image tokenizer.
+        image_tokens: Tokens an image (256 at 256 px, 1,024 at 512 px).
+        max_text_length: Longest prompt in tokens, `sot` and `eot` included; the published
+            training uses 128 with images.
+        tokenizer: Folder or hub id of the text tokenizer; none when `tokenizer.json` lies in the
+            model's own folder.
+        eos_id: Id of `<|endoftext|>`.
+        hidden_size: Width.
+        layers: Number of transformer layers.
+        heads: Attention heads.
+        intermediate_size: Width of the feed-forward layers; 4 x hidden by default.
+        partial_rotary_factor: Share of each head's dimensions that rotate.
+        max_position_embeddings: Longest sequence that the rotary table is meant for.
+    """
+
+    text_vocabulary_size: int = 50295
+    codebook_size: int = 8192
+    image_tokens: int = 256
+    max_text_length: int = 128
+    tokenizer: str | None = "microsoft/phi-1_5"
+    eos_id: int = 50256
+    hidden_size: int = 2048
+    layers: int = 24
+    heads: int = 32
+    intermediate_size: int | None = None
+    partial_rotary_factor: float = 0.5
+    max_position_embeddings: int = 2048
+    vocabulary: Vocabulary = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        vocabulary = Vocabulary(
+            self.text_vocabulary_size, self.codebook_size, bos_id=self.eos_id, eos_id=self.eos_id
+        )
+        object.__setattr__(self, "vocabulary", vocabulary)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Read a `config.json`, of a released checkpoint or of our own.
+
+        Released files name only the vocabulary (`llm_vocab_size`, `codebook_size`,
+        `num_vq_tokens`, `llm_model_path`); the network's sizes then are Phi-1.5's. Our own add
+        what differs under `showo_turbo`.
+        """
+        own = dict(values.get("showo_turbo", {}))
+        known = {name: own[name] for name in cls.__dataclass_fields__ if name in own}
+        released = {
+            "text_vocabulary_size": values.get("llm_vocab_size"),
+            "codebook_size": values.get("codebook_size"),
+            "image_tokens": values.get("num_vq_tokens"),
+            "tokenizer": values.get("llm_model_path"),
+        }
+        known |= {name: value for name, value in released.items() if value is not None}
+        return cls(**known)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The `config.json` that both the released code and `from_dict` read."""
+        own = {k: v for k, v in asdict(self).items() if k != "vocabulary"}
+        return {
+            "_class_name": "Showo",
+            "codebook_size": self.codebook_size,
+            "llm_model_path": self.tokenizer,
+            "llm_vocab_size": self.text_vocabulary_size,
+            "mask_token_id": self.vocabulary.mask_id,
+            "num_vq_tokens": self.image_tokens,
+            "vocab_size": self.vocabulary.size,
+            "w_clip_vit": False,
+            "showo_turbo": own,
+        }
+
+    def phi(self) -> PhiConfig:
+        """The transformer's configuration for transformers."""
+        return PhiConfig(
+            vocab_size=self.vocabulary.size,
+            hidden_size=self.hidden_size,
+            intermediate_size=self.intermediate_size or 4 * self.hidden_size,
+            num_hidden_layers=self.layers,
+            num_attention_heads=self.heads,
+            partial_rotary_factor=self.partial_rotary_factor,
+            qk_layernorm=True,
+            layer_norm_eps=1e-5,
+            hidden_act="gelu_new",
+            max_position_embeddings=self.max_position_embeddings,
+            tie_word_embeddings=False,
+            bos_token_id=None,
+            eos_token_id=None,
+            attn_implementation="sdpa",
+        )
+
+
+class Showo(nn.Module):
+    """Phi with QK-norm over the joint vocabulary; denoises image tokens and writes text.
+
+    Image positions predict their own token (unshifted), text positions the next one (shifted).
+
+    Args:
+        config: Sizes.
+
+    Source: Show-o (arXiv 2408.12528); the state dict is key for key that of the released files.
+    """
+
+    def __init__(self, config: ShowoConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.vocabulary = config.vocabulary
+        # Named as in the released checkpoints, whose keys all begin with "showo.".
+        self.showo = PhiForCausalLM(config.phi())
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.showo.lm_head.weight.device
+
+    def gradient_checkpointing_enable(self) -> None:
+        """Recompute each layer in the backward pass instead of storing it."""
+        self.showo.gradient_checkpointing_enable({"use_reentrant": False})
+
+    def hidden_states(
+        self, input_ids: Tensor, attention_mask: Tensor, position_ids: Tensor | None = None
+    ) -> Tensor:
+        """Run the transformer over whole sequences.
+
+        Args:
+            input_ids: `(batch, tokens)`.
+            attention_mask: `(batch, 1, tokens, tokens)` bool, `True` where attended.
+            position_ids: `(batch, tokens)`; `0 .. tokens - 1` by default.
+
+        Returns:
+            `(batch, tokens, hidden)` after the final norm.
+        """
+        output = self.showo.model(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            use_cache=False,
+        )
+        return cast(Tensor, output.last_hidden_state)
+
+    def append(
+        self,
+        input_ids: Tensor,
+        cache: KeyValueCache,
+        *,
+        bidirectional: bool = False,
+        attention_mask: Tensor | None = None,
+    ) -> Tensor:
+        """Run the transformer over tokens that follow what the cache holds.
+
+        The cache's `lengths` are left as they were: the caller decides how many of the new
+        tokens stay.
+
+        Args:
+            input_ids: `(batch, new_tokens)`.
+            cache: Prefixes; each sample continues at its own length.
+            bidirectional: Whether the new tokens see each other both ways.
+            attention_mask: Overrides the mask, `(batch, 1, new_tokens, key_slots)` bool.
+
+        Returns:
+            `(batch, new_tokens, hidden)` after the final norm.
+        """
+        positions, extent = cache.append(input_ids.shape[1])
+        if attention_mask is None:
+            attention_mask = cached_attention_mask(
+                cache.lengths, input_ids.shape[1], extent, bidirectional=bidirectional
+            )
+        output = self.showo.model(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=False,
+        )
+        return cast(Tensor, output.last_hidden_state)
+
+    def new_cache(self, batch: int, capacity: int) -> KeyValueCache:
+        """An empty cache for `batch` samples of at most `capacity` tokens."""
+        return KeyValueCache(self.config.layers, batch, capacity, self.device)
+
+    def logits(self, hidden: Tensor, rows: slice = slice(None)) -> Tensor:
+        """Output head, or only some of its rows.
+
+        Args:
+            hidden: `(..., hidden)`.
+            rows: Token ids to score; all by default. `vocabulary.image_rows` gives the codebook,
+                `vocabulary.text_rows` the text.
+
+        Returns:
+            `(..., rows)`.
+        """
+        head = self.showo.lm_head
+        return F.linear(hidden, head.weight[rows], head.bias[rows])
+
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor, position_ids: Tensor | None = None
+    ) -> Tensor:
+        """Logits `(batch, tokens, vocabulary)` of whole sequences; see `hidden_states`."""
+        return self.logits(self.hidden_states(input_ids, attention_mask, position_ids))
+
+    @classmethod
+    def from_pretrained(cls, model: str | Path) -> Self:
+        """Load a released or saved model.
+
+        Args:
+            model: `shapes`, a local folder or a hub id such as `showlab/show-o-512x512`.
+
+        Raises:
+            UserError: If there is no such model, or its keys or shapes do not fit its config.
+        """
+        folder = resolve_folder(model, "showo")
+        try:
+            config = ShowoConfig.from_dict(read_config(folder))
+        except TypeError as error:
+            raise UserError(f"{folder / 'config.json'} does not describe a Show-o: {error}") from None
+        with torch.device("meta"):
+            network = cls(config)
+        load_state_into(network, folder)
+        return network
+
+    def save_pretrained(self, folder: Path) -> None:
+        """Write `config.json` and `pytorch_model.safetensors` in the released layout."""
+        save_checkpoint(Path(folder), self.state_dict(), self.config.to_dict())

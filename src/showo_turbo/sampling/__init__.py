@@ -1,0 +1,1 @@
+"""Decoding: mask schedules, parallel image denoising, Jacobi and autoregressive text."""

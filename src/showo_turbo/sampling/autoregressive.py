@@ -1,0 +1,96 @@
+"""Cached autoregressive text: one token a forward, the baseline of every speed-up."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..errors import UserError
+from ..models.showo import Showo
+from .text_state import TextState
+
+
+@dataclass(frozen=True)
+class TextResult:
+    """One sample's text.
+
+    Attributes:
+        tokens: Text ids up to and including `eot`, or `max_new_tokens` of them.
+        forwards: Forwards that took part in it, the prefill not counted.
+        finished: Whether it reached `eot`.
+    """
+
+    tokens: list[int]
+    forwards: int
+    finished: bool
+
+
+@torch.no_grad()
+def autoregressive_decode(
+    model: Showo,
+    image_codes: Tensor | None,
+    prompts: Sequence[Sequence[int]],
+    *,
+    max_new_tokens: int,
+    temperature: float = 0.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    seeds: Sequence[int] | None = None,
+    restrict_to_text: bool = True,
+) -> list[TextResult]:
+    """Write answers token by token over a key-value cache.
+
+    Args:
+        model: Network in eval mode.
+        image_codes: `(batch, image_tokens)`, or none for plain text.
+        prompts: Text ids after `sot` of each sample.
+        max_new_tokens: Longest answer in tokens.
+        temperature: 0 takes the likeliest token.
+        top_k: Draw only among the k likeliest tokens.
+        top_p: Draw only among the likeliest tokens that together reach this probability.
+        seeds: One a sample; 0, 1, 2, ... by default. Unused at temperature 0.
+        restrict_to_text: Whether only text tokens may be predicted.
+
+    Raises:
+        UserError: If an option is out of range.
+    """
+    if temperature < 0:
+        raise UserError(f"temperature is {temperature}; it must be 0 or more")
+    if top_k is not None and top_k < 1:
+        raise UserError(f"top_k is {top_k}; it must be at least 1")
+    if top_p is not None and not 0 < top_p <= 1:
+        raise UserError(f"top_p is {top_p}; it must be above 0 and at most 1")
+    state = TextState(model, image_codes, prompts, max_new_tokens, 1, restrict_to_text)
+    generators = [
+        torch.Generator().manual_seed(seed)
+        for seed in (seeds if seeds is not None else range(len(prompts)))
+    ]
+    while state.active:
+        logits = state.predict([[]] * len(state.active))[:, -1]
+        if temperature == 0:
+            tokens = logits.argmax(dim=-1)
+        else:
+            uniform = torch.stack([torch.rand((), generator=generators[s]) for s in state.active])
+            tokens = _draw(logits / temperature, top_k, top_p, uniform.to(logits.device))
+        state.accept([[token] for token in tokens.tolist()])
+    return [
+        TextResult(answer, forwards, finished)
+        for answer, forwards, finished in zip(
+            state.answers, state.forwards, state.finished, strict=True
+        )
+    ]
+
+
+def _draw(logits: Tensor, top_k: int | None, top_p: float | None, uniform: Tensor) -> Tensor:
+    """Draw a token of each row `(batch, rows)` by inverting the cumulative distribution."""
+    probs, order = logits.softmax(dim=-1).sort(dim=-1, descending=True, stable=True)
+    if top_k is not None:
+        probs[:, top_k:] = 0
+    if top_p is not None:
+        before = probs.cumsum(dim=-1) - probs
+        probs = probs.masked_fill(before >= top_p, 0)
+    cumulative = probs.cumsum(dim=-1)
+    place = (cumulative <= uniform[:, None] * cumulative[:, -1:]).sum(dim=-1)
+    last = (probs > 0).sum(dim=-1) - 1
+    return order.gather(1, torch.minimum(place, last)[:, None])[:, 0]

@@ -1,0 +1,140 @@
+"""Jacobi decoding: guess a block of tokens, correct all of them in parallel, repeat."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ..errors import UserError
+from ..models.showo import Showo
+from .autoregressive import TextResult
+from .text_state import TextState
+
+Driver = Literal["block", "window"]
+
+
+@dataclass(frozen=True)
+class JacobiResult(TextResult):
+    """One sample's text and how it came about.
+
+    Attributes:
+        blocks: For each block the iterates `(iterations + 1, block_size)`: the random start
+            first, the fixed point last. Only the `block` driver records them.
+    """
+
+    blocks: list[Tensor]
+
+
+@torch.no_grad()
+def jacobi_decode(
+    model: Showo,
+    image_codes: Tensor | None,
+    prompts: Sequence[Sequence[int]],
+    *,
+    max_new_tokens: int,
+    block_size: int = 16,
+    driver: Driver = "block",
+    seeds: Sequence[int] | None = None,
+    starts: Sequence[Sequence[int]] | None = None,
+    restrict_to_text: bool = True,
+) -> list[JacobiResult]:
+    """Write the greedy answers, several tokens a forward.
+
+    A forward gives a prediction for every guessed token. Predictions are exact up to and
+    including the first that differs from its guess; those settle and enter the cache, and the
+    rest become the next guesses. The result is token by token that of greedy autoregression.
+
+    Args:
+        model: Network in eval mode.
+        image_codes: `(batch, image_tokens)`, or none for plain text.
+        prompts: Text ids after `sot` of each sample.
+        max_new_tokens: Longest answer in tokens.
+        block_size: Tokens guessed at once.
+        driver: `block` settles a whole block before it guesses the next (the published way);
+            `window` always guesses `block_size` tokens ahead.
+        seeds: One a sample, for the random start tokens; 0, 1, 2, ... by default.
+        starts: Start tokens of each sample's first block, instead of random ones.
+        restrict_to_text: Whether only text tokens may be predicted.
+
+    Raises:
+        UserError: If an option is out of range.
+
+    Source: CLLM (arXiv 2403.00835), section 3.1; blocks as in Show-o Turbo (arXiv 2502.05415).
+    """
+    if block_size < 1:
+        raise UserError(f"block_size is {block_size}; it must be at least 1")
+    if driver not in ("block", "window"):
+        raise UserError(f"driver is {driver!r}; choose 'block' or 'window'")
+    state = TextState(model, image_codes, prompts, max_new_tokens, block_size, restrict_to_text)
+    samples = [
+        _Guesses(model.vocabulary.text_size, block_size, seed, starts[i] if starts else None)
+        for i, seed in enumerate(seeds if seeds is not None else range(len(prompts)))
+    ]
+    while state.active:
+        active = [samples[s] for s in state.active]
+        width = max(len(sample.tokens) for sample in active)
+        fed = [(s.tokens + [0] * (width - len(s.tokens)))[: width - 1] for s in active]
+        predictions = state.predict(fed).argmax(dim=-1).tolist()
+        state.accept(
+            [
+                sample.correct(row, driver)
+                for sample, row in zip(active, predictions, strict=True)
+            ]
+        )
+    return [
+        JacobiResult(
+            state.answers[i], state.forwards[i], state.finished[i], sample.recorded_blocks()
+        )
+        for i, sample in enumerate(samples)
+    ]
+
+
+class _Guesses:
+    """One sample's unsettled tokens.
+
+    Args:
+        text_size: Start tokens are drawn below it.
+        block_size: Tokens guessed at once.
+        seed: Of the start tokens.
+        start: The first block's start, instead of a random one.
+    """
+
+    def __init__(
+        self, text_size: int, block_size: int, seed: int, start: Sequence[int] | None
+    ) -> None:
+        self.text_size = text_size
+        self.block_size = block_size
+        self.generator = torch.Generator().manual_seed(seed)
+        self.tokens = list(start) if start is not None else self._random(block_size)
+        self.settled: list[int] = []
+        self.iterates: list[list[list[int]]] = [[self.tokens]]
+
+    def _random(self, count: int) -> list[int]:
+        drawn: list[int] = torch.randint(
+            self.text_size, (count,), generator=self.generator
+        ).tolist()
+        return drawn
+
+    def correct(self, predictions: list[int], driver: Driver) -> list[int]:
+        """Take a forward's predictions; give the tokens that settle."""
+        predictions = predictions[: len(self.tokens)]
+        matches = 0
+        while matches < len(predictions) - 1 and predictions[matches] == self.tokens[matches]:
+            matches += 1
+        exact, self.tokens = predictions[: matches + 1], predictions[matches + 1 :]
+        if driver == "window":
+            self.tokens = self.tokens + self._random(len(exact))
+            return exact
+        self.settled += exact
+        self.iterates[-1].append(self.settled + self.tokens)
+        if not self.tokens:
+            self.settled = []
+            self.tokens = self._random(self.block_size)
+            self.iterates.append([self.tokens])
+        return exact
+
+    def recorded_blocks(self) -> list[Tensor]:
+        """Iterates of every block that was corrected at least once."""
+        return [torch.tensor(rows) for rows in self.iterates if len(rows) > 1]

@@ -1,0 +1,83 @@
+"""The text side of the vocabulary: a `tokenizers` file, local or from the hub."""
+
+from pathlib import Path
+from typing import Self
+
+from tokenizers import Tokenizer
+
+from .errors import UserError
+from .models.checkpoints import SHAPES, resolve_folder
+
+END_OF_TEXT = "<|endoftext|>"
+FILE_NAME = "tokenizer.json"
+
+
+class TextTokenizer:
+    """A `tokenizer.json` whose `<|endoftext|>` begins and ends every text.
+
+    Args:
+        tokenizer: The loaded tokenizer.
+
+    Raises:
+        UserError: If it has no `<|endoftext|>` token.
+    """
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self.tokenizer = tokenizer
+        end = tokenizer.token_to_id(END_OF_TEXT)
+        if end is None:
+            raise UserError(f"the tokenizer has no {END_OF_TEXT!r} token; Show-o ends texts with it")
+        self.bos_id: int = end
+        self.eos_id: int = end
+
+    @classmethod
+    def from_file(cls, path: Path) -> Self:
+        """Read a `tokenizer.json`.
+
+        Raises:
+            UserError: If it is missing or not a tokenizer.
+        """
+        if not path.is_file():
+            raise UserError(f"{path} does not exist; expected a tokenizer.json there")
+        try:
+            return cls(Tokenizer.from_file(str(path)))
+        except UserError:
+            raise
+        except Exception as error:  # `tokenizers` raises a bare Exception for every bad file
+            raise UserError(f"{path} is not a tokenizer file ({error}); restore it") from None
+
+    @classmethod
+    def from_pretrained(cls, model: str | Path) -> Self:
+        """Load a text tokenizer.
+
+        Args:
+            model: `shapes`, a `tokenizer.json`, a folder that holds one, or a hub id such as
+                `microsoft/phi-1_5`.
+
+        Raises:
+            UserError: If there is none.
+        """
+        path = Path(model)
+        if str(model) == SHAPES:
+            path = resolve_folder(SHAPES, "showo") / FILE_NAME
+        elif path.is_dir():
+            path = path / FILE_NAME
+        elif not path.is_file():
+            path = resolve_folder(model, "showo", patterns=(FILE_NAME,)) / FILE_NAME
+        return cls.from_file(path)
+
+    @property
+    def size(self) -> int:
+        """Number of text ids, added tokens included."""
+        return self.tokenizer.get_vocab_size(with_added_tokens=True)
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of `text`, without begin and end tokens."""
+        ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False).ids
+        return ids
+
+    def decode(self, ids: list[int]) -> str:
+        """Text of `ids`; special tokens and ids outside the text vocabulary are left out."""
+        text = [token for token in ids if 0 <= token < self.size and token != self.eos_id]
+        decoded: str = self.tokenizer.decode(text, skip_special_tokens=True)
+        return decoded

@@ -1,0 +1,6 @@
+"""The LightningModules: distillation and the pretraining that comes before it."""
+
+from .pretrain_magvitv2 import PretrainMAGVITv2
+from .pretrain_showo import PretrainShowo
+
+__all__ = ["PretrainMAGVITv2", "PretrainShowo"]

@@ -1,0 +1,150 @@
+"""Pretraining of the MAGVIT-v2 image tokenizer (Yu et al., arXiv 2310.05737, section 3.1)."""
+
+from collections.abc import Callable
+from typing import Any, TypedDict
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+from torch.nn import functional
+
+from ..losses.image_tokenizer import (
+    commitment_loss,
+    entropy_loss,
+    object_weights,
+    reconstruction_error,
+)
+from ..models.magvitv2 import MAGVITv2, MAGVITv2Config
+
+
+class PixelBatch(TypedDict):
+    """A batch of images: `pixels` is `(batch, 3, height, width)` in `[-1, 1]`."""
+
+    pixels: Tensor
+
+
+class PretrainMAGVITv2(LightningModule):
+    """Train an image tokenizer on images alone.
+
+    The loss is the reconstruction error, plus an entropy term that makes the encoder decided about every
+    patch and varied over patches, plus a commitment term that keeps the latents near their signs. The
+    perceptual and adversarial terms of the paper are left out: flat shapes do not need them.
+
+    Logged in training: `train/loss` and its three terms, `train/codebook_usage` (fraction of the codes that
+    occur in the batch). In validation, over all images: `val/reconstruction_error`, `val/codebook_usage`,
+    and `val/same_reading` if `read_image` is given.
+
+    Args:
+        tokenizer: Sizes of the network.
+        object_weight: Weight of a pixel that differs from its image's background, which weighs 1.
+            Small objects are lost at 1; photographs have no background, use 1 for them.
+        entropy_weight: Weight of the entropy term.
+        commitment_weight: Weight of the commitment term.
+        joint_entropy: Whether the variety of codes is measured on whole codes instead of on single bits,
+            so that different patches get different codes. Needs memory in proportion to the codebook.
+        read_image: Reads what an image `(3, height, width)` shows, such as
+            `showo_turbo.data.shapes.checker.read_image`. Validation then reports the fraction of images whose
+            reconstruction reads the same.
+        optimizer: Makes the optimizer.
+        lr_scheduler: Makes the learning rate schedule, stepped once an optimizer step; constant if missing.
+    """
+
+    def __init__(
+        self,
+        tokenizer: MAGVITv2Config,
+        object_weight: float = 1.0,
+        entropy_weight: float = 0.1,
+        commitment_weight: float = 0.1,
+        joint_entropy: bool = False,
+        read_image: Callable[[Tensor], Any] | None = None,
+        optimizer: OptimizerCallable = torch.optim.AdamW,
+        lr_scheduler: LRSchedulerCallable | None = None,
+    ) -> None:
+        super().__init__()
+        self.tokenizer_config = tokenizer
+        self.object_weight = object_weight
+        self.entropy_weight = entropy_weight
+        self.commitment_weight = commitment_weight
+        self.joint_entropy = joint_entropy
+        self.read_image = read_image
+        self.optimizer = optimizer
+        self.lr_scheduler = lr_scheduler
+        self.model: MAGVITv2 | None = None
+        self._codes_seen = torch.zeros(tokenizer.codebook_size, dtype=torch.bool)
+
+    def configure_model(self) -> None:
+        """Build the network once, where the strategy wants it."""
+        if self.model is None:
+            self.model = MAGVITv2(self.tokenizer_config)
+
+    def training_step(self, batch: PixelBatch, batch_index: int) -> Tensor:
+        """Return the weighted sum of the three terms."""
+        assert self.model is not None
+        pixels = batch["pixels"]
+        reconstruction = self.model(pixels)
+        weights = object_weights(pixels, self.object_weight)
+        patch_weights = functional.avg_pool2d(weights, self.tokenizer_config.patch_size)
+        error = reconstruction_error(reconstruction.pixels, pixels, weights)
+        entropy = entropy_loss(reconstruction.latents, patch_weights, joint=self.joint_entropy)
+        commitment = commitment_loss(reconstruction.latents)
+        loss = error + self.entropy_weight * entropy + self.commitment_weight * commitment
+        usage = reconstruction.codes.unique().numel() / self.tokenizer_config.codebook_size
+        self.log("train/loss", loss, prog_bar=True)
+        self.log_dict(
+            {
+                "train/reconstruction_error": error,
+                "train/entropy": entropy,
+                "train/commitment": commitment,
+                "train/codebook_usage": usage,
+            }
+        )
+        return loss
+
+    def on_validation_epoch_start(self) -> None:
+        """Forget which codes were seen."""
+        self._codes_seen.zero_()
+
+    def validation_step(self, batch: PixelBatch, batch_index: int) -> None:
+        """Encode and decode as a user of the tokenizer would, and compare."""
+        assert self.model is not None
+        pixels = batch["pixels"]
+        codes = self.model.encode(pixels)
+        decoded = self.model.decode(codes, self.model.grid_of(pixels))
+        self._codes_seen[codes.flatten().cpu()] = True
+        self.log(
+            "val/reconstruction_error",
+            reconstruction_error(decoded, pixels),
+            batch_size=len(pixels),
+            sync_dist=True,
+        )
+        if self.read_image is not None:
+            same = [
+                self.read_image(before) == self.read_image(after)
+                for before, after in zip(pixels.cpu(), decoded.cpu(), strict=True)
+            ]
+            self.log(
+                "val/same_reading",
+                sum(same) / len(same),
+                batch_size=len(same),
+                prog_bar=True,
+                sync_dist=True,
+            )
+
+    def on_validation_epoch_end(self) -> None:
+        """Log how much of the codebook the validation images use."""
+        seen = self.all_gather(self._codes_seen.to(self.device))
+        used = seen.reshape(-1, self.tokenizer_config.codebook_size).any(dim=0)
+        self.log("val/codebook_usage", used.float().mean())
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Return the optimizer, and the schedule if there is one."""
+        optimizer = self.optimizer(self.parameters())
+        if self.lr_scheduler is None:
+            return optimizer
+        scheduler = self.lr_scheduler(optimizer)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }

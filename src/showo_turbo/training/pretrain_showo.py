@@ -1,0 +1,202 @@
+"""Pretraining of Show-o: masked image tokens, answers about images and plain text in one network."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from lightning.pytorch import LightningModule
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+
+from ..metrics.shapes import ExactMatch, ShapesScore
+from ..models.magvitv2 import MAGVITv2
+from ..models.showo import Showo, ShowoConfig
+from ..prompting import IGNORE, TokenBatch, UnifiedPrompting, format_question
+from ..sampling.autoregressive import autoregressive_decode
+from ..sampling.parallel import ImageSampling, decode_image_codes
+from ..text_tokenizer import TextTokenizer
+from .frozen import exclude_from_checkpoints, freeze, learnable
+from .masking import mask_codes
+
+
+class PretrainShowo(LightningModule):
+    """Train Show-o from scratch or onwards from a checkpoint.
+
+    Three streams, each optional in a batch: `t2i` (image and caption: predict the masked image
+    tokens), `mmu` (image, question and answer: predict the answer) and `lm` (text: predict the
+    next token). A share of the captions is dropped, which teaches the unconditional image that
+    guidance needs.
+
+    Logged in training: `train/loss`, `train/t2i`, `train/mmu`, `train/lm`. In validation, on the
+    shapes world: `val/image_score` (share of prompts satisfied) and `val/exact_match` (answers).
+
+    Args:
+        showo: Sizes of a network that starts from random weights.
+        initial_weights: Model to start from instead: `shapes`, a folder or a hub id.
+        image_tokenizer: Frozen image tokenizer: `shapes`, a folder or a hub id.
+        text_tokenizer: Text tokenizer: `shapes`, a folder, a file or a hub id.
+        t2i_weight: Weight of the masked image token loss.
+        mmu_weight: Weight of the answer loss.
+        lm_weight: Weight of the plain text loss.
+        caption_dropout: Share of captions replaced by the empty prompt.
+        max_lm_length: Longest piece of plain text in tokens.
+        sampling: How validation images are sampled.
+        optimizer: Makes the optimizer.
+        lr_scheduler: Makes the learning rate schedule, stepped once an optimizer step.
+
+    Source: Show-o (arXiv 2408.12528), section 3.3.
+    """
+
+    def __init__(
+        self,
+        showo: ShowoConfig | None = None,
+        initial_weights: str | None = None,
+        image_tokenizer: str = "shapes",
+        text_tokenizer: str = "shapes",
+        t2i_weight: float = 1.0,
+        mmu_weight: float = 1.0,
+        lm_weight: float = 0.1,
+        caption_dropout: float = 0.1,
+        max_lm_length: int = 64,
+        sampling: ImageSampling = ImageSampling(),
+        optimizer: OptimizerCallable = torch.optim.AdamW,
+        lr_scheduler: LRSchedulerCallable | None = None,
+    ) -> None:
+        super().__init__()
+        self.showo_config = showo
+        self.initial_weights = initial_weights
+        self.image_tokenizer_id = image_tokenizer
+        self.text_tokenizer = TextTokenizer.from_pretrained(text_tokenizer)
+        self.weights = {"t2i": t2i_weight, "mmu": mmu_weight, "lm": lm_weight}
+        self.caption_dropout = caption_dropout
+        self.max_lm_length = max_lm_length
+        self.sampling = sampling
+        self.optimizer = optimizer
+        self.lr_scheduler = lr_scheduler
+        self.image_score = ShapesScore()
+        self.exact_match = ExactMatch()
+        self.model: Showo | None = None
+        self.image_tokenizer: MAGVITv2 | None = None
+        exclude_from_checkpoints(self, "image_tokenizer")
+
+    def configure_model(self) -> None:
+        """Build or load the networks, once."""
+        if self.model is not None:
+            return
+        if self.initial_weights is not None:
+            self.model = Showo.from_pretrained(self.initial_weights)
+        else:
+            self.model = Showo(self.showo_config or ShowoConfig())
+        self.prompting = UnifiedPrompting(
+            self.model.vocabulary, self.model.config.max_text_length
+        )
+        self.image_tokenizer = MAGVITv2.from_pretrained(self.image_tokenizer_id)
+        freeze(self.image_tokenizer)
+
+    def training_step(self, batch: dict[str, dict[str, Any]], batch_index: int) -> Tensor:
+        """Return the weighted sum of the losses of the streams that the batch holds."""
+        steps = {"t2i": self._t2i_loss, "mmu": self._mmu_loss, "lm": self._lm_loss}
+        losses = {name: steps[name](stream) for name, stream in batch.items()}
+        loss = torch.stack([self.weights[name] * value for name, value in losses.items()]).sum()
+        self.log_dict({f"train/{name}": value for name, value in losses.items()}, batch_size=1)
+        self.log("train/loss", loss, prog_bar=True, batch_size=1)
+        return loss
+
+    def _t2i_loss(self, stream: dict[str, Any]) -> Tensor:
+        assert self.model is not None
+        vocabulary = self.model.vocabulary
+        codes = self._encode_images(stream["pixels"])
+        drop = [seed % 10_000 < self.caption_dropout * 10_000 for seed in stream["seed"]]
+        prompts = [
+            []
+            if dropped
+            else self.prompting.encode_prompt(self.text_tokenizer, caption)
+            for caption, dropped in zip(stream["caption"], drop, strict=True)
+        ]
+        masked = mask_codes(codes, vocabulary.mask_code, stream["seed"])
+        batch = self.prompting.text_to_image(prompts, masked)
+        image = self._hidden(batch)[:, -codes.shape[1] - 1 : -1]
+        hidden = masked == vocabulary.mask_code
+        logits = self.model.logits(image[hidden], vocabulary.image_rows)
+        return F.cross_entropy(logits.float(), codes[hidden])
+
+    def _mmu_loss(self, stream: dict[str, Any]) -> Tensor:
+        codes = self._encode_images(stream["pixels"])
+        encode = self.text_tokenizer.encode
+        prompts = [encode(format_question(question)) for question in stream["question"]]
+        answers = [encode(answer) for answer in stream["answer"]]
+        return self._next_token_loss(self.prompting.understanding(codes, prompts, answers))
+
+    def _lm_loss(self, stream: dict[str, Any]) -> Tensor:
+        texts = [self.text_tokenizer.encode(text) for text in stream["text"]]
+        return self._next_token_loss(
+            self.prompting.language(texts, self.max_lm_length, self.device)
+        )
+
+    def _next_token_loss(self, batch: TokenBatch) -> Tensor:
+        assert self.model is not None
+        labels = batch.labels[:, 1:]
+        counted = labels != IGNORE
+        hidden = self._hidden(batch)[:, :-1][counted]
+        logits = self.model.logits(hidden, self.model.vocabulary.text_rows)
+        return F.cross_entropy(logits.float(), labels[counted])
+
+    def _hidden(self, batch: TokenBatch) -> Tensor:
+        assert self.model is not None
+        return self.model.hidden_states(batch.input_ids, batch.attention_mask, batch.position_ids)
+
+    @torch.no_grad()
+    def _encode_images(self, pixels: Tensor) -> Tensor:
+        assert self.image_tokenizer is not None
+        return self.image_tokenizer.encode(pixels)
+
+    def validation_step(
+        self, batch: dict[str, dict[str, Any]], batch_index: int, dataloader_idx: int = 0
+    ) -> None:
+        """Draw the prompts and check the pictures; answer the questions and compare."""
+        assert self.model is not None and self.image_tokenizer is not None
+        if "prompts" in batch:
+            stream = batch["prompts"]
+            prompts = [
+                self.prompting.encode_prompt(self.text_tokenizer, text)
+                for text in stream["prompt"]
+            ]
+            codes = decode_image_codes(self.model, prompts, self.sampling, stream["seed"])
+            self.image_score.update(self.image_tokenizer.decode(codes), stream["metadata"])
+        if "instructions" in batch:
+            stream = batch["instructions"]
+            self.exact_match.update(self._answer(stream), stream["answer"])
+
+    def _answer(self, stream: dict[str, Any]) -> Sequence[str]:
+        assert self.model is not None
+        encode = self.text_tokenizer.encode
+        results = autoregressive_decode(
+            self.model,
+            self._encode_images(stream["pixels"]),
+            [encode(format_question(question)) for question in stream["question"]],
+            max_new_tokens=96,
+        )
+        return [self.text_tokenizer.decode(result.tokens) for result in results]
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the scores."""
+        if self.image_score.update_called:
+            self.log("val/image_score", self.image_score.compute(), prog_bar=True)
+            for name, score in self.image_score.by_category().items():
+                self.log(f"val/image_score/{name}", score)
+        if self.exact_match.update_called:
+            self.log("val/exact_match", self.exact_match.compute(), prog_bar=True)
+        self.image_score.reset()
+        self.exact_match.reset()
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Return the optimizer over the trainable parameters, and the schedule if there is one."""
+        optimizer = self.optimizer(learnable(self))
+        if self.lr_scheduler is None:
+            return optimizer
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": self.lr_scheduler(optimizer), "interval": "step"},
+        }

@@ -1,0 +1,58 @@
+"""The teacher's sampling trajectories: recording, storing, and cutting into segments."""
+
+from .batch import (
+    ImageBatch,
+    TextBatch,
+    collate_image_trajectories,
+    collate_text_blocks,
+)
+from .collect_images import ImageCollection, ImagePrompt, collect_images, image_identity
+from .collect_texts import TextCollection, TextRequest, collect_texts, text_identity
+from .dataset import ImageTrajectoryDataset, TextTrajectoryDataset
+from .describe import describe_store
+from .film_strip import draw_film_strip, draw_text_strip
+from .fingerprint import fingerprint_module, fingerprint_tensors
+from .manifest import StoreIdentity
+from .record import ImageTrajectory, TextBlock, TextTrajectory
+from .segments import (
+    check_segments,
+    draw_step,
+    iteration_segment,
+    segment_end,
+    segment_ends,
+    segment_index,
+)
+from .store import TrajectoryStore
+
+__all__ = [
+    "ImageBatch",
+    "ImageCollection",
+    "ImagePrompt",
+    "ImageTrajectory",
+    "ImageTrajectoryDataset",
+    "StoreIdentity",
+    "TextBatch",
+    "TextBlock",
+    "TextCollection",
+    "TextRequest",
+    "TextTrajectory",
+    "TextTrajectoryDataset",
+    "TrajectoryStore",
+    "check_segments",
+    "collate_image_trajectories",
+    "collate_text_blocks",
+    "collect_images",
+    "collect_texts",
+    "describe_store",
+    "draw_film_strip",
+    "draw_step",
+    "draw_text_strip",
+    "fingerprint_module",
+    "fingerprint_tensors",
+    "image_identity",
+    "iteration_segment",
+    "segment_end",
+    "segment_ends",
+    "segment_index",
+    "text_identity",
+]

@@ -1,0 +1,226 @@
+"""Collecting the teacher's image trajectories."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..errors import UserError
+from ..models.showo import Showo
+from ..sampling.mask_schedules import MaskSchedule
+from ..sampling.parallel import DenoisingStep, ImageSampling, denoise_images
+from .collection import ShardContent, batches, check_items, check_positive, collect
+from .fingerprint import fingerprint_lines
+from .manifest import StoreIdentity
+from .record import ImageTrajectory
+from .segments import check_segments, segment_ends
+from .shards import pack_images
+from .store import TrajectoryStore, no_barrier
+
+
+class ImagePrompt(NamedTuple):
+    """A prompt to collect an image trajectory for.
+
+    Attributes:
+        key: Its name in its data set.
+        text: What it says.
+        ids: Its text ids, without special tokens.
+    """
+
+    key: str
+    text: str
+    ids: Sequence[int]
+
+
+@dataclass(frozen=True)
+class ImageCollection:
+    """How image trajectories are collected.
+
+    Args:
+        steps: Denoising steps `K` of the teacher.
+        segments: Equal segments that the trajectory will be cut into; they divide `steps`. The
+            record depends on them, see `ImageTrajectory`.
+        guidance_scale: Guidance of the teacher, which the student learns to do without.
+        mask_schedule: Schedule of the teacher.
+        kept_codes: How many of the most probable codes of a distribution are recorded.
+        batch_size: Prompts decoded at once. It changes no more than the rounding of floating-point
+            numbers, and is not part of a store's identity.
+        shard_size: Prompts that go into a shard: what an interruption costs at most.
+
+    Raises:
+        UserError: If a value is out of range or the segments do not divide the steps.
+    """
+
+    steps: int = 16
+    segments: int = 4
+    guidance_scale: float = 0.0
+    mask_schedule: MaskSchedule = "cosine"
+    kept_codes: int = 16
+    batch_size: int = 32
+    shard_size: int = 256
+
+    def __post_init__(self) -> None:
+        check_segments(self.steps, self.segments)
+        check_positive(self, "kept_codes", "batch_size", "shard_size")
+        if self.guidance_scale < 0:
+            raise UserError(f"guidance_scale is {self.guidance_scale}; it must be 0 or more")
+
+    @property
+    def sampling(self) -> ImageSampling:
+        """Greedy decoding, so that a trajectory has one end."""
+        return ImageSampling(
+            steps=self.steps, guidance_scale=self.guidance_scale, mask_schedule=self.mask_schedule
+        )
+
+
+def image_identity(
+    teacher: str, prompts: Sequence[ImagePrompt], settings: ImageCollection
+) -> StoreIdentity:
+    """Return what determines a store of image trajectories.
+
+    Args:
+        teacher: The teacher's `fingerprint_module`.
+        prompts: All prompts of the collection, in order.
+        settings: How they are collected.
+    """
+    recorded = asdict(settings)
+    del recorded["batch_size"]
+    shard_size = recorded.pop("shard_size")
+    rows = ([prompt.key, prompt.text, list(prompt.ids)] for prompt in prompts)
+    return StoreIdentity(
+        "images", teacher, fingerprint_lines(rows), len(prompts), shard_size, recorded
+    )
+
+
+def collect_images(
+    teacher: Showo,
+    prompts: Sequence[ImagePrompt],
+    settings: ImageCollection,
+    store: TrajectoryStore,
+    *,
+    rank: int = 0,
+    world_size: int = 1,
+    barrier: Callable[[], None] = no_barrier,
+    progress: bool = True,
+) -> TrajectoryStore:
+    """Decode images greedily with guidance and record how; continue what an earlier run began.
+
+    Args:
+        teacher: The network to record.
+        prompts: All prompts, the same in every process.
+        settings: How to collect.
+        store: Begun with the `image_identity` of these arguments.
+        rank: Which process this is.
+        world_size: How many there are.
+        barrier: Returns when all processes have called it.
+        progress: Whether to show a progress bar.
+
+    Returns:
+        The finished store.
+
+    Raises:
+        UserError: If there are no prompts, the store is another's, or the settings do not fit the
+            teacher.
+    """
+    check_items(store, "images", prompts, settings.shard_size)
+
+    def make_shard(indices: range, advance: Callable[[int], None]) -> ShardContent:
+        records: list[ImageTrajectory] = []
+        for batch in batches(indices, settings.batch_size):
+            records += record_images(teacher, [prompts[index] for index in batch], settings)
+            advance(len(batch))
+        mass = torch.cat([record.kept_mass for record in records]).double()
+        totals = {"positions": mass.numel(), "kept_mass": round(float(mass.sum()), 3)}
+        return ShardContent(pack_images(records), len(records), totals=totals)
+
+    return collect(
+        teacher,
+        store,
+        make_shard,
+        rank=rank,
+        world_size=world_size,
+        barrier=barrier,
+        progress=progress,
+    )
+
+
+@torch.no_grad()
+def record_images(
+    teacher: Showo, prompts: Sequence[ImagePrompt], settings: ImageCollection
+) -> list[ImageTrajectory]:
+    """Decode one batch of prompts and record the trajectories.
+
+    Raises:
+        UserError: If the settings do not fit the teacher.
+    """
+    recorder = _Recorder(teacher.vocabulary.mask_code, settings)
+    for step in denoise_images(teacher, [prompt.ids for prompt in prompts], settings.sampling):
+        recorder.add(step)
+    return [recorder.record(sample, prompt) for sample, prompt in enumerate(prompts)]
+
+
+class _Recorder:
+    """Picks from the steps of a batch what the records keep.
+
+    Args:
+        mask_code: The code that stands for a masked token.
+        settings: How to collect.
+    """
+
+    def __init__(self, mask_code: int, settings: ImageCollection) -> None:
+        self.settings = settings
+        self.mask_code = mask_code
+        # Code ids fit 16 bits up to the released codebooks; the mask's code never occurs in them.
+        self.code_type = torch.int16 if mask_code <= 2**15 else torch.int32
+        # After the last segment nothing is masked, so nothing is to be recorded there.
+        self.boundaries = segment_ends(settings.steps, settings.segments)[:-1]
+        self.codes = self.reveal_step = self.top_ids = self.top_log_probs = torch.empty(0)
+        self.at_boundary: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    def add(self, step: DenoisingStep) -> None:
+        """Take in the next step."""
+        revealed = step.revealed.cpu()
+        later = (step.codes == self.mask_code).cpu()
+        at_boundary = step.index in self.boundaries
+        needed = revealed | later if at_boundary else revealed
+        kept = min(self.settings.kept_codes, step.logits.shape[-1])
+        rows = step.logits[needed.to(step.logits.device)].float().log_softmax(dim=-1)
+        top = rows.topk(kept, dim=-1)
+        log_probs = torch.zeros(*needed.shape, kept, dtype=torch.float16)
+        ids = torch.zeros(*needed.shape, kept, dtype=self.code_type)
+        log_probs[needed] = top.values.half().cpu()
+        ids[needed] = top.indices.to(self.code_type).cpu()
+        if not self.reveal_step.numel():
+            self.reveal_step = torch.zeros(needed.shape, dtype=torch.int16)
+            self.top_ids, self.top_log_probs = torch.zeros_like(ids), torch.zeros_like(log_probs)
+        self.reveal_step[revealed] = step.index
+        self.top_ids[revealed] = ids[revealed]
+        self.top_log_probs[revealed] = log_probs[revealed]
+        if at_boundary:
+            self.at_boundary.append((later, ids, log_probs))
+        self.codes = step.codes.cpu()
+
+    def record(self, sample: int, prompt: ImagePrompt) -> ImageTrajectory:
+        """Return the record of one sample of the batch."""
+        kept = self.top_ids.shape[-1]
+        ends = [
+            (ids[sample][later[sample]], values[sample][later[sample]])
+            for later, ids, values in self.at_boundary
+        ]
+        return ImageTrajectory(
+            key=prompt.key,
+            prompt=prompt.text,
+            prompt_ids=torch.tensor(list(prompt.ids), dtype=torch.int32),
+            codes=self.codes[sample].to(self.code_type),
+            reveal_step=self.reveal_step[sample],
+            top_ids=self.top_ids[sample],
+            top_log_probs=self.top_log_probs[sample],
+            boundary_top_ids=torch.cat([self.top_ids.new_zeros(0, kept), *(e[0] for e in ends)]),
+            boundary_top_log_probs=torch.cat(
+                [self.top_log_probs.new_zeros(0, kept), *(e[1] for e in ends)]
+            ),
+            steps=self.settings.steps,
+            segments=self.settings.segments,
+        )

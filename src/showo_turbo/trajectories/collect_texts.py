@@ -1,0 +1,224 @@
+"""Collecting the teacher's Jacobi trajectories of texts."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..errors import UserError
+from ..models.showo import Showo
+from ..sampling.jacobi import JacobiResult, jacobi_decode
+from .collection import ShardContent, batches, check_items, check_positive, collect
+from .fingerprint import fingerprint_lines, fingerprint_tensors
+from .manifest import StoreIdentity
+from .record import TextTrajectory, settled_iterates
+from .repetition import is_repetitive
+from .segments import stateless_seed
+from .shards import pack_texts
+from .store import TrajectoryStore, no_barrier
+
+
+class TextRequest(NamedTuple):
+    """A question about an image, to collect the answer's trajectory for.
+
+    Attributes:
+        key: Its name in its data set.
+        image_codes: `(image tokens,)`, the image.
+        ids: The text ids before the answer, after `sot`.
+        text: What they say.
+    """
+
+    key: str
+    image_codes: Tensor
+    ids: Sequence[int]
+    text: str
+
+
+@dataclass(frozen=True)
+class TextCollection:
+    """How text trajectories are collected.
+
+    Args:
+        max_new_tokens: Longest answer; those that do not end within it are filtered out.
+        block_size: Tokens that are decoded together.
+        seed: Of the random tokens that blocks start from.
+        longest_ngram: Repetitions of 1 to this many tokens are looked for.
+        max_repeats: How often in a row an n-gram is accepted; texts that repeat one more often are
+            filtered out.
+        batch_size: Requests decoded at once. It changes no more than the rounding of
+            floating-point numbers, and is not part of a store's identity.
+        shard_size: Requests that go into a shard: what an interruption costs at most.
+
+    Raises:
+        UserError: If a value is out of range.
+    """
+
+    max_new_tokens: int = 512
+    block_size: int = 16
+    seed: int = 0
+    longest_ngram: int = 8
+    max_repeats: int = 4
+    batch_size: int = 32
+    shard_size: int = 256
+
+    def __post_init__(self) -> None:
+        names = ("max_new_tokens", "block_size", "longest_ngram", "max_repeats")
+        check_positive(self, *names, "batch_size", "shard_size")
+
+
+def text_identity(
+    teacher: str, requests: Sequence[TextRequest], settings: TextCollection
+) -> StoreIdentity:
+    """Return what determines a store of text trajectories.
+
+    Args:
+        teacher: The teacher's `fingerprint_module`.
+        requests: All requests of the collection, in order.
+        settings: How they are collected.
+    """
+    recorded = asdict(settings)
+    del recorded["batch_size"]
+    shard_size = recorded.pop("shard_size")
+    rows = (
+        [r.key, r.text, list(r.ids), fingerprint_tensors({"codes": r.image_codes.long()})]
+        for r in requests
+    )
+    return StoreIdentity(
+        "texts", teacher, fingerprint_lines(rows), len(requests), shard_size, recorded
+    )
+
+
+def collect_texts(
+    teacher: Showo,
+    requests: Sequence[TextRequest],
+    settings: TextCollection,
+    store: TrajectoryStore,
+    *,
+    rank: int = 0,
+    world_size: int = 1,
+    barrier: Callable[[], None] = no_barrier,
+    progress: bool = True,
+) -> TrajectoryStore:
+    """Answer by greedy Jacobi decoding and record the iterates; continue what a run began.
+
+    Answers that do not end, or that repeat themselves, are left out and counted.
+
+    Args:
+        teacher: The network to record.
+        requests: All requests, the same in every process.
+        settings: How to collect.
+        store: Begun with the `text_identity` of these arguments.
+        rank: Which process this is.
+        world_size: How many there are.
+        barrier: Returns when all processes have called it.
+        progress: Whether to show a progress bar.
+
+    Returns:
+        The finished store.
+
+    Raises:
+        UserError: If there are no requests, an image's codes are out of range or of another
+            number than the others', or the store is another's.
+    """
+    check_items(store, "texts", requests, settings.shard_size)
+    _check_codes(requests, teacher.vocabulary.codebook_size)
+
+    def make_shard(indices: range, advance: Callable[[int], None]) -> ShardContent:
+        records: list[TextTrajectory] = []
+        filtered: Counter[str] = Counter()
+        for batch in batches(indices, settings.batch_size):
+            for outcome in record_texts(teacher, requests, batch, settings):
+                if isinstance(outcome, str):
+                    filtered[outcome] += 1
+                else:
+                    records.append(outcome)
+            advance(len(batch))
+        blocks = [block for record in records for block in record.blocks]
+        totals = {
+            "answer_tokens": sum(len(record.answer_ids) for record in records),
+            "blocks": len(blocks),
+            "iterations": sum(len(block) - 1 for block in blocks),
+        }
+        return ShardContent(
+            pack_texts(records, settings.block_size), len(records), filtered, totals
+        )
+
+    return collect(
+        teacher,
+        store,
+        make_shard,
+        rank=rank,
+        world_size=world_size,
+        barrier=barrier,
+        progress=progress,
+    )
+
+
+@torch.no_grad()
+def record_texts(
+    teacher: Showo, requests: Sequence[TextRequest], indices: range, settings: TextCollection
+) -> list[TextTrajectory | str]:
+    """Answer some of the requests as one batch.
+
+    Each block's random start depends on the seed and on the request's index alone.
+
+    Returns:
+        For each the trajectory, or the reason for which it is left out: `unfinished` or
+        `repetitive`.
+    """
+    batch = [requests[index] for index in indices]
+    results = jacobi_decode(
+        teacher,
+        torch.stack([request.image_codes.long() for request in batch]),
+        [request.ids for request in batch],
+        max_new_tokens=settings.max_new_tokens,
+        block_size=settings.block_size,
+        seeds=[stateless_seed(settings.seed, index, stream="jacobi") for index in indices],
+    )
+    code_type = torch.int16 if teacher.vocabulary.mask_code <= 2**15 else torch.int32
+    return [
+        _outcome(request, result, settings, code_type)
+        for request, result in zip(batch, results, strict=True)
+    ]
+
+
+def _outcome(
+    request: TextRequest, result: JacobiResult, settings: TextCollection, code_type: torch.dtype
+) -> TextTrajectory | str:
+    if not result.finished:
+        return "unfinished"
+    if is_repetitive(result.tokens, settings.longest_ngram, settings.max_repeats):
+        return "repetitive"
+    size = settings.block_size
+    valid = [min(size, len(result.tokens) - start) for start in range(0, len(result.tokens), size)]
+    return TextTrajectory(
+        key=request.key,
+        text=request.text,
+        prompt_ids=torch.tensor(list(request.ids), dtype=torch.int32),
+        image_codes=request.image_codes.to("cpu", code_type),
+        answer_ids=torch.tensor(result.tokens, dtype=torch.int32),
+        blocks=[
+            settled_iterates(block.cpu().int(), length)
+            for block, length in zip(result.blocks, valid, strict=True)
+        ],
+    )
+
+
+def _check_codes(requests: Sequence[TextRequest], codebook_size: int) -> None:
+    count = requests[0].image_codes.numel()
+    for request in requests:
+        codes = request.image_codes
+        if codes.shape != (count,):
+            raise UserError(
+                f"image of request {request.key!r} has codes of shape {tuple(codes.shape)}; "
+                f"expected ({count},) like the first; encode all images at one size"
+            )
+        if count and not 0 <= int(codes.min()) <= int(codes.max()) < codebook_size:
+            raise UserError(
+                f"image of request {request.key!r} has codes from {int(codes.min())} to "
+                f"{int(codes.max())}; expected 0 to {codebook_size - 1}; encode it with the image "
+                "tokenizer of this model"
+            )

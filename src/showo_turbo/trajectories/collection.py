@@ -1,0 +1,139 @@
+"""The loop that both collectors share: shard by shard, over processes, with progress."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from torch import Tensor, nn
+
+from ..errors import UserError
+from .store import TrajectoryStore, no_barrier
+
+Item = TypeVar("Item")
+
+
+@dataclass
+class ShardContent:
+    """What becomes of the prompts of one shard; see `TrajectoryStore.write_shard`."""
+
+    tensors: dict[str, Tensor]
+    samples: int
+    filtered: Mapping[str, int] = field(default_factory=dict)
+    totals: Mapping[str, float] = field(default_factory=dict)
+
+
+def collect(
+    teacher: nn.Module,
+    store: TrajectoryStore,
+    make_shard: Callable[[range, Callable[[int], None]], ShardContent],
+    *,
+    rank: int = 0,
+    world_size: int = 1,
+    barrier: Callable[[], None] = no_barrier,
+    progress: bool = True,
+) -> TrajectoryStore:
+    """Make all shards that are yet to be made, and finish the store.
+
+    A shard is always made as a whole and by one process, so that neither an interruption nor the
+    number of processes changes its bytes.
+
+    Args:
+        teacher: Put into evaluation mode meanwhile.
+        store: Begun with `TrajectoryStore.create_or_continue`.
+        make_shard: Called with the prompts' indices and with a function that is to be told how
+            many of them have been done.
+        rank: Which process this is.
+        world_size: How many there are.
+        barrier: Returns when all processes have called it.
+        progress: Whether to show a progress bar; only the first process does.
+
+    Returns:
+        The finished store.
+
+    Raises:
+        UserError: If, in the end, a shard is missing: the processes share no folder.
+    """
+    pending = store.pending(rank, world_size)
+    training = teacher.training
+    teacher.eval()
+    try:
+        with _progress(store, pending, progress and rank == 0) as advance:
+            for index in pending:
+                content = make_shard(store.identity.shard_prompts(index), advance)
+                store.write_shard(
+                    index,
+                    content.tensors,
+                    samples=content.samples,
+                    filtered=content.filtered,
+                    totals=content.totals,
+                )
+    finally:
+        teacher.train(training)
+    barrier()
+    if rank == 0:
+        store.finish()
+    barrier()
+    return TrajectoryStore.open(store.folder, verify=False)
+
+
+def batches(indices: range, batch_size: int) -> Iterator[range]:
+    """Cut a shard's prompts into batches; none reaches into another shard."""
+    for start in range(0, len(indices), batch_size):
+        yield indices[start : start + batch_size]
+
+
+def check_items(store: TrajectoryStore, kind: str, items: Sequence[Item], shard_size: int) -> None:
+    """Check that a store was begun for these prompts.
+
+    Raises:
+        UserError: If there are none, or the store is of another kind or number.
+    """
+    if not items:
+        raise UserError("there are no prompts to collect trajectories for; expected at least one")
+    identity = store.identity
+    expected = (kind, len(items), shard_size)
+    if (identity.kind, identity.num_prompts, identity.shard_size) != expected:
+        raise UserError(
+            f"{store.folder} was begun for {identity.num_prompts} prompts for {identity.kind}, "
+            f"{identity.shard_size} to a shard, but {len(items)} prompts for {kind}, "
+            f"{shard_size} to a shard, were given; begin it with the identity of these prompts"
+        )
+
+
+def check_positive(settings: object, *names: str) -> None:
+    """Check that settings are at least 1.
+
+    Raises:
+        UserError: If one is not.
+    """
+    for name in names:
+        value = getattr(settings, name)
+        if value < 1:
+            raise UserError(f"{name} is {value}; expected at least 1")
+
+
+@contextmanager
+def _progress(
+    store: TrajectoryStore, pending: Sequence[int], show: bool
+) -> Iterator[Callable[[int], None]]:
+    """Show a bar that counts this process's prompts; give what advances it."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    total = sum(len(store.identity.shard_prompts(index)) for index in pending)
+    with Progress(*columns, disable=not show or not total) as bar:
+        task = bar.add_task(f"collecting {store.identity.kind}", total=total)
+        yield lambda done: bar.advance(task, done)

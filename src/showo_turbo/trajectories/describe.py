@@ -1,0 +1,80 @@
+"""What a store holds, for people to read."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from .dataset import ImageTrajectoryDataset, TextTrajectoryDataset
+from .store import TrajectoryStore
+
+SAMPLES_SHOWN = 5
+
+
+def describe_store(folder: Path | str) -> RenderableType:
+    """Return tables of how a store was made, what is in it and what its first samples are.
+
+    An unfinished store is described as far as it is known.
+
+    Args:
+        folder: A store of either kind.
+
+    Raises:
+        UserError: If it is not a store, or is finished but a shard is missing or damaged.
+    """
+    store = TrajectoryStore.inspect(folder)
+    if not store.complete:
+        return _facts(store)
+    return Group(_facts(TrajectoryStore.open(folder)), _samples(store))
+
+
+def _facts(store: TrajectoryStore) -> Table:
+    table = Table(title=f"Trajectories in {store.folder}", show_header=False, title_justify="left")
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, value in _rows(store):
+        table.add_row(name, Text(value))
+    return table
+
+
+def _rows(store: TrajectoryStore) -> Iterator[tuple[str, str]]:
+    identity, manifest = store.identity, store.manifest
+    yield "kind", identity.kind
+    yield "teacher", identity.teacher
+    for name, value in identity.settings.items():
+        yield name.replace("_", " "), str(value)
+    yield "prompts", f"{identity.num_prompts:,}"
+    if not store.complete:
+        yield "state", "unfinished; run the same collect command again to continue it"
+        return
+    yield "trajectories", f"{manifest.samples:,}"
+    for reason, count in manifest.filtered.items():
+        yield f"left out: {reason}", f"{count:,} ({count / identity.num_prompts:.1%})"
+    if manifest.mean_kept_mass is not None:
+        yield "mass kept, mean", f"{manifest.mean_kept_mass:.4f}"
+    totals = manifest.totals
+    if totals.get("blocks"):
+        yield "blocks", f"{int(totals['blocks']):,}"
+        yield "iterations a block, mean", f"{totals['iterations'] / totals['blocks']:.2f}"
+        yield "tokens an answer, mean", f"{totals['answer_tokens'] / manifest.samples:.1f}"
+    size = sum(path.stat().st_size for path in store.shard_paths())
+    yield "shards", f"{len(manifest.shards)} ({size / 1e6:.1f} MB)"
+
+
+def _samples(store: TrajectoryStore) -> Table:
+    shown = range(min(SAMPLES_SHOWN, store.num_samples))
+    if store.identity.kind == "images":
+        table = Table("key", "prompt", "least mass kept", title="First trajectories")
+        images = ImageTrajectoryDataset(store)
+        for image in (images[index] for index in shown):
+            table.add_row(Text(image.key), Text(image.prompt), f"{image.kept_mass.min():.3f}")
+    else:
+        table = Table("key", "question", "tokens", "iterations", title="First trajectories")
+        texts = TextTrajectoryDataset(store)
+        for text in (texts.trajectory(index) for index in shown):
+            iterations = " ".join(str(len(block) - 1) for block in text.blocks)
+            table.add_row(Text(text.key), Text(text.text), str(len(text.answer_ids)), iterations)
+    table.title_justify = "left"
+    return table

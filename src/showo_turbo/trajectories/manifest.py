@@ -1,0 +1,208 @@
+"""What a store of trajectories says about itself: how it was made and what is in each shard."""
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import UserError
+from ..files import read_json, write_json
+
+FORMAT = "showo-turbo trajectories"
+FORMAT_VERSION = 1
+KINDS = ("images", "texts")
+
+
+@dataclass(frozen=True)
+class StoreIdentity:
+    """What determines every byte of a store; two that differ in it cannot be mixed.
+
+    Attributes:
+        kind: `images` or `texts`.
+        teacher: Fingerprint of the network that made the trajectories.
+        prompts: Fingerprint of the prompts, or of the requests with their images.
+        num_prompts: How many there are.
+        shard_size: Number of prompts that go into a shard.
+        settings: The settings of the collection that change what is recorded.
+    """
+
+    kind: str
+    teacher: str
+    prompts: str
+    num_prompts: int
+    shard_size: int
+    settings: dict[str, Any]
+
+    @property
+    def num_shards(self) -> int:
+        """Number of shard files."""
+        return -(-self.num_prompts // self.shard_size)
+
+    def shard_prompts(self, index: int) -> range:
+        """Return which prompts belong to shard `index`."""
+        start = index * self.shard_size
+        return range(start, min(start + self.shard_size, self.num_prompts))
+
+    def differences(self, other: "StoreIdentity") -> list[str]:
+        """Return one phrase for each field in which `other` (what is asked for) differs."""
+        mine, theirs = _flat(asdict(self)), _flat(asdict(other))
+        return [
+            f"{name} is {_short(mine.get(name))} there but {_short(theirs.get(name))} is asked for"
+            for name in sorted(mine | theirs)
+            if mine.get(name) != theirs.get(name)
+        ]
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One finished shard file.
+
+    Attributes:
+        file: Its name in the store's folder.
+        sha256: Of its bytes.
+        samples: Number of trajectories in it.
+        filtered: How many were left out, by reason.
+        totals: Sums of statistics over its samples.
+    """
+
+    file: str
+    sha256: str
+    samples: int
+    filtered: dict[str, int] = field(default_factory=dict)
+    totals: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The whole manifest: how the store was made, and its finished shards by their index."""
+
+    identity: StoreIdentity
+    shards: dict[int, Shard] = field(default_factory=dict)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every shard is finished."""
+        return len(self.shards) == self.identity.num_shards
+
+    @property
+    def samples(self) -> int:
+        """Number of trajectories."""
+        return sum(shard.samples for shard in self.shards.values())
+
+    @property
+    def filtered(self) -> dict[str, int]:
+        """How many trajectories were left out, by reason."""
+        return {name: int(value) for name, value in self._sums("filtered").items()}
+
+    @property
+    def totals(self) -> dict[str, float]:
+        """Sums of statistics over all samples."""
+        return self._sums("totals")
+
+    @property
+    def mean_kept_mass(self) -> float | None:
+        """Mean probability that the recorded codes hold; none if nothing of the kind is stored."""
+        totals = self.totals
+        return totals["kept_mass"] / totals["positions"] if totals.get("positions") else None
+
+    def _sums(self, name: str) -> dict[str, float]:
+        sums: dict[str, float] = {}
+        for _, shard in sorted(self.shards.items()):
+            for key, value in getattr(shard, name).items():
+                sums[key] = sums.get(key, 0) + value
+        return dict(sorted(sums.items()))
+
+
+def shard_name(kind: str, index: int) -> str:
+    """Return the file name of a shard, such as `images-00003.safetensors`."""
+    return f"{kind}-{index:05d}.safetensors"
+
+
+def write_manifest(path: Path, manifest: Manifest) -> None:
+    """Write the manifest, atomically; the same manifest always gives the same bytes."""
+    write_json(
+        path,
+        {
+            "format": FORMAT,
+            "version": FORMAT_VERSION,
+            "identity": asdict(manifest.identity),
+            "complete": manifest.complete,
+            "samples": manifest.samples,
+            "filtered": manifest.filtered,
+            "totals": manifest.totals,
+            "mean_kept_mass": manifest.mean_kept_mass,
+            "shards": [asdict(manifest.shards[index]) for index in sorted(manifest.shards)],
+        },
+    )
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read a manifest and check all that will be relied on.
+
+    Raises:
+        UserError: If it is missing, of another format or version, or contradicts itself.
+    """
+    value = read_json(path)
+    if not isinstance(value, dict) or value.get("format") != FORMAT:
+        raise UserError(f"{path} is not a manifest of trajectories; name a folder made by collect")
+    if value.get("version") != FORMAT_VERSION:
+        raise UserError(
+            f"{path} has format version {value.get('version')!r}; "
+            f"expected {FORMAT_VERSION}; collect again with this version"
+        )
+    try:
+        identity = _identity(value["identity"])
+        names = [shard_name(identity.kind, index) for index in range(identity.num_shards)]
+        shards = {names.index(entry["file"]): parse_shard(entry) for entry in value["shards"]}
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{path} is damaged ({type(error).__name__}: {error}); "
+            "delete its folder and collect again"
+        ) from None
+    return Manifest(identity, shards)
+
+
+def parse_shard(entry: Any) -> Shard:
+    """Read what is known of a finished shard from its JSON value.
+
+    Raises:
+        KeyError, TypeError, ValueError: If it is not what `asdict(Shard)` gives.
+    """
+    shard = Shard(**entry)
+    _require(entry, str, "file", "sha256")
+    _require(entry, int, "samples")
+    _require(entry["filtered"], int, *entry["filtered"])
+    _require(entry["totals"], (int, float), *entry["totals"])
+    return shard
+
+
+def _identity(value: Any) -> StoreIdentity:
+    identity = StoreIdentity(**value)
+    _require(value, str, "kind", "teacher", "prompts")
+    _require(value, int, "num_prompts", "shard_size")
+    _require(value, dict, "settings")
+    if identity.kind not in KINDS:
+        raise ValueError(f"kind is {identity.kind!r}, expected one of {', '.join(KINDS)}")
+    if identity.num_prompts < 1 or identity.shard_size < 1:
+        raise ValueError(f"it is for {identity.num_prompts} prompts, {identity.shard_size} a shard")
+    return identity
+
+
+def _require(values: Any, kind: type | tuple[type, ...], *names: str) -> None:
+    """Check the types of values that JSON gave.
+
+    Raises:
+        TypeError: Naming the first that is not of the kind.
+    """
+    for name in names:
+        if not isinstance(values[name], kind):
+            raise TypeError(f"{name} is {values[name]!r}")
+
+
+def _flat(value: dict[str, Any]) -> dict[str, Any]:
+    settings = {f"settings.{name}": setting for name, setting in value.pop("settings").items()}
+    return value | settings
+
+
+def _short(value: Any) -> str:
+    """Show a value, a fingerprint by its first digits."""
+    return f"{value[:12]}..." if isinstance(value, str) and len(value) == 64 else repr(value)

@@ -1,0 +1,84 @@
+"""Rows of different lengths in a safetensors file: one flat tensor and the rows' offsets."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from ..errors import UserError
+
+
+def pack_rows(name: str, rows: Sequence[Tensor], empty: Tensor) -> dict[str, Tensor]:
+    """Concatenate `rows` of shape `(length, ...)` into `name`, with `name.offsets` `(rows + 1,)`.
+
+    Args:
+        name: Name of the tensor.
+        rows: The rows; they agree in all dimensions but the first.
+        empty: What to store if there is no row: a tensor of length 0.
+    """
+    lengths = torch.tensor([0, *(len(row) for row in rows)], dtype=torch.int64)
+    flat = torch.cat([empty, *rows]) if rows else empty
+    return {name: flat.contiguous(), f"{name}.offsets": lengths.cumsum(0)}
+
+
+def pack_strings(name: str, strings: Sequence[str]) -> dict[str, Tensor]:
+    """Concatenate the UTF-8 bytes of `strings`, as `pack_rows` does."""
+    rows = [torch.tensor(list(string.encode()), dtype=torch.uint8) for string in strings]
+    return pack_rows(name, rows, torch.zeros(0, dtype=torch.uint8))
+
+
+class ShardReader:
+    """Reads single rows of a shard without loading the rest.
+
+    The file is opened at the first read and mapped into memory. It is not carried along when the
+    reader is pickled: a worker process opens its own.
+
+    Args:
+        path: A safetensors file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._handle: Any = None
+        self._offsets: dict[str, Tensor] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"path": self.path, "_handle": None, "_offsets": {}}
+
+    def row(self, name: str, index: int) -> Tensor:
+        """Return `tensor[index]` of the tensor called `name`."""
+        return self.rows(name, index, index + 1)[0]
+
+    def rows(self, name: str, start: int, stop: int) -> Tensor:
+        """Return `tensor[start:stop]` of the tensor called `name`."""
+        rows: Tensor = self._open().get_slice(name)[start:stop]
+        return rows
+
+    def offsets(self, name: str) -> Tensor:
+        """Return `(rows + 1,)`: where the rows packed under `name` start and end."""
+        if name not in self._offsets:
+            self._offsets[name] = self._open().get_tensor(f"{name}.offsets")
+        return self._offsets[name]
+
+    def packed(self, name: str, index: int) -> Tensor:
+        """Return row `index` of what `pack_rows` stored under `name`."""
+        start, stop = self.offsets(name)[index : index + 2].tolist()
+        return self.rows(name, start, stop)
+
+    def string(self, name: str, index: int) -> str:
+        """Return string `index` of what `pack_strings` stored under `name`."""
+        return bytes(self.packed(name, index).tolist()).decode()
+
+    def _open(self) -> Any:
+        if self._handle is None:
+            try:
+                self._handle = safe_open(self.path, framework="pt")
+            except (OSError, SafetensorError) as error:
+                raise UserError(
+                    f"{self.path} cannot be read ({error}); "
+                    "run the same collect command again to replace it"
+                ) from None
+        return self._handle

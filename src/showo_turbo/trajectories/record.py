@@ -1,0 +1,179 @@
+"""What is kept of one trajectory of the teacher, as plain tensors."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .segments import segment_ends, segment_index
+
+
+@dataclass(eq=False)
+class ImageTrajectory:
+    """A greedy guided image trajectory of `K` steps over `M` image tokens.
+
+    A revealed token is never masked again, so all `K + 1` states follow from the final codes and
+    the step that revealed each. With them goes what the teacher predicted there: for the image
+    regularizer a position that is masked at state k needs the guided distribution at its reveal, if
+    that lies within k's segment, and else the one at the segment's last step. So besides the
+    distribution at each reveal, those of the still masked positions are kept at every segment's
+    last step (but the last segment's, after which nothing is masked).
+
+    Size: with 16 codes kept, a distribution takes 64 bytes (int16 and float16). The reveals take
+    17 KB at 256 tokens and 69 KB at 1,024 tokens, the codes and steps included. The segments' ends
+    add, with the cosine schedule, 33 KB (256 tokens, 4 segments), 12 KB (256 tokens, 2 segments),
+    299 KB (1,024 tokens, 8 segments) or 132 KB (1,024 tokens, 4 segments).
+
+    Attributes:
+        key: Name of the prompt in its data set.
+        prompt: The prompt's text.
+        prompt_ids: `(prompt tokens,)`.
+        codes: `(M,)`, the final image codes.
+        reveal_step: `(M,)` in `1 .. K`: the position is masked at state k if `reveal_step > k`.
+        top_ids: `(M, kept)`, the most probable codes at the reveal, best first.
+        top_log_probs: `(M, kept)` natural logarithms, float16. They are those of the whole
+            distribution: their probabilities sum to the mass kept.
+        boundary_top_ids: `(N, kept)`, the same at the segments' last steps: segment after
+            segment, and within one the positions, in order, that are masked after its end.
+        boundary_top_log_probs: `(N, kept)`.
+        steps: `K`.
+        segments: Number of equal segments.
+    """
+
+    key: str
+    prompt: str
+    prompt_ids: Tensor
+    codes: Tensor
+    reveal_step: Tensor
+    top_ids: Tensor
+    top_log_probs: Tensor
+    boundary_top_ids: Tensor
+    boundary_top_log_probs: Tensor
+    steps: int
+    segments: int
+
+    @property
+    def kept_mass(self) -> Tensor:
+        """`(M,)` float32: how much of each reveal's distribution the kept codes hold."""
+        return kept_mass(self.top_log_probs)
+
+    def masked(self, k: int) -> Tensor:
+        """Return `(M,)` boolean: `M_k`, the positions masked at state `k` (`0 .. K`)."""
+        return self.reveal_step > k
+
+    def state(self, k: int, mask_code: int) -> Tensor:
+        """Return `(M,)` long: the codes of state `k` (`0 .. K`), `mask_code` where masked."""
+        return self.codes.long().masked_fill(self.masked(k), mask_code)
+
+    def distribution(self, k: int) -> tuple[Tensor, Tensor]:
+        """Return the regularizer's target for a jump from state `k` (`0 .. K - 1`).
+
+        Returns:
+            The codes `(M, kept)`, long, and their log-probabilities `(M, kept)`, float32, for each
+            position masked at state `k`. At others, the distribution of the reveal.
+        """
+        segment = segment_index(k, self.steps, self.segments)
+        ends = segment_ends(self.steps, self.segments)
+        start = sum(int(self.masked(end).sum()) for end in ends[:segment])
+        later = self.masked(ends[segment])
+        rows = slice(start, start + int(later.sum()))
+        ids = self.top_ids.long().clone()
+        log_probs = self.top_log_probs.float().clone()
+        ids[later] = self.boundary_top_ids[rows].long()
+        log_probs[later] = self.boundary_top_log_probs[rows].float()
+        return ids, log_probs
+
+
+@dataclass(eq=False)
+class TextBlock:
+    """One block of a Jacobi trajectory: an example for the text losses.
+
+    Attributes:
+        key: Name of the request in its data set.
+        image_codes: `(M,)`, the image that the text is about.
+        prompt_ids: `(prompt tokens,)`, the text before the answer.
+        prefix_ids: `(answered tokens,)`, the answer's tokens before this block.
+        iterates: `(J + 1, block)`: row 0 the random start, row `J >= 1` the fixed point.
+        valid_length: Number of the block's tokens up to and including the end of the answer.
+    """
+
+    key: str
+    image_codes: Tensor
+    prompt_ids: Tensor
+    prefix_ids: Tensor
+    iterates: Tensor
+    valid_length: int
+
+    @property
+    def fixed_point(self) -> Tensor:
+        """`(block,)`: the teacher's greedy answer, arbitrary after `valid_length`."""
+        return self.iterates[-1]
+
+    @property
+    def iterations(self) -> int:
+        """`J`, the iterations from the random start to the fixed point."""
+        return len(self.iterates) - 1
+
+
+@dataclass(eq=False)
+class TextTrajectory:
+    """The Jacobi trajectory of one answer, block after block.
+
+    Size: a block of 16 tokens that settles after 8 iterations takes 576 bytes (int32).
+
+    Attributes:
+        key: Name of the request in its data set.
+        text: The question.
+        prompt_ids: `(prompt tokens,)`, the text before the answer.
+        image_codes: `(M,)`, the image that the text is about.
+        answer_ids: `(answer tokens,)`, up to and including the end of text.
+        blocks: For each block its iterates `(J + 1, block)`; see `TextBlock`.
+    """
+
+    key: str
+    text: str
+    prompt_ids: Tensor
+    image_codes: Tensor
+    answer_ids: Tensor
+    blocks: list[Tensor]
+
+    @property
+    def block_size(self) -> int:
+        """Number of tokens that are decoded together."""
+        return self.blocks[0].shape[1]
+
+    def block(self, index: int) -> TextBlock:
+        """Return the example that block `index` makes."""
+        start = index * self.block_size
+        return TextBlock(
+            key=self.key,
+            image_codes=self.image_codes,
+            prompt_ids=self.prompt_ids,
+            prefix_ids=self.answer_ids[:start],
+            iterates=self.blocks[index],
+            valid_length=min(self.block_size, len(self.answer_ids) - start),
+        )
+
+
+def kept_mass(top_log_probs: Tensor) -> Tensor:
+    """Return the probability that recorded codes hold together: `(..., kept)` to `(...)`."""
+    return top_log_probs.float().exp().sum(dim=-1).clamp(max=1.0)
+
+
+def settled_iterates(iterates: Tensor, valid_length: int) -> Tensor:
+    """Drop the iterates after the answer's part of the block has first reached the fixed point.
+
+    What follows the end of the answer may go on changing; it is trained on by no loss, and would
+    make the iterations look more than they are.
+
+    Args:
+        iterates: `(iterations + 1, block)`.
+        valid_length: Number of tokens that belong to the answer.
+
+    Returns:
+        `(J + 1, block)` with `J >= 1` the first iterate (but the start) that agrees with the fixed
+        point on the answer's tokens.
+    """
+    settled = (iterates[:, :valid_length] == iterates[-1, :valid_length]).all(dim=1)
+    first = int(torch.nonzero(settled)[0])
+    return iterates[: max(first, 1) + 1]

@@ -1,0 +1,77 @@
+"""How records lie in a shard: a safetensors file of stacked and ragged tensors."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from .ragged import ShardReader, pack_rows, pack_strings
+from .record import ImageTrajectory, TextTrajectory
+
+_NO_TOKENS = torch.zeros(0, dtype=torch.int32)
+
+
+def pack_images(records: Sequence[ImageTrajectory]) -> dict[str, Tensor]:
+    """Lay image trajectories of equal geometry out for a shard; there must be at least one."""
+    kept = records[0].top_ids.shape[1]
+    ends = [record.boundary_top_ids for record in records]
+    end_log_probs = [record.boundary_top_log_probs for record in records]
+    return {
+        **pack_strings("keys", [record.key for record in records]),
+        **pack_strings("prompts", [record.prompt for record in records]),
+        **pack_rows("prompt_ids", [record.prompt_ids.int() for record in records], _NO_TOKENS),
+        "codes": torch.stack([record.codes for record in records]),
+        "reveal_step": torch.stack([record.reveal_step for record in records]),
+        "top_ids": torch.stack([record.top_ids for record in records]),
+        "top_log_probs": torch.stack([record.top_log_probs for record in records]),
+        **pack_rows("boundary_top_ids", ends, ends[0].new_zeros(0, kept)),
+        "boundary_top_log_probs": torch.cat(end_log_probs),
+    }
+
+
+def unpack_image(reader: ShardReader, index: int, *, steps: int, segments: int) -> ImageTrajectory:
+    """Read one image trajectory of a shard; `steps` and `segments` are the store's."""
+    start, stop = reader.offsets("boundary_top_ids")[index : index + 2].tolist()
+    return ImageTrajectory(
+        key=reader.string("keys", index),
+        prompt=reader.string("prompts", index),
+        prompt_ids=reader.packed("prompt_ids", index),
+        codes=reader.row("codes", index),
+        reveal_step=reader.row("reveal_step", index),
+        top_ids=reader.row("top_ids", index),
+        top_log_probs=reader.row("top_log_probs", index),
+        boundary_top_ids=reader.rows("boundary_top_ids", start, stop),
+        boundary_top_log_probs=reader.rows("boundary_top_log_probs", start, stop),
+        steps=steps,
+        segments=segments,
+    )
+
+
+def pack_texts(records: Sequence[TextTrajectory], block_size: int) -> dict[str, Tensor]:
+    """Lay text trajectories out for a shard; there may be none, if all were filtered out."""
+    blocks = [block.int() for record in records for block in record.blocks]
+    block_counts = torch.tensor([0, *(len(record.blocks) for record in records)])
+    codes = [record.image_codes for record in records]
+    return {
+        **pack_strings("keys", [record.key for record in records]),
+        **pack_strings("texts", [record.text for record in records]),
+        **pack_rows("prompt_ids", [record.prompt_ids.int() for record in records], _NO_TOKENS),
+        **pack_rows("answer_ids", [record.answer_ids.int() for record in records], _NO_TOKENS),
+        "image_codes": torch.stack(codes) if codes else torch.zeros(0, 0, dtype=torch.int16),
+        **pack_rows("iterates", blocks, torch.zeros(0, block_size, dtype=torch.int32)),
+        # The blocks of sample i are blocks.offsets[i] .. blocks.offsets[i + 1] - 1.
+        "blocks.offsets": block_counts.cumsum(0),
+    }
+
+
+def unpack_text(reader: ShardReader, index: int) -> TextTrajectory:
+    """Read one text trajectory of a shard."""
+    first, last = reader.offsets("blocks")[index : index + 2].tolist()
+    return TextTrajectory(
+        key=reader.string("keys", index),
+        text=reader.string("texts", index),
+        prompt_ids=reader.packed("prompt_ids", index),
+        image_codes=reader.row("image_codes", index),
+        answer_ids=reader.packed("answer_ids", index),
+        blocks=[reader.packed("iterates", block) for block in range(first, last)],
+    )

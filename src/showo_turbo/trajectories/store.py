@@ -1,0 +1,279 @@
+"""A store of trajectories: a folder of safetensors shards with a manifest."""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ..errors import UserError
+from ..files import read_json, sha256_of, write_atomically, write_json
+from .manifest import (
+    Manifest,
+    Shard,
+    StoreIdentity,
+    parse_shard,
+    read_manifest,
+    shard_name,
+    write_manifest,
+)
+
+logger = logging.getLogger(__name__)
+
+MANIFEST_NAME = "manifest.json"
+
+
+def no_barrier() -> None:
+    """Wait for nobody: the barrier of a single process."""
+
+
+class TrajectoryStore:
+    """A folder with `manifest.json` and shards such as `images-00000.safetensors`.
+
+    While it is being collected, each process writes whole shards, atomically, and beside each a
+    small JSON file with its checksum and counts: a shard with a matching one is finished and is
+    kept if the collection is interrupted. In the end one process moves what these files say into
+    the manifest. All names are derived from the shards' index; none is taken from a file.
+
+    Make one with `create_or_continue` or `open`.
+
+    Args:
+        folder: Where it lies.
+        manifest: What is known to be in it.
+    """
+
+    def __init__(self, folder: Path, manifest: Manifest) -> None:
+        self.folder = folder
+        self.manifest = manifest
+
+    @classmethod
+    def create_or_continue(
+        cls,
+        folder: Path | str,
+        identity: StoreIdentity,
+        *,
+        rank: int = 0,
+        barrier: Callable[[], None] = no_barrier,
+    ) -> "TrajectoryStore":
+        """Begin a store, or take up one that was begun in the same way.
+
+        To be called by all processes of a collection at the same time.
+
+        Args:
+            folder: An empty folder, one that does not exist, or a store of the same identity.
+            identity: What is going to be collected.
+            rank: Which process this is; the first writes.
+            barrier: Returns when all processes have called it.
+
+        Raises:
+            UserError: If the folder holds something else, or a store of another identity.
+        """
+        folder = Path(folder)
+        if (folder / MANIFEST_NAME).exists():
+            _check_identity(folder, identity)
+        elif folder.exists() and not folder.is_dir():
+            raise UserError(f"{folder} is a file; name a folder for the trajectories")
+        elif folder.exists() and any(not path.name.startswith(".") for path in folder.iterdir()):
+            raise UserError(
+                f"{folder} holds files but no {MANIFEST_NAME}; name an empty folder for the store"
+            )
+        if rank == 0:
+            folder.mkdir(parents=True, exist_ok=True)
+            # What an interrupted process left half-written; no other is writing yet.
+            for leftover in folder.glob(f".{identity.kind}-*.tmp"):
+                leftover.unlink(missing_ok=True)
+            if not (folder / MANIFEST_NAME).exists():
+                write_manifest(folder / MANIFEST_NAME, Manifest(identity))
+        barrier()
+        return cls(folder, _check_identity(folder, identity))
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path | str,
+        *,
+        kind: str | None = None,
+        teacher: str | None = None,
+        verify: bool = True,
+    ) -> "TrajectoryStore":
+        """Open a finished store for reading.
+
+        Args:
+            folder: Where it lies.
+            kind: Refuse stores of another kind than this, `images` or `texts`.
+            teacher: Refuse stores that were not made by the teacher with this fingerprint.
+            verify: Whether to compare the shards' checksums, which reads them once.
+
+        Raises:
+            UserError: If it is not a store, is refused, is unfinished, or a shard is missing or
+                damaged.
+        """
+        store = cls.inspect(folder)
+        identity = store.identity
+        if kind is not None and identity.kind != kind:
+            raise UserError(f"{folder} holds trajectories of {identity.kind}; expected {kind}")
+        if teacher is not None and identity.teacher != teacher:
+            raise UserError(
+                f"{folder} was made by teacher {identity.teacher[:12]}..., "
+                f"but the teacher is {teacher[:12]}...; collect into another folder, "
+                "or load the teacher it was made by"
+            )
+        if not store.complete:
+            raise UserError(
+                f"{folder} is unfinished ({len(store.manifest.shards)} of {identity.num_shards} "
+                "shards); run the same collect command again to continue it"
+            )
+        for index, shard in sorted(store.manifest.shards.items()):
+            fault = store._fault(index, shard, verify)
+            if fault:
+                raise UserError(
+                    f"{store.shard_path(index)} {fault}; "
+                    "run the same collect command again to replace it"
+                )
+        return store
+
+    @classmethod
+    def inspect(cls, folder: Path | str) -> "TrajectoryStore":
+        """Read the manifest of a store, finished or not, and look at none of its shards.
+
+        Raises:
+            UserError: If it is not a store.
+        """
+        folder = Path(folder)
+        if not folder.is_dir():
+            raise UserError(f"{folder} is not a folder; name one that was made by collect")
+        return cls(folder, read_manifest(folder / MANIFEST_NAME))
+
+    @property
+    def identity(self) -> StoreIdentity:
+        """How the store was made."""
+        return self.manifest.identity
+
+    @property
+    def complete(self) -> bool:
+        """Whether every shard is finished."""
+        return self.manifest.complete
+
+    @property
+    def num_samples(self) -> int:
+        """Number of trajectories, without the filtered."""
+        return self.manifest.samples
+
+    @property
+    def filtered(self) -> dict[str, int]:
+        """How many trajectories were left out, by reason."""
+        return self.manifest.filtered
+
+    @property
+    def mean_kept_mass(self) -> float | None:
+        """Mean probability that the recorded codes hold (images only)."""
+        return self.manifest.mean_kept_mass
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the manifest, and so, through the shards' checksums, of everything."""
+        return sha256_of(self.folder / MANIFEST_NAME)
+
+    def shard_path(self, index: int) -> Path:
+        """Return the path of shard `index`."""
+        return self.folder / shard_name(self.identity.kind, index)
+
+    def shard_paths(self) -> list[Path]:
+        """Return the paths of all finished shards, in order."""
+        return [self.shard_path(index) for index in sorted(self.manifest.shards)]
+
+    def pending(self, rank: int = 0, world_size: int = 1) -> list[int]:
+        """Return which of the shards that are this process's to collect are yet to be.
+
+        Finished ones are compared with their checksums; those that are missing or damaged are
+        reported as warnings, and are pending again. Shards are dealt out to the processes in turn.
+        """
+        return [
+            index
+            for index in range(rank, self.identity.num_shards, world_size)
+            if self._finished(index) is None
+        ]
+
+    def write_shard(
+        self,
+        index: int,
+        tensors: Mapping[str, Tensor],
+        *,
+        samples: int,
+        filtered: Mapping[str, int] | None = None,
+        totals: Mapping[str, float] | None = None,
+    ) -> None:
+        """Write one shard, atomically, and mark it as finished."""
+        path = self.shard_path(index)
+        with write_atomically(path) as temporary:
+            save_file(dict(tensors), temporary)
+            checksum = sha256_of(temporary)
+        shard = Shard(path.name, checksum, samples, dict(filtered or {}), dict(totals or {}))
+        write_json(path.with_suffix(".json"), asdict(shard))
+
+    def finish(self) -> None:
+        """Write all that is known of the shards into the manifest.
+
+        To be called by one process, after all have written their shards.
+
+        Raises:
+            UserError: If a shard is missing.
+        """
+        shards = {}
+        for index in range(self.identity.num_shards):
+            shard = self._finished(index)
+            if shard is None:
+                raise UserError(
+                    f"{self.shard_path(index)} is missing; all processes must write to one shared "
+                    "folder; run the same collect command again"
+                )
+            shards[index] = shard
+        self.manifest = replace(self.manifest, shards=shards)
+        write_manifest(self.folder / MANIFEST_NAME, self.manifest)
+        for index in shards:
+            self.shard_path(index).with_suffix(".json").unlink(missing_ok=True)
+
+    def _finished(self, index: int) -> Shard | None:
+        """Return what is known of a shard, if it is there and whole."""
+        path = self.shard_path(index)
+        note = path.with_suffix(".json")
+        shard = self.manifest.shards.get(index)
+        if note.exists():
+            try:
+                shard = parse_shard(read_json(note))
+            except (KeyError, TypeError, ValueError) as error:
+                logger.warning("%s is damaged (%s); collecting its shard again", note, error)
+                return None
+        if shard is None:
+            return None
+        fault = self._fault(index, shard, verify=True)
+        if fault:
+            logger.warning("%s %s; collecting it again", path, fault)
+            return None
+        return shard
+
+    def _fault(self, index: int, shard: Shard, verify: bool) -> str | None:
+        """Return what is wrong with a shard's file, if anything is."""
+        path = self.shard_path(index)
+        if path.is_symlink():
+            return "is a link, which could lead out of the store"
+        if not path.is_file():
+            return "is missing"
+        if shard.file != path.name:
+            return f"is noted as {shard.file!r}"
+        if verify and sha256_of(path) != shard.sha256:
+            return "is damaged: its checksum differs from the one noted"
+        return None
+
+
+def _check_identity(folder: Path, identity: StoreIdentity) -> Manifest:
+    manifest = read_manifest(folder / MANIFEST_NAME)
+    differences = manifest.identity.differences(identity)
+    if differences:
+        raise UserError(
+            f"{folder} holds other trajectories: {'; '.join(differences)}; "
+            "name another folder, or ask for the same"
+        )
+    return manifest
