@@ -50,5 +50,5 @@ def test_no_labels_give_zero_with_a_gradient():
 
 
 def test_labels_of_another_shape_are_refused():
-    with pytest.raises(ValueError, match="expected torch.bool of shape"):
+    with pytest.raises(ValueError, match=r"expected torch\.bool of shape"):
         token_cross_entropy(torch.zeros(1, 3, 4), torch.zeros(1, 2, dtype=torch.long))

@@ -44,7 +44,9 @@ def test_agrees_with_a_loop(seed):
             q = log_probs[row, position].exp()
             q = q / q.sum()
             p = student[row, position].softmax(-1)[ids[row, position]]
-            terms.append(sum(a * math.log(a / b) for a, b in zip(q.tolist(), p.tolist())))
+            terms.append(
+                sum(a * math.log(a / b) for a, b in zip(q.tolist(), p.tolist(), strict=True))
+            )
         if terms:
             means.append(sum(terms) / len(terms))
     value = image_regularizer(student, mask, log_probs, ids)
@@ -115,9 +117,7 @@ def test_nothing_masked_gives_zero_with_a_gradient():
 )
 def test_records_of_another_shape_are_refused(log_probs, ids):
     with pytest.raises(ValueError, match="recorded log-probabilities have shape"):
-        image_regularizer(
-            torch.zeros(1, 2, 4), torch.ones(1, 2, dtype=torch.bool), log_probs, ids
-        )
+        image_regularizer(torch.zeros(1, 2, 4), torch.ones(1, 2, dtype=torch.bool), log_probs, ids)
 
 
 def test_text_regularizer_is_the_cross_entropy_of_the_answer_alone():

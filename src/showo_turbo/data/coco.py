@@ -10,6 +10,8 @@ from .streams import StreamDataset
 
 _Value = TypeVar("_Value", int, str)
 
+_KINDS: dict[type, str] = {int: "an integer", str: "a text"}
+
 
 class COCOCaptions(StreamDataset):
     """Images with one of their captions.
@@ -59,9 +61,8 @@ def _read_captions(annotations: Path, images: Path) -> list[tuple[int, Path, lis
     captions: dict[int, list[str]] = {}
     for number, image in enumerate(_list(content, "images", annotations)):
         where = f"images[{number}] of {annotations}"
-        paths[_field(image, "id", int, where)] = image_path(
-            images, _field(image, "file_name", str, where)
-        )
+        image_id = _field(image, "id", int, where)
+        paths[image_id] = image_path(images, _field(image, "file_name", str, where))
     for number, annotation in enumerate(_list(content, "annotations", annotations)):
         where = f"annotations[{number}] of {annotations}"
         image_id = _field(annotation, "image_id", int, where)
@@ -93,5 +94,5 @@ def _field(record: Any, key: str, kind: type[_Value], where: str) -> _Value:
     value = record.get(key) if isinstance(record, dict) else None
     if not isinstance(value, kind):
         found = "nothing" if value is None else repr(value)
-        raise UserError(f"{where} has {found} for {key!r}; expected a {kind.__name__}")
+        raise UserError(f"{where} has {found} for {key!r}; expected {_KINDS[kind]}")
     return value

@@ -89,9 +89,9 @@ class StreamsDataModule(LightningDataModule):
         Raises:
             UserError: If a stream with a batch size has no data.
         """
-        if missing := self.batch_sizes.keys() - self._streams.keys():
+        if missing := sorted(self.batch_sizes.keys() - self._streams.keys()):
             raise UserError(
-                f"no data for {', '.join(sorted(missing))}, which has a batch size; give it data, "
+                f"there is no data for {', '.join(missing)}, but a batch size; expected data, "
                 "or the batch size 0"
             )
         streams = {name: self._streams[name] for name in self.batch_sizes}

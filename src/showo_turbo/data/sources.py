@@ -65,11 +65,11 @@ class TextFiles:
     """Texts, in the format of RefinedWeb.
 
     Args:
-        files: A folder of parquet files, or the files.
+        files: Parquet files, and folders that are searched for `*.parquet` with their subfolders.
         column: Name of the text column.
     """
 
-    files: Path | list[Path]
+    files: list[Path]
     column: str = "content"
 
     def open(self) -> WebText:
@@ -119,7 +119,7 @@ class ShapesWorld:
 
     def web_text(self) -> TextFiles:
         """The documents."""
-        return TextFiles((self.folder / DOCUMENTS_FILE).parent)
+        return TextFiles([(self.folder / DOCUMENTS_FILE).parent])
 
     def prompts(self, split: str) -> Path:
         """The evaluation prompts of a split."""

@@ -28,7 +28,7 @@ class WebText(StreamDataset):
     the data only the row groups in use (the last few are kept), so the files may be of any size.
 
     Args:
-        files: A folder, searched for `*.parquet` with its subfolders, or one or more files.
+        files: Files, and folders that are searched for `*.parquet` with their subfolders.
         column: Name of the text column.
 
     Raises:
@@ -36,7 +36,7 @@ class WebText(StreamDataset):
             without text in it.
     """
 
-    def __init__(self, files: Path | Sequence[Path], column: str = "content") -> None:
+    def __init__(self, files: Sequence[Path], column: str = "content") -> None:
         self.column = column
         self._files = _find_files(files)
         self._row_groups: list[_RowGroup] = []
@@ -47,7 +47,7 @@ class WebText(StreamDataset):
                 sizes.append(size)
         self._ends = list(accumulate(sizes))
         if not len(self):
-            raise UserError(f"{self._files[0]} and {len(self._files) - 1} more files hold no row")
+            raise UserError(f"{self._files[0]} holds no row, nor does any other file; name others")
         self._cache: OrderedDict[int, pa.ChunkedArray] = OrderedDict()
 
     def __len__(self) -> int:
@@ -84,15 +84,16 @@ class WebText(StreamDataset):
         return texts
 
 
-def _find_files(files: Path | Sequence[Path]) -> list[Path]:
+def _find_files(files: Sequence[Path]) -> list[Path]:
     """The files to read, those of a folder by name."""
-    if isinstance(files, str | Path):
-        root = Path(files)
-        found = sorted(root.rglob("*.parquet")) if root.is_dir() else [root]
-    else:
-        found = [Path(file) for file in files]
+    found: list[Path] = []
+    for path in map(Path, files):
+        in_folder = sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
+        if not in_folder:
+            raise UserError(f"{path} holds no *.parquet file; name another folder, or the files")
+        found += in_folder
     if not found:
-        raise UserError(f"{files} holds no *.parquet file; name another folder or the files")
+        raise UserError("no text files are named; expected parquet files, or folders of them")
     return found
 
 

@@ -58,14 +58,16 @@ def commitment_loss(latents: Tensor) -> Tensor:
     return (latents - signs).square().mean()
 
 
-def sample_entropy(latents: Tensor) -> Tensor:
+def sample_entropy(latents: Tensor, weights: Tensor | None = None) -> Tensor:
     """Return the mean entropy of a bit given its patch; low where the encoder is decided.
 
     Args:
         latents: `(batch, bits, rows, columns)` before quantization.
+        weights: Of the patches, `(batch, rows, columns)`; equal by default.
     """
-    logits = latents * DISTANCE_LOGIT
-    return (functional.softplus(logits) - logits * torch.sigmoid(logits)).mean()
+    logits = latents.movedim(1, -1).flatten(0, 2) * DISTANCE_LOGIT
+    entropies = functional.softplus(logits) - logits * torch.sigmoid(logits)
+    return _mean_over_patches(entropies, weights).mean()
 
 
 def bit_entropy(latents: Tensor, weights: Tensor | None = None) -> Tensor:
@@ -105,15 +107,16 @@ def entropy_loss(
 ) -> Tensor:
     """Return the entropy of a bit given its patch, less the entropy over all patches.
 
-    Minimizing it makes the encoder decided about every patch and varied over patches.
+    Minimizing it makes the encoder decided about every patch and varied over patches. With `joint`, the
+    loss is a bound on the mutual information of patch and code, with its sign turned.
 
     Args:
         latents: `(batch, bits, rows, columns)` before quantization.
-        weights: Of the patches in the second entropy, `(batch, rows, columns)`; equal by default.
+        weights: Of the patches, `(batch, rows, columns)`; equal by default.
         joint: Whether the second entropy is `codebook_entropy` rather than `bit_entropy`.
     """
     varied = codebook_entropy if joint else bit_entropy
-    return sample_entropy(latents) - varied(latents, weights)
+    return sample_entropy(latents, weights) - varied(latents, weights)
 
 
 def _set_probabilities(latents: Tensor) -> Tensor:

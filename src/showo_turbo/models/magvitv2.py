@@ -19,9 +19,8 @@ from .convolutional import (
     Level,
     MiddleBlock,
     group_norm,
-    join_patches,
-    split_patches,
 )
+from .patches import find_distinct, join_patches, split_patches
 from .quantizer import LookupFreeQuantizer
 
 IMAGE_CHANNELS = 3
@@ -192,10 +191,21 @@ class MAGVITv2(nn.Module):
         self.quantize = LookupFreeQuantizer(self.config.bits)
 
     def forward(self, pixels: Tensor) -> Reconstruction:
-        """Encode, quantize and decode `(batch, 3, height, width)`, with gradients throughout."""
-        latents = self.pixels_to_latents(pixels)
-        reconstructed = self.signs_to_pixels(self.quantize(latents))
-        return Reconstruction(reconstructed, latents, self.quantize.latents_to_codes(latents))
+        """Encode, quantize and decode `(batch, 3, height, width)`, with gradients to the weights.
+
+        Raises:
+            UserError: If the pixels are no `(batch, 3, height, width)` of whole patches.
+        """
+        grid = self.grid_of(pixels)
+        if self.config.isolated_patches:
+            patches, place = find_distinct(split_patches(pixels, self.config.patch_size))
+            latents = self.encoder(patches)
+            decoded = join_patches(self.decoder(self.quantize(latents))[place], grid)
+            latents = join_patches(latents[place], grid)
+        else:
+            latents = self.encoder(pixels)
+            decoded = self.decoder(self.quantize(latents))
+        return Reconstruction(decoded, latents, self.quantize.latents_to_codes(latents))
 
     def pixels_to_latents(self, pixels: Tensor) -> Tensor:
         """Return the latents `(batch, bits, rows, columns)` before quantization.
@@ -206,14 +216,18 @@ class MAGVITv2(nn.Module):
         grid = self.grid_of(pixels)
         if not self.config.isolated_patches:
             return self.encoder(pixels)
-        return join_patches(self.encoder(split_patches(pixels, self.config.patch_size)), grid)
+        patches, place = find_distinct(split_patches(pixels, self.config.patch_size))
+        return join_patches(self.encoder(patches)[place], grid)
 
     def signs_to_pixels(self, signs: Tensor) -> Tensor:
-        """Return the pixels `(batch, 3, height, width)` of signs `(batch, bits, rows, columns)`."""
+        """Return the pixels `(batch, 3, height, width)` of signs `(batch, bits, rows, columns)`.
+
+        The pixels are not clamped.
+        """
         if not self.config.isolated_patches:
             return self.decoder(signs)
-        rows, columns = signs.shape[2:]
-        return join_patches(self.decoder(split_patches(signs, 1)), (rows, columns))
+        patches, place = find_distinct(split_patches(signs, 1))
+        return join_patches(self.decoder(patches)[place], (signs.shape[2], signs.shape[3]))
 
     def grid_of(self, pixels: Tensor) -> tuple[int, int]:
         """Return the `(rows, columns)` of codes that pixels `(batch, 3, height, width)` become.

@@ -102,7 +102,7 @@ class ShowoConfig:
             partial_rotary_factor=self.partial_rotary_factor,
             qk_layernorm=True,
             layer_norm_eps=1e-5,
-            hidden_act="gelu_new",
+            hidden_act="gelu_pytorch_tanh",  # the fused form of the released gelu_new
             max_position_embeddings=self.max_position_embeddings,
             tie_word_embeddings=False,
             bos_token_id=None,

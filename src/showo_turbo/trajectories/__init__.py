@@ -6,12 +6,11 @@ from .batch import (
     collate_image_trajectories,
     collate_text_blocks,
 )
-from .collect_images import ImageCollection, ImagePrompt, collect_images, image_identity
-from .collect_texts import TextCollection, TextRequest, collect_texts, text_identity
 from .dataset import ImageTrajectoryDataset, TextTrajectoryDataset
 from .describe import describe_store
 from .film_strip import draw_film_strip, draw_text_strip
 from .fingerprint import fingerprint_module, fingerprint_tensors
+from .image_collector import ImageCollection, ImagePrompt, collect_images, image_identity
 from .manifest import StoreIdentity
 from .record import ImageTrajectory, TextBlock, TextTrajectory
 from .segments import (
@@ -23,6 +22,7 @@ from .segments import (
     segment_index,
 )
 from .store import TrajectoryStore
+from .text_collector import TextCollection, TextRequest, collect_texts, text_identity
 
 __all__ = [
     "ImageBatch",

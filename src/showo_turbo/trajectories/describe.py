@@ -25,13 +25,14 @@ def describe_store(folder: Path | str) -> RenderableType:
         UserError: If it is not a store, or is finished but a shard is missing or damaged.
     """
     store = TrajectoryStore.inspect(folder)
+    title = Text(f"Trajectories in {store.folder}", style="bold")
     if not store.complete:
-        return _facts(store)
-    return Group(_facts(TrajectoryStore.open(folder)), _samples(store))
+        return Group(title, _facts(store))
+    return Group(title, _facts(TrajectoryStore.open(folder)), "First trajectories", _samples(store))
 
 
 def _facts(store: TrajectoryStore) -> Table:
-    table = Table(title=f"Trajectories in {store.folder}", show_header=False, title_justify="left")
+    table = Table(show_header=False)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name, value in _rows(store):
@@ -66,15 +67,14 @@ def _rows(store: TrajectoryStore) -> Iterator[tuple[str, str]]:
 def _samples(store: TrajectoryStore) -> Table:
     shown = range(min(SAMPLES_SHOWN, store.num_samples))
     if store.identity.kind == "images":
-        table = Table("key", "prompt", "least mass kept", title="First trajectories")
+        table = Table("key", "prompt", "least mass kept")
         images = ImageTrajectoryDataset(store)
         for image in (images[index] for index in shown):
             table.add_row(Text(image.key), Text(image.prompt), f"{image.kept_mass.min():.3f}")
     else:
-        table = Table("key", "question", "tokens", "iterations", title="First trajectories")
+        table = Table("key", "question", "tokens", "iterations")
         texts = TextTrajectoryDataset(store)
         for text in (texts.trajectory(index) for index in shown):
             iterations = " ".join(str(len(block) - 1) for block in text.blocks)
             table.add_row(Text(text.key), Text(text.text), str(len(text.answer_ids)), iterations)
-    table.title_justify = "left"
     return table

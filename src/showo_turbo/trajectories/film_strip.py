@@ -34,12 +34,12 @@ def draw_film_strip(
         record: The trajectory.
         decode: Turns codes `(1, M)` into pixels `(1, 3, height, width)` in `[-1, 1]`.
         path: Where to write it.
-        max_states: States to draw at most; the first and the last are always among them.
+        max_states: States to draw at most, at least 2: the first and the last are among them.
     """
     image = decode(record.codes.long()[None])[0].detach().float().cpu().clamp(-1, 1)
     states = evenly_chosen(record.steps + 1, max_states)
     frames = [_picture(hide_masked(image, record.masked(state))) for state in states]
-    labels = [f"{int((record.reveal_step <= state).sum())} at step {state}" for state in states]
+    labels = [f"step {state}: {int((~record.masked(state)).sum())} known" for state in states]
     frame_width, frame_height = frames[0].size
     strip = Image.new(
         "RGB",
@@ -124,7 +124,13 @@ def hide_masked(image: Tensor, masked: Tensor) -> Tensor:
 
 
 def evenly_chosen(count: int, most: int) -> list[int]:
-    """Return at most `most` of `0 .. count - 1`, evenly spread, the first and the last included."""
+    """Return at most `most` of `0 .. count - 1`, evenly spread, the first and the last included.
+
+    Raises:
+        ValueError: If `most` leaves no room for the two ends.
+    """
+    if most < 2:
+        raise ValueError(f"at most {most} states are to be drawn; expected at least 2")
     if count <= most:
         return list(range(count))
     return [round(i * (count - 1) / (most - 1)) for i in range(most)]

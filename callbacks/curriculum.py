@@ -1,0 +1,421 @@
+"""Stages of distillation: collect with the teacher, train, make the student the next teacher."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.utilities.seed import isolate_rng
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_info
+
+from showo_turbo.data import DistillationDataModule, load_image
+from showo_turbo.errors import UserError
+from showo_turbo.files import read_json, write_json
+from showo_turbo.models.showo import Showo
+from showo_turbo.prompting import format_question
+from showo_turbo.sampling.mask_schedules import MaskSchedule
+from showo_turbo.training.turbo import ShowoTurbo
+from showo_turbo.trajectories import (
+    ImageCollection,
+    ImagePrompt,
+    TextCollection,
+    TextRequest,
+    TrajectoryStore,
+    check_segments,
+    collect_images,
+    collect_texts,
+    fingerprint_module,
+    image_identity,
+    text_identity,
+)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of the curriculum.
+
+    Args:
+        epochs: Passes over the stage's image trajectories.
+        steps: K, the teacher's denoising steps.
+        guidance_scale: w, the teacher's classifier-free guidance; it is distilled into the student.
+        image_segments: S, equal segments of an image trajectory; must divide `steps`.
+        text_segments: Segments of a block's Jacobi iterations.
+        image_trajectories: Captions to collect for; all by default.
+        text_trajectories: Questions to collect for; all by default.
+        learning_rate: Learning rate of the stage; the optimizer's own by default.
+        refresh_every_n_epochs: Make the student the teacher and collect anew this often within
+            the stage; 0 does it only when the stage begins.
+        keep_optimizer: Keep the optimizer's moments when the stage begins.
+    """
+
+    epochs: int
+    steps: int = 16
+    guidance_scale: float = 0.0
+    image_segments: int = 4
+    text_segments: int = 4
+    image_trajectories: int | None = None
+    text_trajectories: int | None = None
+    learning_rate: float | None = None
+    refresh_every_n_epochs: int = 0
+    keep_optimizer: bool = False
+
+    def __str__(self) -> str:
+        """The stage in a few words, for people."""
+        return (
+            f"{self.steps} steps, guidance {self.guidance_scale:g}, "
+            f"{self.image_segments}/{self.text_segments} segments"
+        )
+
+
+class Curriculum(Callback):
+    """Runs `ShowoTurbo` through stages.
+
+    Training is cut into *rounds*: a stage is one round, or several with `refresh_every_n_epochs`.
+    When a round begins, the student becomes the teacher (in the first round both are the model
+    given), the teacher is saved once, as `<folder>/round-<r>/teacher`, it collects trajectories
+    into `round-<r>/images` and `round-<r>/texts`, and the DataModule switches to them. All of it
+    is skipped where it was already done, so a run that is killed continues where it was.
+
+    Events: round 0 begins in `on_fit_start`, later ones in `on_train_epoch_end`, before
+    `ModelCheckpoint` saves. A run resumed from a checkpoint takes its round from there; should the
+    checkpoint lie just before an `on_train_epoch_end` that never ran, the round is begun in
+    `on_train_start`. The stages decide how many epochs the run has, unless `trainer.max_epochs`
+    asks for fewer. Loaders are rebuilt every epoch.
+
+    The state in the checkpoint is plain: round, and of each round begun the teacher's and the
+    stores' fingerprints, checked when it is resumed.
+
+    Args:
+        stages: The stages, in order.
+        folder: Where teachers and trajectories go; `<trainer.default_root_dir>/curriculum` by
+            default.
+        mask_schedule: Of the image trajectories.
+        kept_codes: Codes that are recorded of each of the teacher's distributions.
+        block_size: Text tokens that are decoded together.
+        max_new_tokens: Longest answer; longer ones are left out and counted.
+        batch_size: Samples that the teacher decodes at once.
+        shard_size: Trajectories a file.
+
+    Raises:
+        UserError: If a stage does not fit the model (steps, segments) or the stores or teachers
+            on disk belong to another run.
+
+    Source: Show-o Turbo (arXiv 2502.05415), "curriculum"; trajectory collection as in CLLM
+    (arXiv 2403.00835).
+    """
+
+    def __init__(
+        self,
+        stages: list[Stage],
+        folder: Path | None = None,
+        mask_schedule: MaskSchedule = "cosine",
+        kept_codes: int = 16,
+        block_size: int = 16,
+        max_new_tokens: int = 512,
+        batch_size: int = 32,
+        shard_size: int = 256,
+    ) -> None:
+        super().__init__()
+        if not stages:
+            raise UserError("the curriculum has no stages; give at least one under `stages`")
+        for number, stage in enumerate(stages, start=1):
+            if stage.epochs < 1:
+                raise UserError(f"stage {number} has {stage.epochs} epochs; it needs at least 1")
+            check_segments(stage.steps, stage.image_segments)
+        self.stages = stages
+        self.folder = folder
+        self.mask_schedule = mask_schedule
+        self.kept_codes = kept_codes
+        self.block_size = block_size
+        self.max_new_tokens = max_new_tokens
+        self.batch_size = batch_size
+        self.shard_size = shard_size
+        self.round = 0
+        self.seconds: dict[str, list[float]] = {"collect": [], "fit": []}
+        self._fingerprints: list[dict[str, str]] = []
+        self._entered: int | None = None
+        self._round_began = 0.0
+
+    @property
+    def rounds(self) -> list[tuple[int, int]]:
+        """For every round its stage (from 0) and its first epoch."""
+        rounds, first = [], 0
+        for index, stage in enumerate(self.stages):
+            length = stage.refresh_every_n_epochs or stage.epochs
+            rounds += [(index, first + done) for done in range(0, stage.epochs, length)]
+            first += stage.epochs
+        return rounds
+
+    @property
+    def stage_index(self) -> int:
+        """The current stage, from 0."""
+        return self.rounds[self.round][0]
+
+    @property
+    def stage(self) -> Stage:
+        """The current stage."""
+        return self.stages[self.stage_index]
+
+    def round_folder(self, round_index: int) -> Path:
+        """Folder of a round's teacher and trajectories."""
+        assert self.folder is not None
+        return self.folder / f"round-{round_index}"
+
+    def stage_teachers(self) -> list[Path]:
+        """The teacher's folder of each stage: the base first, then the students so far."""
+        first_rounds: dict[int, int] = {}
+        for round_index, (stage, _) in enumerate(self.rounds):
+            first_rounds.setdefault(stage, round_index)
+        return [self.round_folder(r) / "teacher" for r in first_rounds.values()]
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Check the stages against the model, and give the trainer their epochs."""
+        if stage != "fit":
+            return
+        if not isinstance(pl_module, ShowoTurbo):
+            raise UserError(f"Curriculum trains ShowoTurbo, not {type(pl_module).__name__}")
+        if self.folder is None:
+            self.folder = Path(trainer.default_root_dir) / "curriculum"
+        epochs = sum(entry.epochs for entry in self.stages)
+        asked = trainer.max_epochs
+        if asked is None or asked < 0 or asked > epochs:
+            trainer.fit_loop.max_epochs = epochs
+        trainer.reload_dataloaders_every_n_epochs = 1  # type: ignore[attr-defined]
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin the first round, or go back to the one that the checkpoint was in."""
+        tokens = _turbo(pl_module).student.config.image_tokens
+        for number, stage in enumerate(self.stages, start=1):
+            if stage.steps > tokens:
+                raise UserError(
+                    f"stage {number} has {stage.steps} steps; at most {tokens} fit, the image tokens"
+                )
+        self._enter(trainer, _turbo(pl_module))
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Catch up where the checkpoint says another round than was begun, or the epoch does."""
+        self._enter(trainer, _turbo(pl_module))
+        due = self._round_of_epoch(trainer.current_epoch)
+        if due > self.round:
+            self._advance(trainer, _turbo(pl_module))
+        self._apply_learning_rate(trainer)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin the next round when this epoch was a round's last."""
+        if self._round_of_epoch(trainer.current_epoch + 1) > self.round:
+            self._advance(trainer, _turbo(pl_module))
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note how long the last round trained."""
+        self._clock_round()
+
+    def _round_of_epoch(self, epoch: int) -> int:
+        """The round that an epoch belongs to; the last one for epochs beyond the end."""
+        return max(r for r, (_, first) in enumerate(self.rounds) if first <= max(epoch, 0))
+
+    def _advance(self, trainer: Trainer, module: ShowoTurbo) -> None:
+        """Make the student the teacher and begin the next round."""
+        self._clock_round()
+        before = self.stage_index
+        self.round += 1
+        module.reseed_teacher()
+        if self.stage_index == before or not self.stage.keep_optimizer:
+            for optimizer in trainer.optimizers:
+                optimizer.state.clear()
+        self._enter(trainer, module)
+        self._apply_learning_rate(trainer)
+
+    def _enter(self, trainer: Trainer, module: ShowoTurbo) -> None:
+        """Make the current round's teacher and trajectories the ones in use."""
+        if self._entered == self.round:
+            return
+        self._restore_or_save_teacher(trainer, module)
+        began = time.perf_counter()
+        images, texts = self._collect(trainer, module)
+        self.seconds["collect"].append(time.perf_counter() - began)
+        self._check_fingerprint("images", images)
+        self._check_fingerprint("texts", texts)
+        _data(trainer).set_stores(
+            images,
+            texts,
+            mask_code=module.student.vocabulary.mask_code,
+            text_segments=self.stage.text_segments,
+        )
+        self._entered = self.round
+        self._round_began = time.perf_counter()
+        rank_zero_info(f"stage {self.stage_index + 1} of {len(self.stages)}: {self.stage}")
+
+    def _restore_or_save_teacher(self, trainer: Trainer, module: ShowoTurbo) -> None:
+        """Load the round's teacher if it was saved, else save the one that the module holds."""
+        folder = self.round_folder(self.round) / "teacher"
+        record = folder / "fingerprint.json"
+        known = self._fingerprints[self.round] if self.round < len(self._fingerprints) else None
+        if known is not None or (self.round > 0 and record.is_file()):
+            module.reseed_teacher(Showo.from_pretrained(folder))
+        fingerprint = fingerprint_module(module.teacher)
+        if known is not None and known["teacher"] != fingerprint:
+            raise UserError(
+                f"the teacher in {folder} is not the one that the checkpoint was trained with "
+                f"({fingerprint[:12]} instead of {known['teacher'][:12]}); restore that folder or "
+                "start a new run"
+            )
+        if record.is_file() and read_json(record)["teacher"] != fingerprint:
+            raise UserError(
+                f"{folder} holds the teacher of another run; use another trainer.default_root_dir "
+                "or remove that folder"
+            )
+        if known is None:
+            self._fingerprints.append({"teacher": fingerprint})
+        if not record.is_file() and trainer.is_global_zero:
+            module.teacher.save_pretrained(folder)
+            write_json(record, {"teacher": fingerprint})
+        trainer.strategy.barrier("teacher saved")
+
+    def _check_fingerprint(self, kind: str, store: TrajectoryStore | None) -> None:
+        """Note a store's fingerprint, or compare it with the one that the checkpoint knows."""
+        if store is None:
+            return
+        noted = self._fingerprints[self.round].setdefault(kind, store.fingerprint)
+        if noted != store.fingerprint:
+            raise UserError(
+                f"the trajectories in {store.folder} are not those that the checkpoint was trained "
+                "on; restore that folder or start a new run"
+            )
+
+    def _collect(
+        self, trainer: Trainer, module: ShowoTurbo
+    ) -> tuple[TrajectoryStore | None, TrajectoryStore | None]:
+        """Collect the round's trajectories, or open those that are there."""
+        data = _data(trainer)
+        images = texts = None
+        with isolate_rng(), torch.no_grad(), trainer.precision_plugin.forward_context():
+            if "image" in data.batch_sizes:
+                images = self._collect_images(trainer, module, data)
+            if "text" in data.batch_sizes:
+                texts = self._collect_texts(trainer, module, data)
+        return images, texts
+
+    def _collect_images(
+        self, trainer: Trainer, module: ShowoTurbo, data: DistillationDataModule
+    ) -> TrajectoryStore:
+        captions = data.image_prompts(self.stage.image_trajectories, selection=self.round)
+        prompts = [
+            ImagePrompt(str(i), text, module.prompting.encode_prompt(module.text_tokenizer, text))
+            for i, text in enumerate(captions)
+        ]
+        settings = ImageCollection(
+            steps=self.stage.steps,
+            segments=self.stage.image_segments,
+            guidance_scale=self.stage.guidance_scale,
+            mask_schedule=self.mask_schedule,
+            kept_codes=self.kept_codes,
+            batch_size=self.batch_size,
+            shard_size=self.shard_size,
+        )
+        identity = image_identity(self._teacher_fingerprint, prompts, settings)
+        store = TrajectoryStore.create_or_continue(
+            self.round_folder(self.round) / "images", identity, **_ranks(trainer, create=True)
+        )
+        return collect_images(module.teacher, prompts, settings, store, **_ranks(trainer))
+
+    def _collect_texts(
+        self, trainer: Trainer, module: ShowoTurbo, data: DistillationDataModule
+    ) -> TrajectoryStore:
+        questions = data.text_requests(self.stage.text_trajectories, selection=self.round)
+        encode = module.text_tokenizer.encode
+        codes = _encode_images(module, [path for path, _ in questions], data, self.batch_size)
+        requests = [
+            TextRequest(str(i), codes[i], encode(format_question(question)), question)
+            for i, (_, question) in enumerate(questions)
+        ]
+        settings = TextCollection(
+            max_new_tokens=self.max_new_tokens,
+            block_size=self.block_size,
+            seed=self.round,
+            batch_size=self.batch_size,
+            shard_size=self.shard_size,
+        )
+        identity = text_identity(self._teacher_fingerprint, requests, settings)
+        store = TrajectoryStore.create_or_continue(
+            self.round_folder(self.round) / "texts", identity, **_ranks(trainer, create=True)
+        )
+        return collect_texts(module.teacher, requests, settings, store, **_ranks(trainer))
+
+    @property
+    def _teacher_fingerprint(self) -> str:
+        return self._fingerprints[self.round]["teacher"]
+
+    def _apply_learning_rate(self, trainer: Trainer) -> None:
+        """Set the stage's learning rate, in the schedules too."""
+        rate = self.stage.learning_rate
+        if rate is None:
+            return
+        for optimizer in trainer.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+        for config in trainer.lr_scheduler_configs:
+            config.scheduler.base_lrs = [rate] * len(config.scheduler.base_lrs)
+
+    def _clock_round(self) -> None:
+        if self._round_began:
+            self.seconds["fit"].append(time.perf_counter() - self._round_began)
+            self._round_began = 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        """The round and what it was trained with, in plain types."""
+        return {
+            "round": self.round,
+            "fingerprints": [dict(entry) for entry in self._fingerprints],
+            "seconds": {name: list(values) for name, values in self.seconds.items()},
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go back to a checkpoint's round.
+
+        Raises:
+            UserError: If these stages have no such round.
+        """
+        self.round = state_dict["round"]
+        if self.round >= len(self.rounds):
+            raise UserError(
+                f"the checkpoint is in round {self.round + 1}, but these stages have only "
+                f"{len(self.rounds)}; resume with the stages that the run was started with"
+            )
+        self._fingerprints = [dict(entry) for entry in state_dict["fingerprints"]]
+        self.seconds = {name: list(values) for name, values in state_dict["seconds"].items()}
+        self._entered = None
+
+
+def _turbo(module: LightningModule) -> ShowoTurbo:
+    assert isinstance(module, ShowoTurbo)  # checked in setup
+    return module
+
+
+def _data(trainer: Trainer) -> DistillationDataModule:
+    data = trainer.datamodule  # type: ignore[attr-defined]
+    if not isinstance(data, DistillationDataModule):
+        raise UserError(f"Curriculum needs a DistillationDataModule, not {type(data).__name__}")
+    return data
+
+
+def _ranks(trainer: Trainer, create: bool = False) -> dict[str, Any]:
+    """How the collectors share the work and wait for one another."""
+    ranks: dict[str, Any] = {"rank": trainer.global_rank, "barrier": trainer.strategy.barrier}
+    return ranks if create else ranks | {"world_size": trainer.world_size}
+
+
+def _encode_images(
+    module: ShowoTurbo, paths: Sequence[Path], data: DistillationDataModule, batch_size: int
+) -> torch.Tensor:
+    """Image codes `(paths, image_tokens)`, each distinct image being read once."""
+    distinct = list(dict.fromkeys(paths))
+    codes: dict[Path, torch.Tensor] = {}
+    for start in range(0, len(distinct), batch_size):
+        chosen = distinct[start : start + batch_size]
+        pixels = torch.stack([load_image(path, data.resolution) for path in chosen])
+        encoded = module.image_tokenizer.encode(pixels.to(module.device)).cpu()
+        codes |= dict(zip(chosen, encoded, strict=True))
+    return torch.stack([codes[path] for path in paths])

@@ -1,0 +1,35 @@
+"""Cutting images into patches and joining them again."""
+
+from torch import Tensor
+
+
+def split_patches(images: Tensor, size: int) -> Tensor:
+    """Cut `(batch, channels, height, width)` into `(batch * patches, channels, size, size)`.
+
+    Patches are in raster order; height and width must be multiples of `size`.
+    """
+    batch, channels, height, width = images.shape
+    rows, columns = height // size, width // size
+    patches = images.reshape(batch, channels, rows, size, columns, size)
+    patches = patches.permute(0, 2, 4, 1, 3, 5)
+    return patches.reshape(batch * rows * columns, channels, size, size)
+
+
+def join_patches(patches: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Undo `split_patches` for images of `grid = (rows, columns)` patches."""
+    rows, columns = grid
+    _, channels, size, _ = patches.shape
+    images = patches.reshape(-1, rows, columns, channels, size, size)
+    images = images.permute(0, 3, 1, 4, 2, 5)
+    return images.reshape(-1, channels, rows * size, columns * size)
+
+
+def find_distinct(patches: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the distinct patches, and for each of `(patches, ...)` its place among them.
+
+    Most patches of a drawing are alike. A network that treats patches one by one needs to see only the
+    distinct ones, `network(distinct)[place]` is its result for all; so is the gradient of its weights.
+    The patches themselves get no gradient.
+    """
+    distinct, place = patches.detach().unique(dim=0, return_inverse=True)
+    return distinct, place

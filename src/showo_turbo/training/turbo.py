@@ -1,0 +1,255 @@
+"""Consistency distillation of Show-o: the LightningModule."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from ..losses.consistency import image_consistency, text_consistency
+from ..losses.language_model import language_model_loss
+from ..losses.reduction import LossValue
+from ..losses.regularizers import image_regularizer, text_regularizer
+from ..models.magvitv2 import MAGVITv2
+from ..models.showo import Showo
+from ..prompting import UnifiedPrompting
+from ..text_tokenizer import TextTokenizer
+from ..trajectories.batch import ImageBatch, TextBatch
+from .evaluation import EvaluationGrid, Evaluator
+from .forwards import block_logits, image_logits
+from .frozen import exclude_from_checkpoints, freeze, learnable
+
+ConsistencyTarget = Literal["student", "teacher", "ema"]
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Weights of the five loss terms; the defaults are the published ones at 256 px.
+
+    Args:
+        image_consistency: From any step of a segment, predict what is predicted at its last.
+        image_regularizer: Stay close to the teacher's guided distributions.
+        text_consistency: From any Jacobi iterate, predict what is predicted at the segment's end.
+        text_regularizer: Next-token prediction of the teacher's answers.
+        language: Next-token prediction of plain text.
+    """
+
+    image_consistency: float = 0.05
+    image_regularizer: float = 1.0
+    text_consistency: float = 0.5
+    text_regularizer: float = 5.0
+    language: float = 0.1
+
+
+class ShowoTurbo(LightningModule):
+    """A student that learns to jump along its teacher's sampling trajectories.
+
+    The student is trained; the teacher is frozen, collects the trajectories (see the `Curriculum`
+    callback) and is replaced by the student when a stage begins. Only the student is in the
+    checkpoints. A batch may hold the streams `image` (image trajectories), `text` (blocks of
+    Jacobi trajectories) and `language` (plain text), see `DistillationDataModule`.
+
+    Logged in training: `train/loss`, each term `train/<term>` unweighted, and the first four by
+    segment as `train/<term>/segment_<s>`. In validation: scores by sampling steps, see
+    `EvaluationGrid`.
+
+    Args:
+        student: Model to distill: `shapes`, a folder or a hub id such as `showlab/show-o-512x512`.
+        image_tokenizer: Image tokenizer: `shapes`, a folder or a hub id such as
+            `showlab/magvitv2`.
+        text_tokenizer: Text tokenizer: `shapes`, a folder or a hub id such as `microsoft/phi-1_5`.
+        weights: Weights of the loss terms. A term with weight 0 is not computed.
+        consistency_target: Whose prediction at the segment's end is the target: the `student`'s
+            own (the published choice), the `teacher`'s, or that of a moving average of the
+            student (`ema`).
+        ema_decay: Decay of that moving average.
+        max_language_length: Longest piece of plain text in tokens.
+        gradient_checkpointing: Recompute activations in the backward pass to save memory.
+        evaluation: What validation measures.
+        optimizer: Makes the optimizer.
+        lr_scheduler: Makes the learning rate schedule, stepped once an optimizer step; constant
+            without one. Give it its horizon in the YAML.
+
+    Source: Show-o Turbo (arXiv 2502.05415).
+    """
+
+    def __init__(
+        self,
+        student: str = "shapes",
+        image_tokenizer: str = "shapes",
+        text_tokenizer: str = "shapes",
+        weights: LossWeights = LossWeights(),
+        consistency_target: ConsistencyTarget = "student",
+        ema_decay: float = 0.999,
+        max_language_length: int = 512,
+        gradient_checkpointing: bool = False,
+        evaluation: EvaluationGrid = EvaluationGrid(),
+        optimizer: OptimizerCallable = torch.optim.AdamW,
+        lr_scheduler: LRSchedulerCallable | None = None,
+    ) -> None:
+        super().__init__()
+        self.model_id = student
+        self.image_tokenizer_id = image_tokenizer
+        self.text_tokenizer = TextTokenizer.from_pretrained(text_tokenizer)
+        self.weights = weights
+        self.consistency_target = consistency_target
+        self.ema_decay = ema_decay
+        self.max_language_length = max_language_length
+        self.gradient_checkpointing = gradient_checkpointing
+        self.evaluation = evaluation
+        self.optimizer = optimizer
+        self.lr_scheduler = lr_scheduler
+        self.student: Showo
+        self.teacher: Showo
+        self.image_tokenizer: MAGVITv2
+        self.ema: AveragedModel | None = None
+        self.evaluation_rows: dict[str, list[Any]] = {}
+        self._evaluator: Evaluator | None = None
+        exclude_from_checkpoints(self, "teacher")
+        exclude_from_checkpoints(self, "image_tokenizer")
+
+    def configure_model(self) -> None:
+        """Load the networks, once, where the strategy wants them."""
+        if "student" in self._modules:
+            return
+        self.student = Showo.from_pretrained(self.model_id)
+        self.teacher = Showo.from_pretrained(self.model_id)
+        freeze(self.teacher)
+        self.image_tokenizer = MAGVITv2.from_pretrained(self.image_tokenizer_id)
+        freeze(self.image_tokenizer)
+        config = self.student.config
+        self.prompting = UnifiedPrompting(config.vocabulary, config.max_text_length)
+        if self.gradient_checkpointing:
+            self.student.gradient_checkpointing_enable()
+        if self.consistency_target == "ema":
+            self.ema = AveragedModel(
+                self.student, multi_avg_fn=get_ema_multi_avg_fn(self.ema_decay)
+            )
+            self.ema.requires_grad_(False)
+
+    def training_step(self, batch: Mapping[str, Any], batch_index: int) -> Tensor:
+        """Return the weighted sum of the loss terms of the streams that the batch holds."""
+        terms: dict[str, LossValue] = {}
+        if "image" in batch:
+            terms |= self._image_terms(batch["image"])
+        if "text" in batch:
+            terms |= self._text_terms(batch["text"])
+        if "language" in batch and self.weights.language > 0:
+            terms["language"] = self._language_term(batch["language"]["text"])
+        weights = asdict(self.weights)
+        loss = torch.stack([weights[name] * value.mean for name, value in terms.items()]).sum()
+        self.log("train/loss", loss, prog_bar=True, batch_size=1)
+        return loss
+
+    def _image_terms(self, batch: ImageBatch) -> dict[str, LossValue]:
+        terms = {}
+        logits = image_logits(self.student, self.prompting, batch.prompt_ids, batch.state_k)
+        if self.weights.image_consistency > 0:
+            with torch.no_grad():
+                target = image_logits(
+                    self._target, self.prompting, batch.prompt_ids, batch.state_before_end
+                )
+            terms["image_consistency"] = image_consistency(target, logits, batch.masked_before_end)
+        if self.weights.image_regularizer > 0:
+            terms["image_regularizer"] = image_regularizer(
+                logits, batch.masked_k, batch.q_log_probs, batch.q_ids
+            )
+        self._log_terms(terms, batch.segment)
+        return terms
+
+    def _text_terms(self, batch: TextBatch) -> dict[str, LossValue]:
+        terms = {}
+        rows = [batch.tokens_k, batch.fixed_point]
+        logits_k, logits_fixed = block_logits(self.student, self.prompting, batch, rows)
+        if self.weights.text_consistency > 0:
+            with torch.no_grad():
+                (target,) = block_logits(self._target, self.prompting, batch, [batch.tokens_e])
+            terms["text_consistency"] = text_consistency(target, logits_k, batch.differs)
+        if self.weights.text_regularizer > 0:
+            terms["text_regularizer"] = text_regularizer(
+                logits_fixed, batch.fixed_point, batch.valid
+            )
+        self._log_terms(terms, batch.segment)
+        return terms
+
+    def _language_term(self, texts: list[str]) -> LossValue:
+        ids = [self.text_tokenizer.encode(text) for text in texts]
+        batch = self.prompting.language(ids, self.max_language_length, self.device)
+        hidden = self.student.hidden_states(batch.input_ids, batch.attention_mask)
+        rows = self.student.vocabulary.text_rows
+        value = language_model_loss(self.student.logits(hidden, rows), batch.labels)
+        self.log("train/language", value.mean, batch_size=len(texts))
+        return value
+
+    @property
+    def _target(self) -> Showo:
+        """The network whose prediction at a segment's end is the consistency target."""
+        if self.consistency_target == "teacher":
+            return self.teacher
+        if self.ema is not None:
+            average: Showo = self.ema.module
+            return average
+        return self.student
+
+    def _log_terms(self, terms: Mapping[str, LossValue], segment: Tensor) -> None:
+        """Log each term's mean, in all and by segment."""
+        for name, value in terms.items():
+            counted = value.count > 0
+            self.log(f"train/{name}", value.mean, batch_size=len(segment))
+            for index in segment[counted].unique().tolist():
+                chosen = value.per_sample.detach()[counted & (segment == index)]
+                key = f"train/{name}/segment_{index}"
+                self.log(key, chosen.mean(), batch_size=len(chosen))
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_index: int) -> None:
+        """Move the average, where there is one."""
+        if self.ema is not None:
+            self.ema.update_parameters(self.student)
+
+    def reseed_teacher(self, source: Showo | None = None) -> None:
+        """Make the teacher equal to `source`, the student by default."""
+        self.teacher.load_state_dict((source or self.student).state_dict())
+
+    def on_validation_epoch_start(self) -> None:
+        """Begin a new table."""
+        fitting = self.trainer.state.fn == "fit"
+        grid = self.evaluation.during_fit() if fitting else self.evaluation
+        self._evaluator = Evaluator(
+            self.student, self.image_tokenizer, self.text_tokenizer, grid
+        )
+
+    def validation_step(
+        self, batch: Mapping[str, Any], batch_index: int, dataloader_idx: int = 0
+    ) -> None:
+        """Draw the prompts in every setting and check them; answer the questions."""
+        assert self._evaluator is not None
+        self._evaluator.update(batch)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the scores and keep the table for the callbacks."""
+        assert self._evaluator is not None
+        self.evaluation_rows = self._evaluator.compute()
+        self.log_dict(self._evaluator.scalars("val"), sync_dist=True)
+
+    on_test_epoch_start = on_validation_epoch_start
+    test_step = validation_step
+    on_test_epoch_end = on_validation_epoch_end
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the student's sizes, so that a checkpoint can be exported on its own."""
+        checkpoint["showo_config"] = self.student.config.to_dict()
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Return the optimizer over the student, and the schedule if there is one."""
+        optimizer = self.optimizer(learnable(self.student))
+        if self.lr_scheduler is None:
+            return optimizer
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": self.lr_scheduler(optimizer), "interval": "step"},
+        }

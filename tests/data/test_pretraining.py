@@ -1,0 +1,117 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from showo_turbo.data import (
+    CaptionFiles,
+    ImageDataModule,
+    InstructionFiles,
+    PretrainBatchSizes,
+    PretrainDataModule,
+    ShapesWorld,
+    TextFiles,
+)
+from showo_turbo.errors import UserError
+
+SIZES = PretrainBatchSizes(t2i=3, mmu=2, lm=1)
+
+
+def world(folder: Path) -> ShapesWorld:
+    return ShapesWorld(folder / "world", images=8, documents=5, validation_images=4, seed=3)
+
+
+def test_photographs_and_shapes_go_the_same_way(photographs: Any, tmp_path: Path) -> None:
+    captions = CaptionFiles(photographs.images, photographs.captions)
+    instructions = InstructionFiles(photographs.root, photographs.instructions)
+    modules = {
+        256: PretrainDataModule(
+            resolution=256,
+            captions=captions,
+            instructions=instructions,
+            web_text=TextFiles([photographs.texts]),
+            val_captions=captions,
+            val_instructions=instructions,
+            batch_sizes=SIZES,
+            val_batch_size=4,
+        ),
+        24: PretrainDataModule(
+            resolution=24, batch_sizes=SIZES, val_batch_size=4, shapes=world(tmp_path)
+        ),
+    }
+    for resolution, data in modules.items():
+        data.prepare_data()
+        data.setup("fit")
+        batch = next(iter(data.train_dataloader()))
+        assert list(batch) == ["t2i", "mmu", "lm"]
+        assert batch["t2i"]["pixels"].shape == (3, 3, resolution, resolution)
+        assert batch["mmu"]["pixels"].shape == (2, 3, resolution, resolution)
+        assert batch["t2i"]["pixels"].abs().max() <= 1
+        assert list(map(len, (batch["t2i"]["caption"], batch["mmu"]["answer"]))) == [3, 2]
+        assert not any("<image>" in question for question in batch["mmu"]["question"])
+        assert len(batch["lm"]["text"]) == len(batch["lm"]["seed"]) == 1
+        for name, loader in zip(("t2i", "mmu"), data.val_dataloader(), strict=True):
+            batches = list(loader)
+            assert all(list(batch) == [name] for batch in batches)
+            indices = [index for batch in batches for index in batch[name]["index"]]
+            assert indices == list(range(len(indices)))
+
+
+def test_two_runs_with_one_seed_are_the_same(tmp_path: Path) -> None:
+    def first_batch(seed: int) -> dict[str, Any]:
+        data = PretrainDataModule(
+            resolution=24, batch_sizes=SIZES, seed=seed, shapes=world(tmp_path)
+        )
+        data.prepare_data()
+        data.setup("fit")
+        return next(iter(data.train_dataloader()))
+
+    first, again, other = first_batch(1), first_batch(1), first_batch(2)
+    assert torch.equal(first["t2i"]["pixels"], again["t2i"]["pixels"])
+    assert first["t2i"]["caption"] == again["t2i"]["caption"]
+    assert first["t2i"]["seed"] != other["t2i"]["seed"]
+
+
+def test_files_that_are_named_come_before_the_world(photographs: Any, tmp_path: Path) -> None:
+    data = PretrainDataModule(
+        resolution=24,
+        captions=CaptionFiles(photographs.images, photographs.captions),
+        shapes=world(tmp_path),
+    )
+    data.prepare_data()
+    data.setup("fit")
+    batch = next(iter(data.train_dataloader()))
+    assert set(batch["t2i"]["image_id"]) == {1000, 999, 998, 997, 996, 995}
+    assert len(batch["lm"]["text"]) == 4
+
+
+def test_records_without_an_image_are_reported(
+    photographs: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO"):
+        InstructionFiles(photographs.root, photographs.instructions).open(8)
+    assert "left out 1 records without an image, 12 questions remain" in caplog.text
+
+
+def test_images_alone_come_flat(tmp_path: Path) -> None:
+    data = ImageDataModule(resolution=24, batch_size=4, val_batch_size=3, shapes=world(tmp_path))
+    data.prepare_data()
+    data.setup("fit")
+    batches = list(data.train_dataloader())
+    assert len(batches) == 2
+    batch = data.on_before_batch_transfer(batches[0], 0)
+    assert batch["pixels"].shape == (4, 3, 24, 24)
+    (loader,) = data.val_dataloader()
+    sizes = [len(data.on_before_batch_transfer(batch, 0)["pixels"]) for batch in loader]
+    assert sizes == [3, 1]
+
+
+@pytest.mark.bad_input
+def test_missing_files_are_explained(tmp_path: Path) -> None:
+    data = PretrainDataModule(resolution=24)
+    with pytest.raises(UserError, match=r"captions is missing; name its files, or give a shapes"):
+        data.setup("fit")
+    data = PretrainDataModule(resolution=24, captions=CaptionFiles(tmp_path, tmp_path / "no.json"))
+    with pytest.raises(UserError, match=r"no\.json does not exist"):
+        data.setup("fit")

@@ -1,0 +1,55 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from showo_turbo.data import PromptFile
+from showo_turbo.errors import UserError
+
+LINES = [
+    {"tag": "colors", "include": [{"class": "car", "count": 1}], "prompt": "a photo of a red car"},
+    {"tag": "colors", "include": [], "prompt": "a photo of a blue cup"},
+    {"tag": "counting", "include": [], "prompt": "a photo of two cups"},
+]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "test.jsonl"
+    path.write_text("\n".join(json.dumps(line) for line in LINES) + "\n\n")
+    return path
+
+
+def test_lines_become_samples(path: Path) -> None:
+    item = PromptFile(path)[0]
+    assert item["prompt"] == "a photo of a red car"
+    assert item["category"] == "colors" and item["split"] == "test"
+    assert item["metadata"] == LINES[0]
+    assert len(PromptFile(path)) == 3
+
+
+def test_categories_can_be_cut_to_equal_size(path: Path) -> None:
+    prompts = [item["prompt"] for item in PromptFile(path, per_category=1)]
+    assert prompts == ["a photo of a red car", "a photo of two cups"]
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "holds no prompt"),
+        ('{"prompt": "a", "tag": "b"}\n{"prompt', r"line 2 of .*test\.jsonl is not valid JSON"),
+        ('{"prompt": "a"}', "has no text 'tag'"),
+        ("[]", "has no text 'prompt'"),
+    ],
+)
+def test_mistakes_are_explained(path: Path, content: str, message: str) -> None:
+    path.write_text(content)
+    with pytest.raises(UserError, match=message):
+        PromptFile(path)
+
+
+@pytest.mark.bad_input
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"nowhere\.jsonl cannot be read"):
+        PromptFile(tmp_path / "nowhere.jsonl")

@@ -1,0 +1,208 @@
+import dataclasses
+
+import pytest
+import torch
+
+from showo_turbo.errors import UserError
+from showo_turbo.sampling import parallel
+from showo_turbo.trajectories import (
+    ImageCollection,
+    ImageTrajectoryDataset,
+    TrajectoryStore,
+    collect_images,
+    fingerprint_module,
+    image_collector,
+    image_identity,
+    segment_end,
+)
+from showo_turbo.trajectories.image_collector import record_images
+from showo_turbo.trajectories.store import no_barrier
+
+from .conftest import content, in_two_processes, make_teacher
+
+
+def begin(folder, teacher, prompts, settings, **options):
+    identity = image_identity(fingerprint_module(teacher), prompts, settings)
+    return TrajectoryStore.create_or_continue(folder, identity, **options)
+
+
+def collect(folder, teacher, prompts, settings, rank=0, world_size=1, barrier=no_barrier):
+    store = begin(folder, teacher, prompts, settings, rank=rank, barrier=barrier)
+    return collect_images(
+        teacher,
+        prompts,
+        settings,
+        store,
+        rank=rank,
+        world_size=world_size,
+        barrier=barrier,
+        progress=False,
+    )
+
+
+@pytest.mark.parametrize("segments", [1, 2, 4, 8])
+def test_records_hold_the_states_and_the_guided_distributions(teacher, prompts, segments):
+    settings = ImageCollection(steps=8, segments=segments, guidance_scale=1.5, kept_codes=5)
+    batch = prompts[:4]
+    steps = list(
+        parallel.denoise_images(teacher, [prompt.ids for prompt in batch], settings.sampling)
+    )
+    records = record_images(teacher, batch, settings)
+    for sample, record in enumerate(records):
+        assert record.prompt == batch[sample].text
+        assert record.prompt_ids.tolist() == list(batch[sample].ids)
+        assert record.reveal_step.min() == 1
+        assert record.reveal_step.max() == 8
+        for k, step in enumerate(steps, start=1):
+            assert torch.equal(record.state(k, 24), step.codes[sample])
+        for k in range(8):
+            ids, log_probs = record.distribution(k)
+            for position in record.masked(k).nonzero()[:, 0].tolist():
+                # The step of the reveal or the segment's last, whichever comes first; the
+                # forward from state t - 1 is step t.
+                last = min(int(record.reveal_step[position]), segment_end(k, 8, segments))
+                exact = steps[last - 1].logits[sample, position].log_softmax(-1)
+                assert set(ids[position].tolist()) == set(exact.topk(5).indices.tolist())
+                torch.testing.assert_close(
+                    log_probs[position], exact[ids[position]], rtol=1e-3, atol=1e-3
+                )
+            if k:
+                assert (ids[record.masked(k), 0] < 24).all()
+        # Greedy: what is revealed is the most probable code.
+        assert torch.equal(record.codes.long(), record.top_ids[:, 0].long())
+
+
+def test_a_store_gives_back_what_was_recorded(tmp_path, teacher, prompts, image_settings):
+    store = collect(tmp_path / "s", teacher, prompts, image_settings)
+    dataset = ImageTrajectoryDataset(store)
+    assert len(dataset) == len(prompts) == store.num_samples
+    assert [dataset[i].key for i in range(len(dataset))] == [p.key for p in prompts]
+    shards = [range(0, 3), range(3, 4), range(4, 7), range(7, 8), range(8, 11)]
+    expected = [
+        record
+        for indices in shards
+        for record in record_images(teacher, [prompts[i] for i in indices], image_settings)
+    ]
+    for got, want in zip((dataset[i] for i in range(len(dataset))), expected, strict=True):
+        for name, value in vars(want).items():
+            if isinstance(value, torch.Tensor):
+                assert torch.equal(getattr(got, name), value), name
+                assert getattr(got, name).dtype == value.dtype, name
+            else:
+                assert getattr(got, name) == value
+    mass = torch.cat([record.kept_mass for record in expected]).mean().item()
+    assert store.mean_kept_mass == pytest.approx(mass, abs=1e-5)
+    assert 0 < mass < 1
+
+
+def test_all_codes_kept_is_all_the_mass(tmp_path, teacher, prompts):
+    settings = ImageCollection(steps=4, segments=2, kept_codes=100)
+    store = collect(tmp_path / "s", teacher, prompts, settings)
+    assert store.mean_kept_mass == pytest.approx(1, abs=1e-3)
+    assert ImageTrajectoryDataset(store)[0].top_ids.shape == (16, 24)
+
+
+def test_neither_interruption_nor_processes_change_a_byte(
+    tmp_path, teacher, prompts, image_settings, monkeypatch
+):
+    whole = content(collect(tmp_path / "whole", teacher, prompts, image_settings).folder)
+    assert len(whole) == 4  # three shards and the manifest
+
+    calls = []
+
+    def interrupted(*args, **options):
+        calls.append(args)
+        if len(calls) == 4:  # in the second batch of the second shard
+            raise KeyboardInterrupt
+        return parallel.denoise_images(*args, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(image_collector, "denoise_images", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            collect(tmp_path / "parts", teacher, prompts, image_settings)
+    kept = (tmp_path / "parts" / "images-00000.safetensors").stat()
+    continued = collect(tmp_path / "parts", teacher, prompts, image_settings)
+    assert content(continued.folder) == whole
+    assert (tmp_path / "parts" / "images-00000.safetensors").stat().st_mtime_ns == kept.st_mtime_ns
+
+    in_two_processes(
+        lambda **options: collect(tmp_path / "two", teacher, prompts, image_settings, **options)
+    )
+    assert content(tmp_path / "two") == whole
+
+
+def test_a_finished_store_is_not_collected_again(
+    tmp_path, teacher, prompts, image_settings, monkeypatch
+):
+    collect(tmp_path / "s", teacher, prompts, image_settings)
+
+    def never(*_args, **_options):
+        raise AssertionError("decoded again")
+
+    monkeypatch.setattr(image_collector, "denoise_images", never)
+    assert collect(tmp_path / "s", teacher, prompts, image_settings).complete
+
+
+def test_batch_size_changes_at_most_the_rounding(tmp_path, teacher, prompts, image_settings):
+    # It is not part of the identity, so a store may be continued with another.
+    other = dataclasses.replace(image_settings, batch_size=1)
+    print_ = fingerprint_module(teacher)
+    assert image_identity(print_, prompts, other) == image_identity(print_, prompts, image_settings)
+    first = ImageTrajectoryDataset(collect(tmp_path / "a", teacher, prompts, image_settings))
+    second = ImageTrajectoryDataset(collect(tmp_path / "b", teacher, prompts, other))
+    for index in range(len(first)):
+        assert torch.equal(first[index].codes, second[index].codes)
+        assert torch.equal(first[index].reveal_step, second[index].reveal_step)
+        torch.testing.assert_close(
+            first[index].top_log_probs, second[index].top_log_probs, atol=1e-2, rtol=1e-2
+        )
+
+
+@pytest.mark.bad_input
+def test_another_teacher_prompt_or_setting_is_refused(tmp_path, teacher, prompts, image_settings):
+    collect(tmp_path / "s", teacher, prompts, image_settings)
+    with pytest.raises(UserError, match=r"teacher is .* there but .* is asked for"):
+        begin(tmp_path / "s", make_teacher(seed=1), prompts, image_settings)
+    with pytest.raises(UserError, match="prompts is"):
+        begin(tmp_path / "s", teacher, [*prompts[:-1], prompts[0]], image_settings)
+    with pytest.raises(UserError, match=r"settings\.segments is 4 there but 2 is asked for"):
+        begin(
+            tmp_path / "s",
+            teacher,
+            prompts,
+            dataclasses.replace(image_settings, segments=2),
+        )
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"steps": 16, "segments": 5}, "5 segments do not divide 16 steps"),
+        ({"kept_codes": 0}, "kept_codes is 0"),
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"shard_size": -1}, "shard_size is -1"),
+        ({"guidance_scale": -1.0}, "guidance_scale is -1.0"),
+    ],
+)
+def test_settings_out_of_range_are_refused(changes, message):
+    with pytest.raises(UserError, match=message):
+        ImageCollection(**changes)
+
+
+@pytest.mark.bad_input
+def test_no_prompts_and_other_prompts_than_the_store_s_are_refused(
+    tmp_path, teacher, prompts, image_settings
+):
+    store = begin(tmp_path / "s", teacher, prompts, image_settings)
+    with pytest.raises(UserError, match="there are no prompts"):
+        collect_images(teacher, [], image_settings, store)
+    with pytest.raises(UserError, match="begun for 11 prompts for images, 4 to a shard, but 2"):
+        collect_images(teacher, prompts[:2], image_settings, store)
+
+
+def test_the_teacher_s_mode_is_restored_and_no_gradient_kept(tmp_path, prompts, image_settings):
+    teacher = make_teacher().train()
+    collect(tmp_path / "s", teacher, prompts[:2], image_settings)
+    assert teacher.training
+    assert all(parameter.grad is None for parameter in teacher.parameters())

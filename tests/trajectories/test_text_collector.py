@@ -1,0 +1,221 @@
+import dataclasses
+
+import pytest
+import torch
+
+from showo_turbo.errors import UserError
+from showo_turbo.sampling.autoregressive import TextResult
+from showo_turbo.sampling.jacobi import JacobiResult, jacobi_decode
+from showo_turbo.trajectories import (
+    TextCollection,
+    TextTrajectoryDataset,
+    TrajectoryStore,
+    collect_texts,
+    fingerprint_module,
+    text_collector,
+    text_identity,
+)
+from showo_turbo.trajectories.store import no_barrier
+
+from .conftest import content, in_two_processes, make_teacher
+
+
+@pytest.fixture(scope="module")
+def talkative():
+    """A teacher that ends some of its answers and not others."""
+    teacher = make_teacher(seed=3)
+    with torch.no_grad():
+        teacher.showo.lm_head.bias[29] += 1.5
+    return teacher
+
+
+def collect(folder, teacher, requests, settings, rank=0, world_size=1, barrier=no_barrier):
+    identity = text_identity(fingerprint_module(teacher), requests, settings)
+    store = TrajectoryStore.create_or_continue(folder, identity, rank=rank, barrier=barrier)
+    return collect_texts(
+        teacher,
+        requests,
+        settings,
+        store,
+        rank=rank,
+        world_size=world_size,
+        barrier=barrier,
+        progress=False,
+    )
+
+
+def test_a_store_holds_the_finished_answers_with_their_iterates(
+    tmp_path, talkative, requests, text_settings
+):
+    store = collect(tmp_path / "s", talkative, requests, text_settings)
+    dataset = TextTrajectoryDataset(store)
+    by_key = {request.key: request for request in requests}
+    assert 5 < dataset.num_trajectories < len(requests), "the test wants some of each"
+    assert dataset.num_trajectories + sum(store.filtered.values()) == len(requests)
+    blocks = 0
+    for index in range(dataset.num_trajectories):
+        record = dataset.trajectory(index)
+        request = by_key[record.key]
+        [greedy] = jacobi_decode(
+            talkative,
+            request.image_codes[None],
+            [request.ids],
+            max_new_tokens=40,
+            block_size=1,  # one token after the other
+        )
+        assert greedy.finished
+        assert record.answer_ids.tolist() == greedy.tokens
+        assert record.answer_ids[-1] == 29
+        assert record.prompt_ids.tolist() == list(request.ids)
+        assert record.text == request.text
+        assert torch.equal(record.image_codes.long(), request.image_codes)
+        settled = torch.cat(
+            [
+                record.block(b).fixed_point[: record.block(b).valid_length]
+                for b in range(len(record.blocks))
+            ]
+        )
+        assert settled.tolist() == greedy.tokens
+        for b, block in enumerate(record.blocks):
+            assert 2 <= len(block) <= 9
+            valid = record.block(b).valid_length
+            disagree = (block[:, :valid] != block[-1, :valid]).any(dim=1)
+            # No iterate before the last is the fixed point yet (but a lucky start).
+            assert disagree[1:-1].all()
+        blocks += len(record.blocks)
+    assert len(dataset) == blocks == store.manifest.totals["blocks"]
+
+
+def test_the_data_set_lists_every_block_once_in_order(tmp_path, talkative, requests, text_settings):
+    dataset = TextTrajectoryDataset(collect(tmp_path / "s", talkative, requests, text_settings))
+    expected = [
+        dataset.trajectory(index).block(block)
+        for index in range(dataset.num_trajectories)
+        for block in range(len(dataset.trajectory(index).blocks))
+    ]
+    assert len({block.key for block in expected}) < len(expected), "some answer has two blocks"
+    assert len(dataset) == len(expected)
+    for index, want in enumerate(expected):
+        got = dataset[index]
+        assert got.key == want.key
+        assert got.valid_length == want.valid_length
+        for name in ("image_codes", "prompt_ids", "prefix_ids", "iterates"):
+            assert torch.equal(getattr(got, name), getattr(want, name)), name
+
+
+def test_starts_depend_on_the_request_s_index_alone(talkative, requests, text_settings):
+    together = text_collector.record_texts(talkative, requests, range(6), text_settings)
+    for index in range(6):
+        [alone] = text_collector.record_texts(
+            talkative, requests, range(index, index + 1), text_settings
+        )
+        if isinstance(alone, str):
+            assert alone == together[index]
+        else:
+            assert torch.equal(alone.blocks[0][0], together[index].blocks[0][0])
+    reseeded = dataclasses.replace(text_settings, seed=1)
+    other = text_collector.record_texts(talkative, requests, range(6), reseeded)
+    pairs = [(a, b) for a, b in zip(together, other, strict=True) if not isinstance(a, str)]
+    assert pairs
+    assert all(not torch.equal(a.blocks[0][0], b.blocks[0][0]) for a, b in pairs)
+    assert all(torch.equal(a.answer_ids, b.answer_ids) for a, b in pairs)
+
+
+def test_neither_interruption_nor_processes_change_a_byte(
+    tmp_path, talkative, requests, text_settings, monkeypatch
+):
+    whole = content(collect(tmp_path / "whole", talkative, requests, text_settings).folder)
+    assert len(whole) == 4
+    calls = []
+
+    def interrupted(*args, **options):
+        calls.append(args)
+        if len(calls) == 6:
+            raise KeyboardInterrupt
+        return jacobi_decode(*args, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(text_collector, "jacobi_decode", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            collect(tmp_path / "parts", talkative, requests, text_settings)
+    collect(tmp_path / "parts", talkative, requests, text_settings)
+    assert content(tmp_path / "parts") == whole
+
+    in_two_processes(
+        lambda **options: collect(tmp_path / "two", talkative, requests, text_settings, **options)
+    )
+    assert content(tmp_path / "two") == whole
+
+
+def decoded(tokens, finished, block_size=8):
+    blocks = []
+    for start in range(0, len(tokens), block_size):
+        row = (tokens[start : start + block_size] + [0] * block_size)[:block_size]
+        blocks.append(torch.tensor([[28] * block_size, row]))
+    return JacobiResult(tokens=tokens, forwards=len(blocks), finished=finished, blocks=blocks)
+
+
+def test_unfinished_and_repetitive_texts_are_left_out_and_counted(
+    tmp_path, teacher, requests, monkeypatch
+):
+    settings = TextCollection(
+        max_new_tokens=12, block_size=8, max_repeats=3, batch_size=4, shard_size=4
+    )
+    answers = [
+        decoded([1, 2, 3, 29], True),
+        decoded([1, 2] * 6, False),
+        decoded([4, 4, 4, 4, 29], True),
+        decoded([4, 4, 4, 29], True),
+        decoded([1, 2, 1, 2, 1, 2, 1, 2, 29], True),
+    ]
+    monkeypatch.setattr(
+        text_collector, "jacobi_decode", lambda *a, **o: [answers.pop(0) for _ in a[2]]
+    )
+    store = collect(tmp_path / "s", teacher, requests[:5], settings)
+    assert store.filtered == {"repetitive": 2, "unfinished": 1}
+    dataset = TextTrajectoryDataset(store)
+    assert [dataset.trajectory(i).key for i in range(dataset.num_trajectories)] == ["r0", "r3"]
+    # The second shard is empty, and the data set passes over it.
+    assert [len(dataset[i].prefix_ids) for i in range(len(dataset))] == [0, 0]
+    assert store.manifest.totals == {"answer_tokens": 8, "blocks": 2, "iterations": 2}
+    with pytest.raises(IndexError):
+        dataset[2]
+
+
+def test_result_type_is_what_the_sampler_gives():
+    assert issubclass(JacobiResult, TextResult)
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize(
+    ("codes", "message"),
+    [
+        (torch.full((16,), 24), "codes from 24 to 24; expected 0 to 23"),
+        (torch.full((16,), -1), "codes from -1 to -1; expected 0 to 23"),
+        (torch.zeros(9, dtype=torch.long), r"codes of shape \(9,\); expected \(16,\)"),
+    ],
+)
+def test_codes_that_do_not_fit_are_refused(
+    tmp_path, teacher, requests, text_settings, codes, message
+):
+    wrong = [requests[0], requests[1]._replace(image_codes=codes)]
+    with pytest.raises(UserError, match=f"image of request 'r1' has {message}"):
+        collect(tmp_path / "s", teacher, wrong, text_settings)
+
+
+@pytest.mark.bad_input
+def test_other_images_are_another_store(tmp_path, teacher, requests, text_settings):
+    identity = text_identity("t", requests, text_settings)
+    other = [requests[0]._replace(image_codes=requests[1].image_codes), *requests[1:]]
+    assert identity.differences(text_identity("t", other, text_settings))
+    smaller = dataclasses.replace(text_settings, batch_size=1)
+    assert not identity.differences(text_identity("t", requests, smaller))
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize(
+    "name", ["max_new_tokens", "block_size", "longest_ngram", "max_repeats", "batch_size"]
+)
+def test_settings_out_of_range_are_refused(name):
+    with pytest.raises(UserError, match=f"{name} is 0; expected at least 1"):
+        TextCollection(**{name: 0})
