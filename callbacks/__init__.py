@@ -1,1 +1,18 @@
 """Lightning callbacks, installed as showo_turbo.callbacks."""
+
+from .curriculum import Curriculum, Stage
+from .evaluation_table import EvaluationTable
+from .export_student import ExportStudent
+from .sample_grid import SampleGrid
+from .speedup_report import SpeedupReport
+from .stage_progress_bar import StageProgressBar
+
+__all__ = [
+    "Curriculum",
+    "EvaluationTable",
+    "ExportStudent",
+    "SampleGrid",
+    "SpeedupReport",
+    "Stage",
+    "StageProgressBar",
+]

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from showo_turbo.errors import UserError
@@ -93,6 +93,7 @@ def test_text_to_image_labels_only_masked_codes():
     assert (PROMPTING.text_to_image([[1]], codes).labels[0, -17:-1] == IGNORE).all()
 
 
+@settings(max_examples=25)
 @given(
     prompt=st.lists(st.integers(0, 28), max_size=8),
     seed=st.integers(0, 2**16),

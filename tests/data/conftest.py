@@ -59,9 +59,10 @@ def write_texts(path: Path, texts: Sequence[str | None], row_group_size: int = 3
     return path
 
 
-@pytest.fixture
-def photographs(tmp_path: Path) -> PhotographFolder:
-    folder = PhotographFolder(tmp_path / "photographs")
+@pytest.fixture(scope="session")
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> PhotographFolder:
+    """Shared by all tests: copy what is to be damaged."""
+    folder = PhotographFolder(tmp_path_factory.mktemp("photographs"))
     folder.images.mkdir(parents=True)
     images, annotations, records = [], [], []
     for number, (name, captions) in enumerate(PHOTOGRAPHS.items()):

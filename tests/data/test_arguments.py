@@ -28,6 +28,7 @@ def test_every_argument_is_explained(kind: type) -> None:
     assert "0 loads in the main process" in help_text
 
 
+@pytest.mark.filterwarnings("ignore:.*instantiate_classes.*")
 def test_a_saved_configuration_is_read_back(tmp_path: Path) -> None:
     parser = ArgumentParser()
     parser.add_subclass_arguments(StreamsDataModule, "data")
@@ -46,7 +47,7 @@ def test_a_saved_configuration_is_read_back(tmp_path: Path) -> None:
     saved = parser.parse_string(parser.dump(config))
 
     for parsed in (config, saved):
-        data = parser.instantiate(parsed).data
+        data = parser.instantiate_classes(parsed).data
         assert data.batch_sizes == {"image": 5, "language": 4}
         assert data.web_text == TextFiles([Path("a.parquet"), Path("b")])
         assert data.prompts == PromptFiles(Path("v.jsonl"), [Path("t.jsonl"), Path("u.jsonl")])

@@ -96,9 +96,9 @@ def test_mistakes_are_explained(tmp_path: Path) -> None:
 
 @pytest.mark.bad_input
 @pytest.mark.parametrize("kept", [0, 100])
-def test_a_truncated_file_is_named(photographs: Any, kept: int) -> None:
-    path = photographs.texts / "part-00000.parquet"
-    path.write_bytes(path.read_bytes()[:kept])
-    with pytest.raises(UserError, match=r"part-00000\.parquet cannot be read as parquet") as error:
-        WebText([photographs.texts])
+def test_a_truncated_file_is_named(photographs: Any, tmp_path: Path, kept: int) -> None:
+    whole = (photographs.texts / "part-00000.parquet").read_bytes()
+    (tmp_path / "cut.parquet").write_bytes(whole[:kept])
+    with pytest.raises(UserError, match=r"cut\.parquet cannot be read as parquet") as error:
+        WebText([tmp_path])
     assert "\n" not in str(error.value)

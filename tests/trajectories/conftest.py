@@ -4,9 +4,7 @@ import threading
 
 import pytest
 import torch
-from hypothesis import settings
 
-from showo_turbo.models.showo import Showo, ShowoConfig
 from showo_turbo.trajectories import (
     ImageCollection,
     ImagePrompt,
@@ -16,36 +14,12 @@ from showo_turbo.trajectories import (
     TextTrajectory,
 )
 
-# The first call into a library may take long; that says nothing of the code under test.
-settings.register_profile("no_deadline", deadline=None)
-settings.load_profile("no_deadline")
-
-
-def make_teacher(seed=0):
-    torch.manual_seed(seed)
-    config = ShowoConfig(
-        text_vocabulary_size=30,
-        codebook_size=24,
-        image_tokens=16,
-        max_text_length=12,
-        tokenizer=None,
-        eos_id=29,
-        hidden_size=32,
-        layers=2,
-        heads=2,
-        max_position_embeddings=128,
-    )
-    teacher = Showo(config).eval()
-    with torch.no_grad():
-        for name, parameter in teacher.named_parameters():
-            if "weight" in name and "norm" not in name:
-                parameter.mul_(12)  # freshly drawn networks predict almost the same everywhere
-    return teacher
+from ..tiny import tiny_showo
 
 
 @pytest.fixture(scope="session")
 def teacher():
-    return make_teacher()
+    return tiny_showo()
 
 
 @pytest.fixture(scope="session")

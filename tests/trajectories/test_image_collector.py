@@ -18,7 +18,8 @@ from showo_turbo.trajectories import (
 from showo_turbo.trajectories.image_collector import record_images
 from showo_turbo.trajectories.store import no_barrier
 
-from .conftest import content, in_two_processes, make_teacher
+from ..tiny import tiny_showo
+from .conftest import content, in_two_processes
 
 
 def begin(folder, teacher, prompts, settings, **options):
@@ -162,7 +163,7 @@ def test_batch_size_changes_at_most_the_rounding(tmp_path, teacher, prompts, ima
 def test_another_teacher_prompt_or_setting_is_refused(tmp_path, teacher, prompts, image_settings):
     collect(tmp_path / "s", teacher, prompts, image_settings)
     with pytest.raises(UserError, match=r"teacher is .* there but .* is asked for"):
-        begin(tmp_path / "s", make_teacher(seed=1), prompts, image_settings)
+        begin(tmp_path / "s", tiny_showo(seed=1), prompts, image_settings)
     with pytest.raises(UserError, match="prompts is"):
         begin(tmp_path / "s", teacher, [*prompts[:-1], prompts[0]], image_settings)
     with pytest.raises(UserError, match=r"settings\.segments is 4 there but 2 is asked for"):
@@ -202,7 +203,7 @@ def test_no_prompts_and_other_prompts_than_the_store_s_are_refused(
 
 
 def test_the_teacher_s_mode_is_restored_and_no_gradient_kept(tmp_path, prompts, image_settings):
-    teacher = make_teacher().train()
+    teacher = tiny_showo().train()
     collect(tmp_path / "s", teacher, prompts[:2], image_settings)
     assert teacher.training
     assert all(parameter.grad is None for parameter in teacher.parameters())

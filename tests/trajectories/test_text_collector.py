@@ -17,13 +17,14 @@ from showo_turbo.trajectories import (
 )
 from showo_turbo.trajectories.store import no_barrier
 
-from .conftest import content, in_two_processes, make_teacher
+from ..tiny import tiny_showo
+from .conftest import content, in_two_processes
 
 
 @pytest.fixture(scope="module")
 def talkative():
     """A teacher that ends some of its answers and not others."""
-    teacher = make_teacher(seed=3)
+    teacher = tiny_showo(seed=3)
     with torch.no_grad():
         teacher.showo.lm_head.bias[29] += 1.5
     return teacher

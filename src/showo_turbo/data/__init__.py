@@ -2,7 +2,8 @@
 
 from .coco import COCOCaptions
 from .datamodule import StreamsDataModule
-from .distillation import DistillationBatchSizes, DistillationDataModule, PromptFiles
+from .distillation import DistillationBatchSizes, DistillationDataModule
+from .evaluation import PromptFiles
 from .images import load_image
 from .llava import LLaVAInstructions
 from .loader import LoaderOptions, ResumableLoader

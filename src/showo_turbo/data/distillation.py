@@ -9,10 +9,10 @@ from ..errors import UserError
 from ..trajectories.store import TrajectoryStore
 from .coco import COCOCaptions
 from .datamodule import StreamsDataModule
+from .evaluation import PromptFiles, open_evaluation
 from .llava import LLaVAInstructions
 from .loader import LoaderOptions
 from .permutation import Permutation, stable_hash
-from .prompts import PromptFile
 from .sources import CaptionFiles, InstructionFiles, ShapesWorld, TextFiles, required
 from .streams import Stream
 from .trajectory_streams import ImageTrajectoryStream, TextTrajectoryStream
@@ -33,19 +33,6 @@ class DistillationBatchSizes:
     image: int = 16
     text: int = 8
     language: int = 4
-
-
-@dataclass(frozen=True)
-class PromptFiles:
-    """Prompts to evaluate on, in the format of GenEval.
-
-    Args:
-        validation: Prompts for validation during training and for choosing settings.
-        test: Files of prompts for the final test; each is reported on its own.
-    """
-
-    validation: Path
-    test: list[Path]
 
 
 class DistillationDataModule(StreamsDataModule):
@@ -99,10 +86,7 @@ class DistillationDataModule(StreamsDataModule):
             instructions = instructions or shapes.instructions("train")
             web_text = web_text or shapes.web_text()
             val_instructions = val_instructions or shapes.instructions("val")
-            prompts = prompts or PromptFiles(
-                shapes.prompts("validation"),
-                [shapes.prompts("test"), shapes.prompts("unseen_combination")],
-            )
+            prompts = prompts or PromptFiles.of(shapes)
         self.resolution = resolution
         self.captions = captions
         self.instructions = instructions
@@ -131,13 +115,13 @@ class DistillationDataModule(StreamsDataModule):
         self, stage: Literal["validate", "test"]
     ) -> list[tuple[str, Stream]]:
         """Open the stage's prompts, and the instructions for evaluation."""
-        streams: list[tuple[str, Stream]] = []
-        if self.prompts is not None:
-            paths = [self.prompts.validation] if stage == "validate" else self.prompts.test
-            streams += [("prompts", PromptFile(path, self.prompts_per_category)) for path in paths]
-        if self.val_instructions is not None:
-            streams.append(("instructions", self.val_instructions.open(self.resolution)))
-        return streams
+        return open_evaluation(
+            stage,
+            self.prompts,
+            self.prompts_per_category,
+            self.val_instructions,
+            self.resolution,
+        )
 
     def image_prompts(self, count: int | None = None, selection: int = 0) -> list[str]:
         """Captions for the teacher to generate images for.

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from .datamodule import StreamsDataModule
+from .evaluation import PromptFiles, open_evaluation
 from .loader import LoaderOptions
 from .sources import CaptionFiles, InstructionFiles, ShapesWorld, TextFiles, required
 from .streams import Stream
@@ -28,16 +29,19 @@ class PretrainDataModule(StreamsDataModule):
     """Data to pretrain Show-o (arXiv 2408.12528, section 4): images to draw, questions, texts.
 
     Training batches hold the streams `t2i`: `{pixels, caption, image_id, seed}`, `mmu`: `{pixels,
-    question, answer, id, seed}` and `lm`: `{text, seed}`. Validation goes through the `t2i` and
-    then the `mmu` samples of the validation files; each batch has the one stream.
+    question, answer, id, seed}` and `lm`: `{text, seed}`. Evaluation batches hold `prompts`:
+    `{prompt, category, metadata, split, seed, index}` or `instructions`: `{pixels, question,
+    answer, id, seed, index}`.
 
     Args:
         resolution: Side length of the images in pixels.
         captions: Images with captions to train on.
         instructions: Images with questions and answers to train on.
         web_text: Texts to train on.
-        val_captions: Images with captions to validate on; none if missing.
-        val_instructions: Images with questions and answers to validate on; none if missing.
+        prompts: Prompts to evaluate on; none if missing.
+        val_instructions: Images with questions and answers to evaluate on; none if missing.
+        prompts_per_category: Evaluates on the first so many prompts of each category of each file;
+            on all if missing.
         batch_sizes: Samples of each stream in the batch of one device.
         val_batch_size: Samples in a validation batch.
         seed: Chooses the order of the samples, and what is drawn for each of them.
@@ -52,8 +56,9 @@ class PretrainDataModule(StreamsDataModule):
         captions: CaptionFiles | None = None,
         instructions: InstructionFiles | None = None,
         web_text: TextFiles | None = None,
-        val_captions: CaptionFiles | None = None,
+        prompts: PromptFiles | None = None,
         val_instructions: InstructionFiles | None = None,
+        prompts_per_category: int | None = None,
         batch_sizes: PretrainBatchSizes = PretrainBatchSizes(),
         val_batch_size: int = 64,
         seed: int = 0,
@@ -68,14 +73,15 @@ class PretrainDataModule(StreamsDataModule):
             captions = captions or shapes.captions("train")
             instructions = instructions or shapes.instructions("train")
             web_text = web_text or shapes.web_text()
-            val_captions = val_captions or shapes.captions("val")
+            prompts = prompts or PromptFiles.of(shapes)
             val_instructions = val_instructions or shapes.instructions("val")
         self.resolution = resolution
         self.captions = captions
         self.instructions = instructions
         self.web_text = web_text
-        self.val_captions = val_captions
+        self.prompts = prompts
         self.val_instructions = val_instructions
+        self.prompts_per_category = prompts_per_category
 
     def open_streams(self) -> dict[str, Stream]:
         """Open the training streams that have a batch size."""
@@ -91,13 +97,14 @@ class PretrainDataModule(StreamsDataModule):
     def open_evaluation_streams(
         self, stage: Literal["validate", "test"]
     ) -> list[tuple[str, Stream]]:
-        """Open the validation files; there are no others to test on."""
-        streams: list[tuple[str, Stream]] = []
-        if self.val_captions is not None:
-            streams.append(("t2i", self.val_captions.open(self.resolution)))
-        if self.val_instructions is not None:
-            streams.append(("mmu", self.val_instructions.open(self.resolution)))
-        return streams
+        """Open the stage's prompts, and the instructions for evaluation."""
+        return open_evaluation(
+            stage,
+            self.prompts,
+            self.prompts_per_category,
+            self.val_instructions,
+            self.resolution,
+        )
 
 
 class ImageDataModule(StreamsDataModule):

@@ -102,9 +102,7 @@ def codebook_entropy(latents: Tensor, weights: Tensor | None = None) -> Tensor:
     return -(mean * mean.clamp_min(SMALLEST_PROBABILITY).log()).sum() / latents.shape[1]
 
 
-def entropy_loss(
-    latents: Tensor, weights: Tensor | None = None, *, joint: bool = False
-) -> Tensor:
+def entropy_loss(latents: Tensor, weights: Tensor | None = None, *, joint: bool = False) -> Tensor:
     """Return the entropy of a bit given its patch, less the entropy over all patches.
 
     Minimizing it makes the encoder decided about every patch and varied over patches. With `joint`, the

@@ -50,9 +50,9 @@ def resolve_folder(
     try:
         return Path(snapshot_download(str(model), allow_patterns=list(patterns)))
     except Exception as error:  # every failure of the hub client: offline, unknown id, gated
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(
-            f"model {str(model)!r} is no local folder and could not be downloaded ({reason})"
+            f"model {str(model)!r} is no local folder and could not be downloaded "
+            f"({_first_line(error)})"
         ) from None
 
 
@@ -85,8 +85,9 @@ def load_state(folder: Path) -> dict[str, Tensor]:
         except (SafetensorError, OSError) as error:
             raise UserError(f"{path} is damaged ({error}); download or export it again") from None
         except Exception as error:  # unpickling can fail in any way
-            reason = str(error).splitlines()[0]
-            raise UserError(f"{path} holds more than weights or is damaged: {reason}") from None
+            raise UserError(
+                f"{path} holds more than weights or is damaged: {_first_line(error)}"
+            ) from None
         if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
             raise UserError(f"{path} holds no plain state dict of tensors")
         return state
@@ -133,6 +134,12 @@ def save_checkpoint(folder: Path, state: Mapping[str, Tensor], config: dict[str,
     with write_atomically(folder / WEIGHTS) as temporary:
         save_file(tensors, temporary, metadata={"format": "pt"})
     write_json(folder / "config.json", config)
+
+
+def _first_line(error: Exception) -> str:
+    """The first line of an error's message, or its name where it has none."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
 def _restore_buffers(network: nn.Module, names: set[str]) -> None:

@@ -16,6 +16,15 @@ from .cache import KeyValueCache
 from .checkpoints import load_state_into, read_config, resolve_folder, save_checkpoint
 
 
+_RELEASED_NAMES = {
+    "text_vocabulary_size": "llm_vocab_size",
+    "codebook_size": "codebook_size",
+    "image_tokens": "num_vq_tokens",
+    "tokenizer": "llm_model_path",
+}
+"""How the released `config.json` files call what they hold of a `ShowoConfig`."""
+
+
 @dataclass(frozen=True)
 class ShowoConfig:
     """Sizes of a Show-o network; the defaults are those of the released 256 px model.
@@ -28,6 +37,7 @@ class ShowoConfig:
             training uses 128 with images.
         tokenizer: Folder or hub id of the text tokenizer; none when `tokenizer.json` lies in the
             model's own folder.
+        image_tokenizer: `shapes`, folder or hub id of the image tokenizer.
         eos_id: Id of `<|endoftext|>`.
         hidden_size: Width.
         layers: Number of transformer layers.
@@ -35,6 +45,9 @@ class ShowoConfig:
         intermediate_size: Width of the feed-forward layers; 4 x hidden by default.
         partial_rotary_factor: Share of each head's dimensions that rotate.
         max_position_embeddings: Longest sequence that the rotary table is meant for.
+
+    Raises:
+        UserError: If a value is of the wrong type or out of range.
     """
 
     text_vocabulary_size: int = 50295
@@ -42,6 +55,7 @@ class ShowoConfig:
     image_tokens: int = 256
     max_text_length: int = 128
     tokenizer: str | None = "microsoft/phi-1_5"
+    image_tokenizer: str = "showlab/magvitv2"
     eos_id: int = 50256
     hidden_size: int = 2048
     layers: int = 24
@@ -52,6 +66,7 @@ class ShowoConfig:
     vocabulary: Vocabulary = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        self._check()
         vocabulary = Vocabulary(
             self.text_vocabulary_size, self.codebook_size, bos_id=self.eos_id, eos_id=self.eos_id
         )
@@ -64,17 +79,20 @@ class ShowoConfig:
         Released files name only the vocabulary (`llm_vocab_size`, `codebook_size`,
         `num_vq_tokens`, `llm_model_path`); the network's sizes then are Phi-1.5's. Our own add
         what differs under `showo_turbo`.
+
+        Raises:
+            UserError: If a value is of the wrong type or out of range.
         """
-        own = dict(values.get("showo_turbo", {}))
-        known = {name: own[name] for name in cls.__dataclass_fields__ if name in own}
+        own = values.get("showo_turbo", {})
+        if not isinstance(own, dict):
+            raise UserError(f"showo_turbo is {own!r}; expected an object of sizes")
         released = {
-            "text_vocabulary_size": values.get("llm_vocab_size"),
-            "codebook_size": values.get("codebook_size"),
-            "image_tokens": values.get("num_vq_tokens"),
-            "tokenizer": values.get("llm_model_path"),
+            name: values[theirs]
+            for name, theirs in _RELEASED_NAMES.items()
+            if values.get(theirs) is not None
         }
-        known |= {name: value for name, value in released.items() if value is not None}
-        return cls(**known)
+        known = {name: own[name] for name in cls.__dataclass_fields__ if name in own}
+        return cls(**(known | released))
 
     def to_dict(self) -> dict[str, Any]:
         """The `config.json` that both the released code and `from_dict` read."""
@@ -90,6 +108,38 @@ class ShowoConfig:
             "w_clip_vit": False,
             "showo_turbo": own,
         }
+
+    def _check(self) -> None:
+        """Refuse sizes that no network has."""
+        counts = {
+            "text_vocabulary_size": self.text_vocabulary_size,
+            "codebook_size": self.codebook_size,
+            "image_tokens": self.image_tokens,
+            "max_text_length": self.max_text_length,
+            "hidden_size": self.hidden_size,
+            "layers": self.layers,
+            "heads": self.heads,
+            "max_position_embeddings": self.max_position_embeddings,
+        }
+        if self.intermediate_size is not None:
+            counts["intermediate_size"] = self.intermediate_size
+        for name, value in counts.items():
+            if type(value) is not int or value < 1:
+                raise _wrong_value(name, value, "a whole number of at least 1")
+        if type(self.eos_id) is not int or not 0 <= self.eos_id < self.text_vocabulary_size:
+            raise _wrong_value("eos_id", self.eos_id, f"0 to {self.text_vocabulary_size - 1}")
+        if self.hidden_size % self.heads:
+            raise _wrong_value("heads", self.heads, f"a divisor of hidden_size={self.hidden_size}")
+        factor: object = self.partial_rotary_factor
+        if not isinstance(factor, int | float) or not 0 < factor <= 1:
+            raise _wrong_value("partial_rotary_factor", factor, "above 0 and at most 1")
+        tokenizers: dict[str, object] = {
+            "tokenizer": self.tokenizer or "",
+            "image_tokenizer": self.image_tokenizer,
+        }
+        for name, text in tokenizers.items():
+            if not isinstance(text, str):
+                raise _wrong_value(name, text, "a folder or a hub id")
 
     def phi(self) -> PhiConfig:
         """The transformer's configuration for transformers."""
@@ -109,6 +159,12 @@ class ShowoConfig:
             eos_token_id=None,
             attn_implementation="sdpa",
         )
+
+
+def _wrong_value(name: str, value: object, expected: str) -> UserError:
+    theirs = _RELEASED_NAMES.get(name, name)
+    label = name if theirs == name else f"{name} ({theirs} in released files)"
+    return UserError(f"{label} is {value!r}; expected {expected}")
 
 
 class Showo(nn.Module):
@@ -230,10 +286,11 @@ class Showo(nn.Module):
             UserError: If there is no such model, or its keys or shapes do not fit its config.
         """
         folder = resolve_folder(model, "showo")
+        values = read_config(folder)
         try:
-            config = ShowoConfig.from_dict(read_config(folder))
-        except TypeError as error:
-            raise UserError(f"{folder / 'config.json'} does not describe a Show-o: {error}") from None
+            config = ShowoConfig.from_dict(values)
+        except UserError as error:
+            raise UserError(f"{folder / 'config.json'} describes no Show-o: {error}") from None
         with torch.device("meta"):
             network = cls(config)
         load_state_into(network, folder)

@@ -2,5 +2,6 @@
 
 from .pretrain_magvitv2 import PretrainMAGVITv2
 from .pretrain_showo import PretrainShowo
+from .turbo import ShowoTurbo
 
-__all__ = ["PretrainMAGVITv2", "PretrainShowo"]
+__all__ = ["PretrainMAGVITv2", "PretrainShowo", "ShowoTurbo"]

@@ -1,12 +1,14 @@
 """Pretraining of the MAGVIT-v2 image tokenizer (Yu et al., arXiv 2310.05737, section 3.1)."""
 
 from collections.abc import Callable
-from typing import Any, TypedDict
+from typing import TypedDict
 
+import numpy as np
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
@@ -17,6 +19,7 @@ from ..losses.image_tokenizer import (
     reconstruction_error,
 )
 from ..models.magvitv2 import MAGVITv2, MAGVITv2Config
+from .latent_initialization import spread_latents
 
 
 class PixelBatch(TypedDict):
@@ -44,9 +47,11 @@ class PretrainMAGVITv2(LightningModule):
         commitment_weight: Weight of the commitment term.
         joint_entropy: Whether the variety of codes is measured on whole codes instead of on single bits,
             so that different patches get different codes. Needs memory in proportion to the codebook.
-        read_image: Reads what an image `(3, height, width)` shows, such as
-            `showo_turbo.data.shapes.checker.read_image`. Validation then reports the fraction of images whose
-            reconstruction reads the same.
+        spread_codes: Whether the first batch sets the encoder's last layer so that codes differ from the
+            start; see `spread_latents`. Not for strategies that shard the weights.
+        read_image: Reads what an image, RGB `(height, width, 3)`, shows, such as
+            `showo_turbo.data.shapes.checker.read_image`. Validation then reports the fraction of
+            images whose reconstruction reads the same.
         optimizer: Makes the optimizer.
         lr_scheduler: Makes the learning rate schedule, stepped once an optimizer step; constant if missing.
     """
@@ -58,7 +63,8 @@ class PretrainMAGVITv2(LightningModule):
         entropy_weight: float = 0.1,
         commitment_weight: float = 0.1,
         joint_entropy: bool = False,
-        read_image: Callable[[Tensor], Any] | None = None,
+        spread_codes: bool = False,
+        read_image: Callable[[NDArray[np.uint8]], object] | None = None,
         optimizer: OptimizerCallable = torch.optim.AdamW,
         lr_scheduler: LRSchedulerCallable | None = None,
     ) -> None:
@@ -68,10 +74,12 @@ class PretrainMAGVITv2(LightningModule):
         self.entropy_weight = entropy_weight
         self.commitment_weight = commitment_weight
         self.joint_entropy = joint_entropy
+        self.spread_codes = spread_codes
         self.read_image = read_image
         self.optimizer = optimizer
         self.lr_scheduler = lr_scheduler
         self.model: MAGVITv2 | None = None
+        self._has_started = False
         self._codes_seen = torch.zeros(tokenizer.codebook_size, dtype=torch.bool)
 
     def configure_model(self) -> None:
@@ -83,9 +91,11 @@ class PretrainMAGVITv2(LightningModule):
         """Return the weighted sum of the three terms."""
         assert self.model is not None
         pixels = batch["pixels"]
-        reconstruction = self.model(pixels)
         weights = object_weights(pixels, self.object_weight)
         patch_weights = functional.avg_pool2d(weights, self.tokenizer_config.patch_size)
+        if self.spread_codes and not self._has_started:
+            self._spread_latents(pixels, patch_weights)
+        reconstruction = self.model(pixels)
         error = reconstruction_error(reconstruction.pixels, pixels, weights)
         entropy = entropy_loss(reconstruction.latents, patch_weights, joint=self.joint_entropy)
         commitment = commitment_loss(reconstruction.latents)
@@ -101,6 +111,18 @@ class PretrainMAGVITv2(LightningModule):
             }
         )
         return loss
+
+    def _spread_latents(self, pixels: Tensor, patch_weights: Tensor) -> None:
+        """Set the encoder's last layer from the first batch of rank 0; once, and not on resuming."""
+        assert self.model is not None
+        self._has_started = True
+        if self.trainer.global_step > 0:
+            return
+        spread_latents(self.model, pixels, patch_weights)
+        layer = self.model.encoder.quant_conv
+        with torch.no_grad():
+            for parameter in layer.parameters():
+                parameter.copy_(self.trainer.strategy.broadcast(parameter.detach().clone()))
 
     def on_validation_epoch_start(self) -> None:
         """Forget which codes were seen."""
@@ -122,7 +144,7 @@ class PretrainMAGVITv2(LightningModule):
         if self.read_image is not None:
             same = [
                 self.read_image(before) == self.read_image(after)
-                for before, after in zip(pixels.cpu(), decoded.cpu(), strict=True)
+                for before, after in zip(_to_rgb(pixels), _to_rgb(decoded), strict=True)
             ]
             self.log(
                 "val/same_reading",
@@ -148,3 +170,10 @@ class PretrainMAGVITv2(LightningModule):
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
         }
+
+
+def _to_rgb(pixels: Tensor) -> NDArray[np.uint8]:
+    """Turn `(batch, 3, height, width)` in `[-1, 1]` into bytes `(batch, height, width, 3)`."""
+    scaled = ((pixels.float() + 1) * 127.5).round().to(torch.uint8)
+    rgb: NDArray[np.uint8] = scaled.permute(0, 2, 3, 1).cpu().numpy()
+    return rgb

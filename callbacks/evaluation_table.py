@@ -1,0 +1,91 @@
+"""The figures of a validation as a table, and as files."""
+
+from pathlib import Path
+from typing import Literal
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from rich.console import Console
+
+from showo_turbo.errors import UserError
+from showo_turbo.evaluation import image_figures, text_figures, to_rich, write_scores_csv
+from showo_turbo.files import write_json
+
+
+class EvaluationTable(Callback):
+    """Prints what `validate` or `test` measured, and writes it as JSON and CSV.
+
+    For images: the score by sampling steps, with and without guidance. For text: exact match,
+    tokens a forward, iterations a block and tokens a second. The module measures (see the
+    `evaluation` argument of `ShowoTurbo`) and keeps the scores in its `evaluation_rows`: `images`,
+    a list of `ImageScore`, and `text`, a list of `TextScore`.
+
+    Files: `<folder>/validate.json`, `<folder>/validate.csv`, or `test` instead of `validate`.
+
+    Example:
+        YAML::
+
+            trainer:
+              callbacks:
+                - class_path: EvaluationTable
+
+    Args:
+        folder: Where the files go; `<trainer.default_root_dir>/evaluation` by default.
+        during_fit: Print the tables of the validations within `fit` too; files are not written
+            then.
+    """
+
+    def __init__(self, folder: Path | None = None, during_fit: bool = False) -> None:
+        super().__init__()
+        self.folder = folder
+        self.during_fit = during_fit
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Check that the module measures something.
+
+        Raises:
+            UserError: If it does not.
+        """
+        if not hasattr(pl_module, "evaluation_rows"):
+            raise UserError(
+                f"EvaluationTable shows the evaluation_rows of a module, but "
+                f"{type(pl_module).__name__} has none; use it with ShowoTurbo, or leave it out"
+            )
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Show the validation's scores."""
+        if trainer.state.fn == "validate":
+            self._show(trainer, pl_module, "validate")
+        elif self.during_fit and not trainer.sanity_checking:
+            self._show(trainer, pl_module, None)
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Show the test's scores."""
+        self._show(trainer, pl_module, "test")
+
+    def _show(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        name: Literal["validate", "test"] | None,
+    ) -> None:
+        if not trainer.is_global_zero:
+            return
+        rows = pl_module.evaluation_rows
+        assert isinstance(rows, dict)
+        images, text = list(rows.get("images", [])), list(rows.get("text", []))
+        splits = dict.fromkeys(row.split for row in images)
+        figures = [image_figures([row for row in images if row.split == s]) for s in splits]
+        if text:
+            figures.append(text_figures(text))
+        console = Console()
+        console.print(to_rich(figures))
+        if name is None:
+            return
+        folder = self.folder or Path(trainer.default_root_dir) / "evaluation"
+        found = {
+            "images": [row.to_dict() for row in images],
+            "text": [row.to_dict() for row in text],
+        }
+        write_json(folder / f"{name}.json", found)
+        write_scores_csv(folder / f"{name}.csv", images, text)
+        console.print(f"written to {folder}/{name}.json and {name}.csv")

@@ -1,0 +1,77 @@
+"""The distilled model as a folder of its own."""
+
+from pathlib import Path
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_info
+
+from showo_turbo.errors import UserError
+from showo_turbo.files import write_atomically
+from showo_turbo.models.checkpoints import save_checkpoint
+from showo_turbo.text_tokenizer import FILE_NAME, TextTokenizer
+
+from .student_weights import gather_student, student_of
+
+
+class ExportStudent(Callback):
+    """Writes the student when training ends, in the released layout, with its text tokenizer.
+
+    The folder holds `config.json`, `pytorch_model.safetensors` and `tokenizer.json`, and goes
+    wherever a model id is taken: `Showo.from_pretrained(folder)`, `TextTokenizer.from_pretrained`,
+    `showo-turbo generate --model <folder>`.
+
+    Events: `on_train_end`, while sharded weights can still be gathered; and `on_fit_end`, for a run
+    that is resumed after its last epoch and so trains no more.
+
+    Example:
+        YAML::
+
+            trainer:
+              callbacks:
+                - class_path: ExportStudent
+
+    Args:
+        folder: Where to write; `<trainer.default_root_dir>/student` by default.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        super().__init__()
+        self.folder = folder
+        self._exported = False
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Settle on the folder, before hours of training.
+
+        Raises:
+            UserError: If there is a file in its place.
+        """
+        if self.folder is None:
+            self.folder = Path(trainer.default_root_dir) / "student"
+        if self.folder.exists() and not self.folder.is_dir():
+            raise UserError(
+                f"{self.folder} is a file; expected a folder to export to, so name another"
+            )
+        self._exported = False
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the student."""
+        self._export(trainer, pl_module)
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the student of a run that had nothing left to train."""
+        if not self._exported:
+            self._export(trainer, pl_module)
+
+    def _export(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        student = student_of(pl_module, "ExportStudent")
+        state = gather_student(trainer)
+        self._exported = True
+        if not trainer.is_global_zero:
+            return
+        assert self.folder is not None  # set in setup
+        save_checkpoint(self.folder, state, student.config.to_dict())
+        tokenizer = getattr(pl_module, "text_tokenizer", None)
+        if isinstance(tokenizer, TextTokenizer):
+            with write_atomically(self.folder / FILE_NAME) as temporary:
+                temporary.write_text(tokenizer.tokenizer.to_str(), encoding="utf-8")
+        rank_zero_info(f"student written to {self.folder}")

@@ -1,0 +1,169 @@
+"""The same prompts drawn again and again while a model trains."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import Logger
+from numpy.typing import NDArray
+
+from showo_turbo.data import PromptFile
+from showo_turbo.errors import UserError
+from showo_turbo.evaluation import draw_images, satisfies_shapes_prompt
+from showo_turbo.evaluation.images import evaluating
+from showo_turbo.evaluation.pictures import GridColumn, draw_image_grid, mosaic
+from showo_turbo.models.showo import Showo
+from showo_turbo.sampling.parallel import ImageSampling
+
+
+class SampleGrid(Callback):
+    """Draws fixed prompts, with fixed seeds, to an image grid in the logger and as a PNG.
+
+    A row a prompt, a column a sampling setting. Where the prompts are those of the shapes world,
+    frames are green for satisfied prompts and red for others.
+
+    Events: `on_train_epoch_end`, every so many epochs. The logger gets the image `samples`: any
+    whose experiment has `add_image` (TensorBoard) or that has `log_image` itself (such as Weights &
+    Biases). The PNG with the prompts written next to the rows is
+    `<folder>/epoch-<number>.png`.
+
+    Works with any module that has a `student` or a `model` (`ShowoTurbo`, `PretrainShowo`), an
+    `image_tokenizer` and a `text_tokenizer`. With several devices every process draws, which is
+    what sharded strategies need, and the first writes.
+
+    Example:
+        YAML::
+
+            trainer:
+              callbacks:
+                - class_path: SampleGrid
+                  init_args:
+                    every_n_epochs: 2
+                    samplings:
+                      - {steps: 4}
+                      - {steps: 16, guidance_scale: 1.5}
+
+    Args:
+        prompts: Texts; the first validation prompt of each category of the DataModule by default.
+        every_n_epochs: How often to draw.
+        samplings: Sampling settings.
+        seed: Seed of the first prompt; the others follow.
+        folder: Where the PNGs go; `<trainer.default_root_dir>/samples` by default.
+    """
+
+    def __init__(
+        self,
+        prompts: list[str] | None = None,
+        every_n_epochs: int = 1,
+        samplings: tuple[ImageSampling, ...] = (ImageSampling(steps=4), ImageSampling(steps=2)),
+        seed: int = 0,
+        folder: Path | None = None,
+    ) -> None:
+        super().__init__()
+        if every_n_epochs < 1:
+            raise UserError(f"every_n_epochs is {every_n_epochs}; it must be at least 1")
+        if not samplings or prompts == []:
+            raise UserError("SampleGrid has no prompts or no samplings; give at least one of each")
+        self.prompts = prompts
+        self.every_n_epochs = every_n_epochs
+        self.samplings = samplings
+        self.seed = seed
+        self.folder = folder
+        self._metadata: list[dict[str, Any]] | None = None
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Look up the prompts, and check them and the settings against the model.
+
+        Raises:
+            UserError: If there are no prompts, one is too long or a setting is out of range.
+        """
+        network = _network(pl_module)
+        for sampling in self.samplings:
+            sampling.check(network.config.image_tokens, network.config.codebook_size)
+        if self.prompts is None:
+            files = getattr(trainer.datamodule, "prompts", None)  # type: ignore[attr-defined]
+            if files is None:
+                raise UserError(
+                    "SampleGrid has no prompts and the data has none to validate on; give it some "
+                    "under `prompts`"
+                )
+            file = PromptFile(files.validation, per_category=1)
+            self._metadata = [file.draw(index, index)["metadata"] for index in range(len(file))]
+            self.prompts = [entry["prompt"] for entry in self._metadata]
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Draw, when it is time."""
+        epoch = trainer.current_epoch + 1
+        if epoch % self.every_n_epochs:
+            return
+        assert self.prompts is not None  # set in on_fit_start
+        columns = self._draw(trainer, pl_module, self.prompts)
+        if not trainer.is_global_zero:
+            return
+        picture = mosaic(columns)
+        for logger in trainer.loggers:
+            log_picture(logger, "samples", picture, trainer.global_step)
+        folder = self.folder or Path(trainer.default_root_dir) / "samples"
+        draw_image_grid(self.prompts, columns, folder / f"epoch-{epoch:04d}.png")
+
+    def _draw(
+        self, trainer: Trainer, pl_module: LightningModule, prompts: Sequence[str]
+    ) -> list[GridColumn]:
+        network, image_tokenizer = _network(pl_module), pl_module.image_tokenizer
+        assert isinstance(image_tokenizer, torch.nn.Module)
+        seeds = range(self.seed, self.seed + len(prompts))
+        columns = []
+        # Hooks run outside of the precision plugin's context.
+        with evaluating(network), trainer.precision_plugin.forward_context():
+            for sampling in self.samplings:
+                pixels = draw_images(
+                    network,
+                    image_tokenizer,  # type: ignore[arg-type]
+                    pl_module.text_tokenizer,  # type: ignore[arg-type]
+                    prompts,
+                    sampling,
+                    seeds,
+                )
+                title = f"{sampling.steps} steps\nguidance {sampling.guidance_scale:g}"
+                columns.append(GridColumn(title, pixels, self._judge(pixels)))
+        return columns
+
+    def _judge(self, pixels: torch.Tensor) -> list[bool] | None:
+        """Which images satisfy their prompts, if the prompts are the shapes world's."""
+        if self._metadata is None:
+            return None
+        try:
+            return satisfies_shapes_prompt(pixels, self._metadata)
+        except ValueError:  # prompts or images of another world
+            return None
+
+
+def log_picture(logger: Logger, name: str, picture: NDArray[np.uint8], step: int) -> None:
+    """Give a picture to a logger that takes pictures; others are passed over.
+
+    Args:
+        logger: Any of Lightning's loggers.
+        name: Name of the picture.
+        picture: RGB `(height, width, 3)`.
+        step: The trainer's global step.
+    """
+    experiment: Any = getattr(logger, "experiment", None)
+    if hasattr(experiment, "add_image"):
+        experiment.add_image(name, picture, step, dataformats="HWC")
+    elif hasattr(logger, "log_image"):
+        logger.log_image(key=name, images=[picture], step=step)
+
+
+def _network(module: LightningModule) -> Showo:
+    """The network that is trained."""
+    for name in ("student", "model"):
+        network = getattr(module, name, None)
+        if isinstance(network, Showo):
+            return network
+    raise UserError(
+        f"SampleGrid looks for a student or a model to draw with, but {type(module).__name__} has "
+        "none; use it with ShowoTurbo or PretrainShowo, or leave it out"
+    )

@@ -1,0 +1,53 @@
+"""Lightning's progress bar with the stage of the curriculum in front."""
+
+from typing import Any
+
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import TQDMProgressBar
+
+from .curriculum import Curriculum
+
+
+class StageProgressBar(TQDMProgressBar):
+    """Shows which stage is trained: `stage 1/2 (16 steps, guidance 1.5, ...), epoch 3/8`.
+
+    It replaces Lightning's own bar. Where there is no `Curriculum` it shows only the epoch. It is
+    the plain bar and not the `rich` one, because collecting trajectories in the middle of training
+    shows a `rich` bar, and some versions of `rich` allow only one at a time.
+
+    Example:
+        YAML::
+
+            trainer:
+              callbacks:
+                - class_path: StageProgressBar
+
+    Args:
+        refresh_rate: Batches between two updates; 0 shows nothing.
+        process_position: Lines to leave free above the bar.
+        leave: Keep the bar of each epoch.
+    """
+
+    def __init__(
+        self, refresh_rate: int = 1, process_position: int = 0, leave: bool = False
+    ) -> None:
+        super().__init__(refresh_rate, process_position, leave)
+
+    def on_train_epoch_start(self, trainer: Trainer, *arguments: Any) -> None:
+        """Put the stage and the epoch in front of the bar."""
+        super().on_train_epoch_start(trainer, *arguments)
+        self.train_progress_bar.set_description(describe_epoch(trainer))
+
+
+def describe_epoch(trainer: Trainer) -> str:
+    """The stage of the curriculum, if there is one, and the epoch in it or in the run."""
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, Curriculum):
+            index = callback.stage_index
+            before = sum(stage.epochs for stage in callback.stages[:index])
+            stage = callback.stages[index]
+            return (
+                f"stage {index + 1}/{len(callback.stages)} ({stage}), "
+                f"epoch {trainer.current_epoch - before + 1}/{stage.epochs}"
+            )
+    return f"epoch {trainer.current_epoch + 1}"

@@ -1,0 +1,60 @@
+"""Measuring models: image scores by steps and guidance, speed of text, and the whole report."""
+
+from .cache import ScoreCache
+from .images import (
+    GuidanceChoice,
+    ImageScore,
+    choose_guidance,
+    draw_images,
+    evaluate_images,
+    guidance_samplings,
+    satisfies_shapes_prompt,
+)
+from .intervals import Difference, paired_difference, stratified_interval, wilson_interval
+from .report import Report, write_scores_csv
+from .speedup import measure_speedup
+from .speedup_settings import EvaluationData, SpeedupSettings
+from .tables import (
+    image_figures,
+    report_figures,
+    report_markdown,
+    target_figures,
+    text_figures,
+    to_markdown,
+    to_rich,
+)
+from .text import TextRecord, encode_records, evaluate_text
+from .text_scores import TextScore, agreement, exact_match_difference
+
+__all__ = [
+    "Difference",
+    "EvaluationData",
+    "GuidanceChoice",
+    "ImageScore",
+    "Report",
+    "ScoreCache",
+    "SpeedupSettings",
+    "TextRecord",
+    "TextScore",
+    "agreement",
+    "choose_guidance",
+    "draw_images",
+    "encode_records",
+    "evaluate_images",
+    "evaluate_text",
+    "exact_match_difference",
+    "guidance_samplings",
+    "image_figures",
+    "measure_speedup",
+    "paired_difference",
+    "report_figures",
+    "report_markdown",
+    "satisfies_shapes_prompt",
+    "stratified_interval",
+    "target_figures",
+    "text_figures",
+    "to_markdown",
+    "to_rich",
+    "wilson_interval",
+    "write_scores_csv",
+]

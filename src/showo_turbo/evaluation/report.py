@@ -1,0 +1,133 @@
+"""The report of a distillation: every figure with its count and interval, as JSON and CSV."""
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..files import write_atomically, write_json
+from .images import ImageScore
+from .targets import Target, distillation_targets
+from .text_scores import TextScore
+
+CSV_COLUMNS = (
+    "figure",
+    "model",
+    "split",
+    "steps",
+    "guidance",
+    "decoding",
+    "value",
+    "low",
+    "high",
+    "n",
+)
+
+
+@dataclass
+class Report:
+    """All that was measured of a teacher, the stages between, and the student.
+
+    Attributes:
+        images: Scores on the test prompts.
+        text: Scores of the answers.
+        unseen_combinations: Scores on prompts whose combination training never showed.
+        guidance: The teacher's guidance scale at each number of steps, chosen on other prompts.
+        guidance_sweep: The scores that it was chosen from.
+        comparisons: Paired differences between models, see `compare`.
+        settings: What was asked for.
+        seconds: Wall clock of the phases: `data`, `collect` (a list), `fit` (a list), `validate`.
+        hardware: See `describe_hardware`.
+        commit: See `source_version`.
+    """
+
+    images: list[ImageScore] = field(default_factory=list)
+    text: list[TextScore] = field(default_factory=list)
+    unseen_combinations: list[ImageScore] = field(default_factory=list)
+    guidance: dict[int, float] = field(default_factory=dict)
+    guidance_sweep: list[ImageScore] = field(default_factory=list)
+    comparisons: list[dict[str, Any]] = field(default_factory=list)
+    settings: dict[str, Any] = field(default_factory=dict)
+    seconds: dict[str, Any] = field(default_factory=dict)
+    hardware: str = ""
+    commit: str = ""
+
+    @property
+    def targets(self) -> list[Target]:
+        """What the figures are held to."""
+        return distillation_targets(self.images, self.guidance, self.text)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as JSON values."""
+        return {
+            "images": [row.to_dict() for row in self.images],
+            "text": [row.to_dict() for row in self.text],
+            "seconds": self.seconds,
+            "hardware": self.hardware,
+            "commit": self.commit,
+            "unseen_combinations": [row.to_dict() for row in self.unseen_combinations],
+            "guidance": {str(steps): scale for steps, scale in self.guidance.items()},
+            "guidance_sweep": [row.to_dict() for row in self.guidance_sweep],
+            "comparisons": self.comparisons,
+            "targets": [target.to_dict() for target in self.targets],
+            "settings": self.settings,
+        }
+
+    def write(self, folder: Path) -> None:
+        """Write `report.json` and `report.csv`, each atomically."""
+        write_json(Path(folder) / "report.json", self.to_dict())
+        rows = [*self.images, *self.unseen_combinations, *self.guidance_sweep]
+        write_scores_csv(Path(folder) / "report.csv", rows, self.text)
+
+
+def write_scores_csv(path: Path, images: list[ImageScore], text: list[TextScore]) -> None:
+    """Write one line a figure, atomically.
+
+    Args:
+        path: Where to write.
+        images: Each gives its score and the share in each category.
+        text: Each gives its exact match and its speeds.
+    """
+    with (
+        write_atomically(path) as temporary,
+        open(temporary, "w", newline="", encoding="utf-8") as file,
+    ):
+        writer = csv.DictWriter(file, CSV_COLUMNS, restval="")
+        writer.writeheader()
+        for image in images:
+            writer.writerows(_image_lines(image))
+        for answer in text:
+            writer.writerows(_text_lines(answer))
+
+
+def _image_lines(row: ImageScore) -> Iterator[dict[str, Any]]:
+    common = {
+        "model": row.model,
+        "split": row.split,
+        "steps": row.steps,
+        "guidance": row.guidance,
+    }
+    low, high = row.ci95
+    yield common | {"figure": "score", "value": row.score, "low": low, "high": high, "n": row.n}
+    for category, share in row.by_category.items():
+        count = row.counts[category][1]
+        yield common | {"figure": f"score/{category}", "value": share, "n": count}
+
+
+def _text_lines(row: TextScore) -> Iterator[dict[str, Any]]:
+    common = {"model": row.model, "decoding": row.decoding, "n": row.n}
+    low, high = row.ci95
+    yield common | {"figure": "exact_match", "value": row.exact_match, "low": low, "high": high}
+    figures = row.to_dict()
+    counts = {
+        "tokens_per_forward": row.n,
+        "iterations_per_block": figures["full_blocks"],
+        "forwards_per_block": figures["full_blocks"],
+        "exact_match_long": figures["n_long"],
+        "exact_match_short": figures["n_short"],
+        "tokens_per_second": figures["n_timed"],
+    }
+    for name, count in counts.items():
+        if figures[name] is not None:
+            yield common | {"figure": name, "value": figures[name], "n": count}

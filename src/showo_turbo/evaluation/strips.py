@@ -1,0 +1,84 @@
+"""Film strips of a model at work: an image out of the mask, an answer settling."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..models.magvitv2 import MAGVITv2
+from ..models.showo import Showo
+from ..prompting import UnifiedPrompting, format_question
+from ..sampling.parallel import ImageSampling
+from ..text_tokenizer import TextTokenizer
+from ..trajectories.film_strip import draw_film_strip, draw_text_strip
+from ..trajectories.image_collector import ImageCollection, ImagePrompt, record_images
+from ..trajectories.text_collector import TextCollection, TextRequest, record_texts
+from .text import TextRecord
+
+
+def draw_sampling_strips(
+    model: Showo,
+    image_tokenizer: MAGVITv2,
+    text_tokenizer: TextTokenizer,
+    prompts: Sequence[str],
+    sampling: ImageSampling,
+    paths: Sequence[Path],
+) -> None:
+    """Write a film strip for each prompt: the image as it comes out of the mask, step by step.
+
+    Decoding is greedy whatever the temperatures of `sampling`.
+
+    Args:
+        model: Network in eval mode.
+        image_tokenizer: Decodes the codes.
+        text_tokenizer: Encodes the prompts.
+        prompts: Texts.
+        sampling: Steps, guidance and mask schedule.
+        paths: Where the strip of each prompt goes.
+    """
+    prompting = UnifiedPrompting(model.vocabulary, model.config.max_text_length)
+    settings = ImageCollection(
+        steps=sampling.steps,
+        segments=1,
+        guidance_scale=sampling.guidance_scale,
+        mask_schedule=sampling.mask_schedule,
+        kept_codes=1,
+    )
+    items = [
+        ImagePrompt(str(index), text, prompting.encode_prompt(text_tokenizer, text))
+        for index, text in enumerate(prompts)
+    ]
+    for record, path in zip(record_images(model, items, settings), paths, strict=True):
+        draw_film_strip(record, lambda codes: image_tokenizer.decode(codes.to(model.device)), path)
+
+
+def draw_answer_strip(
+    model: Showo,
+    text_tokenizer: TextTokenizer,
+    record: TextRecord,
+    path: Path,
+    *,
+    max_new_tokens: int = 96,
+    block_size: int = 16,
+    seed: int = 0,
+) -> bool:
+    """Write the Jacobi iterates of an answer as a PNG.
+
+    Args:
+        model: Network in eval mode.
+        text_tokenizer: Encodes the question, decodes the answer.
+        record: A question about an image given as codes.
+        path: Where to write it.
+        max_new_tokens: Longest answer.
+        block_size: Tokens guessed at once.
+        seed: Of the random start.
+
+    Returns:
+        Whether there is a picture: none of an answer that does not end, or that repeats itself.
+    """
+    ids = text_tokenizer.encode(format_question(record.question))
+    request = TextRequest("", record.image, ids, record.question)
+    settings = TextCollection(max_new_tokens=max_new_tokens, block_size=block_size, seed=seed)
+    (outcome,) = record_texts(model, [request], range(1), settings)
+    if isinstance(outcome, str):
+        return False
+    draw_text_strip(outcome, text_tokenizer.decode, path)
+    return True

@@ -1,0 +1,141 @@
+"""What a distillation should reach, and whether the figures of a report do."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .images import ImageScore
+from .text_scores import TextScore
+
+TEACHER, STUDENT = "teacher", "student"
+
+
+@dataclass(frozen=True)
+class Target:
+    """One figure with what it must reach and what it aims at.
+
+    Attributes:
+        figure: What is measured, in words.
+        value: The measured value; None when it was not measured.
+        must: Bound that has to be reached; None when the figure only has to be reported.
+        aim: Better bound; None likewise.
+        at_most: Whether smaller is better.
+        above: Whether the bounds themselves are not enough.
+    """
+
+    figure: str
+    value: float | None
+    must: float | None
+    aim: float | None
+    at_most: bool = False
+    above: bool = False
+
+    def reached(self, bound: float | None) -> bool | None:
+        """Whether the value reaches a bound; None when one of them is missing."""
+        if self.value is None or bound is None:
+            return None
+        # Shares are fractions of counts: a bound that is met exactly must not fail by rounding.
+        slack = -1e-9 if self.above else 1e-9
+        return self.value <= bound + slack if self.at_most else self.value >= bound - slack
+
+    def to_dict(self) -> dict[str, Any]:
+        """The target for a JSON file."""
+        return {
+            "figure": self.figure,
+            "value": _rounded(self.value),
+            "must": {"bound": _rounded(self.must), "reached": self.reached(self.must)},
+            "aim": {"bound": _rounded(self.aim), "reached": self.reached(self.aim)},
+        }
+
+
+def distillation_targets(
+    images: Sequence[ImageScore], guidance: dict[int, float], text: Sequence[TextScore]
+) -> list[Target]:
+    """The targets that the quickstart is held to.
+
+    Args:
+        images: Scores on the test prompts.
+        guidance: The teacher's chosen guidance scale at each number of steps.
+        text: Scores of the answers.
+    """
+    table = {(row.model, row.steps, row.guidance): row.score for row in images}
+
+    def teacher(steps: int) -> float | None:
+        """The teacher's score with the guidance that was chosen for it."""
+        return table.get((TEACHER, steps, guidance.get(steps, 0.0)))
+
+    def student(steps: int) -> float | None:
+        return table.get((STUDENT, steps, 0.0))
+
+    stages = sorted({row.model for row in images} - {TEACHER, STUDENT}, key=_stage_number)
+    previous = table.get((stages[-1], 2, 0.0)) if stages else None
+    targets = [
+        Target("teacher, 16 steps, its best guidance", teacher(16), 0.85, 0.95),
+        Target(
+            "student, 4 steps without guidance (must: the teacher's best at 8 steps and 93% of "
+            "its best at 16; aim: 98% of its best at 16)",
+            student(4),
+            _highest(teacher(8), _times(0.93, teacher(16))),
+            _times(0.98, teacher(16)),
+        ),
+        Target(
+            "student, 2 steps without guidance (must: the teacher's best at 4 steps; aim: 92% of "
+            "its best at 16)",
+            student(2),
+            teacher(4),
+            _times(0.92, teacher(16)),
+        ),
+    ]
+    if stages:
+        targets.append(
+            Target(
+                f"student, 2 steps without guidance (aim: better than {stages[-1]})",
+                student(2),
+                None,
+                previous,
+                above=True,
+            )
+        )
+    return targets + _text_targets(text)
+
+
+def _text_targets(text: Sequence[TextScore]) -> list[Target]:
+    jacobi = {row.model: row for row in text if row.decoding == "jacobi"}
+    student, teacher = jacobi.get(STUDENT), jacobi.get(TEACHER)
+    exact = student.exact_match_of(long=True)[0] if student else None
+    reference = teacher.exact_match_of(long=True)[0] if teacher else None
+    return [
+        Target(
+            "student, Jacobi iterations for a full block",
+            student.iterations_per_block if student else None,
+            10.0,
+            5.0,
+            at_most=True,
+        ),
+        Target(
+            "student, exact match of captions (must: at most 2 points below the teacher; aim: at "
+            "most 1 point)",
+            exact,
+            None if reference is None else reference - 0.02,
+            None if reference is None else reference - 0.01,
+        ),
+    ]
+
+
+def _stage_number(name: str) -> int:
+    digits = "".join(character for character in name if character.isdigit())
+    return int(digits or 0)
+
+
+def _times(factor: float, value: float | None) -> float | None:
+    return None if value is None else factor * value
+
+
+def _highest(*values: float | None) -> float | None:
+    """The highest, or None if one is missing."""
+    known = [value for value in values if value is not None]
+    return max(known) if len(known) == len(values) else None
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)

@@ -1,0 +1,196 @@
+"""How right and how fast a model's answers about images are."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..errors import UserError
+from ..models.magvitv2 import MAGVITv2
+from ..models.showo import Showo
+from ..prompting import format_question
+from ..sampling.autoregressive import TextResult, autoregressive_decode
+from ..sampling.jacobi import Driver, JacobiResult, jacobi_decode
+from ..text_tokenizer import TextTokenizer
+from ..trajectories.segments import stateless_seed
+from .images import evaluating
+from .text_scores import Decoding, TextScore
+
+__all__ = ["TextRecord", "TextScore", "encode_records", "evaluate_text"]
+
+
+@dataclass(frozen=True, eq=False)
+class TextRecord:
+    """An image, a question about it and the right answer.
+
+    Attributes:
+        image: Codes `(image_tokens,)`, or pixels `(3, height, width)` in [-1, 1].
+        question: The question, in no prompt format.
+        answer: The reference.
+    """
+
+    image: Tensor
+    question: str
+    answer: str
+
+
+def encode_records(
+    image_tokenizer: MAGVITv2, records: Sequence[TextRecord], batch_size: int = 64
+) -> list[TextRecord]:
+    """Replace pixels by codes where a record still has pixels."""
+    device = next(image_tokenizer.parameters()).device
+    encoded: list[TextRecord] = []
+    with evaluating(image_tokenizer):
+        for start in range(0, len(records), batch_size):
+            batch = records[start : start + batch_size]
+            images = [record.image for record in batch]
+            if images[0].is_floating_point():
+                images = list(image_tokenizer.encode(torch.stack(images).to(device)).cpu())
+            encoded += [
+                TextRecord(image, record.question, record.answer)
+                for image, record in zip(images, batch, strict=True)
+            ]
+    return encoded
+
+
+def evaluate_text(
+    model: Showo,
+    image_tokenizer: MAGVITv2,
+    text_tokenizer: TextTokenizer,
+    records: Sequence[TextRecord],
+    *,
+    decoding: Decoding = "jacobi",
+    driver: Driver = "block",
+    max_new_tokens: int = 96,
+    block_size: int = 16,
+    seed: int = 0,
+    batch_size: int = 64,
+    timed: int = 8,
+    name: str = "model",
+    progress: Callable[[int], None] | None = None,
+) -> TextScore:
+    """Answer every question greedily and compare with the references.
+
+    Quality and forwards are measured in batches; the wall clock also one question at a time, on
+    the first `timed` questions.
+
+    Args:
+        model: Network to measure.
+        image_tokenizer: Encodes the images of records that hold pixels.
+        text_tokenizer: Encodes questions, decodes answers.
+        records: All with codes or all with pixels.
+        decoding: `ar` or `jacobi`.
+        driver: See `jacobi_decode`.
+        max_new_tokens: Longest answer.
+        block_size: Tokens guessed at once.
+        seed: Of the random tokens that blocks start from; question i has the same ones whatever
+            the model and the batch size.
+        batch_size: Questions answered at once.
+        timed: Questions to time one by one; 0 for none.
+        name: Name of the model in the score.
+        progress: Told how many questions have been answered, after each batch.
+
+    Raises:
+        UserError: If there are no records or an option is out of range.
+    """
+    if not records:
+        raise UserError("there are no questions to answer; give at least one")
+    if decoding not in ("ar", "jacobi"):
+        raise UserError(f"decoding is {decoding!r}; choose 'ar' or 'jacobi'")
+    records = encode_records(image_tokenizer, records, batch_size)
+
+    def answer(indices: Sequence[int]) -> tuple[list[TextResult], float]:
+        batch = [records[index] for index in indices]
+        codes = torch.stack([record.image for record in batch])
+        ids = [text_tokenizer.encode(format_question(record.question)) for record in batch]
+        began = _now(model)
+        if decoding == "ar":
+            results = autoregressive_decode(model, codes, ids, max_new_tokens=max_new_tokens)
+        else:
+            seeds = [stateless_seed(seed, index, stream="jacobi") for index in indices]
+            results = [
+                *jacobi_decode(
+                    model,
+                    codes,
+                    ids,
+                    max_new_tokens=max_new_tokens,
+                    block_size=block_size,
+                    driver=driver,
+                    seeds=seeds,
+                )
+            ]
+        return results, _now(model) - began
+
+    results: list[TextResult] = []
+    batched_seconds = timed_seconds = 0.0
+    timed = min(timed, len(records))
+    with evaluating(model):
+        for start in range(0, len(records), batch_size):
+            indices = range(start, min(start + batch_size, len(records)))
+            answered, seconds = answer(indices)
+            results += answered
+            batched_seconds += seconds
+            if progress is not None:
+                progress(len(indices))
+        if timed:
+            answer([0])  # warms up kernels of this shape
+        for index in range(timed):
+            timed_seconds += answer([index])[1]
+
+    answers = tuple(text_tokenizer.decode(result.tokens) for result in results)
+    blocks = [block for result in results for block in full_blocks(result, block_size)]
+    return TextScore(
+        model=name,
+        decoding=decoding,
+        driver=driver if decoding == "jacobi" else None,
+        block_size=block_size,
+        answers=answers,
+        matched=tuple(
+            text.strip() == record.answer.strip()
+            for text, record in zip(answers, records, strict=True)
+        ),
+        long=tuple(
+            len(text_tokenizer.encode(record.answer)) + 1 >= block_size for record in records
+        ),
+        tokens=sum(len(result.tokens) for result in results),
+        forwards=sum(result.forwards for result in results),
+        unfinished=sum(not result.finished for result in results),
+        block_iterations=tuple(published_iterations(block) for block in blocks),
+        block_forwards=tuple(len(block) - 1 for block in blocks),
+        batch_size=batch_size,
+        batched_seconds=batched_seconds,
+        timed=timed,
+        timed_tokens=sum(len(result.tokens) for result in results[:timed]),
+        timed_seconds=timed_seconds,
+    )
+
+
+def full_blocks(result: TextResult, block_size: int) -> list[Tensor]:
+    """The recorded blocks whose tokens all belong to the answer.
+
+    The last block of an answer, in which the end of text comes early, would settle sooner.
+    """
+    if not isinstance(result, JacobiResult):
+        return []
+    return result.blocks[: len(result.tokens) // block_size]
+
+
+def published_iterations(iterates: Tensor) -> int:
+    """Iterations of the published loop on a block, which ends when an iterate repeats itself.
+
+    Args:
+        iterates: `(iterations + 1, block)`: the random start first, the fixed point last.
+
+    Source: CLLM (arXiv 2403.00835), algorithm 1.
+    """
+    reached = int((iterates == iterates[-1]).all(dim=1).nonzero()[0])
+    return reached + 1
+
+
+def _now(model: Showo) -> float:
+    """Wall clock in seconds, once the device has done all that it was given."""
+    if model.device.type == "cuda":
+        torch.cuda.synchronize(model.device)
+    return time.perf_counter()

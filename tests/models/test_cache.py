@@ -1,0 +1,98 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from showo_turbo.models.cache import KeyValueCache
+
+from ..tiny import tiny_showo
+
+MODEL = tiny_showo(hidden_size=16, layers=1)
+CPU = torch.device("cpu")
+
+
+def written(cache, values):
+    """Write one-layer keys `(batch, 1, new, 1)`; give what the layer attends over."""
+    tensor = torch.tensor(values, dtype=torch.float32)[:, None, :, None]
+    cache.append(tensor.shape[2])
+    keys, same = cache.update(tensor, -tensor, 0)
+    assert torch.equal(keys, -same)
+    return keys[:, 0, :, 0].tolist()
+
+
+def test_each_sample_continues_at_its_own_length():
+    cache = KeyValueCache(1, 2, 6, CPU)
+    assert written(cache, [[1, 2, 3], [4, 5, 6]]) == [[1, 2, 3], [4, 5, 6]]
+    cache.lengths = torch.tensor([3, 1])
+    slots, extent = cache.append(2)
+    assert slots.tolist() == [[3, 4], [1, 2]]
+    assert extent == 5
+    assert written(cache, [[7, 8], [9, 10]]) == [[1, 2, 3, 7, 8], [4, 9, 10, 0, 0]]
+    assert cache.lengths.tolist() == [3, 1], "the caller decides what stays"
+    assert cache.get_seq_length() == 3
+
+
+def test_forgotten_tokens_are_overwritten():
+    cache = KeyValueCache(1, 1, 4, CPU)
+    written(cache, [[1, 2, 3]])
+    cache.lengths = torch.tensor([1])
+    assert written(cache, [[9]]) == [[1, 9]]
+
+
+def test_select_repeats_and_leaves_out():
+    cache = KeyValueCache(1, 3, 3, CPU)
+    written(cache, [[1], [2], [3]])
+    cache.lengths = torch.tensor([1, 1, 1])
+    chosen = cache.select(torch.tensor([2, 0, 2]))
+    assert written(chosen, [[7], [8], [9]]) == [[3, 7], [1, 8], [3, 9]]
+    assert written(cache, [[4], [5], [6]]) == [[1, 4], [2, 5], [3, 6]], "the original is untouched"
+
+
+def test_select_before_anything_is_written():
+    chosen = KeyValueCache(2, 3, 3, CPU).select(torch.tensor([1]))
+    assert chosen.lengths.tolist() == [0]
+    assert written(KeyValueCache(1, 3, 3, CPU).select(torch.tensor([1])), [[5]]) == [[5]]
+
+
+def test_capacity():
+    cache = KeyValueCache(1, 1, 2, CPU)
+    with pytest.raises(ValueError, match="3 tokens do not fit a cache of 2 slots"):
+        cache.append(3)
+
+
+@settings(max_examples=25)
+@given(
+    data=st.data(),
+    lengths=st.lists(st.integers(1, 7), min_size=1, max_size=3),
+    seed=st.integers(0, 2**16),
+)
+def test_in_pieces_as_in_one(data, lengths, seed):
+    """Causal text, fed in pieces with wrong guesses in between, as in one whole forward."""
+    generator = torch.Generator().manual_seed(seed)
+    batch, longest = len(lengths), max(lengths)
+    ids = torch.randint(0, 30, (batch, longest), generator=generator)
+    causal = torch.ones(longest, longest).tril().bool()[None, None]
+    with torch.no_grad():
+        whole = MODEL.hidden_states(ids, causal)
+        cache = MODEL.new_cache(batch, longest + 3)
+        seen = torch.zeros(batch, dtype=torch.long)
+        while (seen < torch.tensor(lengths)).any():
+            width = data.draw(st.integers(1, 3))
+            cache.lengths = seen
+            wanted = torch.randint(0, 30, (batch, width), generator=generator)
+            true = torch.zeros(batch, dtype=torch.long)
+            for sample, length in enumerate(lengths):
+                left = length - int(seen[sample])
+                true[sample] = min(width, left, data.draw(st.integers(1, 3)))
+                begin, count = int(seen[sample]), int(true[sample])
+                wanted[sample, :count] = ids[sample, begin : begin + count]
+            hidden = MODEL.append(wanted, cache)
+            for sample in range(batch):
+                begin, count = int(seen[sample]), int(true[sample])
+                torch.testing.assert_close(
+                    hidden[sample, :count],
+                    whole[sample, begin : begin + count],
+                    rtol=1e-4,
+                    atol=1e-4,
+                )
+            seen = seen + true

@@ -1,0 +1,186 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from showo_turbo.errors import UserError
+from showo_turbo.sampling.parallel import (
+    ImageSampling,
+    decode_image_codes,
+    denoise_images,
+    reveal_surest,
+)
+
+from .. import naive
+from ..tiny import golden_cases, golden_showo, tiny_showo
+
+PROMPTS = [[], [3], [1, 2, 3, 4, 5, 6, 7], [28, 4]]
+
+
+@pytest.fixture(scope="module")
+def model():
+    return tiny_showo()
+
+
+@pytest.fixture(scope="module")
+def precise_model():
+    """In double precision no rounding can tip one of thousands of comparisons."""
+    return tiny_showo().double()
+
+
+def states(model, prompts, sampling, seeds=None):
+    """`(batch, steps + 1, image_tokens)`, the fully masked state first."""
+    blank = torch.full((len(prompts), model.config.image_tokens), model.vocabulary.mask_code)
+    steps = [step.codes for step in denoise_images(model, prompts, sampling, seeds)]
+    return torch.stack([blank, *steps], dim=1)
+
+
+@pytest.mark.parametrize("steps", [8, 16])
+def test_golden_trajectories(steps):
+    model, golden = golden_showo(), golden_cases()[f"trajectory{steps}.states"]
+    masked = golden == model.vocabulary.mask_id
+    expected = torch.where(masked, model.vocabulary.mask_code, golden)
+    prompts = [[1, 2, 3, 4], [7], [5, 6, *range(8, 16)]]
+    found = states(model, prompts, ImageSampling(steps, guidance_scale=5.0))
+    assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize("guidance", [0.0, 2.5])
+@pytest.mark.parametrize("steps", [1, 2, 5, 16])
+def test_greedy_as_naive_at_every_step(model, steps, guidance):
+    found = states(model, PROMPTS, ImageSampling(steps, guidance))
+    for sample, prompt in enumerate(PROMPTS):
+        expected = naive.decode_image(model, prompt, steps=steps, guidance_scale=guidance)
+        assert found[sample].tolist() == expected
+
+
+@settings(max_examples=25)
+@given(
+    prompts=st.lists(st.lists(st.integers(0, 28), max_size=9), min_size=1, max_size=2),
+    steps=st.integers(1, 6),
+    guidance=st.sampled_from([0.0, 0.7, 4.0]),
+    schedule=st.sampled_from(["cosine", "linear", "pow", "sigmoid"]),
+    token_temperature=st.sampled_from([0.0, 0.5, 1.0]),
+    confidence_temperature=st.sampled_from([0.0, 1.0, 4.5]),
+    top_k=st.sampled_from([None, 1, 3, 24]),
+    seed=st.integers(0, 2**32),
+)
+def test_sampled_as_naive_with_the_same_seed(
+    precise_model,
+    prompts,
+    steps,
+    guidance,
+    schedule,
+    token_temperature,
+    confidence_temperature,
+    top_k,
+    seed,
+):
+    options = {
+        "steps": steps,
+        "guidance_scale": guidance,
+        "token_temperature": token_temperature,
+        "confidence_temperature": confidence_temperature,
+        "top_k": top_k,
+    }
+    sampling = ImageSampling(mask_schedule=schedule, **options)
+    seeds = [seed + i for i in range(len(prompts))]
+    found = states(precise_model, prompts, sampling, seeds)
+    for sample, prompt in enumerate(prompts):
+        expected = naive.decode_image(
+            precise_model, prompt, schedule=schedule, seed=seeds[sample], **options
+        )
+        assert found[sample].tolist() == expected
+
+
+@settings(max_examples=15)
+@given(data=st.data())
+def test_a_sample_depends_on_its_own_seed_only(precise_model, data):
+    """Alone, in any batch and at any place in it."""
+    sampling = ImageSampling(4, 1.0, token_temperature=1.0, confidence_temperature=2.0)
+    prompt = st.lists(st.integers(0, 28), max_size=9)
+    pairs = data.draw(st.lists(st.tuples(prompt, st.integers(0, 2**32)), min_size=2, max_size=5))
+    together = decode_image_codes(
+        precise_model, [prompt for prompt, _ in pairs], sampling, [seed for _, seed in pairs]
+    )
+    order = data.draw(st.permutations(range(len(pairs))))
+    shuffled = decode_image_codes(
+        precise_model, [pairs[i][0] for i in order], sampling, [pairs[i][1] for i in order]
+    )
+    assert torch.equal(shuffled, together[list(order)])
+    prompt, seed = pairs[0]
+    alone = decode_image_codes(precise_model, [prompt], sampling, [seed])
+    assert torch.equal(alone[0], together[0])
+
+
+def test_seeds_make_the_difference(model):
+    sampling = ImageSampling(4, token_temperature=1.0)
+    codes = decode_image_codes(model, [[1]] * 3, sampling, [5, 6, 5])
+    assert torch.equal(codes[0], codes[2])
+    assert not torch.equal(codes[0], codes[1])
+    greedy = decode_image_codes(model, [[1]] * 2, ImageSampling(4), [5, 6])
+    assert torch.equal(greedy[0], greedy[1])
+
+
+def test_the_global_generator_is_left_alone(model):
+    before = torch.get_rng_state()
+    decode_image_codes(model, [[1]], ImageSampling(2, token_temperature=1.0))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_steps_report_what_they_revealed(model):
+    mask_code = model.vocabulary.mask_code
+    before = torch.full((1, 16), mask_code)
+    for index, step in enumerate(denoise_images(model, [[1]], ImageSampling(5)), start=1):
+        assert step.index == index
+        assert step.logits.shape == (1, 16, 24)
+        assert step.logits.dtype == torch.float32
+        assert torch.equal(step.revealed, (before == mask_code) & (step.codes != mask_code))
+        kept = before != mask_code
+        assert torch.equal(step.codes[kept], before[kept]), "revealed tokens stay"
+        before = step.codes
+    assert (before < 24).all()
+
+
+def test_top_k_of_one_is_greedy(model):
+    greedy = decode_image_codes(model, PROMPTS, ImageSampling(4))
+    drawn = decode_image_codes(
+        model, PROMPTS, ImageSampling(4, token_temperature=1.0, top_k=1), [9] * 4
+    )
+    assert torch.equal(drawn, greedy)
+
+
+def test_of_equally_sure_tokens_the_earlier_is_revealed():
+    unknown = torch.tensor([[True, True, False, True, True]])
+    revealed = reveal_surest(torch.zeros(1, 5), unknown, torch.tensor([2]))
+    assert revealed.tolist() == [[True, True, False, False, False]]
+
+
+@pytest.mark.bad_input
+class TestBadInput:
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"steps": 0}, "steps is 0; choose 1 to 16"),
+            ({"steps": 17}, "steps is 17; choose 1 to 16"),
+            ({"guidance_scale": -0.1}, "guidance_scale is -0.1; it must be 0 or more"),
+            ({"top_k": 0}, "top_k is 0; choose 1 to 24"),
+            ({"top_k": 25}, "top_k is 25; choose 1 to 24"),
+            ({"token_temperature": -1.0}, "token_temperature is -1.0; it must be 0 or more"),
+            ({"confidence_temperature": -1.0}, "confidence_temperature is -1.0; it must be"),
+            ({"token_temperature": float("nan")}, "token_temperature is nan; it must be"),
+            ({"guidance_scale": float("inf")}, "guidance_scale is inf; it must be"),
+            ({"mask_schedule": "square"}, "mask schedule 'square' is unknown"),
+        ],
+    )
+    def test_options(self, model, options, message):
+        with pytest.raises(UserError, match=message):
+            decode_image_codes(model, [[1]], ImageSampling(**{"steps": 2, **options}))
+
+    def test_no_prompts(self, model):
+        with pytest.raises(UserError, match="there are no prompts"):
+            decode_image_codes(model, [], ImageSampling(2))
+
+    def test_seeds_of_another_number(self, model):
+        with pytest.raises(UserError, match="2 seeds for 1 prompt"):
+            decode_image_codes(model, [[1]], ImageSampling(2), [1, 2])
