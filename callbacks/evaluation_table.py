@@ -4,10 +4,15 @@ from pathlib import Path
 from typing import Literal
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from rich.console import Console
 
 from showo_turbo.errors import UserError
-from showo_turbo.evaluation import image_figures, text_figures, to_rich, write_scores_csv
+from showo_turbo.evaluation import (
+    image_figures,
+    make_console,
+    text_figures,
+    to_rich,
+    write_scores_csv,
+)
 from showo_turbo.files import write_json
 
 
@@ -77,7 +82,7 @@ class EvaluationTable(Callback):
         figures = [image_figures([row for row in images if row.split == s]) for s in splits]
         if text:
             figures.append(text_figures(text))
-        console = Console()
+        console = make_console()
         console.print(to_rich(figures))
         if name is None:
             return

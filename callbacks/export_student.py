@@ -53,6 +53,14 @@ class ExportStudent(Callback):
             )
         self._exported = False
 
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Check that there is a student.
+
+        Raises:
+            UserError: If there is none.
+        """
+        student_of(pl_module, "ExportStudent")
+
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the student."""
         self._export(trainer, pl_module)

@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info
-from rich.console import Console
 
 from showo_turbo.data import DistillationDataModule, PromptFile
 from showo_turbo.data.shapes.prompts import Prompt
@@ -20,6 +19,7 @@ from showo_turbo.evaluation import (
     ScoreCache,
     SpeedupSettings,
     TextRecord,
+    make_console,
     measure_speedup,
     report_figures,
     report_markdown,
@@ -184,7 +184,7 @@ def evaluation_data(
     """The DataModule's held-out prompts and questions, as many as the settings ask for.
 
     Args:
-        trainer: With a `DistillationDataModule`, whose own limit of prompts holds as well.
+        trainer: With a `DistillationDataModule`; its own number of prompts is for validation.
         settings: How many of each.
         read_images: Whether to read the images of the questions.
 
@@ -198,8 +198,7 @@ def evaluation_data(
         )
 
     def read(path: Path, per_category: int | None) -> tuple[str, list[dict[str, Any]]]:
-        limits = [n for n in (per_category, module.prompts_per_category) if n is not None]
-        file = PromptFile(path, min(limits, default=None))
+        file = PromptFile(path, per_category)
         return file.split, [file.draw(index, index)["metadata"] for index in range(len(file))]
 
     validation: list[dict[str, Any]] = []
@@ -241,7 +240,7 @@ def _preceding(trainer: Trainer, callback: Callback, kind: type[_Found], why: st
 
 def _show(report: Report, files: list[Path]) -> None:
     """Print the tables, the choice of guidance and where the files are."""
-    console = Console()
+    console = make_console()
     console.print(to_rich([*report_figures(report), target_figures(report.targets)]))
     for steps, scale in report.guidance.items():
         console.print(f"guidance chosen for the teacher at {steps} steps: {scale:g}")

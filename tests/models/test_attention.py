@@ -47,9 +47,7 @@ def test_rules(data, image):
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_cached_rows_are_those_of_the_whole_mask(bidirectional, lengths, new):
     extent = max(lengths) + new
-    cached = cached_attention_mask(
-        torch.tensor(lengths), new, extent, bidirectional=bidirectional
-    )
+    cached = cached_attention_mask(torch.tensor(lengths), new, extent, bidirectional=bidirectional)
     assert cached.shape == (len(lengths), 1, new, extent)
     for sample, length in enumerate(lengths):
         inside = torch.zeros(1, length + new, dtype=torch.bool)

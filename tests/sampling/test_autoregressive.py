@@ -22,7 +22,7 @@ def precise_model():
     return tiny_showo().double()
 
 
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(seed=st.integers(0, 2**32), count=st.integers(1, 4), with_image=st.booleans())
 def test_greedy_as_naive(precise_model, seed, count, with_image):
     codes, prompts = make_requests(precise_model, seed, count)
@@ -37,7 +37,7 @@ def test_greedy_as_naive(precise_model, seed, count, with_image):
 
 
 def test_some_answers_end_and_some_do_not(model):
-    codes, prompts = make_requests(model, 0, 40)
+    codes, prompts = make_requests(model, 0, 60)
     results = autoregressive_decode(model, codes, prompts, max_new_tokens=12)
     assert {result.finished for result in results} == {True, False}
     for result in results:
@@ -104,12 +104,12 @@ class TestSampling:
     @pytest.mark.parametrize(
         ("top_k", "top_p", "expected"),
         [
-            # cumulative shares of 0.5, 0.3, 0.15, 0.05, drawn at 0.00, 0.25, 0.50, 0.75, 0.99
-            (None, None, [0, 0, 1, 1, 3]),
-            (2, None, [0, 0, 0, 1, 1]),  # 0.5 and 0.3 become 0.625 and 0.375
-            (None, 0.8, [0, 0, 0, 1, 1]),
-            (None, 0.81, [0, 0, 1, 1, 2]),
-            (3, 0.5, [0, 0, 0, 0, 0]),
+            # shares of 0.5, 0.3, 0.15 and 0.05, drawn at 0.00, 0.30, 0.60, 0.85 and 0.99
+            (None, None, [0, 0, 1, 2, 3]),
+            (2, None, [0, 0, 0, 1, 1]),  # 0.625 and 0.375 are left
+            (None, 0.75, [0, 0, 0, 1, 1]),
+            (None, 0.85, [0, 0, 1, 2, 2]),  # 0.526, 0.316 and 0.158 are left
+            (3, 0.45, [0, 0, 0, 0, 0]),
         ],
     )
     def test_drawing_by_hand(self, top_k, top_p, expected):
@@ -117,7 +117,7 @@ class TestSampling:
         order = torch.tensor([2, 0, 3, 1])  # likeliest first: ids 2, 0, 3, 1
         logits = torch.empty(4, dtype=torch.float64)
         logits[order] = shares.log()
-        uniform = torch.tensor([0.0, 0.25, 0.50, 0.75, 0.99], dtype=torch.float64)
+        uniform = torch.tensor([0.0, 0.30, 0.60, 0.85, 0.99], dtype=torch.float64)
         drawn = _draw(logits.expand(5, -1), top_k, top_p, uniform)
         assert drawn.tolist() == order[expected].tolist()
 
@@ -155,5 +155,7 @@ class TestBadInput:
     def test_codes_outside_the_codebook(self, model, code):
         codes, prompts = make_requests(model, 0, 1)
         codes[0, 3] = code
-        with pytest.raises(UserError, match=f"image code {code} lies outside of the codebook 0..23"):
+        with pytest.raises(
+            UserError, match=f"image code {code} lies outside of the codebook 0..23"
+        ):
             autoregressive_decode(model, codes, prompts, max_new_tokens=2)

@@ -54,7 +54,7 @@ def test_greedy_as_naive_at_every_step(model, steps, guidance):
         assert found[sample].tolist() == expected
 
 
-@settings(max_examples=25)
+@settings(max_examples=20)
 @given(
     prompts=st.lists(st.lists(st.integers(0, 28), max_size=9), min_size=1, max_size=2),
     steps=st.integers(1, 6),
@@ -93,7 +93,7 @@ def test_sampled_as_naive_with_the_same_seed(
         assert found[sample].tolist() == expected
 
 
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(data=st.data())
 def test_a_sample_depends_on_its_own_seed_only(precise_model, data):
     """Alone, in any batch and at any place in it."""

@@ -1,4 +1,4 @@
-"""Image files to tensors."""
+"""Image files to tensors, and back."""
 
 import warnings
 from pathlib import Path, PurePosixPath
@@ -35,13 +35,10 @@ def image_path(folder: Path, name: str) -> Path:
 
 
 def load_image(path: Path, resolution: int) -> Tensor:
-    """Read an image as a square.
-
-    The shorter side is resized (bicubic) to `resolution` and the center is cropped. An image that
-    is `resolution` x `resolution` already passes unchanged.
+    """Read an image as a square; see `square_pixels`.
 
     Args:
-        path: A file in any format that Pillow reads; converted to RGB, turned as its EXIF says.
+        path: A file in any format that Pillow reads; turned as its EXIF says.
         resolution: Side length in pixels.
 
     Returns:
@@ -50,7 +47,23 @@ def load_image(path: Path, resolution: int) -> Tensor:
     Raises:
         UserError: If the file is missing, no image, damaged, or has more than `MAX_PIXELS` pixels.
     """
-    image = _decode(path)
+    return square_pixels(_decode(path), resolution)
+
+
+def square_pixels(image: Image.Image, resolution: int) -> Tensor:
+    """Cut a square out of an image.
+
+    The shorter side is resized (bicubic) to `resolution` and the center is cropped. An image that
+    is `resolution` x `resolution` already passes unchanged.
+
+    Args:
+        image: Converted to RGB.
+        resolution: Side length in pixels.
+
+    Returns:
+        Pixels `(3, resolution, resolution)`, float32 in `[-1, 1]`.
+    """
+    image = image.convert("RGB")
     if image.size != (resolution, resolution):
         image = functional.resize(
             image, [resolution], interpolation=functional.InterpolationMode.BICUBIC
@@ -58,6 +71,12 @@ def load_image(path: Path, resolution: int) -> Tensor:
         image = functional.center_crop(image, [resolution, resolution])
     pixels: Tensor = functional.pil_to_tensor(image)
     return pixels.to(torch.float32) / 127.5 - 1.0
+
+
+def to_images(pixels: Tensor) -> list[Image.Image]:
+    """Turn pixels `(batch, 3, height, width)` in `[-1, 1]` into RGB images."""
+    levels = ((pixels.detach().float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+    return [functional.to_pil_image(image) for image in levels.cpu()]
 
 
 def _decode(path: Path) -> Image.Image:

@@ -16,6 +16,7 @@ from .speedup import measure_speedup
 from .speedup_settings import EvaluationData, SpeedupSettings
 from .tables import (
     image_figures,
+    make_console,
     report_figures,
     report_markdown,
     target_figures,
@@ -45,6 +46,7 @@ __all__ = [
     "exact_match_difference",
     "guidance_samplings",
     "image_figures",
+    "make_console",
     "measure_speedup",
     "paired_difference",
     "report_figures",

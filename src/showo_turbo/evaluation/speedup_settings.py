@@ -44,7 +44,7 @@ class SpeedupSettings:
     prompts_per_category: int | None = None
     validation_prompts_per_category: int | None = 12
     unseen_prompts_per_category: int | None = 20
-    text_records: int | None = 200
+    text_records: int | None = 400
     timed_texts: int = 16
     max_new_tokens: int = 96
     block_size: int = 16

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -11,6 +11,9 @@ from .images import ImageScore
 from .report import Report
 from .targets import Target
 from .text_scores import TextScore
+
+LOG_WIDTH = 160
+"""Columns of the tables in a log file."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ def image_figures(scores: Sequence[ImageScore], title: str = "") -> Figures:
         table.setdefault((row.model, label), {})[row.steps] = cell
     return Figures(
         title or _image_title(scores),
-        ["model", "guidance", *(f"{count} steps" for count in steps)],
+        ["model", "guidance", *(f"{count} step{'s' * (count > 1)}" for count in steps)],
         [[*names, *(cells.get(count, "") for count in steps)] for names, cells in table.items()],
     )
 
@@ -106,6 +109,12 @@ def report_figures(report: Report) -> list[Figures]:
     if report.text:
         figures.append(text_figures(report.text))
     return figures
+
+
+def make_console() -> Console:
+    """A console that leaves tables whole where no terminal says how wide it is."""
+    console = Console()
+    return console if console.is_terminal else Console(width=LOG_WIDTH)
 
 
 def to_rich(figures: Iterable[Figures]) -> RenderableType:

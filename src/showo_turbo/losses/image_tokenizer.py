@@ -1,7 +1,8 @@
 """Losses that train the MAGVIT-v2 image tokenizer (Yu et al., arXiv 2310.05737, section 3.1).
 
-A latent channel `z` is read as a bit: the probability that it is set is a softmax over the squared distances
-to the two signs, `exp(-(z - 1)^2)` against `exp(-(z + 1)^2)`, which is `sigmoid(4 z)`. Entropies are in nats.
+A latent channel `z` is read as a bit: the probability that it is set is a softmax over the squared
+distances to the two signs, `exp(-(z - 1)^2)` against `exp(-(z + 1)^2)`, which is `sigmoid(4 z)`.
+Entropies are in nats.
 """
 
 import torch
@@ -32,9 +33,9 @@ def reconstruction_error(
 def object_weights(pixels: Tensor, object_weight: float, tolerance: float = 0.1) -> Tensor:
     """Return weights `(batch, height, width)`: `object_weight` for objects, 1 for background.
 
-    Small objects before a plain background fill few pixels: with equal weights a tokenizer paints the
-    background well and forgets them. The background color is the median of the image's border, channel by
-    channel; a pixel that differs from it belongs to an object.
+    Small objects before a plain background fill few pixels: with equal weights a tokenizer paints
+    the background well and forgets them. The background color is the median of the image's border,
+    channel by channel; a pixel that differs from it belongs to an object.
 
     Args:
         pixels: `(batch, 3, height, width)` in `[-1, 1]`.
@@ -81,14 +82,14 @@ def bit_entropy(latents: Tensor, weights: Tensor | None = None) -> Tensor:
         weights: Of the patches, `(batch, rows, columns)`; equal by default.
     """
     mean = _mean_over_patches(_set_probabilities(latents), weights)
-    return (torch.special.entr(mean) + torch.special.entr(1 - mean)).mean()
+    return (_information(mean) + _information(1 - mean)).mean()
 
 
 def codebook_entropy(latents: Tensor, weights: Tensor | None = None) -> Tensor:
     """Return the entropy of the code over all patches, divided by the number of bits.
 
-    Unlike `bit_entropy` it takes the bits together, so that it is high only where many codes are used.
-    It needs `batch * rows * columns * 2 ** bits` numbers.
+    Unlike `bit_entropy` it takes the bits together, so that it is high only where many codes are
+    used. It needs `batch * rows * columns * 2 ** bits` numbers.
 
     Args:
         latents: `(batch, bits, rows, columns)` before quantization.
@@ -96,17 +97,18 @@ def codebook_entropy(latents: Tensor, weights: Tensor | None = None) -> Tensor:
     """
     set_probabilities = _set_probabilities(latents)
     probabilities = torch.ones_like(set_probabilities[:, :1])
-    for is_set in set_probabilities.split(1, dim=1):
+    for bit in range(latents.shape[1]):
+        is_set = set_probabilities[:, bit : bit + 1]
         probabilities = torch.cat([probabilities * (1 - is_set), probabilities * is_set], dim=1)
     mean = _mean_over_patches(probabilities, weights)
-    return -(mean * mean.clamp_min(SMALLEST_PROBABILITY).log()).sum() / latents.shape[1]
+    return _information(mean).sum() / latents.shape[1]
 
 
 def entropy_loss(latents: Tensor, weights: Tensor | None = None, *, joint: bool = False) -> Tensor:
     """Return the entropy of a bit given its patch, less the entropy over all patches.
 
-    Minimizing it makes the encoder decided about every patch and varied over patches. With `joint`, the
-    loss is a bound on the mutual information of patch and code, with its sign turned.
+    Minimizing it makes the encoder decided about every patch and varied over patches. With `joint`
+    it is minus the mutual information of patch and code, divided by the number of bits.
 
     Args:
         latents: `(batch, bits, rows, columns)` before quantization.
@@ -122,8 +124,14 @@ def _set_probabilities(latents: Tensor) -> Tensor:
     return torch.sigmoid(latents.movedim(1, -1).flatten(0, 2) * DISTANCE_LOGIT)
 
 
+def _information(probability: Tensor) -> Tensor:
+    """Return `-p log p`."""
+    return -probability * probability.clamp_min(SMALLEST_PROBABILITY).log()
+
+
 def _mean_over_patches(values: Tensor, weights: Tensor | None) -> Tensor:
     """Return the weighted mean `(columns,)` of values `(patches, columns)`."""
     if weights is None:
         return values.mean(dim=0)
-    return weights.flatten() @ values / weights.sum()
+    mean: Tensor = weights.flatten() @ values / weights.sum()
+    return mean

@@ -55,7 +55,8 @@ class KeyValueCache:
         """Store a layer's new keys and values; give all that the layer attends over.
 
         Args:
-            keys: `(batch, heads, new_tokens, head_size)`; values likewise.
+            keys: `(batch, heads, new_tokens, head_size)`.
+            values: Likewise.
             layer: Index of the layer.
 
         Returns:

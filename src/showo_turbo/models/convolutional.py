@@ -1,8 +1,10 @@
 """Convolutional building blocks of the MAGVIT-v2 encoder and decoder.
 
-The blocks are those of VQGAN (Esser et al., "Taming Transformers", arXiv 2012.09841) without time embedding.
-Attribute names (`norm1`, `nin_shortcut`, `proj_out`, ...) are the keys of the released checkpoints.
+The blocks are those of VQGAN (Esser et al., arXiv 2012.09841). Attribute names (`norm1`,
+`nin_shortcut`, `proj_out`, ...) are the keys of the released checkpoints.
 """
+
+from itertools import pairwise
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -18,11 +20,11 @@ def group_norm(channels: int, groups: int) -> nn.GroupNorm:
 class ResidualBlock(nn.Module):
     """Two normalized 3x3 convolutions around a shortcut.
 
-    Maps `(batch, in_channels, height, width)` to `(batch, out_channels, height, width)`.
+    Maps `(batch, in_channels, height, width)` to `(batch, out_channels, height, width)`; a 1x1
+    convolution joins the shortcut where the widths differ.
     """
 
     def __init__(self, in_channels: int, out_channels: int, groups: int) -> None:
-        """Create the block; a 1x1 convolution joins the shortcut where the widths differ."""
         super().__init__()
         self.norm1 = group_norm(in_channels, groups)
         self.conv1 = nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1)
@@ -34,9 +36,9 @@ class ResidualBlock(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Apply the block to `(batch, in_channels, height, width)`."""
-        residual = self.conv1(functional.silu(self.norm1(features)))
-        residual = self.conv2(functional.silu(self.norm2(residual)))
-        shortcut = features if self.nin_shortcut is None else self.nin_shortcut(features)
+        hidden = self.conv1(functional.silu(self.norm1(features)))
+        residual: Tensor = self.conv2(functional.silu(self.norm2(hidden)))
+        shortcut: Tensor = features if self.nin_shortcut is None else self.nin_shortcut(features)
         return shortcut + residual
 
 
@@ -44,7 +46,6 @@ class AttentionBlock(nn.Module):
     """Single-head self-attention over all positions, added to its input."""
 
     def __init__(self, channels: int, groups: int) -> None:
-        """Create the block; query, key, value and output are 1x1 convolutions."""
         super().__init__()
         self.norm = group_norm(channels, groups)
         self.q = nn.Conv2d(channels, channels, kernel_size=1)
@@ -60,41 +61,42 @@ class AttentionBlock(nn.Module):
         )
         attended = functional.scaled_dot_product_attention(query, key, value)
         attended = attended.transpose(1, 2).reshape(features.shape)
-        return features + self.proj_out(attended)
+        output: Tensor = self.proj_out(attended)
+        return features + output
 
 
 class Downsample(nn.Module):
     """Halve height and width with a strided 3x3 convolution."""
 
     def __init__(self, channels: int) -> None:
-        """Create the convolution, which keeps the width."""
         super().__init__()
         self.conv = nn.Conv2d(channels, channels, kernel_size=3, stride=2)
 
     def forward(self, features: Tensor) -> Tensor:
         """Map `(batch, channels, height, width)` to half the height and width."""
         # Zeros on the right and at the bottom only: output i is centered on input 2i + 1.
-        return self.conv(functional.pad(features, (0, 1, 0, 1)))
+        output: Tensor = self.conv(functional.pad(features, (0, 1, 0, 1)))
+        return output
 
 
 class Upsample(nn.Module):
     """Double height and width by repeating pixels, then smooth with a 3x3 convolution."""
 
     def __init__(self, channels: int) -> None:
-        """Create the convolution, which keeps the width."""
         super().__init__()
         self.conv = nn.Conv2d(channels, channels, kernel_size=3, padding=1)
 
     def forward(self, features: Tensor) -> Tensor:
         """Map `(batch, channels, height, width)` to twice the height and width."""
-        return self.conv(functional.interpolate(features, scale_factor=2.0, mode="nearest"))
+        repeated = functional.interpolate(features, scale_factor=2.0, mode="nearest")
+        output: Tensor = self.conv(repeated)
+        return output
 
 
 class MiddleBlock(nn.Module):
     """Residual block, attention, residual block: the bottom of encoder and decoder."""
 
     def __init__(self, channels: int, groups: int) -> None:
-        """Create the three blocks, all of the same width."""
         super().__init__()
         self.block_1 = ResidualBlock(channels, channels, groups)
         self.attn_1 = AttentionBlock(channels, groups)
@@ -102,11 +104,21 @@ class MiddleBlock(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Apply the blocks to `(batch, channels, height, width)`."""
-        return self.block_2(self.attn_1(self.block_1(features)))
+        output: Tensor = self.block_2(self.attn_1(self.block_1(features)))
+        return output
 
 
 class Level(nn.Module):
-    """The residual blocks of one resolution, then a change to the next resolution, if any."""
+    """The residual blocks of one resolution, then a change to the next resolution, if any.
+
+    Args:
+        in_channels: Width before the first block, which changes it.
+        out_channels: Width of everything after.
+        blocks: Number of residual blocks.
+        groups: Groups of the normalization.
+        downsample: Whether to halve the resolution at the end.
+        upsample: Whether to double the resolution at the end.
+    """
 
     def __init__(
         self,
@@ -118,12 +130,10 @@ class Level(nn.Module):
         downsample: bool = False,
         upsample: bool = False,
     ) -> None:
-        """Create `blocks` residual blocks, the first of which changes the width."""
         super().__init__()
         widths = [in_channels, *[out_channels] * blocks]
         self.block = nn.ModuleList(
-            ResidualBlock(before, after, groups)
-            for before, after in zip(widths, widths[1:], strict=False)
+            ResidualBlock(before, after, groups) for before, after in pairwise(widths)
         )
         self.downsample = Downsample(out_channels) if downsample else None
         self.upsample = Upsample(out_channels) if upsample else None

@@ -1,7 +1,7 @@
 """MAGVIT-v2 image tokenizer (Yu et al., arXiv 2310.05737) in the layout of the Show-o checkpoints.
 
-An encoder turns pixels into one latent vector a patch, a lookup-free quantizer turns a vector into a code,
-and a decoder turns the codes back into pixels.
+An encoder turns pixels into one latent vector a patch, a lookup-free quantizer turns a vector into
+a code, and a decoder turns the codes back into pixels.
 """
 
 import math
@@ -15,11 +15,7 @@ from torch.nn import functional
 
 from ..errors import UserError
 from .checkpoints import load_state_into, read_config, resolve_folder, save_checkpoint
-from .convolutional import (
-    Level,
-    MiddleBlock,
-    group_norm,
-)
+from .convolutional import Level, MiddleBlock, group_norm
 from .patches import find_distinct, join_patches, split_patches
 from .quantizer import LookupFreeQuantizer
 
@@ -32,7 +28,7 @@ class MAGVITv2Config:
 
     A tuple has one entry a resolution, from that of the image down to that of the codes.
 
-    Attributes:
+    Args:
         channels: Width that the multipliers multiply.
         encoder_multipliers: Width of each resolution in the encoder, in units of `channels`.
         decoder_multipliers: Width of each resolution in the decoder, in units of `channels`.
@@ -40,9 +36,12 @@ class MAGVITv2Config:
         decoder_blocks: Residual blocks of each resolution in the decoder.
         bits: Latent channels, which are the bits of a code.
         norm_groups: Groups of every group normalization; must divide every width.
-        isolated_patches: Whether every patch is encoded and decoded as an image of its own. The code of a
-            patch then depends on nothing but its content, so a transformer has fewer rules to learn, at
-            the price of visible seams and longer codes for photographs.
+        isolated_patches: Whether every patch is encoded and decoded as an image of its own. A code
+            then depends on nothing but its patch and changes nothing but its patch, which leaves
+            a transformer less to learn; photographs would show the seams.
+
+    Raises:
+        UserError: If the tuples differ in length or a width is no multiple of `norm_groups`.
     """
 
     channels: int = 128
@@ -55,11 +54,7 @@ class MAGVITv2Config:
     isolated_patches: bool = False
 
     def __post_init__(self) -> None:
-        """Check the sizes against each other.
-
-        Raises:
-            UserError: If the tuples differ in length or a width is no multiple of `norm_groups`.
-        """
+        """Check the sizes against each other."""
         lengths = {
             len(levels)
             for levels in (
@@ -71,8 +66,8 @@ class MAGVITv2Config:
         }
         if len(lengths) != 1 or lengths == {0}:
             raise UserError(
-                f"MAGVIT-v2 multipliers and blocks have lengths {sorted(lengths)}, expected one entry "
-                "a resolution in each: give all four tuples the same length"
+                f"MAGVIT-v2 multipliers and blocks have lengths {sorted(lengths)}, expected one "
+                "entry a resolution in each: give all four the same length"
             )
         for multiplier in {*self.encoder_multipliers, *self.decoder_multipliers}:
             if self.channels * multiplier % self.norm_groups:
@@ -84,12 +79,12 @@ class MAGVITv2Config:
     @property
     def patch_size(self) -> int:
         """Height and width in pixels of the patch that one code stands for."""
-        return 2 ** (len(self.encoder_multipliers) - 1)
+        return 1 << (len(self.encoder_multipliers) - 1)
 
     @property
     def codebook_size(self) -> int:
         """Number of different codes."""
-        return 2**self.bits
+        return 1 << self.bits
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
@@ -99,20 +94,21 @@ class MAGVITv2Config:
         library that wrote it. Weights of another size are found when they are loaded.
         """
         known = {field.name for field in fields(cls)}
-        return cls(
-            **{
-                name: tuple(value) if isinstance(value, list) else value
-                for name, value in values.items()
-                if name in known
-            }
-        )
+        sizes: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in values.items()
+            if name in known
+        }
+        return cls(**sizes)
 
 
 class Encoder(nn.Module):
-    """Pixels `(batch, 3, height, width)` to latents `(batch, bits, rows, columns)`."""
+    """Pixels `(batch, 3, height, width)` to latents `(batch, bits, rows, columns)`.
+
+    `down` goes from the resolution of the image to that of the codes.
+    """
 
     def __init__(self, config: MAGVITv2Config) -> None:
-        """Create the layers, from the resolution of the image down to that of the codes."""
         super().__init__()
         groups = config.norm_groups
         widths = [config.channels * multiplier for multiplier in config.encoder_multipliers]
@@ -134,14 +130,17 @@ class Encoder(nn.Module):
         for level in self.down:
             features = level(features)
         features = functional.silu(self.norm_out(self.mid(features)))
-        return self.quant_conv(self.conv_out(features))
+        latents: Tensor = self.quant_conv(self.conv_out(features))
+        return latents
 
 
 class Decoder(nn.Module):
-    """Signs `(batch, bits, rows, columns)` to pixels `(batch, 3, height, width)`, not clamped."""
+    """Signs `(batch, bits, rows, columns)` to pixels `(batch, 3, height, width)`, not clamped.
+
+    `up` is indexed like `down` of the encoder, so that its last entry is applied first.
+    """
 
     def __init__(self, config: MAGVITv2Config) -> None:
-        """Create the layers; `up` is indexed as in the encoder, its last entry is applied first."""
         super().__init__()
         groups = config.norm_groups
         widths = [config.channels * multiplier for multiplier in config.decoder_multipliers]
@@ -162,7 +161,8 @@ class Decoder(nn.Module):
         features = self.mid(self.conv_in(self.post_quant_conv(signs)))
         for level in reversed(self.up):
             features = level(features)
-        return self.conv_out(functional.silu(self.norm_out(features)))
+        pixels: Tensor = self.conv_out(functional.silu(self.norm_out(features)))
+        return pixels
 
 
 class Reconstruction(NamedTuple):
@@ -180,12 +180,16 @@ class Reconstruction(NamedTuple):
 
 
 class MAGVITv2(nn.Module):
-    """Image tokenizer: pixels in `[-1, 1]` to codes in raster order and back."""
+    """Image tokenizer: pixels in `[-1, 1]` to codes in raster order and back.
 
-    def __init__(self, config: MAGVITv2Config | None = None) -> None:
-        """Create a tokenizer with random weights, of the released size by default."""
+    Args:
+        config: Sizes; those of the released checkpoint by default. The weights are random, see
+            `from_pretrained` for others.
+    """
+
+    def __init__(self, config: MAGVITv2Config = MAGVITv2Config()) -> None:
         super().__init__()
-        self.config = MAGVITv2Config() if config is None else config
+        self.config = config
         self.encoder = Encoder(self.config)
         self.decoder = Decoder(self.config)
         self.quantize = LookupFreeQuantizer(self.config.bits)
@@ -199,9 +203,9 @@ class MAGVITv2(nn.Module):
         grid = self.grid_of(pixels)
         if self.config.isolated_patches:
             patches, place = find_distinct(split_patches(pixels, self.config.patch_size))
-            latents = self.encoder(patches)
-            decoded = join_patches(self.decoder(self.quantize(latents))[place], grid)
-            latents = join_patches(latents[place], grid)
+            latents: Tensor = self.encoder(patches)
+            decoded: Tensor = self.decoder(self.quantize(latents))
+            latents, decoded = (join_patches(each[place], grid) for each in (latents, decoded))
         else:
             latents = self.encoder(pixels)
             decoded = self.decoder(self.quantize(latents))
@@ -214,20 +218,22 @@ class MAGVITv2(nn.Module):
             UserError: If the pixels are no `(batch, 3, height, width)` of whole patches.
         """
         grid = self.grid_of(pixels)
-        if not self.config.isolated_patches:
-            return self.encoder(pixels)
-        patches, place = find_distinct(split_patches(pixels, self.config.patch_size))
-        return join_patches(self.encoder(patches)[place], grid)
+        if self.config.isolated_patches:
+            patches, place = find_distinct(split_patches(pixels, self.config.patch_size))
+            return join_patches(self.encoder(patches)[place], grid)
+        latents: Tensor = self.encoder(pixels)
+        return latents
 
     def signs_to_pixels(self, signs: Tensor) -> Tensor:
         """Return the pixels `(batch, 3, height, width)` of signs `(batch, bits, rows, columns)`.
 
         The pixels are not clamped.
         """
-        if not self.config.isolated_patches:
-            return self.decoder(signs)
-        patches, place = find_distinct(split_patches(signs, 1))
-        return join_patches(self.decoder(patches)[place], (signs.shape[2], signs.shape[3]))
+        if self.config.isolated_patches:
+            patches, place = find_distinct(split_patches(signs, 1))
+            return join_patches(self.decoder(patches)[place], (signs.shape[2], signs.shape[3]))
+        pixels: Tensor = self.decoder(signs)
+        return pixels
 
     def grid_of(self, pixels: Tensor) -> tuple[int, int]:
         """Return the `(rows, columns)` of codes that pixels `(batch, 3, height, width)` become.
@@ -273,8 +279,8 @@ class MAGVITv2(nn.Module):
         rows, columns = grid or (math.isqrt(tokens), math.isqrt(tokens))
         if codes.ndim != 2 or rows * columns != tokens:
             raise UserError(
-                f"codes have shape {tuple(codes.shape)}, expected (batch, {rows * columns}) for a grid "
-                f"of {rows}x{columns}: pass the grid=(rows, columns) of the image"
+                f"codes have shape {tuple(codes.shape)}, expected (batch, {rows * columns}) for a "
+                f"grid of {rows}x{columns}: pass the grid=(rows, columns) of the image"
             )
         signs = self.quantize.codes_to_signs(codes, (rows, columns))
         return self.signs_to_pixels(signs).clamp(-1, 1)

@@ -1,5 +1,6 @@
 """Cutting images into patches and joining them again."""
 
+import torch
 from torch import Tensor
 
 
@@ -27,9 +28,9 @@ def join_patches(patches: Tensor, grid: tuple[int, int]) -> Tensor:
 def find_distinct(patches: Tensor) -> tuple[Tensor, Tensor]:
     """Return the distinct patches, and for each of `(patches, ...)` its place among them.
 
-    Most patches of a drawing are alike. A network that treats patches one by one needs to see only the
-    distinct ones, `network(distinct)[place]` is its result for all; so is the gradient of its weights.
-    The patches themselves get no gradient.
+    Most patches of a drawing are alike. A network that treats patches one by one needs to see only
+    the distinct ones: `network(distinct)[place]` is its result for all of them, with the same
+    gradient for its weights. The patches themselves get no gradient.
     """
-    distinct, place = patches.detach().unique(dim=0, return_inverse=True)
+    distinct, place = torch.unique(patches.detach(), dim=0, return_inverse=True)
     return distinct, place

@@ -1,6 +1,7 @@
 """Lookup-free quantizer (LFQ) of MAGVIT-v2 (Yu et al., arXiv 2310.05737, section 3.1).
 
-Every latent channel is one bit, its sign; a code is the integer that the bits spell, first channel first.
+Every latent channel is one bit, its sign; a code is the integer that the bits spell, the first
+channel being the most significant.
 """
 
 import torch
@@ -12,7 +13,10 @@ from ..errors import UserError
 class LookupFreeQuantizer(nn.Module):
     """Turn latents into signs and codes, and codes back into signs.
 
-    The two buffers can be computed from `bits`; they are kept because the released checkpoints hold them.
+    The two buffers could be computed from `bits`, but the released checkpoints hold them.
+
+    Args:
+        bits: Latent channels; the codebook has `2 ** bits` codes.
 
     Attributes:
         embedding: `(2 ** bits, bits)` signs of every code.
@@ -23,7 +27,6 @@ class LookupFreeQuantizer(nn.Module):
     power_vals: Tensor
 
     def __init__(self, bits: int) -> None:
-        """Create the quantizer for a codebook of `2 ** bits` codes."""
         super().__init__()
         power_vals = 2 ** torch.arange(bits - 1, -1, -1)
         codes = torch.arange(2**bits)
@@ -63,4 +66,5 @@ class LookupFreeQuantizer(nn.Module):
                 "subtract the vocabulary's image offset and decode only finished images, "
                 "without mask tokens"
             )
-        return self.embedding[codes].transpose(1, 2).unflatten(2, grid).contiguous()
+        signs = self.embedding[codes].transpose(1, 2)
+        return signs.reshape(*signs.shape[:2], *grid)

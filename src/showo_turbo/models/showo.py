@@ -15,7 +15,6 @@ from .attention import cached_attention_mask
 from .cache import KeyValueCache
 from .checkpoints import load_state_into, read_config, resolve_folder, save_checkpoint
 
-
 _RELEASED_NAMES = {
     "text_vocabulary_size": "llm_vocab_size",
     "codebook_size": "codebook_size",
@@ -189,6 +188,11 @@ class Showo(nn.Module):
     def device(self) -> torch.device:
         """Where the weights are."""
         return self.showo.lm_head.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Floating-point type of the weights."""
+        return self.showo.lm_head.weight.dtype
 
     def gradient_checkpointing_enable(self) -> None:
         """Recompute each layer in the backward pass instead of storing it."""

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ..errors import UserError
 from ..models.showo import Showo
+from .options import check_not_negative, check_top_k, seed_of_each
 from .text_state import TextState
 
 
@@ -55,16 +56,15 @@ def autoregressive_decode(
     Raises:
         UserError: If an option is out of range.
     """
-    if temperature < 0:
-        raise UserError(f"temperature is {temperature}; it must be 0 or more")
-    if top_k is not None and top_k < 1:
-        raise UserError(f"top_k is {top_k}; it must be at least 1")
+    check_not_negative(temperature=temperature)
+    vocabulary = model.vocabulary
+    candidates = vocabulary.text_size if restrict_to_text else vocabulary.size
+    check_top_k(top_k, candidates, "vocabulary")
     if top_p is not None and not 0 < top_p <= 1:
         raise UserError(f"top_p is {top_p}; it must be above 0 and at most 1")
     state = TextState(model, image_codes, prompts, max_new_tokens, 1, restrict_to_text)
     generators = [
-        torch.Generator().manual_seed(seed)
-        for seed in (seeds if seeds is not None else range(len(prompts)))
+        torch.Generator().manual_seed(seed) for seed in seed_of_each(seeds, len(prompts))
     ]
     while state.active:
         logits = state.predict([[]] * len(state.active))[:, -1]

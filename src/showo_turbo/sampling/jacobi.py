@@ -10,6 +10,7 @@ from torch import Tensor
 from ..errors import UserError
 from ..models.showo import Showo
 from .autoregressive import TextResult
+from .options import seed_of_each
 from .text_state import TextState
 
 Driver = Literal["block", "window"]
@@ -67,10 +68,15 @@ def jacobi_decode(
         raise UserError(f"block_size is {block_size}; it must be at least 1")
     if driver not in ("block", "window"):
         raise UserError(f"driver is {driver!r}; choose 'block' or 'window'")
+    for start in starts or ():
+        if len(start) != block_size:
+            raise UserError(
+                f"there are {len(start)} start tokens; expected block_size={block_size}"
+            )
     state = TextState(model, image_codes, prompts, max_new_tokens, block_size, restrict_to_text)
     samples = [
         _Guesses(model.vocabulary.text_size, block_size, seed, starts[i] if starts else None)
-        for i, seed in enumerate(seeds if seeds is not None else range(len(prompts)))
+        for i, seed in enumerate(seed_of_each(seeds, len(prompts)))
     ]
     while state.active:
         active = [samples[s] for s in state.active]

@@ -55,8 +55,9 @@ def tokens_left_masked(
 ) -> int:
     """Tokens that stay masked after step `step` of `steps`.
 
-    At least one token is revealed and, before the last step, at least one is kept back, so that
-    every step has something to do.
+    Before the last step at least one token is kept back. At least one is revealed in every step,
+    but for the case that only one is left early, as it can be with almost as many steps as tokens:
+    it waits for the last step, as in the published sampler.
 
     Args:
         step: 1 .. steps.

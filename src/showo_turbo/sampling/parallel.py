@@ -9,6 +9,7 @@ from torch import Tensor
 from ..errors import UserError
 from ..models.showo import Showo
 from .mask_schedules import MaskSchedule, tokens_left_masked
+from .options import check_not_negative, check_top_k, seed_of_each
 
 
 @dataclass(frozen=True)
@@ -58,12 +59,12 @@ class ImageSampling:
         """
         if not 1 <= self.steps <= image_tokens:
             raise UserError(f"steps is {self.steps}; choose 1 to {image_tokens} (the image tokens)")
-        if self.guidance_scale < 0:
-            raise UserError(f"guidance_scale is {self.guidance_scale}; it must be 0 or more")
-        if self.top_k is not None and not 1 <= self.top_k <= codebook_size:
-            raise UserError(f"top_k is {self.top_k}; choose 1 to {codebook_size} (the codebook)")
-        if self.token_temperature < 0 or self.confidence_temperature < 0:
-            raise UserError("temperatures must be 0 or more")
+        check_not_negative(
+            guidance_scale=self.guidance_scale,
+            token_temperature=self.token_temperature,
+            confidence_temperature=self.confidence_temperature,
+        )
+        check_top_k(self.top_k, codebook_size, "codebook")
 
 
 @torch.no_grad()
@@ -99,6 +100,7 @@ def denoise_images(
     if not prompts:
         raise UserError("there are no prompts; give at least one")
     batch, guidance = len(prompts), sampling.guidance_scale
+    seeds = seed_of_each(seeds, batch)
     rows = [[vocabulary.t2i_id, vocabulary.sot_id, *p, vocabulary.eot_id] for p in prompts]
     if guidance > 0:
         rows += [[vocabulary.t2i_id, vocabulary.sot_id, vocabulary.eot_id]] * batch
@@ -110,7 +112,7 @@ def denoise_images(
     model.append(prefix.to(model.device), cache)
     cache.lengths = torch.tensor([len(tokens) for tokens in rows], device=model.device)
 
-    noise = _Noise(seeds if seeds is not None else range(batch), image_tokens, model.device)
+    noise = _Noise(seeds, image_tokens, model.device)
     codes = torch.full((batch, image_tokens), vocabulary.mask_code, device=model.device)
     edge = torch.ones(len(rows), 1, dtype=torch.long, device=model.device)
     for step in range(1, sampling.steps + 1):

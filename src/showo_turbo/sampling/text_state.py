@@ -24,6 +24,9 @@ class TextState:
         max_new_tokens: Longest answer.
         lookahead: Tokens that one forward may feed at most.
         restrict_to_text: Whether only text tokens may be predicted.
+
+    Raises:
+        UserError: If there are no prompts, an option is out of range, or the image codes are.
     """
 
     def __init__(
@@ -39,6 +42,8 @@ class TextState:
             raise UserError("there are no prompts; give at least one")
         if max_new_tokens < 1:
             raise UserError(f"max_new_tokens is {max_new_tokens}; it must be at least 1")
+        if image_codes is not None:
+            _check_codes(image_codes, len(prompts), model.vocabulary.codebook_size)
         self.model = model
         self.max_new_tokens = max_new_tokens
         self.rows = model.vocabulary.text_rows if restrict_to_text else slice(None)
@@ -116,3 +121,16 @@ class TextState:
         if len(staying) < len(self.active):
             self._cache = self._cache.select(torch.tensor(staying, dtype=torch.long))
             self.active = [self.active[place] for place in staying]
+
+
+def _check_codes(image_codes: Tensor, prompts: int, codebook_size: int) -> None:
+    if len(image_codes) != prompts:
+        raise UserError(
+            f"there are {len(image_codes)} images for {prompts} prompts; give one for each prompt"
+        )
+    outside = image_codes[(image_codes < 0) | (image_codes >= codebook_size)]
+    if outside.numel():
+        raise UserError(
+            f"image code {int(outside[0])} lies outside of the codebook 0..{codebook_size - 1}; "
+            "encode the image with the image tokenizer of this model"
+        )

@@ -1,4 +1,4 @@
-"""Data-dependent first weights of an image tokenizer, so that it starts with many different codes."""
+"""First weights of an image tokenizer that give different patches different codes."""
 
 import torch
 from torch import Tensor
@@ -12,10 +12,11 @@ SMALLEST_VARIANCE = 1e-8
 def spread_latents(model: MAGVITv2, pixels: Tensor, weights: Tensor) -> None:
     """Change the encoder's last layer so that its latents are white over the patches of a batch.
 
-    A network with random weights gives nearly the same latents, hence the same code, to all patches, and
-    training has to pull the codes apart one bit at a time. Latents of zero mean and unit covariance, turned
-    at random, have signs that already tell most patches apart, as in hashing by random projections.
-    The idea of setting first weights from a batch is that of LSUV (Mishkin and Matas, arXiv 1511.06422).
+    A network with random weights gives nearly the same latents, hence the same code, to all
+    patches, and training has to pull the codes apart one bit at a time. Latents of zero mean and
+    unit covariance, turned at random, have signs that already tell most patches apart, as in
+    hashing by random projections. Setting first weights from a batch follows LSUV (Mishkin and
+    Matas, arXiv 1511.06422).
 
     Args:
         model: Tokenizer with its first, random weights.

@@ -31,13 +31,13 @@ class PixelBatch(TypedDict):
 class PretrainMAGVITv2(LightningModule):
     """Train an image tokenizer on images alone.
 
-    The loss is the reconstruction error, plus an entropy term that makes the encoder decided about every
-    patch and varied over patches, plus a commitment term that keeps the latents near their signs. The
-    perceptual and adversarial terms of the paper are left out: flat shapes do not need them.
+    The loss is the reconstruction error, plus an entropy term that makes the encoder decided about
+    every patch and varied over patches, plus a commitment term that keeps the latents near their
+    signs. The paper's perceptual and adversarial terms are left out: flat shapes do not need them.
 
-    Logged in training: `train/loss` and its three terms, `train/codebook_usage` (fraction of the codes that
-    occur in the batch). In validation, over all images: `val/reconstruction_error`, `val/codebook_usage`,
-    and `val/same_reading` if `read_image` is given.
+    Logged in training: `train/loss` and its three terms, and `train/codebook_usage` (fraction of
+    the codes that occur in the batch). In validation, over all images: `val/reconstruction_error`,
+    `val/codebook_usage`, and `val/same_reading` if `read_image` is given.
 
     Args:
         tokenizer: Sizes of the network.
@@ -45,15 +45,19 @@ class PretrainMAGVITv2(LightningModule):
             Small objects are lost at 1; photographs have no background, use 1 for them.
         entropy_weight: Weight of the entropy term.
         commitment_weight: Weight of the commitment term.
-        joint_entropy: Whether the variety of codes is measured on whole codes instead of on single bits,
-            so that different patches get different codes. Needs memory in proportion to the codebook.
-        spread_codes: Whether the first batch sets the encoder's last layer so that codes differ from the
-            start; see `spread_latents`. Not for strategies that shard the weights.
+        joint_entropy: Whether the variety of codes is measured on whole codes instead of on single
+            bits, so that different patches get different codes. Needs memory in proportion to the
+            codebook.
+        spread_codes: Whether the first batch sets the encoder's last layer so that codes differ
+            from the start. Not for strategies that shard the weights.
         read_image: Reads what an image, RGB `(height, width, 3)`, shows, such as
             `showo_turbo.data.shapes.checker.read_image`. Validation then reports the fraction of
             images whose reconstruction reads the same.
         optimizer: Makes the optimizer.
-        lr_scheduler: Makes the learning rate schedule, stepped once an optimizer step; constant if missing.
+        lr_scheduler: Makes the learning rate schedule, stepped once an optimizer step; constant if
+            missing.
+
+    Source: MAGVIT-v2 (arXiv 2310.05737), section 3.1.
     """
 
     def __init__(
@@ -113,7 +117,7 @@ class PretrainMAGVITv2(LightningModule):
         return loss
 
     def _spread_latents(self, pixels: Tensor, patch_weights: Tensor) -> None:
-        """Set the encoder's last layer from the first batch of rank 0; once, and not on resuming."""
+        """Set the encoder's last layer from rank 0's first batch; once, and not on resuming."""
         assert self.model is not None
         self._has_started = True
         if self.trainer.global_step > 0:
@@ -156,8 +160,8 @@ class PretrainMAGVITv2(LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log how much of the codebook the validation images use."""
-        seen = self.all_gather(self._codes_seen.to(self.device))
-        used = seen.reshape(-1, self.tokenizer_config.codebook_size).any(dim=0)
+        seen = self._codes_seen.to(self.device)
+        used = self.trainer.strategy.reduce(seen.float(), reduce_op="sum") > 0
         self.log("val/codebook_usage", used.float().mean())
 
     def configure_optimizers(self) -> OptimizerLRScheduler:

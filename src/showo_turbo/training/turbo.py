@@ -199,7 +199,7 @@ class ShowoTurbo(LightningModule):
     def _log_terms(self, terms: Mapping[str, LossValue], segment: Tensor) -> None:
         """Log each term's mean, in all and by segment."""
         for name, value in terms.items():
-            counted = value.count > 0
+            counted = value.counted > 0
             self.log(f"train/{name}", value.mean, batch_size=len(segment))
             for index in segment[counted].unique().tolist():
                 chosen = value.per_sample.detach()[counted & (segment == index)]

@@ -1,0 +1,78 @@
+"""A command line for a typed function: its signature and docstring are the options and the help."""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from typing import Any, get_type_hints
+
+from docstring_parser import parse as parse_docstring
+from jsonargparse import ActionConfigFile, Namespace
+
+from .messages import OneLineErrors
+
+
+def run_function(
+    function: Callable[..., None],
+    arguments: Sequence[str],
+    *,
+    name: str,
+    listed: str | None = None,
+) -> None:
+    """Parse a command line for a function and call it.
+
+    Parameters become `--options`; those without a default are positional, unless `listed` takes all
+    positional arguments. A parameter whose type is a dataclass becomes a group of plain options,
+    `--steps` instead of `--sampling.steps`; one that may be `None` stays nested. Options can also
+    come from YAML, with `--config`.
+
+    Args:
+        function: Typed, with a docstring in Google style.
+        arguments: The command line after the command's name.
+        name: The command's name.
+        listed: A list parameter that takes all positional arguments.
+
+    Raises:
+        UserError: If the command line does not fit, or whatever the function raises.
+    """
+    parser, groups = build_parser(function, name, listed)
+    parsed = parser.instantiate_classes(parser.parse_args(list(arguments)))
+    function(**_regrouped(parsed, groups))
+
+
+def build_parser(
+    function: Callable[..., None], name: str, listed: str | None = None
+) -> tuple[OneLineErrors, dict[str, type]]:
+    """The parser of `run_function`, and the dataclasses whose fields became plain options."""
+    docstring = parse_docstring(inspect.getdoc(function) or "")
+    parser = OneLineErrors(prog=f"showo-turbo {name}", description=docstring.description)
+    parser.add_argument(
+        "--config", action=ActionConfigFile, help="YAML file with any of the options below."
+    )
+    hints = get_type_hints(function)
+    groups = {
+        parameter: hints[parameter]
+        for parameter in inspect.signature(function).parameters
+        if is_dataclass(hints[parameter])
+    }
+    if listed is not None:
+        helps = {entry.arg_name: entry.description for entry in docstring.params}
+        parser.add_argument(listed, nargs="*", type=str, default=[], help=helps[listed])
+    parser.add_function_arguments(
+        function,
+        skip={*groups, *([] if listed is None else [listed])},
+        as_group=False,
+        as_positional=listed is None,
+        sub_configs=True,
+    )
+    for group in groups.values():
+        parser.add_class_arguments(group, as_group=True)
+    return parser, groups
+
+
+def _regrouped(parsed: Namespace, groups: Mapping[str, type]) -> dict[str, Any]:
+    """The function's arguments, each group's options as one dataclass again."""
+    values = dict(vars(parsed))
+    values.pop("config", None)
+    for parameter, group in groups.items():
+        values[parameter] = group(**{field.name: values.pop(field.name) for field in fields(group)})
+    return values

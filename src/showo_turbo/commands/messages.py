@@ -1,0 +1,57 @@
+"""jsonargparse's multi-line errors in one line that a user can act on."""
+
+import re
+from typing import NoReturn
+
+from jsonargparse import ArgumentParser
+
+from ..errors import UserError
+
+_NOISE = re.compile(
+    r"Does not validate against any of the Union subtypes|Subtypes: |Errors:$|Given value"
+    r"|- Expected a <class 'NoneType'>"
+)
+
+_REWORDED = (
+    (r"Parser key \"([^\"]*)\":?", r"\1:"),
+    (r"Problem with given class_path '(?:[\w.]*\.)?(\w+)':", r"\1:"),
+    (r"Expected a dot import path string: (\S+)", r"there is no class '\1'"),
+    (r"Expected a <class '([\w.]+)'>\. Got value: (.*)", r"\2 is no \1"),
+    (r"Expected a (?:typing\.)?Literal\[(.*)\]\. Got value: (.*)", r"\2 is none of \1"),
+    (r"Subcommand '\w+' does not accept option '(.*)'", r"there is no option '\1'"),
+    (r"Group '(.*)' does not accept option '(.*)'", r"\1: there is no option '\2'"),
+    (r"Option '(.*)' is not accepted", r"there is no option '\1'"),
+    (r"Problems parsing config: ", ""),
+    (r" in \"<unicode string>\",", " in"),
+)
+
+
+class OneLineErrors(ArgumentParser):
+    """A parser whose errors reach the user as a `UserError` of one line."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Raise a `UserError`, or leave the error to the parser that tries out alternatives."""
+        if not self.exit_on_error:
+            super().error(message, ex)
+        raise UserError(f"{one_line(message)}; see {self.prog.replace(' [options]', '')} --help")
+
+
+def one_line(message: str) -> str:
+    """Shorten a message of jsonargparse to where, what was wrong, and what was expected.
+
+    Args:
+        message: Several lines, with the alternatives that were tried and the whole given value.
+
+    Returns:
+        One line, such as `model: ShowoTurbo: there is no option 'studnet'`.
+    """
+    parts = []
+    for line in message.splitlines():
+        text = line.strip()
+        if not text or _NOISE.match(text):
+            continue
+        text = text.removeprefix("- ")
+        for pattern, replacement in _REWORDED:
+            text = re.sub(pattern, replacement, text)
+        parts.append(text.strip())
+    return " ".join(parts) or message

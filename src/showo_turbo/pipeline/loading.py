@@ -1,0 +1,125 @@
+"""Which files a pipeline loads, where it puts them, and whether they fit together."""
+
+import math
+from pathlib import Path
+
+import torch
+
+from ..errors import UserError
+from ..models.checkpoints import SHAPES, resolve_folder
+from ..models.magvitv2 import MAGVITv2
+from ..models.showo import Showo, ShowoConfig
+from ..text_tokenizer import FILE_NAME, TextTokenizer
+
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def load_text_tokenizer(
+    config: ShowoConfig, model: str | Path, text_tokenizer: str | Path | None = None
+) -> TextTokenizer:
+    """Load a model's text tokenizer.
+
+    Args:
+        config: The model's.
+        model: Where the model came from. A `tokenizer.json` in its folder comes before what the
+            configuration names.
+        text_tokenizer: Comes before both.
+
+    Raises:
+        UserError: If there is none.
+    """
+    if text_tokenizer is not None:
+        return TextTokenizer.from_pretrained(text_tokenizer)
+    if str(model) == SHAPES or (Path(model) / FILE_NAME).is_file():
+        return TextTokenizer.from_pretrained(model)
+    if config.tokenizer is None:
+        raise UserError(
+            f"model {str(model)!r} names no text tokenizer and has no {FILE_NAME}; "
+            "name one with text_tokenizer"
+        )
+    return TextTokenizer.from_pretrained(config.tokenizer)
+
+
+def load_image_tokenizer(
+    config: ShowoConfig, image_tokenizer: str | Path | None = None
+) -> MAGVITv2:
+    """Load a model's image tokenizer, in evaluation mode.
+
+    Args:
+        config: The model's, which names one.
+        image_tokenizer: Comes before it.
+
+    Raises:
+        UserError: If there is none, or it has another number of codes than the model.
+    """
+    name = config.image_tokenizer if image_tokenizer is None else image_tokenizer
+    return MAGVITv2.from_pretrained(name).eval()
+
+
+def load_showo(model: str | Path) -> Showo:
+    """Load a model, in evaluation mode.
+
+    Raises:
+        UserError: If there is none, or its files do not fit together.
+    """
+    return Showo.from_pretrained(resolve_folder(model, "showo")).eval()
+
+
+def check_fit(showo: Showo, image_tokenizer: MAGVITv2, text_tokenizer: TextTokenizer) -> None:
+    """Refuse networks that do not belong together.
+
+    Raises:
+        UserError: Naming what differs.
+    """
+    config = showo.config
+    codes = image_tokenizer.config.codebook_size
+    if codes != config.codebook_size:
+        raise UserError(
+            f"the image tokenizer has {codes} codes, the model {config.codebook_size}; "
+            "name the image tokenizer that the model was trained with"
+        )
+    if math.isqrt(config.image_tokens) ** 2 != config.image_tokens:
+        raise UserError(
+            f"the model has {config.image_tokens} image tokens; expected those of a square image"
+        )
+    if text_tokenizer.size > config.text_vocabulary_size:
+        raise UserError(
+            f"the text tokenizer has {text_tokenizer.size} tokens, the model only "
+            f"{config.text_vocabulary_size}; name the text tokenizer that it was trained with"
+        )
+    if text_tokenizer.eos_id != config.eos_id:
+        raise UserError(
+            f"the text tokenizer ends texts with id {text_tokenizer.eos_id}, the model with "
+            f"{config.eos_id}; name the text tokenizer that it was trained with"
+        )
+
+
+def choose_device(device: str | torch.device | None) -> torch.device:
+    """The device that was asked for, else a GPU if there is one, else the CPU.
+
+    Raises:
+        UserError: If there is no such device.
+    """
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+        torch.empty(0, device=chosen)
+    except (RuntimeError, AssertionError) as error:  # the latter where PyTorch has no CUDA
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(
+            f"device {str(device)!r} cannot be used ({reason}); choose 'cpu' or 'cuda'"
+        ) from None
+    return chosen
+
+
+def choose_dtype(dtype: str | torch.dtype | None) -> torch.dtype:
+    """The floating-point type of the transformer's weights; float32 by default.
+
+    Raises:
+        UserError: If it is none of float32, bfloat16 and float16.
+    """
+    chosen = _DTYPES.get(dtype or "float32") if not isinstance(dtype, torch.dtype) else dtype
+    if chosen not in _DTYPES.values():
+        raise UserError(f"dtype is {str(dtype)!r}; choose {', '.join(_DTYPES)}")
+    return chosen

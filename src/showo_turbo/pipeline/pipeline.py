@@ -1,0 +1,338 @@
+"""The front door for inference."""
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Self
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ..data.images import load_image, square_pixels, to_images
+from ..errors import UserError
+from ..models.magvitv2 import MAGVITv2
+from ..models.showo import Showo
+from ..prompting import UnifiedPrompting, format_question
+from ..sampling.jacobi import Driver
+from ..sampling.mask_schedules import MaskSchedule
+from ..sampling.options import seed_of_each
+from ..sampling.parallel import ImageSampling, decode_image_codes
+from ..text_tokenizer import TextTokenizer
+from .batching import first_batch_size, run_in_batches
+from .loading import (
+    check_fit,
+    choose_device,
+    choose_dtype,
+    load_image_tokenizer,
+    load_showo,
+    load_text_tokenizer,
+)
+from .results import Answers, GeneratedImages, Statistics
+from .text_decoding import Decoding, TextDecoding
+
+ImageSource = str | Path | Image.Image
+"""An image file, or an image."""
+
+
+class ShowoPipeline:
+    """Generates images from prompts, and answers questions about images.
+
+    Every sample depends on its own seed only: not on what else is asked for, in which order or at
+    which batch size (but for the rounding of floating-point numbers).
+
+    Args:
+        showo: The transformer.
+        image_tokenizer: Its image tokenizer.
+        text_tokenizer: Its text tokenizer.
+
+    Raises:
+        UserError: If they do not belong together.
+
+    Example:
+        >>> pipeline = ShowoPipeline.from_pretrained("shapes")
+        >>> result = pipeline.generate(["a red circle"], steps=4)
+        >>> result.images[0].save("circle.png")
+        >>> pipeline.answer(result.images, "What is in the image?").texts
+    """
+
+    def __init__(
+        self, showo: Showo, image_tokenizer: MAGVITv2, text_tokenizer: TextTokenizer
+    ) -> None:
+        check_fit(showo, image_tokenizer, text_tokenizer)
+        self.showo = showo.eval()
+        self.image_tokenizer = image_tokenizer.eval()
+        self.text_tokenizer = text_tokenizer
+        self.prompting = UnifiedPrompting(showo.vocabulary, showo.config.max_text_length)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        model: str | Path,
+        image_tokenizer: str | Path | None = None,
+        text_tokenizer: str | Path | None = None,
+        device: str | torch.device | None = None,
+        dtype: str | torch.dtype | None = None,
+    ) -> Self:
+        """Load everything that inference needs.
+
+        Args:
+            model: `shapes`, a folder, or a hub id such as `showlab/show-o-512x512`.
+            image_tokenizer: Likewise; what the model's `config.json` names by default, and
+                `showlab/magvitv2` where it names none, as the released ones.
+            text_tokenizer: Likewise; `tokenizer.json` in the model's folder by default, or what
+                its `config.json` names.
+            device: `cpu`, `cuda`, `cuda:1`, ...; a GPU by default if there is one.
+            dtype: Of the transformer: `float32` (default), `bfloat16` or `float16`. The image
+                tokenizer stays in float32.
+
+        Raises:
+            UserError: If something is missing or damaged or does not belong together.
+        """
+        place, precision = choose_device(device), choose_dtype(dtype)
+        showo = load_showo(model)
+        images = load_image_tokenizer(showo.config, image_tokenizer)
+        texts = load_text_tokenizer(showo.config, model, text_tokenizer)
+        return cls(showo.to(place, precision), images.to(place), texts)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks are."""
+        return self.showo.device
+
+    @property
+    def resolution(self) -> int:
+        """Side length of the images in pixels."""
+        side = math.isqrt(self.showo.config.image_tokens)
+        return side * self.image_tokenizer.config.patch_size
+
+    def generate(
+        self,
+        prompts: str | Sequence[str],
+        *,
+        steps: int = ImageSampling.steps,
+        guidance_scale: float = ImageSampling.guidance_scale,
+        mask_schedule: MaskSchedule = ImageSampling.mask_schedule,
+        token_temperature: float = ImageSampling.token_temperature,
+        confidence_temperature: float = ImageSampling.confidence_temperature,
+        top_k: int | None = ImageSampling.top_k,
+        seeds: Sequence[int] | None = None,
+        batch_size: int | None = None,
+    ) -> GeneratedImages:
+        """Draw one image a prompt; see `ImageSampling` for the options of sampling.
+
+        Args:
+            prompts: One or several texts.
+            steps: Denoising steps.
+            guidance_scale: Classifier-free guidance; 0 turns it off and halves the work.
+            mask_schedule: How many tokens stay masked after each step.
+            token_temperature: Of the drawn tokens; 0 takes the likeliest.
+            confidence_temperature: Noise on the reveal order.
+            top_k: Draw only among the k likeliest codes.
+            seeds: One a prompt; 0, 1, 2, ... by default. Unused when both temperatures are 0.
+            batch_size: Prompts decoded at once; found by trying if missing.
+
+        Raises:
+            UserError: If there are no prompts, one is too long, or an option is out of range.
+        """
+        sampling = ImageSampling(
+            steps, guidance_scale, mask_schedule, token_temperature, confidence_temperature, top_k
+        )
+        prompts = [prompts] if isinstance(prompts, str) else prompts
+        return GeneratedImages.joined(self.generate_batches(prompts, sampling, seeds, batch_size))
+
+    def generate_batches(
+        self,
+        prompts: Sequence[str],
+        sampling: ImageSampling,
+        seeds: Sequence[int] | None = None,
+        batch_size: int | None = None,
+    ) -> Iterator[GeneratedImages]:
+        """Draw images and give every batch as soon as it is done, in the order of the prompts.
+
+        Everything is checked before the first image is begun.
+
+        Raises:
+            UserError: See `generate`.
+        """
+        config, vocabulary = self.showo.config, self.showo.vocabulary
+        sampling.check(config.image_tokens, config.codebook_size)
+        if not prompts:
+            raise UserError("there are no prompts; give at least one")
+        ids = self.encode_prompts(prompts)
+        every_seed = seed_of_each(seeds, len(prompts))
+        rows = 2 if sampling.guidance_scale > 0 else 1
+
+        def draw(indices: range) -> GeneratedImages:
+            chosen = [every_seed[index] for index in indices]
+            began = self._now()
+            codes = decode_image_codes(
+                self.showo, [ids[index] for index in indices], sampling, chosen
+            )
+            seconds = self._now() - began
+            pixels = self.image_tokenizer.decode(codes)
+            forwards = rows * sampling.steps * len(indices)
+            return GeneratedImages(
+                to_images(pixels),
+                codes.cpu(),
+                chosen,
+                Statistics(len(indices), codes.numel(), forwards, seconds),
+            )
+
+        largest = first_batch_size(
+            config,
+            rows=rows,
+            tokens=max(map(len, ids)) + config.image_tokens + 5,
+            scored=config.image_tokens,
+            candidates=vocabulary.codebook_size,
+            dtype=self.showo.dtype,
+            device=self.device,
+        )
+        return run_in_batches(len(prompts), batch_size, largest, draw)
+
+    def answer(
+        self,
+        images: ImageSource | Sequence[ImageSource],
+        questions: str | Sequence[str],
+        *,
+        decoding: Decoding = TextDecoding.decoding,
+        max_new_tokens: int = TextDecoding.max_new_tokens,
+        driver: Driver = TextDecoding.driver,
+        block_size: int = TextDecoding.block_size,
+        temperature: float = TextDecoding.temperature,
+        top_k: int | None = TextDecoding.top_k,
+        top_p: float | None = TextDecoding.top_p,
+        seeds: Sequence[int] | None = None,
+        batch_size: int | None = None,
+    ) -> Answers:
+        """Answer questions about images; see `TextDecoding` for the options of decoding.
+
+        Args:
+            images: Files or Pillow images. A single one goes with all questions.
+            questions: One for each image. A single one goes with all images.
+            decoding: `jacobi` or `autoregressive`.
+            max_new_tokens: Longest answer in tokens.
+            driver: Of Jacobi decoding, `block` or `window`.
+            block_size: Tokens that Jacobi decoding guesses at once.
+            temperature: Of autoregressive decoding; 0 takes the likeliest token.
+            top_k: Draw only among the k likeliest tokens.
+            top_p: Draw only among the likeliest tokens that together reach this probability.
+            seeds: One a question; 0, 1, 2, ... by default.
+            batch_size: Questions answered at once; found by trying if missing.
+
+        Raises:
+            UserError: If there are no images, they cannot be read, there are more or fewer
+                questions, one is too long, or an option is out of range.
+        """
+        options = TextDecoding(
+            decoding, max_new_tokens, driver, block_size, temperature, top_k, top_p
+        )
+        every_image = [images] if isinstance(images, ImageSource) else list(images)
+        every_question = [questions] if isinstance(questions, str) else list(questions)
+        if len(every_image) == 1:
+            every_image = every_image * len(every_question)
+        elif len(every_question) == 1:
+            every_question = every_question * len(every_image)
+        parts = self.answer_batches(every_image, every_question, options, seeds, batch_size)
+        return Answers.joined(parts)
+
+    def answer_batches(
+        self,
+        images: Sequence[ImageSource],
+        questions: Sequence[str],
+        options: TextDecoding,
+        seeds: Sequence[int] | None = None,
+        batch_size: int | None = None,
+    ) -> Iterator[Answers]:
+        """Answer questions and give every batch as soon as it is done, in their order.
+
+        Options and questions are checked before the first answer is begun; image files are read
+        batch by batch.
+
+        Raises:
+            UserError: See `answer`.
+        """
+        options.check()
+        if not images:
+            raise UserError("there are no images; give at least one")
+        if len(images) != len(questions):
+            raise UserError(
+                f"there are {len(images)} images and {len(questions)} questions; give one question "
+                "for each image, or a single one"
+            )
+        ids = [self.encode_question(text, options.max_new_tokens) for text in questions]
+        every_seed = seed_of_each(seeds, len(images))
+
+        def write(indices: range) -> Answers:
+            codes = self.encode_images([images[index] for index in indices])
+            prompts = [ids[index] for index in indices]
+            chosen = [every_seed[index] for index in indices]
+            began = self._now()
+            results = options.decode(self.showo, codes, prompts, chosen)
+            seconds = self._now() - began
+            tokens = [result.tokens for result in results]
+            forwards = sum(result.forwards for result in results)
+            return Answers(
+                [self.text_tokenizer.decode(answer).strip() for answer in tokens],
+                tokens,
+                [result.finished for result in results],
+                Statistics(len(indices), sum(map(len, tokens)), forwards, seconds),
+            )
+
+        config = self.showo.config
+        longest = max(map(len, ids)) + options.max_new_tokens + options.lookahead()
+        largest = first_batch_size(
+            config,
+            rows=1,
+            tokens=config.image_tokens + 4 + longest,
+            scored=options.lookahead(),
+            candidates=config.text_vocabulary_size,
+            dtype=self.showo.dtype,
+            device=self.device,
+        )
+        return run_in_batches(len(images), batch_size, largest, write)
+
+    def encode_prompts(self, prompts: Sequence[str]) -> list[list[int]]:
+        """Text ids of prompts.
+
+        Raises:
+            UserError: If one is longer than the model takes.
+        """
+        return [self.prompting.encode_prompt(self.text_tokenizer, prompt) for prompt in prompts]
+
+    def encode_question(self, question: str, max_new_tokens: int) -> list[int]:
+        """Text ids of a question in the format that the model was instructed with.
+
+        Raises:
+            UserError: If it leaves no room for the answer.
+        """
+        ids = self.text_tokenizer.encode(format_question(question))
+        config = self.showo.config
+        room = config.max_position_embeddings - config.image_tokens - 4
+        if len(ids) + max_new_tokens > room:
+            raise UserError(
+                f"the question {question[:60]!r} has {len(ids)} tokens and the answer may have "
+                f"{max_new_tokens} more; together at most {room} fit: shorten one of them"
+            )
+        return ids
+
+    def encode_images(self, images: Sequence[ImageSource]) -> Tensor:
+        """Image codes `(images, image_tokens)` of files or images, cut to squares.
+
+        Raises:
+            UserError: If a file cannot be read.
+        """
+        pixels = [
+            square_pixels(image, self.resolution)
+            if isinstance(image, Image.Image)
+            else load_image(Path(image), self.resolution)
+            for image in images
+        ]
+        return self.image_tokenizer.encode(torch.stack(pixels).to(self.device))
+
+    def _now(self) -> float:
+        """Seconds on a clock, once all work that was given to a GPU is done."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        return time.perf_counter()

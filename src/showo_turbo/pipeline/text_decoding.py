@@ -1,0 +1,97 @@
+"""How answers are decoded: one choice of options over the text samplers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+
+from ..errors import UserError
+from ..models.showo import Showo
+from ..sampling.autoregressive import TextResult, autoregressive_decode
+from ..sampling.jacobi import Driver, jacobi_decode
+
+Decoding = Literal["jacobi", "autoregressive"]
+
+
+@dataclass(frozen=True)
+class TextDecoding:
+    """How answers are written.
+
+    Args:
+        decoding: `jacobi` guesses several tokens at once and corrects them in parallel;
+            `autoregressive` writes one token a forward. Greedy, both give the same answer.
+        max_new_tokens: Longest answer in tokens.
+        driver: Of Jacobi decoding: `block` settles a block of tokens before it guesses the next;
+            `window` always guesses a block's length ahead.
+        block_size: Tokens that Jacobi decoding guesses at once.
+        temperature: 0 takes the likeliest token; above, tokens are drawn, autoregressively only.
+        top_k: Draw only among the k likeliest tokens.
+        top_p: Draw only among the likeliest tokens that together reach this probability.
+    """
+
+    decoding: Decoding = "jacobi"
+    max_new_tokens: int = 96
+    driver: Driver = "block"
+    block_size: int = 16
+    temperature: float = 0.0
+    top_k: int | None = None
+    top_p: float | None = None
+
+    def check(self) -> None:
+        """Refuse combinations that mean nothing.
+
+        Raises:
+            UserError: Naming the value and the remedy.
+        """
+        if self.decoding not in ("jacobi", "autoregressive"):
+            raise UserError(f"decoding is {self.decoding!r}; choose 'jacobi' or 'autoregressive'")
+        if self.decoding == "jacobi" and self.temperature != 0:
+            raise UserError(
+                f"temperature is {self.temperature}, but Jacobi decoding is greedy; choose "
+                "decoding 'autoregressive' or temperature 0"
+            )
+
+    def lookahead(self) -> int:
+        """Tokens that a forward may compute beyond the longest answer."""
+        return self.block_size if self.decoding == "jacobi" else 1
+
+    def decode(
+        self,
+        model: Showo,
+        image_codes: Tensor,
+        prompts: Sequence[Sequence[int]],
+        seeds: Sequence[int],
+    ) -> Sequence[TextResult]:
+        """Write the answers of a batch.
+
+        Args:
+            model: Network in eval mode.
+            image_codes: `(batch, image_tokens)`.
+            prompts: Text ids after `sot` of each sample.
+            seeds: One a sample.
+
+        Raises:
+            UserError: If an option is out of range.
+        """
+        self.check()
+        if self.decoding == "jacobi":
+            return jacobi_decode(
+                model,
+                image_codes,
+                prompts,
+                max_new_tokens=self.max_new_tokens,
+                block_size=self.block_size,
+                driver=self.driver,
+                seeds=seeds,
+            )
+        return autoregressive_decode(
+            model,
+            image_codes,
+            prompts,
+            max_new_tokens=self.max_new_tokens,
+            temperature=self.temperature,
+            top_k=self.top_k,
+            top_p=self.top_p,
+            seeds=seeds,
+        )

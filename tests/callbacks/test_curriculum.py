@@ -1,0 +1,192 @@
+import pytest
+import torch
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+from showo_turbo.callbacks import Curriculum, Stage
+from showo_turbo.data import DistillationBatchSizes, DistillationDataModule, ShapesWorld
+from showo_turbo.errors import UserError
+from showo_turbo.models.showo import Showo
+from showo_turbo.training.turbo import ShowoTurbo
+from showo_turbo.trajectories import TrajectoryStore, fingerprint_module
+
+STAGES = [
+    Stage(
+        epochs=2,
+        steps=4,
+        guidance_scale=1.0,
+        image_segments=2,
+        text_segments=2,
+        image_trajectories=8,
+        text_trajectories=12,
+        learning_rate=1e-3,
+    ),
+    Stage(
+        epochs=1,
+        steps=2,
+        image_segments=1,
+        text_segments=1,
+        image_trajectories=12,
+        text_trajectories=12,
+        learning_rate=5e-4,
+    ),
+]
+
+
+class Killed(Exception):
+    pass
+
+
+class KillAt(Callback):
+    """Dies before the given batch of the run."""
+
+    def __init__(self, step):
+        self.step = step
+
+    def on_train_batch_start(self, trainer, module, batch, batch_index):
+        if trainer.global_step == self.step:
+            raise Killed
+
+
+class Watch(Callback):
+    def __init__(self):
+        self.seen = []
+
+    def on_train_batch_end(self, trainer, module, outputs, batch, batch_index):
+        curriculum = next(c for c in trainer.callbacks if isinstance(c, Curriculum))
+        rate = trainer.optimizers[0].param_groups[0]["lr"]
+        self.seen.append(
+            (trainer.global_step, curriculum.stage_index, rate, float(outputs["loss"]))
+        )
+
+
+def run(model, world, folder, *, stages=STAGES, callbacks=(), ckpt_path=None, every=1):
+    torch.manual_seed(1)
+    module = ShowoTurbo(
+        student=str(model),
+        text_tokenizer=str(model),
+        max_language_length=32,
+        optimizer=lambda parameters: torch.optim.AdamW(parameters, lr=1e-3),
+    )
+    data = DistillationDataModule(
+        24,
+        shapes=ShapesWorld(world, images=48, documents=16, validation_images=8),
+        batch_sizes=DistillationBatchSizes(image=4, text=2, language=2),
+    )
+    watch = Watch()
+    trainer = Trainer(
+        accelerator="cpu",
+        default_root_dir=folder,
+        logger=False,
+        limit_val_batches=0,
+        num_sanity_val_steps=0,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        callbacks=[
+            Curriculum(stages, max_new_tokens=64, batch_size=8, shard_size=8),
+            ModelCheckpoint(folder / "checkpoints", every_n_train_steps=every, save_top_k=-1),
+            watch,
+            *callbacks,
+        ],
+    )
+    trainer.fit(module, data, ckpt_path=ckpt_path)
+    return module, trainer, watch.seen
+
+
+def checkpoint_of(folder, step):
+    (path,) = (folder / "checkpoints").glob(f"*step={step}.ckpt")
+    return path
+
+
+@pytest.fixture(scope="module")
+def whole(random_shapes_model, world, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole")
+    return folder, *run(random_shapes_model, world, folder)
+
+
+def test_stages_follow_each_other(whole):
+    folder, module, trainer, seen = whole
+    # 8 trajectories in batches of 4 over two epochs, then 12 over one.
+    assert [stage for _, stage, _, _ in seen] == [0, 0, 0, 0, 1, 1, 1]
+    assert [rate for _, _, rate, _ in seen] == [1e-3] * 4 + [5e-4] * 3
+    assert trainer.current_epoch == 3
+
+
+def test_the_student_becomes_the_teacher(whole, random_shapes_model):
+    folder, module, *_ = whole
+    base = Showo.from_pretrained(random_shapes_model)
+    first = Showo.from_pretrained(folder / "curriculum/round-0/teacher")
+    second = Showo.from_pretrained(folder / "curriculum/round-1/teacher")
+    assert fingerprint_module(first) == fingerprint_module(base)
+    assert fingerprint_module(second) == fingerprint_module(module.teacher)
+    assert fingerprint_module(second) != fingerprint_module(first)
+    after_stage_1 = torch.load(checkpoint_of(folder, 4), weights_only=True)["state_dict"]
+    for key, value in second.state_dict().items():
+        assert torch.equal(value, after_stage_1[f"student.{key}"])
+
+
+def test_each_round_has_its_own_trajectories(whole):
+    folder, *_ = whole
+    stores = [
+        TrajectoryStore.open(folder / f"curriculum/round-{r}/images", kind="images") for r in (0, 1)
+    ]
+    assert [store.num_samples for store in stores] == [8, 12]
+    assert stores[0].identity.teacher != stores[1].identity.teacher
+
+
+@pytest.mark.parametrize("step", [1, 2, 4, 5])
+def test_a_killed_run_ends_in_the_same_bits(whole, random_shapes_model, world, tmp_path, step):
+    """Killed within an epoch, at an epoch's end, at the change of stage, after it."""
+    _, module, trainer, seen = whole
+    with pytest.raises(Killed):
+        run(random_shapes_model, world, tmp_path, callbacks=[KillAt(step)])
+    resumed, again, rest = run(
+        random_shapes_model, world, tmp_path, ckpt_path=checkpoint_of(tmp_path, step)
+    )
+    assert rest == seen[step:]
+    for key, value in module.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[key]), key
+    assert fingerprint_module(resumed.teacher) == fingerprint_module(module.teacher)
+    assert again.current_epoch == trainer.current_epoch
+
+
+def test_refreshing_cuts_a_stage_into_rounds():
+    curriculum = Curriculum(
+        [Stage(epochs=5, refresh_every_n_epochs=2), Stage(epochs=2, steps=8, image_segments=2)]
+    )
+    assert curriculum.rounds == [(0, 0), (0, 2), (0, 4), (1, 5)]
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize(
+    ("stages", "message"),
+    [
+        ([], "no stages"),
+        ([Stage(epochs=0)], "0 epochs"),
+        ([Stage(epochs=1, steps=16, image_segments=5)], "5 segments do not divide 16 steps"),
+    ],
+)
+def test_wrong_stages_are_refused(stages, message):
+    with pytest.raises(UserError, match=message):
+        Curriculum(stages)
+
+
+@pytest.mark.bad_input
+def test_more_steps_than_image_tokens_are_refused(random_shapes_model, world, tmp_path):
+    stages = [Stage(epochs=1, steps=40, image_segments=1, image_trajectories=4)]
+    with pytest.raises(UserError, match="at most 36"):
+        run(random_shapes_model, world, tmp_path, stages=stages)
+    assert not (tmp_path / "curriculum").exists()
+
+
+@pytest.mark.bad_input
+def test_another_runs_teacher_is_refused(whole, random_shapes_model, world, tmp_path):
+    other = Showo.from_pretrained(random_shapes_model)
+    with torch.no_grad():
+        other.showo.lm_head.bias.add_(1)
+    model = tmp_path / "other"
+    other.save_pretrained(model)
+    (model / "tokenizer.json").write_bytes((random_shapes_model / "tokenizer.json").read_bytes())
+    folder, *_ = whole
+    with pytest.raises(UserError, match="teacher of another run"):
+        run(model, world, folder)

@@ -1,0 +1,63 @@
+import pytest
+import torch
+
+from showo_turbo.callbacks import ExportStudent
+from showo_turbo.errors import UserError
+from showo_turbo.models.showo import Showo
+from showo_turbo.text_tokenizer import TextTokenizer
+
+from .runs import Bystander, make_trainer
+
+
+def assert_same_weights(folder, network):
+    exported = Showo.from_pretrained(folder).state_dict()
+    assert exported.keys() == network.state_dict().keys()
+    for key, value in network.state_dict().items():
+        assert torch.equal(exported[key], value), key
+
+
+def test_the_trained_student_is_exported(tmp_path):
+    module = Bystander()
+    before = module.student.showo.lm_head.weight.detach().clone()
+    make_trainer(tmp_path, ExportStudent()).fit(module)
+    assert not torch.equal(before, module.student.showo.lm_head.weight)
+    assert_same_weights(tmp_path / "student", module.student)
+    names = {path.name for path in (tmp_path / "student").iterdir()}
+    assert names == {"config.json", "pytorch_model.safetensors", "tokenizer.json"}
+    text = "a red circle above a blue square"
+    tokenizer = TextTokenizer.from_pretrained(tmp_path / "student")
+    assert tokenizer.encode(text) == module.text_tokenizer.encode(text)
+
+
+def test_into_another_folder_and_over_an_older_export(tmp_path):
+    export = ExportStudent(tmp_path / "out" / "model")
+    make_trainer(tmp_path, export).fit(Bystander())
+    module = Bystander()
+    make_trainer(tmp_path, export, max_epochs=2).fit(module)
+    assert_same_weights(tmp_path / "out" / "model", module.student)
+
+
+def test_a_run_with_nothing_left_to_train(tmp_path):
+    """Resumed after its last epoch, the trainer skips the training but not the end."""
+    trainer = make_trainer(tmp_path, enable_checkpointing=False)
+    module = Bystander()
+    trainer.fit(module)
+    trainer.save_checkpoint(tmp_path / "last.ckpt")
+    again = Bystander()
+    make_trainer(tmp_path, ExportStudent()).fit(again, ckpt_path=tmp_path / "last.ckpt")
+    assert_same_weights(tmp_path / "student", module.student)
+
+
+@pytest.mark.bad_input
+def test_a_file_in_the_way(tmp_path):
+    (tmp_path / "student").write_text("mine")
+    with pytest.raises(UserError, match="is a file"):
+        make_trainer(tmp_path, ExportStudent()).fit(Bystander())
+    assert (tmp_path / "student").read_text() == "mine"
+
+
+@pytest.mark.bad_input
+def test_a_module_without_student(tmp_path):
+    with pytest.raises(UserError, match="student of Bystander"):
+        make_trainer(tmp_path, ExportStudent()).fit(Bystander(name="model"))
+    assert not (tmp_path / "student").exists()

@@ -1,0 +1,196 @@
+import json
+
+import pytest
+import torch
+from jsonargparse import ArgumentParser
+
+from showo_turbo.callbacks import (
+    Curriculum,
+    EvaluationTable,
+    ExportStudent,
+    SpeedupReport,
+    Stage,
+)
+from showo_turbo.callbacks import speedup_report as speedup_report_module
+from showo_turbo.callbacks.speedup_report import evaluation_data
+from showo_turbo.errors import UserError
+from showo_turbo.evaluation import SpeedupSettings
+from showo_turbo.evaluation import measurement as measurement_module
+
+from .runs import Bystander, make_trainer, turbo_data, turbo_module
+
+SETTINGS = SpeedupSettings(
+    steps=(4, 2),
+    guidance_candidates=(0.0, 1.0),
+    stage_steps=(2,),
+    prompts_per_category=2,
+    validation_prompts_per_category=1,
+    unseen_prompts_per_category=1,
+    text_records=4,
+    timed_texts=1,
+    max_new_tokens=20,
+)
+STAGE = {"epochs": 1, "image_trajectories": 4}
+
+
+def callbacks():
+    stages = [Stage(steps=4, image_segments=2, **STAGE), Stage(steps=2, image_segments=1, **STAGE)]
+    return [
+        Curriculum(stages, batch_size=8),
+        ExportStudent(),
+        SpeedupReport(SETTINGS, film_strips=1),
+    ]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A whole distillation in two stages, with the report at its end."""
+    folder = tmp_path_factory.mktemp("run")
+    trainer = make_trainer(folder, *callbacks(), max_epochs=-1)
+    trainer.fit(turbo_module(folder), datamodule=turbo_data(folder))
+    trainer.save_checkpoint(folder / "last.ckpt")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def report(run):
+    return json.loads((run / "report.json").read_text())
+
+
+def test_models_and_settings(report):
+    measured = {(row["model"], row["steps"]) for row in report["images"]}
+    assert measured == {
+        ("teacher", 4),
+        ("teacher", 2),
+        ("stage1", 2),
+        ("student", 4),
+        ("student", 2),
+    }
+    assert all(row["n"] == 12 for row in report["images"])
+    assert {row["split"] for row in report["unseen_combinations"]} == {"unseen_combination"}
+    assert len(report["text"]) == 4 and report["text"][0]["n"] == 4
+    assert set(report["guidance"]) == {"4", "2"}
+
+
+def test_seconds_of_the_phases(report):
+    seconds = report["seconds"]
+    assert len(seconds["collect"]) == len(seconds["fit"]) == 2
+    assert seconds["validate"] > 0
+    assert report["hardware"] and report["commit"]
+
+
+def test_files(run):
+    for name in ("report.json", "report.csv", "report.md", "grid.png", "quality_by_steps.png"):
+        assert (run / name).stat().st_size > 100, name
+    assert (run / "film_strips" / "student-image-1.png").is_file()
+    assert "| student |" in (run / "report.md").read_text()
+
+
+def test_a_killed_report_goes_on(run, report, monkeypatch):
+    """The run is resumed after its last epoch; nothing is measured twice."""
+
+    def refuse(*_, **__):
+        pytest.fail("measured again")
+
+    monkeypatch.setattr(measurement_module, "evaluate_images", refuse)
+    monkeypatch.setattr(measurement_module, "evaluate_text", refuse)
+    (run / "report.json").unlink()
+    trainer = make_trainer(run, *callbacks(), max_epochs=-1)
+    trainer.fit(turbo_module(run), datamodule=turbo_data(run), ckpt_path=run / "last.ckpt")
+    again = json.loads((run / "report.json").read_text())
+    assert again["images"] == report["images"]
+    assert again["text"] == report["text"]
+
+
+def test_named_models_need_no_curriculum(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(speedup_report_module, "draw_report_pictures", lambda *_, **__: [])
+    models = {"teacher": run / "models" / "showo", "early": run / "student"}
+    settings = SpeedupSettings(
+        steps=(1,),
+        guidance_candidates=(0.0,),
+        stage_steps=(1,),
+        prompts_per_category=1,
+        validation_prompts_per_category=1,
+        unseen_prompts_per_category=1,
+        text_records=0,
+    )
+    trainer = make_trainer(tmp_path, SpeedupReport(settings, models=models, folder=tmp_path / "r"))
+    trainer.datamodule = turbo_data(run)
+    report = trainer.callbacks[0]
+    module = Bystander()
+    report.setup(trainer, module, "fit")
+    report.on_fit_start(trainer, module)
+    report.on_fit_end(trainer, module)
+    found = json.loads((tmp_path / "r" / "report.json").read_text())
+    assert [row["model"] for row in found["images"]] == ["teacher", "early", "student"]
+    assert found["text"] == []
+
+
+def test_questions_are_spread_over_the_file(run):
+    trainer = make_trainer(run)
+    trainer.datamodule = turbo_data(run)
+    few = evaluation_data(trainer, SETTINGS).texts
+    every = evaluation_data(trainer, SpeedupSettings(text_records=None)).texts
+    assert len(few) == 4 < len(every)
+    places = [
+        next(i for i, other in enumerate(every) if same_record(record, other)) for record in few
+    ]
+    assert places == sorted(set(places)), "different ones, in order"
+    assert places[-1] >= len(every) // 2
+    assert evaluation_data(trainer, SETTINGS, read_images=False).texts == []
+
+
+def same_record(one, other):
+    texts = (one.question, one.answer) == (other.question, other.answer)
+    return texts and torch.equal(one.image, other.image)
+
+
+@pytest.mark.bad_input
+def test_bad_input_is_found_before_training(run, tmp_path):
+    def fit(*listed, module=None, data=None):
+        trainer = make_trainer(tmp_path, *listed)
+        trainer.fit(module or turbo_module(run), datamodule=data or turbo_data(run))
+
+    curriculum, _, report = callbacks()
+    with pytest.raises(UserError, match="needs Curriculum listed before it"):
+        fit(report, curriculum)
+    other = turbo_data(run)
+    other.prompts.test[0] = tmp_path / "prompts.jsonl"
+    line = {"tag": "counting", "prompt": "two benches", "include": [{"class": "bench"}]}
+    other.prompts.test[0].write_text(json.dumps(line))
+    with pytest.raises(UserError, match="bench"):
+        fit(curriculum, report, data=other)
+    models = {"teacher": run / "models" / "showo"}
+    with pytest.raises(UserError, match="steps is 64"):
+        fit(SpeedupReport(SpeedupSettings(steps=(64,)), models=models))
+    assert not (tmp_path / "curriculum").exists()
+    assert not (tmp_path / "report.json").exists()
+
+
+def test_settings_from_yaml():
+    parser = ArgumentParser()
+    parser.add_class_arguments(SpeedupReport, "report")
+    given = {"steps": [4, 2], "guidance_candidates": [0, 1.5], "sampling": {"top_k": 5}}
+    found = parser.instantiate(parser.parse_object({"report": {"settings": given}})).report
+    assert found.settings.steps == (4, 2)
+    assert found.settings.guidance_candidates == (0.0, 1.5)
+    assert found.settings.sampling.top_k == 5
+    assert found.settings.seed == SpeedupSettings().seed
+
+
+def test_nothing_under_fast_dev_run(run, tmp_path, capsys):
+    report = SpeedupReport(SETTINGS)
+    trainer = make_trainer(tmp_path, report, fast_dev_run=True)
+    report.setup(trainer, Bystander(), "fit")
+    report.on_fit_end(trainer, Bystander())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_validate_prints_the_table(run, capsys):
+    """The real module measures, the callback shows."""
+    trainer = make_trainer(run, EvaluationTable(), limit_val_batches=1.0)
+    trainer.validate(turbo_module(run), datamodule=turbo_data(run), verbose=False)
+    shown = capsys.readouterr().out
+    assert "2 steps" in shown and "Jacobi" in shown
+    found = json.loads((run / "evaluation" / "validate.json").read_text())
+    assert {row["steps"] for row in found["images"]} == {2, 1}

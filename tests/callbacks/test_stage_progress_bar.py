@@ -1,0 +1,44 @@
+from types import SimpleNamespace
+
+import pytest
+
+from showo_turbo.callbacks import Curriculum, Stage, StageProgressBar
+from showo_turbo.callbacks.stage_progress_bar import describe_epoch
+
+from .runs import Bystander, make_trainer
+
+
+def at(epoch, round_index):
+    curriculum = Curriculum(
+        [
+            Stage(epochs=2, steps=16, guidance_scale=1.5, image_segments=4),
+            Stage(epochs=3, steps=8, image_segments=2),
+        ]
+    )
+    curriculum.round = round_index
+    return SimpleNamespace(callbacks=[object(), curriculum], current_epoch=epoch)
+
+
+@pytest.mark.parametrize(
+    ("epoch", "round_index", "parts"),
+    [
+        (0, 0, ["stage 1/2 (16 steps, guidance 1.5", "epoch 1/2"]),
+        (1, 0, ["stage 1/2", "epoch 2/2"]),
+        (2, 1, ["stage 2/2 (8 steps, guidance 0", "epoch 1/3"]),
+    ],
+)
+def test_the_stage_and_the_epoch_in_it(epoch, round_index, parts):
+    shown = describe_epoch(at(epoch, round_index))
+    assert all(part in shown for part in parts)
+
+
+def test_without_a_curriculum():
+    assert describe_epoch(SimpleNamespace(callbacks=[], current_epoch=4)) == "epoch 5"
+
+
+def test_it_is_the_trainers_bar(tmp_path, capsys):
+    trainer = make_trainer(tmp_path, StageProgressBar(), enable_progress_bar=True, max_epochs=2)
+    trainer.fit(Bystander())
+    assert type(trainer.progress_bar_callback) is StageProgressBar
+    shown = capsys.readouterr().out
+    assert "epoch 1:" in shown and "epoch 2:" in shown

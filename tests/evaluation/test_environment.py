@@ -1,0 +1,42 @@
+import re
+import subprocess
+
+import showo_turbo
+from showo_turbo.evaluation import environment
+from showo_turbo.evaluation.environment import describe_hardware, source_version
+
+
+def test_hardware_names_cores():
+    assert re.search(r"\w.*, \d+ cores", describe_hardware())
+
+
+def test_hardware_without_proc(monkeypatch):
+    def unreadable(*_, **__):
+        raise OSError
+
+    monkeypatch.setattr(environment.Path, "read_text", unreadable)
+    assert re.search(r"\w.*, \d+ cores", describe_hardware())
+
+
+def test_version_of_a_checkout_or_of_a_package():
+    found = source_version()
+    assert re.fullmatch(r"[0-9a-f]{40}(-dirty)?", found) or found == package_version()
+
+
+def test_a_package_inside_another_repository(tmp_path, monkeypatch):
+    """Installed into a folder of somebody else's checkout, whose commit says nothing."""
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    folder = tmp_path / "lib"
+    folder.mkdir()
+    (folder / "environment.py").touch()
+    monkeypatch.setattr(environment, "__file__", str(folder / "environment.py"))
+    assert source_version() == package_version()
+
+
+def test_without_git(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    assert source_version() == package_version()
+
+
+def package_version():
+    return f"showo-turbo {showo_turbo.__version__}"

@@ -1,0 +1,139 @@
+import csv
+import json
+from io import StringIO
+
+from rich.console import Console
+
+from showo_turbo.evaluation import (
+    Report,
+    image_figures,
+    make_console,
+    report_figures,
+    report_markdown,
+    target_figures,
+    text_figures,
+    to_rich,
+    write_scores_csv,
+)
+from showo_turbo.evaluation.comparisons import compare
+from showo_turbo.evaluation.report import CSV_COLUMNS
+
+from .worlds import score, text_score
+
+
+def make_report():
+    report = Report(
+        images=[
+            score("teacher", 16, 0.0, (5, 10)),
+            score("teacher", 16, 1.5, (9, 10)),
+            score("teacher", 4, 0.0, (3, 10)),
+            score("teacher", 4, 0.5, (6, 10)),
+            score("stage1", 4, 0.0, (7, 10)),
+            score("student", 16, 0.0, (8, 10)),
+            score("student", 4, 0.0, (8, 10)),
+        ],
+        text=[text_score(), text_score("student", "ar"), text_score("student")],
+        unseen_combinations=[score("student", 4, 0.0, (4, 10), split="unseen_combination")],
+        guidance={16: 1.5, 4: 0.5},
+        guidance_sweep=[score("teacher", 16, 1.5, (9, 10), split="validation")],
+        seconds={"data": 1.0, "collect": [2.0], "fit": [3.0], "validate": 4.0},
+        hardware="a processor, 2 cores",
+        commit="abc",
+    )
+    report.comparisons = compare(report)
+    return report
+
+
+def rendered(figures):
+    console = Console(file=StringIO(), width=200)
+    console.print(to_rich(figures))
+    return console.file.getvalue()
+
+
+def test_json(tmp_path):
+    make_report().write(tmp_path)
+    found = json.loads((tmp_path / "report.json").read_text())
+    assert {"images", "text", "seconds", "hardware", "commit"} <= set(found)
+    assert found["images"][1]["model"] == "teacher"
+    assert found["images"][1]["score"] == 0.9
+    assert found["unseen_combinations"][0]["split"] == "unseen_combination"
+    assert found["guidance"] == {"16": 1.5, "4": 0.5}
+    assert found["seconds"]["collect"] == [2.0]
+    assert {entry["must"]["reached"] for entry in found["targets"]} >= {True, None}
+
+
+def test_comparisons_are_with_the_same_steps():
+    found = {
+        (entry.get("other"), entry.get("steps")): entry
+        for entry in compare(make_report())
+        if "other" in entry
+    }
+    assert set(found) == {("teacher", 16), ("teacher", 4), ("stage1", 4)}
+    assert found["teacher", 16]["other_guidance"] == 1.5
+    assert found["stage1", 4]["difference"] == 0.1
+    assert found["stage1", 4]["ci95"][0] < 0.1 < found["stage1", 4]["ci95"][1]
+
+
+def test_csv(tmp_path):
+    report = make_report()
+    write_scores_csv(tmp_path / "report.csv", report.images, report.text)
+    with open(tmp_path / "report.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert tuple(rows[0]) == CSV_COLUMNS
+    scores = [row for row in rows if row["figure"] == "score"]
+    assert len(scores) == len(report.images)
+    assert float(scores[1]["value"]) == 0.9
+    assert scores[1]["guidance"] == "1.5" and scores[1]["n"] == "60"
+    assert sum(row["figure"].startswith("score/") for row in rows) == 6 * len(report.images)
+    speeds = [row for row in rows if row["figure"] == "iterations_per_block"]
+    assert [row["model"] for row in speeds] == ["teacher", "student"], "none of autoregression"
+
+
+def test_image_table():
+    figures = image_figures(make_report().images)
+    assert figures.header == ["model", "guidance", "16 steps", "4 steps"]
+    rows = {tuple(row[:2]): row[2:] for row in figures.rows}
+    assert (
+        rows["teacher", "best"][0].startswith("0.900 [") and "w=1.5" in rows["teacher", "best"][0]
+    )
+    assert rows["teacher", "best"][1].endswith("w=0.5")
+    assert rows["stage1", "none"][0] == ""
+    assert "n = 60" in figures.title
+
+
+def test_image_table_of_a_grid_of_guidance():
+    scores = [score("student", 4, g) for g in (0.0, 1.0, 2.0)]
+    labels = [row[1] for row in image_figures(scores).rows]
+    assert labels == ["none", "1", "2"]
+
+
+def test_tables_in_a_log_are_not_folded(capsys):
+    make_console().print(to_rich([image_figures(make_report().images)]))
+    widest = max(map(len, capsys.readouterr().out.splitlines()))
+    assert widest > 80
+
+
+def test_tables_hold_every_figure():
+    report = make_report()
+    shown = rendered([*report_figures(report), target_figures(report.targets)])
+    for part in ("teacher", "stage1", "student", "unseen combination", "Jacobi", "0.900", "3.00"):
+        assert part in shown
+    assert "5.00" in rendered([text_figures(report.text)])
+
+
+def test_markdown():
+    text = report_markdown(make_report())
+    lines = text.splitlines()
+    header = next(line for line in lines if line.startswith("| model | guidance"))
+    columns = header.count("|")
+    start = lines.index(header)
+    assert all(line.count("|") == columns for line in lines[start : start + 6])
+    assert "chosen on 60 separate prompts: 1.5 at 16, 0.5 at 4 steps" in text
+    assert "a processor, 2 cores" in text
+
+
+def test_an_empty_report(tmp_path):
+    report = Report()
+    report.write(tmp_path)
+    assert report_figures(report) == []
+    assert "Targets" in report_markdown(report)

@@ -1,0 +1,177 @@
+import json
+
+import pytest
+
+from showo_turbo.errors import UserError
+from showo_turbo.evaluation import (
+    EvaluationData,
+    ScoreCache,
+    SpeedupSettings,
+    measure_speedup,
+)
+from showo_turbo.evaluation import measurement as measurement_module
+from showo_turbo.evaluation.report_pictures import draw_report_pictures
+from showo_turbo.sampling.parallel import ImageSampling
+
+from .worlds import metadata, records, shapes_networks, shapes_showo
+
+SETTINGS = SpeedupSettings(
+    steps=(3, 2),
+    guidance_candidates=(0.0, 1.0),
+    stage_steps=(2,),
+    timed_texts=1,
+    max_new_tokens=20,
+    batch_size=8,
+)
+DATA = EvaluationData(
+    validation=metadata(1, "validation"),
+    test=("test", metadata(1)),
+    further={"unseen_combination": metadata(1, "unseen_combination")},
+    texts=records(3),
+)
+
+
+@pytest.fixture(scope="module")
+def networks():
+    return shapes_networks()[1:]
+
+
+@pytest.fixture(scope="module")
+def models():
+    teacher, stage, student = (shapes_showo(seed) for seed in range(3))
+    return {"teacher": lambda: teacher, "stage1": lambda: stage, "student": lambda: student}
+
+
+@pytest.fixture(scope="module")
+def cache_folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("scores")
+
+
+@pytest.fixture(scope="module")
+def report(models, networks, cache_folder):
+    cache = ScoreCache(cache_folder)
+    return measure_speedup(models, *networks, DATA, SETTINGS, cache, progress=False)
+
+
+def test_what_is_measured(report):
+    measured = [(row.model, row.steps, row.guidance) for row in report.images]
+    chosen = [("teacher", s, g) for s, g in report.guidance.items() if g > 0]
+    assert measured == [
+        ("teacher", 3, 0.0),
+        ("teacher", 2, 0.0),
+        *chosen,
+        ("stage1", 2, 0.0),
+        ("student", 3, 0.0),
+        ("student", 2, 0.0),
+    ]
+    assert len(report.guidance_sweep) == 4
+    assert {row.split for row in report.guidance_sweep} == {"validation"}
+    assert {row.split for row in report.images} == {"test"}
+    unseen = [(row.model, row.steps) for row in report.unseen_combinations]
+    assert unseen == [("teacher", 3), ("teacher", 2), ("student", 2)]
+    assert [(row.model, row.decoding) for row in report.text] == [
+        ("teacher", "ar"),
+        ("teacher", "jacobi"),
+        ("student", "ar"),
+        ("student", "jacobi"),
+    ]
+
+
+def test_the_report_can_be_written(report, tmp_path):
+    report.write(tmp_path)
+    found = json.loads((tmp_path / "report.json").read_text())
+    assert found["settings"]["steps"] == [3, 2]
+    assert found["settings"]["n_test"] == 6
+    assert found["settings"]["n_further"] == {"unseen_combination": 5}
+    assert found["seconds"]["validate"] >= 0
+    assert found["hardware"] and found["commit"]
+
+
+def test_an_interrupted_report_goes_on(report, models, networks, cache_folder, monkeypatch):
+    def refuse(*_, **__):
+        pytest.fail("measured again")
+
+    monkeypatch.setattr(measurement_module, "evaluate_images", refuse)
+    monkeypatch.setattr(measurement_module, "evaluate_text", refuse)
+    again = measure_speedup(
+        models, *networks, DATA, SETTINGS, ScoreCache(cache_folder), progress=False
+    )
+    assert again.to_dict() == report.to_dict()
+
+
+def test_another_student_is_measured_anew(report, models, networks, cache_folder, monkeypatch):
+    measured = []
+    evaluate = measurement_module.evaluate_images
+
+    def remember(*arguments, **options):
+        measured.append(options["name"])
+        return evaluate(*arguments, **options)
+
+    monkeypatch.setattr(measurement_module, "evaluate_images", remember)
+    other = shapes_showo(9)
+    measure_speedup(
+        {**models, "student": lambda: other},
+        *networks,
+        DATA,
+        SETTINGS,
+        ScoreCache(cache_folder),
+        progress=False,
+    )
+    assert set(measured) == {"student"}
+
+
+def test_equal_models_score_equally(models, networks, tmp_path):
+    """Same prompts, same seeds: a student that is its teacher, with noisy sampling."""
+    settings = SpeedupSettings(
+        steps=(2,),
+        guidance_candidates=(0.0,),
+        stage_steps=(),
+        sampling=ImageSampling(token_temperature=1.0, confidence_temperature=1.0),
+        max_new_tokens=12,
+        timed_texts=0,
+    )
+    same = {"student": models["teacher"], "teacher": models["teacher"]}
+    found = measure_speedup(same, *networks, DATA, settings, ScoreCache(tmp_path), progress=False)
+    teacher, student = found.images
+    assert (teacher.model, student.model) == ("teacher", "student")
+    assert teacher.satisfied == student.satisfied
+    assert found.comparisons[0]["difference"] == 0
+    assert found.comparisons[-1]["agreement"] == 1.0
+
+
+def test_parts_may_be_missing(models, networks, tmp_path):
+    only_text = EvaluationData(texts=records(2))
+    found = measure_speedup(
+        models, *networks, only_text, SETTINGS, ScoreCache(tmp_path), progress=False
+    )
+    assert found.images == [] and len(found.text) == 4
+
+
+def test_pictures(report, models, networks, tmp_path):
+    files = draw_report_pictures(models, *networks, DATA, SETTINGS, report, tmp_path, film_strips=1)
+    names = {str(file.relative_to(tmp_path)) for file in files}
+    assert {
+        "grid.png",
+        "quality_by_steps.png",
+        "film_strips/teacher-image-1.png",
+        "film_strips/student-image-1.png",
+    } <= names
+    assert all(file.read_bytes().startswith(b"\x89PNG") for file in files)
+
+
+@pytest.mark.bad_input
+def test_bad_input(models, networks, tmp_path):
+    cache = ScoreCache(tmp_path)
+    with pytest.raises(UserError, match="expected a student"):
+        measure_speedup(
+            {"teacher": models["teacher"]}, *networks, DATA, SETTINGS, cache, progress=False
+        )
+    unchosen = EvaluationData(test=("test", metadata(1)))
+    with pytest.raises(UserError, match="validation"):
+        measure_speedup(models, *networks, unchosen, SETTINGS, cache, progress=False)
+    with pytest.raises(UserError, match="steps is 50"):
+        SpeedupSettings(steps=(50,)).check(shapes_showo())
+    with pytest.raises(UserError, match="guidance_scale is -1"):
+        SpeedupSettings(guidance_candidates=(0.0, -1.0)).check(shapes_showo())
+    with pytest.raises(UserError, match="empty"):
+        SpeedupSettings(steps=()).check(shapes_showo())

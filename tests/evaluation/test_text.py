@@ -1,0 +1,171 @@
+import json
+
+import pytest
+import torch
+
+from showo_turbo.errors import UserError
+from showo_turbo.evaluation import (
+    TextRecord,
+    agreement,
+    encode_records,
+    evaluate_text,
+    exact_match_difference,
+)
+from showo_turbo.evaluation.text import full_blocks, published_iterations
+from showo_turbo.sampling.autoregressive import TextResult
+from showo_turbo.sampling.jacobi import JacobiResult, jacobi_decode
+
+from ..tiny import golden_cases, golden_showo
+from .worlds import records, shapes_networks, shapes_showo, text_score
+
+OPTIONS = {"max_new_tokens": 40, "batch_size": 4, "timed": 2}
+
+
+@pytest.fixture(scope="module")
+def networks():
+    return shapes_networks()
+
+
+@pytest.fixture(scope="module")
+def answered(networks):
+    return {
+        decoding: evaluate_text(*networks, records(), decoding=decoding, name="m", **OPTIONS)
+        for decoding in ("ar", "jacobi")
+    }
+
+
+def test_both_decodings_give_the_same_answers(answered):
+    assert answered["ar"].answers == answered["jacobi"].answers
+    assert len(set(answered["ar"].answers)) > 1
+
+
+def test_costs(answered):
+    ar, jacobi = answered["ar"], answered["jacobi"]
+    assert ar.tokens_per_forward == 1.0
+    assert ar.iterations_per_block is None and ar.block_iterations == ()
+    assert jacobi.tokens_per_forward >= 1.0
+    assert jacobi.tokens == ar.tokens > 0
+    assert jacobi.n == 6 and jacobi.timed == 2
+    assert len(jacobi.block_iterations) > 0
+    for published, spent in zip(jacobi.block_iterations, jacobi.block_forwards, strict=True):
+        assert spent <= published <= spent + 1 <= 17
+    for row in (ar, jacobi):
+        assert row.tokens_per_second > 0
+
+
+def test_the_window_driver_records_no_blocks(networks, answered):
+    row = evaluate_text(*networks, records(), driver="window", **OPTIONS)
+    assert row.answers == answered["ar"].answers
+    assert row.iterations_per_block is None
+    assert row.to_dict()["driver"] == "window"
+
+
+def test_exact_match(networks, answered):
+    """References that are the model's own answers match, up to white space at the ends."""
+    own = answered["ar"].answers
+    given = [
+        TextRecord(r.image, r.question, f" {own[i]}\n" if i < 4 else r.answer)
+        for i, r in enumerate(records())
+    ]
+    row = evaluate_text(*networks, given, **OPTIONS)
+    assert row.matched == (True,) * 4 + (False,) * 2
+    assert row.exact_match == pytest.approx(4 / 6)
+    assert row.ci95[0] < 4 / 6 < row.ci95[1]
+
+
+def test_long_references_fill_a_block(networks, answered):
+    assert answered["ar"].long == (False, True) * 3
+    entry = answered["ar"].to_dict()
+    assert entry["n_long"] == entry["n_short"] == 3
+
+
+def test_pixels_are_encoded(networks):
+    _, image_tokenizer, _ = networks
+    pixels = torch.rand(3, 3, 24, 24) * 2 - 1
+    given = [TextRecord(image, "What?", "That.") for image in pixels]
+    encoded = encode_records(image_tokenizer, given, batch_size=2)
+    expected = image_tokenizer.encode(pixels)
+    assert torch.equal(torch.stack([record.image for record in encoded]), expected)
+    again = encode_records(image_tokenizer, encoded)
+    assert torch.equal(again[1].image, encoded[1].image)
+
+
+def test_without_timing(networks):
+    row = evaluate_text(*networks, records(2), max_new_tokens=3, timed=0)
+    assert row.tokens_per_second is None
+    assert row.to_dict()["tokens_per_second"] is None
+    assert row.unfinished + sum(len(a) > 0 for a in row.answers) >= 2
+
+
+def test_published_iterations_by_hand():
+    settled_at_two = torch.tensor([[0, 0, 0], [5, 0, 0], [5, 6, 7]])
+    assert published_iterations(settled_at_two) == 3, "one more, to see that nothing changes"
+    # The last forward only confirmed the guesses: it is the repeating iteration.
+    confirmed = torch.tensor([[0, 0, 0], [5, 6, 7], [5, 6, 7]])
+    assert published_iterations(confirmed) == 2
+    assert published_iterations(torch.tensor([[5, 6, 7], [5, 6, 7]])) == 1
+
+
+def test_published_iterations_of_the_golden_block():
+    model, golden = golden_showo(), golden_cases()
+    iterates = golden["jacobi.iterates"]
+    (result,) = jacobi_decode(
+        model,
+        golden["mmu.input_ids"][:, 2:18] - model.vocabulary.image_offset,
+        [[20, 21, 22]],
+        max_new_tokens=8,
+        block_size=8,
+        starts=[iterates[0].tolist()],
+        restrict_to_text=False,
+    )
+    # The published loop recorded its start and every iteration, the repeating one included.
+    assert published_iterations(result.blocks[0]) == len(iterates) - 1
+
+
+def test_only_full_blocks_count():
+    blocks = [torch.zeros(3, 4), torch.zeros(2, 4), torch.zeros(2, 4)]
+    result = JacobiResult(tokens=list(range(10)), forwards=5, finished=True, blocks=blocks)
+    assert len(full_blocks(result, 4)) == 2
+    exact = JacobiResult(tokens=list(range(8)), forwards=5, finished=True, blocks=blocks[:2])
+    assert len(full_blocks(exact, 4)) == 2
+    assert full_blocks(TextResult([1, 2, 3, 4], 4, True), 4) == []
+
+
+def test_modes_are_restored():
+    model, image_tokenizer, text_tokenizer = shapes_networks()
+    model.train()
+    evaluate_text(model, image_tokenizer, text_tokenizer, records(1), max_new_tokens=2, timed=0)
+    assert model.training
+
+
+@pytest.mark.bad_input
+def test_bad_input(networks):
+    with pytest.raises(UserError, match="no questions"):
+        evaluate_text(*networks, [])
+    with pytest.raises(UserError, match="'beam'"):
+        evaluate_text(*networks, records(1), decoding="beam")
+    with pytest.raises(UserError, match="max_new_tokens"):
+        evaluate_text(*networks, records(1), max_new_tokens=0)
+
+
+def test_comparisons():
+    teacher, student = text_score(matched=8), text_score("student", matched=7)
+    assert exact_match_difference(student, teacher).difference == pytest.approx(-0.1)
+    assert exact_match_difference(student, teacher, long=True).n == 9
+    assert agreement(student, teacher)["agreement"] == 1.0
+
+
+def test_as_json():
+    entry = json.loads(json.dumps(text_score().to_dict()))
+    assert entry["iterations_per_block"] == 5.0
+    assert entry["tokens_per_forward"] == 3.0
+    assert entry["tokens_per_second"] == 120.0
+    assert {"model", "decoding", "exact_match", "n"} <= set(entry)
+
+
+def test_a_teacher_gains_nothing_from_parallel_decoding():
+    """A network that has learned nothing of it settles about a token an iteration."""
+    network = shapes_showo(1)
+    _, image_tokenizer, text_tokenizer = shapes_networks()
+    row = evaluate_text(network, image_tokenizer, text_tokenizer, records(4), **OPTIONS)
+    assert 8 < row.iterations_per_block <= 17

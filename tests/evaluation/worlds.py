@@ -1,0 +1,108 @@
+"""Tiny models that fit the shapes world, and images whose truth is known."""
+
+import numpy as np
+import torch
+
+from showo_turbo.data.shapes.prompts import CATEGORIES
+from showo_turbo.data.shapes.render import render
+from showo_turbo.data.shapes.sampling import sample_scene
+from showo_turbo.data.shapes.splits import held_out_prompts
+from showo_turbo.evaluation import ImageScore, TextRecord, TextScore
+from showo_turbo.text_tokenizer import TextTokenizer
+
+from ..tiny import tiny_magvitv2, tiny_showo
+
+
+def shapes_showo(seed=0):
+    return tiny_showo(
+        seed,
+        text_vocabulary_size=640,
+        codebook_size=512,
+        image_tokens=36,
+        max_text_length=32,
+        eos_id=0,
+    )
+
+
+def shapes_networks(seed=0):
+    return shapes_showo(seed), tiny_magvitv2(bits=9), TextTokenizer.from_pretrained("shapes")
+
+
+def metadata(per_category=2, split="test"):
+    return [prompt.to_metadata() for prompt in held_out_prompts(split, per_category)]
+
+
+def records(count=6, image_tokens=36, codebook=512):
+    """Random images with questions; one reference in two is long."""
+    random = torch.Generator().manual_seed(3)
+    answers = ["Yes, there is.", "There is one shape on a black background. " * 2]
+    return [
+        TextRecord(
+            torch.randint(0, codebook, (image_tokens,), generator=random),
+            f"How many circles are there? {index}",
+            answers[index % 2],
+        )
+        for index in range(count)
+    ]
+
+
+class KnownImages(torch.nn.Module):
+    """In place of an image tokenizer: shows prepared scenes in order, whatever the codes.
+
+    Args:
+        scenes: What image i shows.
+    """
+
+    def __init__(self, scenes):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+        images = torch.from_numpy(np.stack([render(scene) for scene in scenes]))
+        self.pixels = images.permute(0, 3, 1, 2) / 127.5 - 1
+        self.shown = 0
+
+    def decode(self, codes):
+        chosen = [(self.shown + i) % len(self.pixels) for i in range(len(codes))]
+        self.shown += len(codes)
+        return self.pixels[chosen]
+
+
+def scenes_with_prompts(count):
+    """Scenes of the world, each with the metadata of the prompt that it was made for."""
+    pairs = [sample_scene(index, seed=5) for index in range(count)]
+    return [scene for scene, _ in pairs], [prompt.to_metadata() for _, prompt in pairs]
+
+
+def score(model="teacher", steps=16, guidance=0.0, good=(8, 10), split="test"):
+    """A score in which each category has so many of so many."""
+    count, total = good
+    return ImageScore(
+        model,
+        split,
+        steps,
+        guidance,
+        tuple(category for category in CATEGORIES for _ in range(total)),
+        tuple(index < count for _ in CATEGORIES for index in range(total)),
+    )
+
+
+def text_score(model="teacher", decoding="jacobi", matched=8, iterations=(4, 6)):
+    """A score of ten answers, of which all but the last have a long reference."""
+    return TextScore(
+        model=model,
+        decoding=decoding,
+        driver="block" if decoding == "jacobi" else None,
+        block_size=16,
+        answers=tuple(f"answer {index}" for index in range(10)),
+        matched=tuple(index < matched for index in range(10)),
+        long=(*([True] * 9), False),
+        tokens=300,
+        forwards=100 if decoding == "jacobi" else 300,
+        unfinished=0,
+        block_iterations=iterations if decoding == "jacobi" else (),
+        block_forwards=iterations if decoding == "jacobi" else (),
+        batch_size=4,
+        batched_seconds=2.0,
+        timed=2,
+        timed_tokens=60,
+        timed_seconds=0.5,
+    )

@@ -1,0 +1,23 @@
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from showo_turbo.training.masking import mask_codes
+
+
+@given(st.integers(1, 40), st.lists(st.integers(0, 2**63 - 1), min_size=1, max_size=6))
+def test_masks_at_least_one_token_and_depends_on_the_own_seed_only(tokens, seeds):
+    codes = torch.arange(tokens).repeat(len(seeds), 1)
+    masked = mask_codes(codes, 99, seeds)
+    hidden = masked == 99
+    assert (hidden.sum(dim=1) >= 1).all()
+    assert (masked[~hidden] == codes[~hidden]).all()
+    for row, seed in enumerate(seeds):
+        assert (mask_codes(codes[:1], 99, [seed])[0] == masked[row]).all()
+
+
+def test_the_mean_share_follows_the_schedule():
+    codes = torch.zeros(4000, 64, dtype=torch.long)
+    share = (mask_codes(codes, 1, range(4000)) == 1).float().mean()
+    # The mean of cos(pi/2 r) over r in [0, 1) is 2/pi.
+    assert abs(float(share) - 2 / torch.pi) < 0.02

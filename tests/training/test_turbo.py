@@ -1,0 +1,197 @@
+import copy
+import dataclasses
+
+import pytest
+import torch
+from lightning.pytorch import Trainer
+
+from showo_turbo.data.shapes.checker import read_image
+from showo_turbo.training.turbo import LossWeights, ShowoTurbo
+from showo_turbo.trajectories import (
+    ImageCollection,
+    ImagePrompt,
+    ImageTrajectoryDataset,
+    TextCollection,
+    TextRequest,
+    TextTrajectoryDataset,
+    TrajectoryStore,
+    collate_image_trajectories,
+    collate_text_blocks,
+    collect_images,
+    collect_texts,
+    image_identity,
+    text_identity,
+)
+
+TERMS = [field.name for field in dataclasses.fields(LossWeights)]
+
+
+def turbo(model, **options):
+    torch.manual_seed(0)
+    options = {"max_language_length": 32} | options
+    module = ShowoTurbo(student=str(model), text_tokenizer=str(model), **options)
+    module.configure_model()
+    return module
+
+
+@pytest.fixture(scope="module")
+def batch(random_shapes_model, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("stores")
+    module = turbo(random_shapes_model)
+    encode = module.text_tokenizer.encode
+    prompts = [ImagePrompt(str(i), t, encode(t)) for i, t in enumerate(["a circle", "two squares"])]
+    settings = ImageCollection(steps=4, segments=2, guidance_scale=1.0, kept_codes=8)
+    store = TrajectoryStore.create_or_continue(
+        folder / "images", image_identity("teacher", prompts, settings)
+    )
+    images = ImageTrajectoryDataset(
+        collect_images(module.teacher, prompts, settings, store, progress=False)
+    )
+    requests = [
+        TextRequest(str(i), torch.randint(0, 512, (36,)), encode("what is it?"), "what is it?")
+        for i in range(12)
+    ]
+    text_settings = TextCollection(max_new_tokens=64)
+    text_store = TrajectoryStore.create_or_continue(
+        folder / "texts", text_identity("teacher", requests, text_settings)
+    )
+    texts = TextTrajectoryDataset(
+        collect_texts(module.teacher, requests, text_settings, text_store, progress=False)
+    )
+    assert len(texts) >= 2
+    return {
+        "image": collate_image_trajectories([images[0], images[1]], [0, 3], mask_code=512),
+        "text": collate_text_blocks([texts[0], texts[1]], [0, 0], segments=1),
+        "language": {"text": ["A circle is round.", "A square is not."]},
+    }
+
+
+def loss_of(module, batch):
+    logged = {}
+    module.log = lambda name, value, **_: logged.update({name: float(value)})
+    return module.training_step(batch, 0), logged
+
+
+def test_the_loss_is_the_weighted_sum_of_the_logged_terms(random_shapes_model, batch):
+    weights = LossWeights(0.3, 0.7, 0.2, 1.5, 0.4)
+    loss, logged = loss_of(turbo(random_shapes_model, weights=weights), batch)
+    expected = sum(getattr(weights, term) * logged[f"train/{term}"] for term in TERMS)
+    assert float(loss) == pytest.approx(expected, rel=1e-5)
+    assert all(logged[f"train/{term}"] > 0 for term in TERMS)
+
+
+def test_terms_are_logged_by_segment(random_shapes_model, batch):
+    _, logged = loss_of(turbo(random_shapes_model), batch)
+    parts = [logged[f"train/image_regularizer/segment_{s}"] for s in (0, 1)]
+    assert sum(parts) / 2 == pytest.approx(logged["train/image_regularizer"], rel=1e-5)
+
+
+def test_a_term_without_weight_is_not_computed(random_shapes_model, batch):
+    weights = LossWeights(image_consistency=0, text_consistency=0, language=0)
+    _, logged = loss_of(turbo(random_shapes_model, weights=weights), batch)
+    assert "train/image_consistency" not in logged and "train/language" not in logged
+
+
+@pytest.mark.parametrize("target", ["student", "teacher", "ema"])
+def test_only_the_student_gets_gradients(random_shapes_model, batch, target):
+    module = turbo(random_shapes_model, consistency_target=target)
+    loss, _ = loss_of(module, batch)
+    loss.backward()
+    assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in module.student.parameters())
+    others = [module.teacher, module.image_tokenizer]
+    if target == "ema":
+        others.append(module.ema)
+    assert all(p.grad is None for network in others for p in network.parameters())
+
+
+def test_the_targets_differ_once_the_student_has_moved(random_shapes_model, batch):
+    def consistency(target):
+        module = turbo(random_shapes_model, consistency_target=target)
+        with torch.no_grad():
+            for parameter in module.student.parameters():
+                parameter.add_(torch.randn(parameter.shape) * 0.1)
+        return loss_of(module, batch)[1]["train/image_consistency"]
+
+    student, teacher, ema = map(consistency, ["student", "teacher", "ema"])
+    assert student != pytest.approx(teacher)
+    assert teacher == pytest.approx(ema)  # the average has not moved yet
+
+
+def test_the_average_follows_the_student(random_shapes_model):
+    module = turbo(random_shapes_model, consistency_target="ema", ema_decay=0.5)
+    before = module.ema.module.showo.lm_head.bias.clone()
+    with torch.no_grad():
+        module.student.showo.lm_head.bias.add_(1)
+    module.on_train_batch_end(None, None, 0)  # the first update copies
+    module.on_train_batch_end(None, None, 1)
+    assert not torch.equal(module.ema.module.showo.lm_head.bias, before)
+
+
+def test_the_checkpoint_holds_the_student_alone(random_shapes_model):
+    state = turbo(random_shapes_model).state_dict()
+    assert state and all(key.startswith("student.") for key in state)
+
+
+def test_configure_model_is_idempotent(random_shapes_model):
+    module = turbo(random_shapes_model)
+    student = module.student
+    module.configure_model()
+    assert module.student is student
+
+
+def test_reseeding_copies_and_does_not_share(random_shapes_model):
+    module = turbo(random_shapes_model)
+    with torch.no_grad():
+        module.student.showo.lm_head.bias.add_(1)
+    module.reseed_teacher()
+    frozen = copy.deepcopy(module.teacher.state_dict())
+    with torch.no_grad():
+        module.student.showo.lm_head.bias.add_(1)
+    assert all(torch.equal(v, frozen[k]) for k, v in module.teacher.state_dict().items())
+
+
+def test_gradient_checkpointing_gives_the_same_gradients(random_shapes_model, batch):
+    def gradient(enabled):
+        module = turbo(random_shapes_model, gradient_checkpointing=enabled)
+        module.student.train()
+        loss_of(module, batch)[0].backward()
+        return module.student.showo.model.layers[0].mlp.fc1.weight.grad
+
+    torch.testing.assert_close(gradient(True), gradient(False))
+
+
+def test_validation_scores_images_and_texts(random_shapes_model, world):
+    from showo_turbo.data import DistillationDataModule, ShapesWorld
+    from showo_turbo.training.evaluation import EvaluationGrid
+
+    grid = EvaluationGrid(steps=(4, 2), guidance_scales=(0.0, 1.0))
+    module = turbo(random_shapes_model, evaluation=grid)
+    data = DistillationDataModule(
+        24,
+        shapes=ShapesWorld(world, images=48, documents=16, validation_images=8),
+        prompts_per_category=1,
+    )
+    trainer = Trainer(
+        accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False
+    )
+    (values, *_) = trainer.validate(module, data, verbose=False)
+    assert "val/score/4_steps_guidance_0" in values
+    rows = module.evaluation_rows
+    assert [(r.steps, r.guidance) for r in rows["images"]] == [(4, 0), (2, 0), (4, 1), (2, 1)]
+    ar, jacobi = rows["text"]
+    assert ar.exact_match == jacobi.exact_match
+
+
+def test_the_shipped_image_tokenizer_is_read_by_the_checker(random_shapes_model):
+    from showo_turbo.data.shapes.render import render
+    from showo_turbo.data.shapes.sampling import sample_scene
+
+    module = turbo(random_shapes_model)
+    same = 0
+    for index in range(200):
+        scene, _ = sample_scene(index, seed=123)
+        pixels = torch.from_numpy(render(scene)).permute(2, 0, 1)[None].float() / 127.5 - 1
+        decoded = module.image_tokenizer.decode(module.image_tokenizer.encode(pixels))
+        image = ((decoded[0].permute(1, 2, 0) + 1) * 127.5).round().to(torch.uint8).numpy()
+        same += read_image(image) == scene
+    assert same >= 199
