@@ -83,7 +83,7 @@ def test_samplings_from_yaml():
     parser = ArgumentParser()
     parser.add_class_arguments(SampleGrid, "grid")
     given = {"samplings": [{"steps": 4}, {"steps": 16, "guidance_scale": 1.5}]}
-    found = parser.instantiate(parser.parse_object({"grid": given})).grid
+    found = parser.instantiate_classes(parser.parse_object({"grid": given})).grid
     assert [(s.steps, s.guidance_scale) for s in found.samplings] == [(4, 0.0), (16, 1.5)]
 
 

@@ -171,7 +171,7 @@ def test_settings_from_yaml():
     parser = ArgumentParser()
     parser.add_class_arguments(SpeedupReport, "report")
     given = {"steps": [4, 2], "guidance_candidates": [0, 1.5], "sampling": {"top_k": 5}}
-    found = parser.instantiate(parser.parse_object({"report": {"settings": given}})).report
+    found = parser.instantiate_classes(parser.parse_object({"report": {"settings": given}})).report
     assert found.settings.steps == (4, 2)
     assert found.settings.guidance_candidates == (0.0, 1.5)
     assert found.settings.sampling.top_k == 5

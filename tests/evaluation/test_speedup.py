@@ -11,6 +11,7 @@ from showo_turbo.evaluation import (
 )
 from showo_turbo.evaluation import measurement as measurement_module
 from showo_turbo.evaluation.report_pictures import draw_report_pictures
+from showo_turbo.evaluation.speedup_settings import SamplingPlan
 from showo_turbo.sampling.parallel import ImageSampling
 
 from .worlds import metadata, records, shapes_networks, shapes_showo
@@ -68,13 +69,33 @@ def test_what_is_measured(report):
     assert {row.split for row in report.guidance_sweep} == {"validation"}
     assert {row.split for row in report.images} == {"test"}
     unseen = [(row.model, row.steps) for row in report.unseen_combinations]
-    assert unseen == [("teacher", 3), ("teacher", 2), ("student", 2)]
+    assert unseen == [("teacher", 3), ("student", 2)]
     assert [(row.model, row.decoding) for row in report.text] == [
         ("teacher", "ar"),
         ("teacher", "jacobi"),
         ("student", "ar"),
         ("student", "jacobi"),
     ]
+
+
+def test_plans_of_the_models():
+    settings = SpeedupSettings(student_guidance=(0.0, 1.0))
+    guidance = {16: 2.0, 8: 1.0, 4: 0.0, 2: 0.0}
+
+    def pairs(samplings):
+        return [(sampling.steps, sampling.guidance_scale) for sampling in samplings]
+
+    teacher, stage, student = (
+        SamplingPlan.of(name, settings, guidance) for name in ("teacher", "stage1", "student")
+    )
+    unguided = [(16, 0.0), (8, 0.0), (4, 0.0), (2, 0.0)]
+    assert pairs(teacher.test) == [*unguided, (16, 2.0), (8, 1.0)]
+    assert pairs(teacher.further) == [(16, 2.0)]
+    assert pairs(teacher.shown) == list(guidance.items())
+    assert pairs(stage.test) == [(4, 0.0), (2, 0.0)] and stage.further == []
+    assert pairs(student.test) == unguided + [(steps, 1.0) for steps in (16, 8, 4, 2)]
+    assert pairs(student.further) == [(4, 0.0), (2, 0.0)]
+    assert pairs(student.shown) == unguided[1:]
 
 
 def test_the_report_can_be_written(report, tmp_path):

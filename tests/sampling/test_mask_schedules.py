@@ -41,7 +41,7 @@ def test_steps_reveal_something_and_the_last_everything(tokens, share, schedule)
     for step in range(1, steps + 1):
         left = tokens_left_masked(step, steps, tokens, unknown, schedule)
         # A single token that is left early waits for the last step.
-        assert left < unknown or left == unknown == 1 and step < steps
+        assert left < unknown or (left == unknown == 1 and step < steps)
         assert left >= 1 or step == steps
         if left < unknown - 1 and left > 1:
             # Within one: floor() of the same number computed in two ways.

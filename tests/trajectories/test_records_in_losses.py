@@ -38,14 +38,11 @@ def test_segments_of_one_step_ask_the_teacher_for_what_it_does_already(teacher, 
 
 def test_longer_segments_ask_for_a_jump_except_at_their_last_step(teacher, prompts):
     records, logits = record_and_logits(teacher, prompts[:4], segments=2, guidance_scale=2.0)
-    for k in range(8):
-        regularizer, consistency = losses(records, logits, k)
-        if k in (3, 7):
-            assert regularizer == pytest.approx(0, abs=1e-4)
-            assert consistency == pytest.approx(0, abs=1e-6)
-        else:
-            assert regularizer > 1e-3
-            assert consistency > 1e-3
+    values = torch.tensor([losses(records, logits, k) for k in range(8)])
+    last_steps = values[[3, 7]]
+    assert last_steps.abs().max() < 1e-4
+    assert (values[[0, 1, 2, 4, 5, 6]] > last_steps.max(dim=0).values).all()
+    assert (values[0] > 0.01).all(), "the longest jump is a real one"
 
 
 def test_the_regularizer_s_targets_carry_the_guidance(teacher, prompts):

@@ -22,12 +22,24 @@ from .conftest import content, in_two_processes
 
 
 @pytest.fixture(scope="module")
-def talkative():
-    """A teacher that ends some of its answers and not others."""
-    teacher = tiny_showo(seed=3)
-    with torch.no_grad():
-        teacher.showo.lm_head.bias[29] += 1.5
-    return teacher
+def talkative(requests):
+    """A teacher that ends some of its answers, long ones among them, and others not."""
+    for seed in range(20):
+        teacher = tiny_showo(seed)
+        for _ in range(4):
+            with torch.no_grad():
+                teacher.showo.lm_head.bias[29] += 0.5
+            results = jacobi_decode(
+                teacher,
+                torch.stack([request.image_codes for request in requests]),
+                [request.ids for request in requests],
+                max_new_tokens=40,
+                block_size=8,
+            )
+            lengths = [len(result.tokens) for result in results if result.finished]
+            if 5 < len(lengths) < len(requests) and max(lengths) > 8:
+                return teacher
+    raise AssertionError("no random teacher ends some of its answers and not others")
 
 
 def collect(folder, teacher, requests, settings, rank=0, world_size=1, barrier=no_barrier):

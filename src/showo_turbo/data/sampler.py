@@ -123,10 +123,14 @@ class JoinedBatchSampler(Sampler[list[SampleKey]]):
             "epoch": self.epoch,
             "consumed": dict(self.consumed),
             "batches": self.batches,
+            "samples_per_epoch": self.samples_per_epoch,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue at a saved position, or with the next epoch if that one was complete.
+
+        Whether it was complete is a matter of the data that it ran over: the next stage of a
+        curriculum may have more.
 
         Raises:
             UserError: If the state belongs to another seed or other streams.
@@ -144,7 +148,7 @@ class JoinedBatchSampler(Sampler[list[SampleKey]]):
         self.epoch = state["epoch"]
         self.consumed = dict(state["consumed"])
         self.batches = state["batches"]
-        if not self.batches_left:
+        if self.consumed[self.primary] >= state["samples_per_epoch"]:
             self.set_epoch(self.epoch + 1)
 
     def _epoch_start(self, name: str) -> int:

@@ -59,7 +59,7 @@ def draw_report_pictures(
     columns: list[GridColumn] = []
     for name in (TEACHER, STUDENT):
         networks = (models[name](), image_tokenizer, text_tokenizer)
-        plan = _grid_plan(name, settings, report)
+        plan = SamplingPlan.of(name, settings, report.guidance).shown
         if chosen:
             columns += [
                 _column(name, networks, data.test[1], chosen, sampling, settings.seed)
@@ -87,15 +87,6 @@ def draw_report_pictures(
         draw_quality_by_steps(report.images, folder / "quality_by_steps.png")
         written = [folder / "grid.png", folder / "quality_by_steps.png", *written]
     return written
-
-
-def _grid_plan(name: str, settings: SpeedupSettings, report: Report) -> list[ImageSampling]:
-    """The teacher with its guidance at every number of steps, the student without at fewer."""
-    plan = SamplingPlan.of(name, settings, report.guidance)
-    if name == TEACHER:
-        return plan.further
-    unguided = [sampling for sampling in plan.test if sampling.guidance_scale == 0]
-    return unguided[1:] or unguided
 
 
 def _column(

@@ -22,12 +22,12 @@ class SpeedupSettings:
         guidance_candidates: Guidance scales that the teacher may choose from, at each number of
             steps.
         stage_steps: Sampling steps of the models between teacher and student, and of the student
-            on the further prompts; without guidance.
-        student_guidance: Guidance scales of the student.
-        prompts_per_category: Test prompts of each category; all by default.
+            on the further prompts; without guidance. The teacher draws those with most steps.
+        student_guidance: Guidance scales of the student, besides none.
+        prompts_per_category: Test prompts of each category; all if missing.
         validation_prompts_per_category: Prompts of each category for choosing the guidance.
         unseen_prompts_per_category: Prompts of each category of the further files.
-        text_records: Questions, spread evenly over the file; all by default.
+        text_records: Questions, spread evenly over the file; all if missing.
         timed_texts: Questions that are timed one by one.
         max_new_tokens: Longest answer.
         block_size: Text tokens that are decoded together.
@@ -40,8 +40,8 @@ class SpeedupSettings:
     steps: tuple[int, ...] = (16, 8, 4, 2)
     guidance_candidates: tuple[float, ...] = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0)
     stage_steps: tuple[int, ...] = (4, 2)
-    student_guidance: tuple[float, ...] = (0.0,)
-    prompts_per_category: int | None = None
+    student_guidance: tuple[float, ...] = ()
+    prompts_per_category: int | None = 60
     validation_prompts_per_category: int | None = 12
     unseen_prompts_per_category: int | None = 20
     text_records: int | None = 400
@@ -94,10 +94,13 @@ class SamplingPlan:
     Attributes:
         test: On the test prompts.
         further: On each of the further splits.
+        shown: In the image grid: the teacher with its guidance at every number of steps, the
+            student without and with fewer.
     """
 
     test: list[ImageSampling]
     further: list[ImageSampling]
+    shown: list[ImageSampling]
 
     @classmethod
     def of(cls, name: str, settings: SpeedupSettings, guidance: Mapping[int, float]) -> Self:
@@ -108,17 +111,19 @@ class SamplingPlan:
             settings: What was asked for.
             guidance: The teacher's guidance scale at each number of steps.
         """
-        further: list[tuple[int, float]] = []
+        unguided = [(steps, 0.0) for steps in settings.steps]
+        stage = [(steps, 0.0) for steps in settings.stage_steps]
         if name == TEACHER:
-            further = list(guidance.items())
-            pairs = [(steps, 0.0) for steps in settings.steps]
-            pairs += [(steps, scale) for steps, scale in guidance.items() if scale > 0]
+            chosen = sorted(guidance.items(), reverse=True)
+            test = unguided + [(steps, scale) for steps, scale in chosen if scale > 0]
+            further, shown = chosen[:1], chosen
         elif name == STUDENT:
-            further = [(steps, 0.0) for steps in settings.stage_steps]
-            scales = dict.fromkeys((0.0, *settings.student_guidance))
-            pairs = [(steps, scale) for scale in scales for steps in settings.steps]
+            scales = [scale for scale in dict.fromkeys(settings.student_guidance) if scale > 0]
+            test = unguided + [(steps, scale) for scale in scales for steps in settings.steps]
+            further = stage
+            shown = [pair for pair in unguided if pair[0] < max(settings.steps)] or unguided
         else:
-            pairs = [(steps, 0.0) for steps in settings.stage_steps]
+            test, further, shown = stage, [], []
 
         def samplings(pairs: Sequence[tuple[int, float]]) -> list[ImageSampling]:
             return [
@@ -126,4 +131,4 @@ class SamplingPlan:
                 for steps, scale in pairs
             ]
 
-        return cls(samplings(pairs), samplings(further))
+        return cls(samplings(test), samplings(further), samplings(shown))
