@@ -1,5 +1,6 @@
 """Stages of distillation: collect with the teacher, train, make the student the next teacher."""
 
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch.utilities.seed import isolate_rng
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities.seed import isolate_rng
 
 from showo_turbo.data import DistillationDataModule, load_image
 from showo_turbo.errors import UserError
@@ -201,6 +202,10 @@ class Curriculum(Callback):
         due = self._round_of_epoch(trainer.current_epoch)
         if due > self.round:
             self._advance(trainer, _turbo(pl_module))
+            # The checkpoint's epoch was over. Lightning would judge that by the number of batches
+            # of the loader that comes next, which is another now.
+            progress = trainer.fit_loop.epoch_loop.batch_progress
+            progress.current.completed = sys.maxsize
         self._apply_learning_rate(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -1,8 +1,12 @@
 """The `showo-turbo` command: Lightning's subcommands, and our own beside them."""
 
+import difflib
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
+from . import __version__
+from .commands import COMMANDS, LIGHTNING_COMMANDS
 from .errors import UserError
 from .process import import_from_working_directory, keep_freed_memory
 
@@ -22,11 +26,52 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"showo-turbo: {error}", file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt:
+        if debug:
+            raise
         print("showo-turbo: interrupted", file=sys.stderr)
         raise SystemExit(130) from None
 
 
 def _dispatch(arguments: list[str]) -> None:
-    from .commands.lightning import run_lightning
+    """Run the command that the first argument names."""
+    name = arguments[0] if arguments else "--help"
+    if name in ("-h", "--help"):
+        print(_overview())
+    elif name == "--version":
+        print(f"showo-turbo {__version__}")
+    elif name in COMMANDS:
+        module = import_module(f".commands.{name.replace('-', '_')}", __package__)
+        module.run(arguments[1:])
+    elif name in LIGHTNING_COMMANDS:
+        from .commands.lightning import run_lightning
 
-    run_lightning(arguments)
+        run_lightning(arguments)
+    else:
+        known = [*LIGHTNING_COMMANDS, *COMMANDS]
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"choose one of {', '.join(known)}"
+        raise UserError(f"there is no command {name!r}; {hint}")
+
+
+def _overview() -> str:
+    """What `showo-turbo --help` prints."""
+    width = max(map(len, [*LIGHTNING_COMMANDS, *COMMANDS]))
+
+    def table(commands: dict[str, str]) -> str:
+        return "\n".join(f"  {name:<{width}}  {text}" for name, text in commands.items())
+
+    return f"""\
+usage: showo-turbo COMMAND [options]
+
+Consistency distillation of Show-o: fast parallel decoding of images and text.
+
+Training and scoring, by LightningCLI:
+{table(LIGHTNING_COMMANDS)}
+
+Data, inference and files:
+{table(COMMANDS)}
+
+Options:
+  --help     Show this, or after a command what it takes.
+  --version  Show the version.
+  --debug    Show the whole traceback of an error."""

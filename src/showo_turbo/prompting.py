@@ -56,6 +56,11 @@ class UnifiedPrompting:
         self.vocabulary = vocabulary
         self.max_text_length = max_text_length
 
+    @property
+    def longest_prompt(self) -> int:
+        """Most tokens that a prompt may have, `sot` and `eot` not counted."""
+        return self.max_text_length - 2
+
     def encode_prompt(self, tokenizer: TextTokenizer, text: str) -> list[int]:
         """Token ids of a prompt, checked against `max_text_length`.
 
@@ -63,10 +68,10 @@ class UnifiedPrompting:
             UserError: If it has too many tokens. Nothing is ever cut silently.
         """
         ids = tokenizer.encode(text)
-        limit = self.max_text_length - 2
-        if len(ids) > limit:
+        if len(ids) > self.longest_prompt:
             raise UserError(
-                f"the prompt {text[:60]!r} has {len(ids)} tokens; at most {limit} fit: shorten it"
+                f"the prompt {text[:60]!r} has {len(ids)} tokens; at most {self.longest_prompt} "
+                "fit: shorten it"
             )
         return ids
 

@@ -1,1 +1,18 @@
-"""The commands that stand beside Lightning's own: generate, answer, make-shapes, and others."""
+"""The commands: Lightning's own, and those beside them, each in its module."""
+
+LIGHTNING_COMMANDS = {
+    "fit": "Train: distill a model, or pretrain one.",
+    "validate": "Score a model by sampling steps, and its text decoding.",
+    "test": "Score a model on the test data.",
+    "predict": "Run a module's predict_step over its data.",
+}
+
+COMMANDS = {
+    "generate": "Draw images of prompts into a folder.",
+    "answer": "Answer a question about images.",
+    "make-shapes": "Write the shapes world to a folder, in the formats of the real data sets.",
+    "collect": "Record a model's trajectories, of images for captions and of answers to questions.",
+    "trajectories": "Show what stores of trajectories hold, and draw film strips of a few.",
+    "export": "Write the network of a training checkpoint as a model folder.",
+}
+"""The first line of each command's help, here so that listing them imports none."""

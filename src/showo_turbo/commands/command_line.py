@@ -17,6 +17,7 @@ def run_function(
     *,
     name: str,
     listed: str | None = None,
+    nested: Sequence[str] = (),
 ) -> None:
     """Parse a command line for a function and call it.
 
@@ -30,17 +31,22 @@ def run_function(
         arguments: The command line after the command's name.
         name: The command's name.
         listed: A list parameter that takes all positional arguments.
+        nested: Dataclass parameters whose options keep the parameter's name in front, because
+            they would clash otherwise.
 
     Raises:
         UserError: If the command line does not fit, or whatever the function raises.
     """
-    parser, groups = build_parser(function, name, listed)
+    parser, groups = build_parser(function, name, listed, nested)
     parsed = parser.instantiate_classes(parser.parse_args(list(arguments)))
     function(**_regrouped(parsed, groups))
 
 
 def build_parser(
-    function: Callable[..., None], name: str, listed: str | None = None
+    function: Callable[..., None],
+    name: str,
+    listed: str | None = None,
+    nested: Sequence[str] = (),
 ) -> tuple[OneLineErrors, dict[str, type]]:
     """The parser of `run_function`, and the dataclasses whose fields became plain options."""
     docstring = parse_docstring(inspect.getdoc(function) or "")
@@ -52,7 +58,7 @@ def build_parser(
     groups = {
         parameter: hints[parameter]
         for parameter in inspect.signature(function).parameters
-        if is_dataclass(hints[parameter])
+        if is_dataclass(hints[parameter]) and parameter not in nested
     }
     if listed is not None:
         helps = {entry.arg_name: entry.description for entry in docstring.params}

@@ -1,25 +1,85 @@
 """`fit`, `validate`, `test` and `predict`: LightningCLI over our modules and DataModules."""
 
+import os
 from collections.abc import Sequence
 
+import yaml
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningDataModule, LightningModule
-from lightning.pytorch.cli import LightningCLI
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 # Imported so that YAML files can name these classes without their modules.
 from .. import callbacks as _callbacks  # noqa: F401
 from .. import data as _data  # noqa: F401
 from .. import training as _training  # noqa: F401
+from ..errors import UserError
+from . import LIGHTNING_COMMANDS
+from .messages import OneLineErrors
+
+_HELP = (
+    "Everything is set in YAML (-c config.yaml, several are merged) or by options such as "
+    "--trainer.max_epochs 3 and --model.init_args.weights.language 0. What a class takes is told "
+    "by --model.help ShowoTurbo, --data.help DistillationDataModule and --trainer.callbacks.help "
+    "Curriculum, and likewise by --model.help PretrainShowo, --data.help PretrainDataModule, "
+    "--model.help PretrainMAGVITv2 and --data.help ImageDataModule. A class of your own goes by "
+    "its import path, such as my_callbacks.Mine."
+)
+
+
+class _Parser(OneLineErrors, LightningArgumentParser):
+    """Lightning's parser with errors in one line."""
 
 
 def run_lightning(arguments: Sequence[str]) -> LightningCLI:
-    """Parse a `fit`, `validate`, `test` or `predict` command line and run it."""
-    return LightningCLI(
-        LightningModule,
-        LightningDataModule,
-        subclass_mode_model=True,
-        subclass_mode_data=True,
-        auto_configure_optimizers=False,
-        save_config_kwargs={"overwrite": True},
-        parser_kwargs={"prog": "showo-turbo"},
-        args=list(arguments),
-    )
+    """Parse a `fit`, `validate`, `test` or `predict` command line and run it.
+
+    Raises:
+        UserError: If the command line, a YAML file or the trainer's settings are wrong.
+        KeyboardInterrupt: If the run was interrupted.
+    """
+    _check_config_files(arguments)
+    try:
+        return LightningCLI(
+            LightningModule,
+            LightningDataModule,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            auto_configure_optimizers=False,
+            save_config_kwargs={"overwrite": True},
+            parser_class=_Parser,
+            parser_kwargs={
+                "prog": "showo-turbo",
+                **{
+                    name: {"description": f"{summary} {_HELP}"}
+                    for name, summary in LIGHTNING_COMMANDS.items()
+                },
+            },
+            args=list(arguments),
+        )
+    except SystemExit as exit_:
+        # Lightning turns an interruption into status 1, once it has shut down.
+        if isinstance(exit_.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from exit_
+        raise
+    except (MisconfigurationException, FileNotFoundError) as error:
+        raise UserError(" ".join(str(error).split())) from error
+
+
+def _check_config_files(arguments: Sequence[str]) -> None:
+    """Find faults in YAML files while their names are at hand: the parser does not tell them."""
+    for place, argument in enumerate(arguments):
+        option, _, name = argument.partition("=")
+        if option not in ("-c", "--config"):
+            continue
+        if not name:
+            name = arguments[place + 1] if place + 1 < len(arguments) else ""
+        if not os.path.isfile(name):
+            raise UserError(f"{name or argument} does not exist; expected a YAML file")
+        try:
+            with open(name, encoding="utf-8") as file:
+                content = yaml.safe_load(file)
+        except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+            reason = " ".join(str(error).split())
+            raise UserError(f"{name} is no YAML file ({reason}); correct it") from None
+        if not isinstance(content, dict):
+            raise UserError(f"{name} holds no options; expected keys such as model, data, trainer")

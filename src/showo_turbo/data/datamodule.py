@@ -1,5 +1,6 @@
 """What the DataModules share: joined streams in training, single ones in evaluation."""
 
+import time
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -54,6 +55,7 @@ class StreamsDataModule(LightningDataModule):
         self.samples_per_epoch = samples_per_epoch
         self.loader = loader
         self.shapes = shapes
+        self.preparation_seconds = 0.0
         self._streams: dict[str, Stream] = {}
         self._evaluation_streams: dict[str, list[tuple[str, Stream]]] = {}
         self._train_loader: ResumableLoader | None = None
@@ -71,8 +73,10 @@ class StreamsDataModule(LightningDataModule):
 
     def prepare_data(self) -> None:
         """Generate the shapes world if one is asked for."""
+        began = time.perf_counter()
         if self.shapes is not None:
             self.shapes.write()
+        self.preparation_seconds = time.perf_counter() - began
 
     def setup(self, stage: str) -> None:
         """Open the files that the stage needs."""

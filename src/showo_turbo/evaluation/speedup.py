@@ -79,7 +79,7 @@ def measure_speedup(
             )
             if name == TEACHER:
                 candidates = guidance_samplings(
-                    settings.sampling, settings.steps, settings.guidance_candidates
+                    settings.sampling_of(name), settings.steps, settings.guidance_candidates
                 )
                 sweep = measurement.images("validation", data.validation, candidates)
                 choice = choose_guidance(sweep)

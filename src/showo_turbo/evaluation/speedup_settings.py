@@ -33,6 +33,8 @@ class SpeedupSettings:
         block_size: Text tokens that are decoded together.
         driver: How Jacobi decoding moves on; only `block` counts iterations a block.
         sampling: How images are sampled; its steps and guidance are those of the settings above.
+        teacher_sampling: How the teacher's are, if otherwise. A student that was distilled from
+            greedy trajectories is best without noise, its teacher often with some.
         batch_size: Samples decoded at once.
         seed: Of all random numbers.
     """
@@ -50,8 +52,13 @@ class SpeedupSettings:
     block_size: int = 16
     driver: Driver = "block"
     sampling: ImageSampling = field(default_factory=ImageSampling)
+    teacher_sampling: ImageSampling | None = None
     batch_size: int = 64
     seed: int = 0
+
+    def sampling_of(self, name: str) -> ImageSampling:
+        """How a model's images are sampled."""
+        return (self.teacher_sampling or self.sampling) if name == TEACHER else self.sampling
 
     def check(self, model: Showo) -> None:
         """Refuse what the model cannot do, before anything is trained or measured.
@@ -62,12 +69,13 @@ class SpeedupSettings:
         if not self.steps or not self.guidance_candidates:
             raise UserError("steps and guidance_candidates are empty; give at least one of each")
         config = model.config
-        for sampling in guidance_samplings(
-            self.sampling,
-            (*self.steps, *self.stage_steps),
-            (*self.guidance_candidates, *self.student_guidance),
-        ):
-            sampling.check(config.image_tokens, config.codebook_size)
+        for base in (self.sampling, self.sampling_of(TEACHER)):
+            for sampling in guidance_samplings(
+                base,
+                (*self.steps, *self.stage_steps),
+                (*self.guidance_candidates, *self.student_guidance),
+            ):
+                sampling.check(config.image_tokens, config.codebook_size)
 
 
 @dataclass(frozen=True)
@@ -127,7 +135,7 @@ class SamplingPlan:
 
         def samplings(pairs: Sequence[tuple[int, float]]) -> list[ImageSampling]:
             return [
-                replace(settings.sampling, steps=steps, guidance_scale=scale)
+                replace(settings.sampling_of(name), steps=steps, guidance_scale=scale)
                 for steps, scale in pairs
             ]
 

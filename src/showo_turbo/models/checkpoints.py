@@ -1,5 +1,6 @@
 """Model folders: where a model id points, and reading and writing the released layout."""
 
+import zipfile
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -78,20 +79,33 @@ def load_state(folder: Path) -> dict[str, Tensor]:
         path = folder / name
         if not path.is_file():
             continue
-        try:
-            if path.suffix == ".safetensors":
+        if path.suffix == ".safetensors":
+            try:
                 return load_file(path)
-            state = torch.load(path, map_location="cpu", weights_only=True)
-        except (SafetensorError, OSError) as error:
-            raise UserError(f"{path} is damaged ({error}); download or export it again") from None
-        except Exception as error:  # unpickling can fail in any way
-            raise UserError(
-                f"{path} holds more than weights or is damaged: {_first_line(error)}"
-            ) from None
+            except (SafetensorError, OSError) as error:
+                raise UserError(
+                    f"{path} is damaged ({error}); download or export it again"
+                ) from None
+        state = load_weights_only(path)
         if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
             raise UserError(f"{path} holds no plain state dict of tensors")
         return state
     raise UserError(f"{folder} has no weights; expected one of {', '.join(_WEIGHT_FILES)}")
+
+
+def load_weights_only(path: Path) -> Any:
+    """Read what `torch.save` wrote, without running any code in it.
+
+    Raises:
+        UserError: If it is damaged, or holds more than tensors and plain values.
+    """
+    try:
+        mapped = zipfile.is_zipfile(path)  # what is not asked for stays on disk
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+    except Exception as error:  # unpickling can fail in any way
+        raise UserError(
+            f"{path} holds more than weights or is damaged: {_first_line(error)}"
+        ) from None
 
 
 def load_state_into(network: nn.Module, folder: Path) -> None:

@@ -93,6 +93,19 @@ class ShowoConfig:
         known = {name: own[name] for name in cls.__dataclass_fields__ if name in own}
         return cls(**(known | released))
 
+    @classmethod
+    def from_folder(cls, folder: Path) -> Self:
+        """Read a model folder's `config.json`.
+
+        Raises:
+            UserError: If it is missing, no JSON object, or describes no Show-o.
+        """
+        values = read_config(folder)
+        try:
+            return cls.from_dict(values)
+        except UserError as error:
+            raise UserError(f"{folder / 'config.json'} describes no Show-o: {error}") from None
+
     def to_dict(self) -> dict[str, Any]:
         """The `config.json` that both the released code and `from_dict` read."""
         own = {k: v for k, v in asdict(self).items() if k != "vocabulary"}
@@ -290,11 +303,7 @@ class Showo(nn.Module):
             UserError: If there is no such model, or its keys or shapes do not fit its config.
         """
         folder = resolve_folder(model, "showo")
-        values = read_config(folder)
-        try:
-            config = ShowoConfig.from_dict(values)
-        except UserError as error:
-            raise UserError(f"{folder / 'config.json'} describes no Show-o: {error}") from None
+        config = ShowoConfig.from_folder(folder)
         with torch.device("meta"):
             network = cls(config)
         load_state_into(network, folder)

@@ -40,20 +40,24 @@ def run_in_batches(
     """
     if batch_size is not None and batch_size < 1:
         raise UserError(f"batch_size is {batch_size}; it must be at least 1")
-    size, start = batch_size or first_size, 0
-    while start < count:
-        indices = range(start, min(count, start + size))
-        result = _unless_out_of_memory(work, indices)
-        if result is not None:
-            yield result[0]
-            start = indices.stop
-            continue
-        if batch_size is not None or len(indices) == 1:
-            raise UserError(
-                f"memory does not suffice for a batch of {len(indices)}; choose a smaller "
-                "batch_size, a smaller dtype or another device"
-            )
-        size = len(indices) // 2
+
+    def batches() -> Iterator[Result]:
+        size, start = batch_size or first_size, 0
+        while start < count:
+            indices = range(start, min(count, start + size))
+            result = _unless_out_of_memory(work, indices)
+            if result is not None:
+                yield result[0]
+                start = indices.stop
+                continue
+            if batch_size is not None or len(indices) == 1:
+                raise UserError(
+                    f"memory does not suffice for a batch of {len(indices)}; choose a smaller "
+                    "batch_size, a smaller dtype or another device"
+                )
+            size = len(indices) // 2
+
+    return batches()
 
 
 def _unless_out_of_memory(work: Callable[[range], Result], indices: range) -> tuple[Result] | None:

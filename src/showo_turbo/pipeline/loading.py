@@ -56,13 +56,22 @@ def load_image_tokenizer(
     return MAGVITv2.from_pretrained(name).eval()
 
 
+def load_showo_config(model: str | Path) -> ShowoConfig:
+    """Read a model's configuration, without its weights.
+
+    Raises:
+        UserError: If there is none.
+    """
+    return ShowoConfig.from_folder(resolve_folder(model, "showo", patterns=("config.json",)))
+
+
 def load_showo(model: str | Path) -> Showo:
     """Load a model, in evaluation mode.
 
     Raises:
         UserError: If there is none, or its files do not fit together.
     """
-    return Showo.from_pretrained(resolve_folder(model, "showo")).eval()
+    return Showo.from_pretrained(model).eval()
 
 
 def check_fit(showo: Showo, image_tokenizer: MAGVITv2, text_tokenizer: TextTokenizer) -> None:

@@ -191,6 +191,11 @@ class PretrainShowo(LightningModule):
         self.image_score.reset()
         self.exact_match.reset()
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the network's sizes, so that a checkpoint can be exported on its own."""
+        assert self.model is not None
+        checkpoint["showo_config"] = self.model.config.to_dict()
+
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return the optimizer over the trainable parameters, and the schedule if there is one."""
         optimizer = self.optimizer(learnable(self))

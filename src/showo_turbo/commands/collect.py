@@ -1,0 +1,131 @@
+"""`showo-turbo collect`: record a model's trajectories outside of training."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from ..data import (
+    CaptionFiles,
+    DistillationBatchSizes,
+    DistillationDataModule,
+    InstructionFiles,
+    ShapesWorld,
+)
+from ..errors import UserError
+from ..pipeline import ShowoPipeline
+from ..trajectories import (
+    ImageCollection,
+    TextCollection,
+    TrajectoryStore,
+    collect_images,
+    collect_texts,
+    describe_store,
+    fingerprint_module,
+    image_identity,
+    text_identity,
+)
+from ..trajectories.requests import image_prompts, text_requests
+from .command_line import run_function
+from .model_options import ModelOptions
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Run the command."""
+    run_function(collect, arguments, name="collect", nested=("images", "texts"))
+
+
+def collect(
+    output: Path,
+    captions: CaptionFiles | None = None,
+    instructions: InstructionFiles | None = None,
+    shapes: ShapesWorld | None = None,
+    num_images: int | None = None,
+    num_texts: int | None = None,
+    seed: int = 0,
+    images: ImageCollection = ImageCollection(),
+    texts: TextCollection = TextCollection(),
+    model: ModelOptions = ModelOptions(),
+) -> None:
+    """Record a model's trajectories, of images for captions and of answers to questions.
+
+    Stores go to `images` and `texts` in the output folder. Interrupted, the same command continues
+    where it stopped. `showo-turbo trajectories` shows what they hold.
+
+    Args:
+        output: Folder for the stores: a new one, or that of the same command.
+        captions: COCO captions to draw images for; their images are not read.
+        instructions: LLaVA instructions whose questions to answer.
+        shapes: A shapes world, generated if it is not there, for what is not named.
+        num_images: Captions to collect for; all by default, 0 for none.
+        num_texts: Questions to collect for; all by default, 0 for none.
+        seed: Chooses the captions and the questions.
+        images: How image trajectories are collected.
+        texts: How text trajectories are collected.
+        model: The model.
+    """
+    with_images = num_images != 0 and (captions or shapes) is not None
+    with_texts = num_texts != 0 and (instructions or shapes) is not None
+    if not with_images and not with_texts:
+        raise UserError(
+            "there is nothing to collect for; name captions, instructions or a shapes world"
+        )
+    pipeline = model.load()
+    data = DistillationDataModule(
+        pipeline.resolution,
+        captions,
+        instructions,
+        batch_sizes=DistillationBatchSizes(int(with_images), int(with_texts), language=0),
+        seed=seed,
+        shapes=shapes,
+    )
+    data.prepare_data()
+    data.setup("fit")
+    teacher = fingerprint_module(pipeline.showo)
+    stores = []
+    if with_images:
+        stores.append(
+            _collect_images(pipeline, data.image_prompts(num_images), images, teacher, output)
+        )
+    if with_texts:
+        stores.append(
+            _collect_texts(pipeline, data.text_requests(num_texts), texts, teacher, output)
+        )
+    console = Console()
+    for store in stores:
+        console.print(describe_store(store.folder))
+
+
+def _collect_images(
+    pipeline: ShowoPipeline,
+    captions: Sequence[str],
+    settings: ImageCollection,
+    teacher: str,
+    output: Path,
+) -> TrajectoryStore:
+    config = pipeline.showo.config
+    settings.sampling.check(config.image_tokens, config.codebook_size)
+    prompts, left_out = image_prompts(captions, pipeline.prompting, pipeline.text_tokenizer)
+    if left_out:
+        print(
+            f"left out {left_out} of {len(captions)} captions, which have more than "
+            f"{pipeline.prompting.longest_prompt} tokens"
+        )
+    identity = image_identity(teacher, prompts, settings)
+    store = TrajectoryStore.create_or_continue(output / "images", identity)
+    return collect_images(pipeline.showo, prompts, settings, store)
+
+
+def _collect_texts(
+    pipeline: ShowoPipeline,
+    questions: Sequence[tuple[Path, str]],
+    settings: TextCollection,
+    teacher: str,
+    output: Path,
+) -> TrajectoryStore:
+    requests = text_requests(
+        questions, pipeline.encode_images, pipeline.text_tokenizer, settings.batch_size
+    )
+    identity = text_identity(teacher, requests, settings)
+    store = TrajectoryStore.create_or_continue(output / "texts", identity)
+    return collect_texts(pipeline.showo, requests, settings, store)

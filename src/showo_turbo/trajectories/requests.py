@@ -1,0 +1,70 @@
+"""From captions and questions to what the collectors take."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..errors import UserError
+from ..prompting import UnifiedPrompting, format_question
+from ..text_tokenizer import TextTokenizer
+from .image_collector import ImagePrompt
+from .text_collector import TextRequest
+
+
+def image_prompts(
+    captions: Sequence[str], prompting: UnifiedPrompting, tokenizer: TextTokenizer
+) -> tuple[list[ImagePrompt], int]:
+    """Prompts of captions; a caption that is longer than the model takes is left out, not cut.
+
+    Args:
+        captions: What to draw.
+        prompting: Knows how long a prompt may be.
+        tokenizer: Encodes them.
+
+    Returns:
+        The prompts, each with the place of its caption as its key, and how many were left out.
+
+    Raises:
+        UserError: If none is left.
+    """
+    prompts = []
+    for index, caption in enumerate(captions):
+        ids = tokenizer.encode(caption)
+        if len(ids) <= prompting.longest_prompt:
+            prompts.append(ImagePrompt(str(index), caption, ids))
+    if captions and not prompts:
+        raise UserError(
+            f"all {len(captions)} captions have more than {prompting.longest_prompt} tokens, the "
+            "longest prompt of this model; give shorter ones"
+        )
+    return prompts, len(captions) - len(prompts)
+
+
+def text_requests(
+    questions: Sequence[tuple[Path, str]],
+    encode: Callable[[Sequence[Path]], Tensor],
+    tokenizer: TextTokenizer,
+    batch_size: int,
+) -> list[TextRequest]:
+    """Requests of questions about images, each distinct image being encoded once.
+
+    Args:
+        questions: Pairs of an image file and what to ask about it.
+        encode: Turns image files into codes `(images, image_tokens)`.
+        tokenizer: Encodes the questions.
+        batch_size: Images encoded at once.
+
+    Returns:
+        The requests, each with the place of its question as its key.
+    """
+    distinct = list(dict.fromkeys(path for path, _ in questions))
+    codes: dict[Path, Tensor] = {}
+    for start in range(0, len(distinct), batch_size):
+        chosen = distinct[start : start + batch_size]
+        codes |= dict(zip(chosen, torch.unbind(encode(chosen).cpu()), strict=True))
+    return [
+        TextRequest(str(i), codes[path], tokenizer.encode(format_question(question)), question)
+        for i, (path, question) in enumerate(questions)
+    ]
