@@ -192,7 +192,7 @@ class Curriculum(Callback):
         for number, stage in enumerate(self.stages, start=1):
             if stage.steps > tokens:
                 raise UserError(
-                    f"stage {number} has {stage.steps} steps; at most {tokens} fit, the image tokens"
+                    f"stage {number} has {stage.steps} steps; at most {tokens} fit (image tokens)"
                 )
         self._enter(trainer, _turbo(pl_module))
 

@@ -69,7 +69,7 @@ def resolve_inside(folder: Path, relative: str) -> Path:
     root = Path(folder).resolve()
     path = (root / relative).resolve()
     if not path.is_relative_to(root):
-        raise UserError(f"{relative!r} leads outside {folder}; file names must stay in their folder")
+        raise UserError(f"{relative!r} leads outside {folder}; files must stay in their folder")
     return path
 
 

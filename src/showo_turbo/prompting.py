@@ -137,7 +137,8 @@ class UnifiedPrompting:
         texts = [[v.sot_id, *prompt] for prompt in prompts]
         given = [len(text) if len(text) > 1 else 0 for text in texts]
         if answers is not None:
-            texts = [[*text, *answer, v.eot_id] for text, answer in zip(texts, answers, strict=True)]
+            pairs = zip(texts, answers, strict=True)
+            texts = [[*text, *answer, v.eot_id] for text, answer in pairs]
         ids, labels, padding = self._right_padded(texts, given, pad_to, codes.device)
         edge = codes.new_ones(len(texts), 1)
         image = torch.cat(

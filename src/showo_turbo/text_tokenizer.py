@@ -26,7 +26,9 @@ class TextTokenizer:
         self.tokenizer = tokenizer
         end = tokenizer.token_to_id(END_OF_TEXT)
         if end is None:
-            raise UserError(f"the tokenizer has no {END_OF_TEXT!r} token; Show-o ends texts with it")
+            raise UserError(
+                f"the tokenizer has no {END_OF_TEXT!r} token, which ends Show-o's texts"
+            )
         self.bos_id: int = end
         self.eos_id: int = end
 

@@ -105,7 +105,7 @@ def whole(random_shapes_model, world, tmp_path_factory):
 
 
 def test_stages_follow_each_other(whole):
-    folder, module, trainer, seen = whole
+    *_, trainer, seen = whole
     # 8 trajectories in batches of 4 over two epochs, then 12 over one.
     assert [stage for _, stage, _, _ in seen] == [0, 0, 0, 0, 1, 1, 1]
     assert [rate for _, _, rate, _ in seen] == [1e-3] * 4 + [5e-4] * 3

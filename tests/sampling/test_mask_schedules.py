@@ -16,7 +16,7 @@ SCHEDULES = ["cosine", "linear", "pow", "sigmoid"]
         ("cosine", 0.9238795, 0.7071068, 0.3826834),
         ("linear", 0.75, 0.5, 0.25),
         ("pow", 0.9375, 0.75, 0.4375),
-        # (s(3) - s(-1.5)) / (s(3) - s(-3)) with the logistic s: 0.9525741 - 0.1824255 over 0.9051483
+        # (s(3) - s(-1.5)) / (s(3) - s(-3)) with the logistic s
         ("sigmoid", 0.8508535, 0.5, 0.1491465),
     ],
 )

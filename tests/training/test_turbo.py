@@ -175,7 +175,7 @@ def test_validation_scores_images_and_texts(random_shapes_model, world):
         accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False
     )
     (values, *_) = trainer.validate(module, data, verbose=False)
-    assert "val/score/4_steps_guidance_0" in values
+    assert "val/validation/score/4_steps_guidance_0" in values
     rows = module.evaluation_rows
     assert [(r.steps, r.guidance) for r in rows["images"]] == [(4, 0), (2, 0), (4, 1), (2, 1)]
     ar, jacobi = rows["text"]

@@ -40,8 +40,9 @@ def export(
 ) -> None:
     """Write the network of a training checkpoint as a model folder.
 
-    The folder has the released layout and goes wherever a model id is taken. It holds `config.json`,
-    `pytorch_model.safetensors`, and `tokenizer.json` if the configuration names no text tokenizer.
+    The folder has the released layout and goes wherever a model id is taken. It holds
+    `config.json`, `pytorch_model.safetensors`, and `tokenizer.json` if the configuration names no
+    text tokenizer.
 
     Args:
         checkpoint: A `.ckpt` file of ShowoTurbo, whose student is written, or of PretrainShowo.

@@ -5,14 +5,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..data.shapes.checker import check_images
-from ..data.shapes.prompts import Prompt
 from ..errors import UserError
+from ..metrics.shapes import satisfies_shapes_prompt
 from ..models.magvitv2 import MAGVITv2
 from ..models.showo import Showo
 from ..prompting import UnifiedPrompting
@@ -124,30 +121,9 @@ def evaluating(*modules: nn.Module) -> Iterator[None]:
             module.train(training)
 
 
-def satisfies_shapes_prompt(pixels: Tensor, metadata: Sequence[PromptMetadata]) -> list[bool]:
-    """Judge images of the shapes world with its exact checker.
-
-    Args:
-        pixels: `(batch, 3, 24, 24)` in [-1, 1].
-        metadata: One entry an image.
-
-    Raises:
-        UserError: If a prompt asks for something that the world does not have.
-    """
-    prompts = [Prompt.from_metadata(dict(entry)) for entry in metadata]
-    return [result.satisfied for result in check_images(to_bytes(pixels), prompts)]
-
-
 def prompt_seed(seed: int, index: int) -> int:
     """The seed of a prompt by its index, whatever the model and the setting."""
     return stateless_seed(seed, index, stream="images")
-
-
-def to_bytes(pixels: Tensor) -> NDArray[np.uint8]:
-    """Turn pixels `(batch, 3, height, width)` in [-1, 1] into RGB `(batch, height, width, 3)`."""
-    images = ((pixels.detach().float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-    array: NDArray[np.uint8] = images.permute(0, 2, 3, 1).cpu().numpy()
-    return array
 
 
 @torch.no_grad()

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..files import write_atomically
-from .images import ImageScore, to_bytes
+from ..metrics.shapes import to_bytes
+from .images import ImageScore
 
 CELL_PIXELS = 96
 """Side that an image is enlarged to in a grid, about."""

@@ -1,14 +1,37 @@
 """Scores on the shapes world, where a program can tell whether an image satisfies its prompt."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torchmetrics import Metric
 
 from ..data.shapes.checker import check_images
 from ..data.shapes.prompts import CATEGORIES, Prompt
+
+
+def to_bytes(pixels: Tensor) -> NDArray[np.uint8]:
+    """Turn pixels `(batch, 3, height, width)` in [-1, 1] into RGB `(batch, height, width, 3)`."""
+    images = ((pixels.detach().float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+    array: NDArray[np.uint8] = images.permute(0, 2, 3, 1).cpu().numpy()
+    return array
+
+
+def satisfies_shapes_prompt(pixels: Tensor, metadata: Sequence[Mapping[str, Any]]) -> list[bool]:
+    """Judge images of the shapes world with its exact checker.
+
+    Args:
+        pixels: `(batch, 3, 24, 24)` in [-1, 1].
+        metadata: One entry an image, a line of GenEval's metadata.
+
+    Raises:
+        UserError: If a prompt asks for something that the world does not have.
+    """
+    prompts = [Prompt.from_metadata(dict(entry)) for entry in metadata]
+    return [result.satisfied for result in check_images(to_bytes(pixels), prompts)]
 
 
 class ShapesScore(Metric):
@@ -29,19 +52,18 @@ class ShapesScore(Metric):
         self.add_state("satisfied", torch.zeros(len(CATEGORIES)), dist_reduce_fx="sum")
         self.add_state("total", torch.zeros(len(CATEGORIES)), dist_reduce_fx="sum")
 
-    def update(self, pixels: Tensor, metadata: Sequence[dict[str, Any]]) -> None:
+    def update(self, pixels: Tensor, metadata: Sequence[Mapping[str, Any]]) -> None:
         """Check images.
 
         Args:
             pixels: `(batch, 3, height, width)` in [-1, 1].
             metadata: GenEval-style prompt metadata, one an image.
         """
-        images = ((pixels.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-        prompts = [Prompt.from_metadata(entry) for entry in metadata]
-        results = check_images(images.permute(0, 2, 3, 1).cpu().numpy(), prompts)
-        for prompt, result in zip(prompts, results, strict=True):
-            place = CATEGORIES.index(prompt.category)
-            self.satisfied[place] += result.satisfied
+        for entry, satisfied in zip(
+            metadata, satisfies_shapes_prompt(pixels, metadata), strict=True
+        ):
+            place = CATEGORIES.index(entry["tag"])
+            self.satisfied[place] += satisfied
             self.total[place] += 1
 
     def compute(self) -> Tensor:

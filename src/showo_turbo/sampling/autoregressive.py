@@ -63,9 +63,7 @@ def autoregressive_decode(
     if top_p is not None and not 0 < top_p <= 1:
         raise UserError(f"top_p is {top_p}; it must be above 0 and at most 1")
     state = TextState(model, image_codes, prompts, max_new_tokens, 1, restrict_to_text)
-    generators = [
-        torch.Generator().manual_seed(seed) for seed in seed_of_each(seeds, len(prompts))
-    ]
+    generators = [torch.Generator().manual_seed(seed) for seed in seed_of_each(seeds, len(prompts))]
     while state.active:
         logits = state.predict([[]] * len(state.active))[:, -1]
         if temperature == 0:

@@ -84,10 +84,7 @@ def jacobi_decode(
         fed = [(s.tokens + [0] * (width - len(s.tokens)))[: width - 1] for s in active]
         predictions = state.predict(fed).argmax(dim=-1).tolist()
         state.accept(
-            [
-                sample.correct(row, driver)
-                for sample, row in zip(active, predictions, strict=True)
-            ]
+            [sample.correct(row, driver) for sample, row in zip(active, predictions, strict=True)]
         )
     return [
         JacobiResult(

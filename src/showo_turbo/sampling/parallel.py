@@ -153,9 +153,7 @@ def decode_image_codes(
     return codes
 
 
-def draw_tokens(
-    logits: Tensor, sampling: ImageSampling, noise: "_Noise"
-) -> tuple[Tensor, Tensor]:
+def draw_tokens(logits: Tensor, sampling: ImageSampling, noise: "_Noise") -> tuple[Tensor, Tensor]:
     """A candidate for every position and the log-probability of each.
 
     Args:

@@ -81,7 +81,7 @@ class Evaluator:
         self.image_tokenizer = image_tokenizer
         self.text_tokenizer = text_tokenizer
         self.grid = grid
-        self._prompts: list[dict[str, Any]] = []
+        self._prompts: dict[str, list[dict[str, Any]]] = {}
         self._records: list[TextRecord] = []
         self._images: list[ImageScore] = []
         self._texts: list[TextScore] = []
@@ -90,7 +90,9 @@ class Evaluator:
     def update(self, batch: Mapping[str, Any]) -> None:
         """Take a batch with the one stream `prompts` or `instructions`."""
         if "prompts" in batch:
-            self._prompts += batch["prompts"]["metadata"]
+            stream = batch["prompts"]
+            for split, metadata in zip(stream["split"], stream["metadata"], strict=True):
+                self._prompts.setdefault(split, []).append(metadata)
         if "instructions" in batch:
             stream = batch["instructions"]
             codes: Tensor = self.image_tokenizer.encode(stream["pixels"])
@@ -100,14 +102,15 @@ class Evaluator:
     def compute(self) -> dict[str, list[Any]]:
         """Score everything that was gathered: rows `images` and `text`."""
         networks = (self.model, self.image_tokenizer, self.text_tokenizer)
-        if self._prompts:
-            self._images = evaluate_images(
+        for split, prompts in self._prompts.items():
+            self._images += evaluate_images(
                 *networks,
-                self._prompts,
+                prompts,
                 self.grid.samplings(),
                 seed=self.grid.seed,
                 batch_size=self.grid.batch_size,
                 name="student",
+                split=split,
             )
         if self._records:
             self._texts = [
@@ -127,7 +130,7 @@ class Evaluator:
     def scalars(self, prefix: str) -> dict[str, float]:
         """The scores under names for a logger."""
         values = {
-            f"{prefix}/score/{row.steps}_steps_guidance_{row.guidance:g}": row.score
+            f"{prefix}/{row.split}/score/{row.steps}_steps_guidance_{row.guidance:g}": row.score
             for row in self._images
         }
         for row in self._texts:

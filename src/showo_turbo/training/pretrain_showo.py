@@ -1,4 +1,4 @@
-"""Pretraining of Show-o: masked image tokens, answers about images and plain text in one network."""
+"""Pretraining of Show-o: masked image tokens, answers about images, and plain text."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -89,9 +89,7 @@ class PretrainShowo(LightningModule):
             self.model = Showo.from_pretrained(self.initial_weights)
         else:
             self.model = Showo(self.showo_config or ShowoConfig())
-        self.prompting = UnifiedPrompting(
-            self.model.vocabulary, self.model.config.max_text_length
-        )
+        self.prompting = UnifiedPrompting(self.model.vocabulary, self.model.config.max_text_length)
         self.image_tokenizer = MAGVITv2.from_pretrained(self.image_tokenizer_id)
         freeze(self.image_tokenizer)
 
@@ -110,9 +108,7 @@ class PretrainShowo(LightningModule):
         codes = self._encode_images(stream["pixels"])
         drop = [seed % 10_000 < self.caption_dropout * 10_000 for seed in stream["seed"]]
         prompts = [
-            []
-            if dropped
-            else self.prompting.encode_prompt(self.text_tokenizer, caption)
+            [] if dropped else self.prompting.encode_prompt(self.text_tokenizer, caption)
             for caption, dropped in zip(stream["caption"], drop, strict=True)
         ]
         masked = mask_codes(codes, vocabulary.mask_code, stream["seed"])
@@ -160,8 +156,7 @@ class PretrainShowo(LightningModule):
         if "prompts" in batch:
             stream = batch["prompts"]
             prompts = [
-                self.prompting.encode_prompt(self.text_tokenizer, text)
-                for text in stream["prompt"]
+                self.prompting.encode_prompt(self.text_tokenizer, text) for text in stream["prompt"]
             ]
             codes = decode_image_codes(self.model, prompts, self.sampling, stream["seed"])
             self.image_score.update(self.image_tokenizer.decode(codes), stream["metadata"])

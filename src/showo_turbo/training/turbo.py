@@ -219,9 +219,7 @@ class ShowoTurbo(LightningModule):
         """Begin a new table."""
         fitting = self.trainer.state.fn == "fit"
         grid = self.evaluation.during_fit() if fitting else self.evaluation
-        self._evaluator = Evaluator(
-            self.student, self.image_tokenizer, self.text_tokenizer, grid
-        )
+        self._evaluator = Evaluator(self.student, self.image_tokenizer, self.text_tokenizer, grid)
 
     def validation_step(
         self, batch: Mapping[str, Any], batch_index: int, dataloader_idx: int = 0
