@@ -10,7 +10,16 @@ import showo_turbo
 ROOT = Path(showo_turbo.__file__).parent
 
 LAYERS = [
-    {"errors", "files", "process", "vocabulary", "text_tokenizer", "prompting", "models"},
+    {
+        "errors",
+        "files",
+        "process",
+        "progress",
+        "vocabulary",
+        "text_tokenizer",
+        "prompting",
+        "models",
+    },
     {"sampling"},
     {"trajectories"},
     {"losses"},
