@@ -13,9 +13,11 @@ from .process import import_from_working_directory, keep_freed_memory
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run `showo-turbo`; a user's mistake ends it with one line and status 2."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
-    debug = "--debug" in arguments
-    arguments = [argument for argument in arguments if argument != "--debug"]
+    debug = "--debug" in (sys.argv if arguments is None else arguments)
+    if arguments is None:
+        sys.argv[1:] = arguments = _without_debug(sys.argv[1:])
+    else:
+        arguments = _without_debug(arguments)
     keep_freed_memory()
     import_from_working_directory()
     try:
@@ -30,6 +32,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         print("showo-turbo: interrupted", file=sys.stderr)
         raise SystemExit(130) from None
+
+
+def _without_debug(arguments: Sequence[str]) -> list[str]:
+    return [argument for argument in arguments if argument != "--debug"]
 
 
 def _dispatch(arguments: list[str]) -> None:

@@ -1,6 +1,7 @@
 """`fit`, `validate`, `test` and `predict`: LightningCLI over our modules and DataModules."""
 
 import os
+import sys
 from collections.abc import Sequence
 
 import yaml
@@ -54,7 +55,9 @@ def run_lightning(arguments: Sequence[str]) -> LightningCLI:
                     for name, summary in LIGHTNING_COMMANDS.items()
                 },
             },
-            args=list(arguments),
+            # Lightning warns when it gets arguments beside a command line; where they are the same,
+            # it takes them from there.
+            args=None if list(arguments) == sys.argv[1:] else list(arguments),
         )
     except SystemExit as exit_:
         # Lightning turns an interruption into status 1, once it has shut down.

@@ -16,7 +16,15 @@ from showo_turbo.data.shapes.checker import (
 from showo_turbo.data.shapes.prompts import RELATIONS, Prompt, Requirement, satisfies
 from showo_turbo.data.shapes.render import SHAPE_MASKS, render
 from showo_turbo.data.shapes.sampling import sample_scene
-from showo_turbo.data.shapes.scene import BACKGROUNDS, CELLS, COLORS, SHAPES, Scene, SceneObject
+from showo_turbo.data.shapes.scene import (
+    BACKGROUNDS,
+    CELLS,
+    COLOR_VALUES,
+    COLORS,
+    SHAPES,
+    Scene,
+    SceneObject,
+)
 
 SCENES = 3000
 
@@ -176,3 +184,11 @@ def test_wrong_arguments_are_refused() -> None:
     with pytest.raises(ValueError, match="2 prompts for 1 images"):
         check_images(red_circle()[None], [RED_CIRCLE, RED_CIRCLE])
     assert read_images(np.zeros((0, 24, 24, 3), dtype=np.uint8)) == []
+
+
+def test_a_shape_with_one_quarter_of_another_color_is_none():
+    scene = Scene((SceneObject("square", "yellow", 0, 0),), "white")
+    pixels = render(scene).copy()
+    assert read_image(pixels) == scene
+    pixels[1:4, 1:4] = COLOR_VALUES["green"]
+    assert read_image(pixels) is None

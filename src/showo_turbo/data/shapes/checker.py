@@ -30,7 +30,7 @@ from .scene import (
 MIN_OVERLAP = 0.8
 """Least intersection over union with a shape's mask; two different shapes reach 0.71 at most."""
 
-MIN_COLOR_SHARE = 0.75
+MIN_COLOR_SHARE = 0.9
 """Least share of a component's pixels that its most frequent color must have."""
 
 SPECK_PIXELS = 2
