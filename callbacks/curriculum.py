@@ -240,7 +240,7 @@ class Curriculum(Callback):
         self._restore_or_save_teacher(trainer, module)
         began = time.perf_counter()
         images, texts = self._collect(trainer, module)
-        self.seconds["collect"].append(time.perf_counter() - began)
+        self._add_seconds("collect", time.perf_counter() - began)
         self._check_fingerprint("images", images)
         self._check_fingerprint("texts", texts)
         _data(trainer).set_stores(
@@ -365,12 +365,21 @@ class Curriculum(Callback):
             config.scheduler.base_lrs = [rate] * len(config.scheduler.base_lrs)
 
     def _clock_round(self) -> None:
+        """Count the time since the round began, or since the last call, as training."""
         if self._round_began:
-            self.seconds["fit"].append(time.perf_counter() - self._round_began)
-            self._round_began = 0.0
+            now = time.perf_counter()
+            self._add_seconds("fit", now - self._round_began)
+            self._round_began = now
+
+    def _add_seconds(self, phase: str, seconds: float) -> None:
+        """Add to the current round's time, which a resumed run continues."""
+        rounds = self.seconds[phase]
+        rounds += [0.0] * (self.round + 1 - len(rounds))
+        rounds[self.round] += seconds
 
     def state_dict(self) -> dict[str, Any]:
         """The round and what it was trained with, in plain types."""
+        self._clock_round()
         return {
             "round": self.round,
             "fingerprints": [dict(entry) for entry in self._fingerprints],
