@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 
 from showo_turbo.models.magvitv2 import MAGVITv2, MAGVITv2Config
 from showo_turbo.models.showo import Showo, ShowoConfig
+from showo_turbo.text_tokenizer import TextTokenizer
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -82,6 +83,29 @@ def tiny_showo(seed=0, *, decided=True, **sizes):
             # Some answers end early, some late, some never.
             network.showo.lm_head.bias[network.vocabulary.eot_id] += 1.2
     return network
+
+
+def tiny_networks(seed=0, **sizes):
+    """A transformer, an image tokenizer and a text tokenizer that belong together: 16 px images."""
+    options = {
+        "text_vocabulary_size": 640,
+        "codebook_size": 64,
+        "eos_id": 0,
+        "max_text_length": 32,
+        "tokenizer": "shapes",
+    }
+    showo = tiny_showo(seed, **(options | sizes))
+    return showo, tiny_magvitv2(seed), TextTokenizer.from_pretrained("shapes")
+
+
+def write_tiny_model(folder, seed=0, **sizes):
+    """A model folder, with its image tokenizer's folder in it."""
+    showo, image_tokenizer, _ = tiny_networks(
+        seed, image_tokenizer=str(folder / "magvitv2"), **sizes
+    )
+    showo.save_pretrained(folder)
+    image_tokenizer.save_pretrained(folder / "magvitv2")
+    return folder
 
 
 def tiny_magvitv2(seed=0, bits=6, **sizes):

@@ -22,16 +22,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
     import_from_working_directory()
     try:
         _dispatch(arguments)
-    except UserError as error:
-        if debug:
-            raise
-        print(f"showo-turbo: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
     except KeyboardInterrupt:
         if debug:
             raise
         print("showo-turbo: interrupted", file=sys.stderr)
         raise SystemExit(130) from None
+    except Exception as error:
+        mistake = _user_error(error)
+        if debug or mistake is None:
+            raise
+        print(f"showo-turbo: {mistake}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+def _user_error(error: BaseException | None) -> UserError | None:
+    """The user's mistake behind an error; jsonargparse wraps those of the classes it builds."""
+    while error is not None and not isinstance(error, UserError):
+        error = error.__cause__
+    return error
 
 
 def _without_debug(arguments: Sequence[str]) -> list[str]:

@@ -11,16 +11,12 @@ from showo_turbo.trajectories import (
     ImageCollection,
     ImagePrompt,
     ImageTrajectoryDataset,
-    TextCollection,
-    TextRequest,
-    TextTrajectoryDataset,
+    TextBlock,
     TrajectoryStore,
     collate_image_trajectories,
     collate_text_blocks,
     collect_images,
-    collect_texts,
     image_identity,
-    text_identity,
 )
 
 TERMS = [field.name for field in dataclasses.fields(LossWeights)]
@@ -47,21 +43,21 @@ def batch(random_shapes_model, tmp_path_factory):
     images = ImageTrajectoryDataset(
         collect_images(module.teacher, prompts, settings, store, progress=False)
     )
-    requests = [
-        TextRequest(str(i), torch.randint(0, 512, (36,)), encode("what is it?"), "what is it?")
-        for i in range(12)
+    generator = torch.Generator().manual_seed(0)
+    blocks = [
+        TextBlock(
+            key=str(i),
+            image_codes=torch.randint(0, 512, (36,), generator=generator),
+            prompt_ids=torch.tensor(encode("what is it?")),
+            prefix_ids=torch.randint(1, 640, (3 * i,), generator=generator),
+            iterates=torch.randint(1, 640, (3, 16), generator=generator),
+            valid_length=16 - i,
+        )
+        for i in range(2)
     ]
-    text_settings = TextCollection(max_new_tokens=64)
-    text_store = TrajectoryStore.create_or_continue(
-        folder / "texts", text_identity("teacher", requests, text_settings)
-    )
-    texts = TextTrajectoryDataset(
-        collect_texts(module.teacher, requests, text_settings, text_store, progress=False)
-    )
-    assert len(texts) >= 2
     return {
         "image": collate_image_trajectories([images[0], images[1]], [0, 3], mask_code=512),
-        "text": collate_text_blocks([texts[0], texts[1]], [0, 0], segments=1),
+        "text": collate_text_blocks(blocks, [0, 0], segments=1),
         "language": {"text": ["A circle is round.", "A square is not."]},
     }
 

@@ -38,8 +38,10 @@ def run_function(
         UserError: If the command line does not fit, or whatever the function raises.
     """
     parser, groups = build_parser(function, name, listed, nested)
-    parsed = parser.instantiate_classes(parser.parse_args(list(arguments)))
-    function(**_regrouped(parsed, groups))
+    parsed = parser.parse_args(list(arguments))
+    # The name of the method since jsonargparse 4.49, and before.
+    instantiate = getattr(parser, "instantiate", None) or parser.instantiate_classes
+    function(**_regrouped(instantiate(parsed), groups))
 
 
 def build_parser(
@@ -51,6 +53,7 @@ def build_parser(
     """The parser of `run_function`, and the dataclasses whose fields became plain options."""
     docstring = parse_docstring(inspect.getdoc(function) or "")
     parser = OneLineErrors(prog=f"showo-turbo {name}", description=docstring.description)
+    parser.command = parser.prog
     parser.add_argument(
         "--config", action=ActionConfigFile, help="YAML file with any of the options below."
     )

@@ -76,11 +76,11 @@ def generate(
         "prompts": fingerprint_lines([r.entry.text, r.seed] for r in requests),
     }
     folder = RunFolder(output, settings, INDEX_FILE, key="file")
-    pending = [
-        request
-        for request in requests
-        if request.file not in folder.notes or not (output / request.file).is_file()
-    ]
+    pending = []
+    for request in requests:
+        if request.file not in folder.notes or not (output / request.file).is_file():
+            folder.notes.pop(request.file, None)
+            pending.append(request)
     if pending:
         print(_draw(pipeline, pending, folder, sampling, batch_size, model.model))
     earlier = len(requests) - len(pending)

@@ -27,10 +27,6 @@ _HELP = (
 )
 
 
-class _Parser(OneLineErrors, LightningArgumentParser):
-    """Lightning's parser with errors in one line."""
-
-
 def run_lightning(arguments: Sequence[str]) -> LightningCLI:
     """Parse a `fit`, `validate`, `test` or `predict` command line and run it.
 
@@ -39,6 +35,10 @@ def run_lightning(arguments: Sequence[str]) -> LightningCLI:
         KeyboardInterrupt: If the run was interrupted.
     """
     _check_config_files(arguments)
+
+    class Parser(OneLineErrors, LightningArgumentParser):
+        command = f"showo-turbo {arguments[0]}"
+
     try:
         return LightningCLI(
             LightningModule,
@@ -47,7 +47,7 @@ def run_lightning(arguments: Sequence[str]) -> LightningCLI:
             subclass_mode_data=True,
             auto_configure_optimizers=False,
             save_config_kwargs={"overwrite": True},
-            parser_class=_Parser,
+            parser_class=Parser,
             parser_kwargs={
                 "prog": "showo-turbo",
                 **{
@@ -64,7 +64,7 @@ def run_lightning(arguments: Sequence[str]) -> LightningCLI:
         if isinstance(exit_.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from exit_
         raise
-    except (MisconfigurationException, FileNotFoundError) as error:
+    except (MisconfigurationException, FileNotFoundError, ModuleNotFoundError) as error:
         raise UserError(" ".join(str(error).split())) from error
 
 

@@ -27,13 +27,19 @@ _REWORDED = (
 
 
 class OneLineErrors(ArgumentParser):
-    """A parser whose errors reach the user as a `UserError` of one line."""
+    """A parser whose errors reach the user as a `UserError` of one line.
+
+    Attributes:
+        command: The command whose help is pointed to.
+    """
+
+    command = "showo-turbo"
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raise a `UserError`, or leave the error to the parser that tries out alternatives."""
         if not self.exit_on_error:
             super().error(message, ex)
-        raise UserError(f"{one_line(message)}; see {self.prog.replace(' [options]', '')} --help")
+        raise UserError(f"{one_line(message)}; see {self.command} --help")
 
 
 def one_line(message: str) -> str:

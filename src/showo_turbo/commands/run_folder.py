@@ -25,7 +25,7 @@ class RunFolder:
         key: The entry of a note that tells which result it is.
 
     Attributes:
-        notes: Those of earlier runs, by their key.
+        notes: Those of earlier runs, by their key. What is taken out before `begin` is forgotten.
 
     Raises:
         UserError: If the folder holds other files or results of other settings.

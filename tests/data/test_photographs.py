@@ -52,7 +52,7 @@ def test_photographs_are_collected_for_and_trained_on(photographs, tmp_path):
         256,
         captions=CaptionFiles(photographs.images, photographs.captions),
         instructions=InstructionFiles(photographs.root, photographs.instructions),
-        web_text=TextFiles(photographs.texts),
+        web_text=TextFiles([photographs.texts]),
         batch_sizes=DistillationBatchSizes(image=2, text=1, language=1),
     )
     stage = Stage(epochs=1, steps=8, guidance_scale=1.5, image_trajectories=4, text_trajectories=4)

@@ -1,0 +1,176 @@
+import json
+import pickle
+
+import pytest
+import torch
+
+from showo_turbo.models.showo import Showo
+from showo_turbo.pipeline import ShowoPipeline
+from showo_turbo.text_tokenizer import TextTokenizer
+
+from ..tiny import GOLDEN_CONFIG, tiny_networks, write_tiny_model
+
+
+def write_checkpoint(path, prefix="student.", *, tokenizer="shapes", image_tokenizer="x/y", **more):
+    """What Lightning saves of a module that holds a network, an optimizer and more."""
+    showo, images, _ = tiny_networks(tokenizer=tokenizer, image_tokenizer=image_tokenizer)
+    state = {f"{prefix}{key}": value for key, value in showo.state_dict().items()}
+    state |= {f"ema.module.{key}": value + 1 for key, value in showo.state_dict().items()}
+    state["metric.total"] = torch.zeros(1)
+    content = {
+        "state_dict": state,
+        "optimizer_states": [{"state": {}, "param_groups": [{"lr": 0.1}]}],
+        "epoch": 3,
+        "global_step": 120,
+        "showo_config": showo.config.to_dict(),
+    }
+    torch.save(content | more, path)
+    return showo, images
+
+
+@pytest.mark.parametrize("prefix", ["student.", "model."])
+def test_a_checkpoint_becomes_a_model_folder(command, tmp_path, prefix):
+    showo, _ = write_checkpoint(tmp_path / "last.ckpt", prefix)
+    result = command("export", tmp_path / "last.ckpt", tmp_path / "out")
+    assert result.status == 0, result.errors
+    assert "parameters written to" in result.output
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "config.json",
+        "pytorch_model.safetensors",
+        "README.md",
+    }
+    found = Showo.from_pretrained(tmp_path / "out")
+    assert found.config == showo.config
+    for key, value in showo.state_dict().items():
+        assert torch.equal(found.state_dict()[key], value), key
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "| optimizer steps | 120 |" in card
+    assert "| checkpoint | last.ckpt |" in card
+
+
+def test_it_goes_where_a_model_id_is_taken(command, tmp_path):
+    image_tokenizer = tmp_path / "magvitv2"
+    showo, images = write_checkpoint(tmp_path / "last.ckpt", image_tokenizer=str(image_tokenizer))
+    images.save_pretrained(image_tokenizer)
+    command("export", tmp_path / "last.ckpt", tmp_path / "out")
+    loaded = ShowoPipeline.from_pretrained(tmp_path / "out")
+    expected = ShowoPipeline(showo, images, TextTokenizer.from_pretrained("shapes"))
+    codes = [p.generate(["a red circle"], steps=2).codes for p in (loaded, expected)]
+    assert torch.equal(*codes)
+
+
+def test_half_precision(command, tmp_path):
+    showo, _ = write_checkpoint(tmp_path / "last.ckpt")
+    command("export", tmp_path / "last.ckpt", tmp_path / "whole")
+    command("export", tmp_path / "last.ckpt", tmp_path / "half", "--half", "true")
+    sizes = [(tmp_path / n / "pytorch_model.safetensors").stat().st_size for n in ("whole", "half")]
+    assert sizes[1] < 0.6 * sizes[0]
+    found = Showo.from_pretrained(tmp_path / "half").state_dict()
+    for key, value in showo.state_dict().items():
+        assert torch.equal(found[key], value.half().float())
+
+
+def test_a_text_tokenizer_is_copied_where_none_is_named(command, tmp_path):
+    write_checkpoint(tmp_path / "last.ckpt", tokenizer=None)
+    run = ["export", tmp_path / "last.ckpt", tmp_path / "out", "--card", "false"]
+    assert command(*run, "--text_tokenizer", "shapes").status == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "config.json",
+        "pytorch_model.safetensors",
+        "tokenizer.json",
+    }
+    assert TextTokenizer.from_pretrained(tmp_path / "out").size == 640
+
+
+def test_sizes_from_another_model(command, tmp_path):
+    write_checkpoint(tmp_path / "last.ckpt", showo_config=None)
+    like = write_tiny_model(tmp_path / "like")
+    run = ["export", tmp_path / "last.ckpt", tmp_path / "out", "--config_from", like]
+    assert command(*run).status == 0
+    assert Showo.from_pretrained(tmp_path / "out").config.hidden_size == 32
+
+
+def test_overwriting(command, mistake, tmp_path):
+    write_checkpoint(tmp_path / "last.ckpt")
+    run = ["export", tmp_path / "last.ckpt", tmp_path / "out"]
+    command(*run)
+    assert "holds a model; name another folder" in mistake(*run)
+    assert command(*run, "--overwrite", "true").status == 0
+
+
+@pytest.mark.bad_input
+class TestBadInput:
+    def test_no_sizes(self, mistake, tmp_path):
+        write_checkpoint(tmp_path / "last.ckpt", showo_config=None)
+        message = mistake("export", tmp_path / "last.ckpt", tmp_path / "out")
+        assert "name a model that has them with --config_from" in message
+        assert not (tmp_path / "out").exists()
+
+    def test_sizes_that_do_not_fit(self, mistake, tmp_path):
+        write_checkpoint(tmp_path / "last.ckpt", showo_config=GOLDEN_CONFIG.to_dict())
+        message = mistake("export", tmp_path / "last.ckpt", tmp_path / "out")
+        assert "does not fit its configuration" in message and "wrong shape" in message
+        write_checkpoint(tmp_path / "last.ckpt", showo_config={"codebook_size": -1})
+        message = mistake("export", tmp_path / "last.ckpt", tmp_path / "out")
+        assert "holds wrong sizes: codebook_size is -1" in message
+        assert not (tmp_path / "out").exists()
+
+    def test_no_text_tokenizer(self, mistake, tmp_path):
+        write_checkpoint(tmp_path / "last.ckpt", tokenizer=None)
+        message = mistake("export", tmp_path / "last.ckpt", tmp_path / "out")
+        assert "names no text tokenizer" in message and "--text_tokenizer shapes" in message
+        assert not (tmp_path / "out").exists()
+
+    def test_another_modules_checkpoint(self, mistake, tmp_path):
+        torch.save({"state_dict": {"encoder.weight": torch.zeros(1)}}, tmp_path / "a.ckpt")
+        message = mistake("export", tmp_path / "a.ckpt", tmp_path / "out")
+        assert "holds no Show-o; expected a checkpoint of ShowoTurbo or PretrainShowo" in message
+
+    @pytest.mark.parametrize("content", [{"weights": 1}, {"state_dict": 3}, [1]])
+    def test_no_checkpoint_of_training(self, mistake, tmp_path, content):
+        torch.save(content, tmp_path / "a.ckpt")
+        message = mistake("export", tmp_path / "a.ckpt", tmp_path / "out")
+        assert "has no state_dict" in message
+
+    def test_files_that_are_none(self, mistake, tmp_path):
+        assert "does not exist" in mistake("export", tmp_path / "a.ckpt", tmp_path / "out")
+        (tmp_path / "a.ckpt").write_bytes(b"garbage")
+        message = mistake("export", tmp_path / "a.ckpt", tmp_path / "out")
+        assert "holds more than weights or is damaged" in message
+        assert "is a sharded checkpoint" in mistake("export", tmp_path, tmp_path / "out")
+
+    def test_a_checkpoint_that_runs_code(self, mistake, tmp_path):
+        class Malicious:
+            def __reduce__(self):
+                return open, (str(tmp_path / "ran"), "w")
+
+        with open(tmp_path / "a.ckpt", "wb") as file:
+            pickle.dump({"state_dict": {}, "x": Malicious()}, file)
+        assert "holds more than weights" in mistake("export", tmp_path / "a.ckpt", tmp_path / "out")
+        assert not (tmp_path / "ran").exists()
+
+    def test_weights_too_large_for_half(self, mistake, tmp_path):
+        showo, _ = write_checkpoint(tmp_path / "last.ckpt")
+        state = {f"student.{key}": value for key, value in showo.state_dict().items()}
+        state["student.showo.lm_head.bias"] = torch.full((715,), 1e6)
+        write_checkpoint(tmp_path / "last.ckpt", state_dict=state)
+        run = ["export", tmp_path / "last.ckpt", tmp_path / "out"]
+        assert "too large for half precision" in mistake(*run, "--half", "true")
+        assert command_free(tmp_path / "out")
+
+    def test_a_file_in_the_way(self, mistake, tmp_path):
+        write_checkpoint(tmp_path / "last.ckpt")
+        (tmp_path / "out").touch()
+        assert "is a file" in mistake("export", tmp_path / "last.ckpt", tmp_path / "out")
+
+
+def command_free(folder):
+    """Whether nothing was written."""
+    return not folder.exists()
+
+
+def test_the_config_is_json(command, tmp_path):
+    write_checkpoint(tmp_path / "last.ckpt")
+    command("export", tmp_path / "last.ckpt", tmp_path / "out")
+    config = json.loads((tmp_path / "out" / "config.json").read_text())
+    assert config["num_vq_tokens"] == 16

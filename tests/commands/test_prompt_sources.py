@@ -1,0 +1,56 @@
+import pytest
+
+from showo_turbo.commands.prompt_sources import PromptEntry, read_prompts
+from showo_turbo.errors import UserError
+
+
+def test_arguments_come_before_the_file(tmp_path):
+    (tmp_path / "p.txt").write_text("a red circle\n\n  two stars \n{not json}\n")
+    assert [entry.text for entry in read_prompts(["first"], tmp_path / "p.txt")] == [
+        "first",
+        "a red circle",
+        "two stars",
+        "{not json}",
+    ]
+
+
+def test_json_lines(tmp_path):
+    (tmp_path / "p.jsonl").write_text(
+        '{"prompt": "a", "seed": 7}\n\n{"prompt": "", "tag": "counting", "include": [1]}\n'
+    )
+    assert read_prompts([], tmp_path / "p.jsonl") == [
+        PromptEntry("a", 7),
+        PromptEntry("", None, {"tag": "counting", "include": [1]}),
+    ]
+
+
+@pytest.mark.bad_input
+class TestBadInput:
+    @pytest.mark.parametrize(
+        ("line", "message"),
+        [
+            ("{", "line 2 of .*p.jsonl is not valid JSON"),
+            ("[" * 100_000, "line 2 of .*p.jsonl is not valid JSON"),
+            ("3", "line 2 of .*p.jsonl has no text 'prompt'"),
+            ('{"text": "a"}', "line 2 of .*p.jsonl has no text 'prompt'"),
+            ('{"prompt": 3}', "line 2 of .*p.jsonl has no text 'prompt'"),
+            ('{"prompt": "a", "seed": -1}', "has seed -1; expected a whole number"),
+            ('{"prompt": "a", "seed": true}', "has seed True; expected a whole number"),
+            ('{"prompt": "a", "seed": "1"}', "has seed '1'; expected a whole number"),
+        ],
+    )
+    def test_a_wrong_line(self, tmp_path, line, message):
+        (tmp_path / "p.jsonl").write_text(f'{{"prompt": "fine"}}\n{line}\n')
+        with pytest.raises(UserError, match=message):
+            read_prompts([], tmp_path / "p.jsonl")
+
+    def test_no_prompts(self, tmp_path):
+        (tmp_path / "p.txt").write_text("\n \n")
+        with pytest.raises(UserError, match="there are no prompts"):
+            read_prompts([], tmp_path / "p.txt")
+
+    def test_unreadable_files(self, tmp_path):
+        (tmp_path / "p.txt").write_bytes(b"\xff\xfe\xff")
+        for name in ("p.txt", "none.txt", "."):
+            with pytest.raises(UserError, match="cannot be read"):
+                read_prompts([], tmp_path / name)
