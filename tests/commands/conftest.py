@@ -1,5 +1,6 @@
 """Models, images and a way to run the command as the console script does."""
 
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -16,14 +17,15 @@ def model(tmp_path_factory):
 
 
 @pytest.fixture
-def command(capsys):
+def command(capsys, monkeypatch):
     """Runs `showo-turbo`; gives its status, output and errors."""
 
     def run(*arguments):
         capsys.readouterr()
+        monkeypatch.setattr(sys, "argv", ["showo-turbo", *map(str, arguments)])
         status = 0
         try:
-            main([str(argument) for argument in arguments])
+            main()
         except SystemExit as ended:
             status = ended.code or 0
         captured = capsys.readouterr()

@@ -63,15 +63,23 @@ def paint(
     CALLS.append((folder, title, brush, frame, underpainting))
 
 
-def hang(names: list[str], wall: str, brush: Brush = Brush()) -> None:
+def hang(
+    names: list[str],
+    wall: str,
+    straight: bool = True,
+    covered: bool = False,
+    brush: Brush = Brush(),
+) -> None:
     """Hang pictures.
 
     Args:
         names: Which ones.
         wall: Where.
+        straight: Whether to look twice.
+        covered: Whether to cover them.
         brush: A brush.
     """
-    CALLS.append((names, wall, brush))
+    CALLS.append((names, wall, straight, covered, brush))
 
 
 def call(function, *arguments, **options):
@@ -105,9 +113,16 @@ def test_positional_lists():
     assert call(hang, "a", "b c", "--wall", "north", listed="names") == (
         ["a", "b c"],
         "north",
+        True,
+        False,
         Brush(),
     )
     assert call(hang, "--wall", "north", listed="names")[0] == []
+
+
+def test_switches():
+    found = call(hang, "--wall", "north", "--no_straight", "--covered", listed="names")
+    assert found[2:4] == (False, True)
 
 
 def test_options_from_yaml(tmp_path):

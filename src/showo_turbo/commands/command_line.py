@@ -6,7 +6,11 @@ from dataclasses import fields, is_dataclass
 from typing import Any, get_type_hints
 
 from docstring_parser import parse as parse_docstring
-from jsonargparse import ActionConfigFile, Namespace
+from jsonargparse import (  # type: ignore[attr-defined]
+    ActionConfigFile,
+    ActionYesNo,
+    Namespace,
+)
 
 from .messages import OneLineErrors
 
@@ -22,9 +26,9 @@ def run_function(
     """Parse a command line for a function and call it.
 
     Parameters become `--options`; those without a default are positional, unless `listed` takes all
-    positional arguments. A parameter whose type is a dataclass becomes a group of plain options,
-    `--steps` instead of `--sampling.steps`; one that may be `None` stays nested. Options can also
-    come from YAML, with `--config`.
+    positional arguments. A `bool` becomes a switch, `--half` or `--no_half`. A parameter whose type
+    is a dataclass becomes a group of plain options, `--steps` instead of `--sampling.steps`; one that
+    may be `None` stays nested. Options can also come from YAML, with `--config`.
 
     Args:
         function: Typed, with a docstring in Google style.
@@ -63,16 +67,20 @@ def build_parser(
         for parameter in inspect.signature(function).parameters
         if is_dataclass(hints[parameter]) and parameter not in nested
     }
+    helps = {entry.arg_name: entry.description for entry in docstring.params}
     if listed is not None:
-        helps = {entry.arg_name: entry.description for entry in docstring.params}
         parser.add_argument(listed, nargs="*", type=str, default=[], help=helps[listed])
+    switches = [parameter for parameter, hint in hints.items() if hint is bool]
     parser.add_function_arguments(
         function,
-        skip={*groups, *([] if listed is None else [listed])},
+        skip={*groups, *switches, *([] if listed is None else [listed])},
         as_group=False,
         as_positional=listed is None,
         sub_configs=True,
     )
+    for switch in switches:
+        default = inspect.signature(function).parameters[switch].default
+        parser.add_argument(f"--{switch}", action=ActionYesNo, default=default, help=helps[switch])
     for group in groups.values():
         parser.add_class_arguments(group, as_group=True)
     return parser, groups

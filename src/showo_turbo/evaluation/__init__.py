@@ -1,5 +1,6 @@
 """Measuring models: image scores by steps and guidance, speed of text, and the whole report."""
 
+from ..metrics.shapes import satisfies_shapes_prompt
 from .cache import ScoreCache
 from .images import (
     GuidanceChoice,
@@ -8,7 +9,6 @@ from .images import (
     draw_images,
     evaluate_images,
     guidance_samplings,
-    satisfies_shapes_prompt,
 )
 from .intervals import Difference, paired_difference, stratified_interval, wilson_interval
 from .report import Report, write_scores_csv

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import torch
 
+from ..metrics.shapes import satisfies_shapes_prompt
 from ..models.magvitv2 import MAGVITv2
 from ..models.showo import Showo
 from ..sampling.parallel import ImageSampling
 from ..text_tokenizer import TextTokenizer
-from .images import PromptMetadata, draw_images, prompt_seed, satisfies_shapes_prompt
+from .images import PromptMetadata, draw_images, prompt_seed
 from .pictures import GridColumn, draw_image_grid, draw_quality_by_steps
 from .report import Report
 from .speedup import Models

@@ -155,22 +155,23 @@ class ShowoConfig:
 
     def phi(self) -> PhiConfig:
         """The transformer's configuration for transformers."""
-        return PhiConfig(
-            vocab_size=self.vocabulary.size,
-            hidden_size=self.hidden_size,
-            intermediate_size=self.intermediate_size or 4 * self.hidden_size,
-            num_hidden_layers=self.layers,
-            num_attention_heads=self.heads,
-            partial_rotary_factor=self.partial_rotary_factor,
-            qk_layernorm=True,
-            layer_norm_eps=1e-5,
-            hidden_act="gelu_pytorch_tanh",  # the fused form of the released gelu_new
-            max_position_embeddings=self.max_position_embeddings,
-            tie_word_embeddings=False,
-            bos_token_id=None,
-            eos_token_id=None,
-            attn_implementation="sdpa",
-        )
+        sizes: dict[str, Any] = {
+            "vocab_size": self.vocabulary.size,
+            "hidden_size": self.hidden_size,
+            "intermediate_size": self.intermediate_size or 4 * self.hidden_size,
+            "num_hidden_layers": self.layers,
+            "num_attention_heads": self.heads,
+            "partial_rotary_factor": self.partial_rotary_factor,
+            "qk_layernorm": True,
+            "layer_norm_eps": 1e-5,
+            "hidden_act": "gelu_pytorch_tanh",  # the fused form of the released gelu_new
+            "max_position_embeddings": self.max_position_embeddings,
+            "tie_word_embeddings": False,
+            "bos_token_id": None,
+            "eos_token_id": None,
+            "attn_implementation": "sdpa",
+        }
+        return PhiConfig(**sizes)
 
 
 def _wrong_value(name: str, value: object, expected: str) -> UserError:
@@ -200,12 +201,12 @@ class Showo(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return self.showo.lm_head.weight.device
+        return cast(torch.device, self.showo.lm_head.weight.device)
 
     @property
     def dtype(self) -> torch.dtype:
         """Floating-point type of the weights."""
-        return self.showo.lm_head.weight.dtype
+        return cast(torch.dtype, self.showo.lm_head.weight.dtype)
 
     def gradient_checkpointing_enable(self) -> None:
         """Recompute each layer in the backward pass instead of storing it."""

@@ -129,6 +129,6 @@ def choose_dtype(dtype: str | torch.dtype | None) -> torch.dtype:
         UserError: If it is none of float32, bfloat16 and float16.
     """
     chosen = _DTYPES.get(dtype or "float32") if not isinstance(dtype, torch.dtype) else dtype
-    if chosen not in _DTYPES.values():
+    if chosen is None or chosen not in _DTYPES.values():
         raise UserError(f"dtype is {str(dtype)!r}; choose {', '.join(_DTYPES)}")
     return chosen

@@ -10,7 +10,7 @@ def freeze(module: nn.Module) -> nn.Module:
     """Put a module into eval mode for good and take its parameters out of training."""
     module.requires_grad_(False)
     module.eval()
-    module.train = lambda mode=True: module  # type: ignore[method-assign,assignment]
+    module.train = lambda mode=True: module  # type: ignore[method-assign]
     return module
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from lightning.pytorch import LightningModule
@@ -192,8 +192,7 @@ class ShowoTurbo(LightningModule):
         if self.consistency_target == "teacher":
             return self.teacher
         if self.ema is not None:
-            average: Showo = self.ema.module
-            return average
+            return cast(Showo, self.ema.module)
         return self.student
 
     def _log_terms(self, terms: Mapping[str, LossValue], segment: Tensor) -> None:
