@@ -196,7 +196,7 @@ class TestMistakes:
             "    - Expected a <class 'NoneType'>\n"
             "  Given value type: <class 'dict'>\n"
             "  Given value: {'class_path': 'ShowoTurbo'}",
-            "model: ShowoTurbo: weights: there is no option 'image'",
+            "model: ShowoTurbo: weights: there is no option 'image', got {'class_path': 'ShowoTurbo'}",
         ),
         (
             "Expected a dot import path string: Nothing",
@@ -204,7 +204,18 @@ class TestMistakes:
         ),
         ("Subcommand 'fit' does not accept option 'a.b'", "there is no option 'a.b'"),
         ("something else entirely", "something else entirely"),
-        ("Given value: only noise", "Given value: only noise"),
+        (
+            'Parser key "trainer.max_epochs":\n'
+            "  Does not validate against any of the Union subtypes\n"
+            "  Errors:\n"
+            "    - Expected a <class 'int'>\n"
+            "    - Expected a <class 'NoneType'>\n"
+            "  Given value type: <class 'str'>\n"
+            "  Given value: few",
+            "trainer.max_epochs: expected int, got few",
+        ),
+        ("Given value: only noise", "got only noise"),
+        ("Errors:", "Errors:"),
     ],
 )
 def test_messages_in_one_line(message, expected):

@@ -3,10 +3,11 @@
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import yaml
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch import LightningDataModule, LightningModule
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 # Imported so that YAML files can name these classes without their modules.
@@ -19,12 +20,23 @@ from .messages import OneLineErrors
 
 _HELP = (
     "Everything is set in YAML (-c config.yaml, several are merged) or by options such as "
-    "--trainer.max_epochs 3 and --model.init_args.weights.language 0. What a class takes is told "
+    "--trainer.max_epochs 3 and --model.weights.language 0. What a class takes is told "
     "by --model.help ShowoTurbo, --data.help DistillationDataModule and --trainer.callbacks.help "
     "Curriculum, and likewise by --model.help PretrainShowo, --data.help PretrainDataModule, "
     "--model.help PretrainMAGVITv2 and --data.help ImageDataModule. A class of your own goes by "
     "its import path, such as my_callbacks.Mine."
 )
+
+
+class _CLI(LightningCLI):
+    """Lightning's command line, which says in one line what is wrong with the trainer's options."""
+
+    def instantiate_trainer(self, **options: Any) -> Trainer:
+        """Build the trainer."""
+        try:
+            return super().instantiate_trainer(**options)
+        except (ValueError, MisconfigurationException, ModuleNotFoundError) as error:
+            raise UserError(f"trainer: {' '.join(str(error).split())}") from error
 
 
 def run_lightning(arguments: Sequence[str]) -> LightningCLI:
@@ -40,7 +52,7 @@ def run_lightning(arguments: Sequence[str]) -> LightningCLI:
         command = f"showo-turbo {arguments[0]}"
 
     try:
-        return LightningCLI(
+        return _CLI(
             LightningModule,
             LightningDataModule,
             subclass_mode_model=True,
@@ -64,7 +76,7 @@ def run_lightning(arguments: Sequence[str]) -> LightningCLI:
         if isinstance(exit_.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from exit_
         raise
-    except (MisconfigurationException, FileNotFoundError, ModuleNotFoundError) as error:
+    except (MisconfigurationException, FileNotFoundError) as error:
         raise UserError(" ".join(str(error).split())) from error
 
 

@@ -17,6 +17,7 @@ _REWORDED = (
     (r"Problem with given class_path '(?:[\w.]*\.)?(\w+)':", r"\1:"),
     (r"Expected a dot import path string: (\S+)", r"there is no class '\1'"),
     (r"Expected a <class '([\w.]+)'>\. Got value: (.*)", r"\2 is no \1"),
+    (r"Expected a <class '([\w.]+)'>$", r"expected \1"),
     (r"Expected a (?:typing\.)?Literal\[(.*)\]\. Got value: (.*)", r"\2 is none of \1"),
     (r"Subcommand '\w+' does not accept option '(.*)'", r"there is no option '\1'"),
     (r"Group '(.*)' does not accept option '(.*)'", r"\1: there is no option '\2'"),
@@ -24,6 +25,8 @@ _REWORDED = (
     (r"Problems parsing config: ", ""),
     (r" in \"<unicode string>\",", " in"),
 )
+
+_LONGEST_VALUE = 60
 
 
 class OneLineErrors(ArgumentParser):
@@ -52,12 +55,19 @@ def one_line(message: str) -> str:
         One line, such as `model: ShowoTurbo: there is no option 'studnet'`.
     """
     parts = []
+    given = ""
     for line in message.splitlines():
         text = line.strip()
+        if text.startswith("Given value: "):
+            given = text.removeprefix("Given value: ")
         if not text or _NOISE.match(text):
             continue
         text = text.removeprefix("- ")
         for pattern, replacement in _REWORDED:
             text = re.sub(pattern, replacement, text)
         parts.append(text.strip())
-    return " ".join(parts) or message
+    shown = " ".join(parts)
+    is_one_value = not given.startswith(("{", "[", "Namespace("))
+    if 0 < len(given) <= _LONGEST_VALUE and is_one_value and given not in shown:
+        shown = f"{shown}, got {given}".removeprefix(", ")
+    return shown or message
