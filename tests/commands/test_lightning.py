@@ -61,7 +61,7 @@ def test_an_interrupted_run_ends_with_130(command, config, monkeypatch):
     assert result.errors.strip().endswith("showo-turbo: interrupted")
 
 
-def restore_checkpoint(trainer, model, ckpt_path):
+def restore_checkpoint(trainer, model, ckpt_path, weights_only):
     """The part of a run that fails when there is no such checkpoint."""
     trainer.strategy.load_checkpoint(ckpt_path, weights_only=True)
 
