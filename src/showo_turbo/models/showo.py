@@ -11,7 +11,7 @@ from transformers import PhiConfig, PhiForCausalLM
 
 from ..errors import UserError
 from ..vocabulary import Vocabulary
-from .attention import cached_attention_mask
+from .attention import cached_attention_mask, fast_training_attention
 from .cache import KeyValueCache
 from .checkpoints import load_state_into, read_config, resolve_folder, save_checkpoint
 
@@ -225,12 +225,13 @@ class Showo(nn.Module):
         Returns:
             `(batch, tokens, hidden)` after the final norm.
         """
-        output = self.showo.model(
-            input_ids=input_ids,
-            attention_mask=attention_mask,
-            position_ids=position_ids,
-            use_cache=False,
-        )
+        with fast_training_attention(input_ids):
+            output = self.showo.model(
+                input_ids=input_ids,
+                attention_mask=attention_mask,
+                position_ids=position_ids,
+                use_cache=False,
+            )
         return cast(Tensor, output.last_hidden_state)
 
     def append(

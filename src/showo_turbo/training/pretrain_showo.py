@@ -17,8 +17,9 @@ from ..prompting import IGNORE, TokenBatch, UnifiedPrompting, format_question
 from ..sampling.autoregressive import autoregressive_decode
 from ..sampling.parallel import ImageSampling, decode_image_codes
 from ..text_tokenizer import TextTokenizer
-from .frozen import exclude_from_checkpoints, freeze, learnable
+from .frozen import exclude_from_checkpoints, freeze
 from .masking import mask_codes
+from .optimizers import parameter_groups
 
 
 class PretrainShowo(LightningModule):
@@ -193,7 +194,7 @@ class PretrainShowo(LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return the optimizer over the trainable parameters, and the schedule if there is one."""
-        optimizer = self.optimizer(learnable(self))
+        optimizer = self.optimizer(parameter_groups(self))
         if self.lr_scheduler is None:
             return optimizer
         return {
