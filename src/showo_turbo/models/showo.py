@@ -1,5 +1,6 @@
 """Show-o: one Phi transformer over text and image tokens."""
 
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self, cast
@@ -225,7 +226,9 @@ class Showo(nn.Module):
         Returns:
             `(batch, tokens, hidden)` after the final norm.
         """
-        with fast_training_attention(input_ids):
+        # Recomputed layers must save what the first pass saved, so they keep PyTorch's choice.
+        recomputed = self.showo.is_gradient_checkpointing
+        with nullcontext() if recomputed else fast_training_attention(input_ids):
             output = self.showo.model(
                 input_ids=input_ids,
                 attention_mask=attention_mask,

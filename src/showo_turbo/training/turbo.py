@@ -164,12 +164,17 @@ class ShowoTurbo(LightningModule):
 
     def _text_terms(self, batch: TextBatch) -> dict[str, LossValue]:
         terms = {}
-        rows = [batch.tokens_k, batch.fixed_point]
-        logits_k, logits_fixed = block_logits(self.student, self.prompting, batch, rows)
+        versions = [batch.tokens_k, batch.fixed_point]
+        if self._target is self.student:  # Rides along; the loss lets no gradient into it.
+            versions.append(batch.tokens_e)
+        logits_k, logits_fixed, *target = block_logits(
+            self.student, self.prompting, batch, versions
+        )
         if self.weights.text_consistency > 0:
-            with torch.no_grad():
-                (target,) = block_logits(self._target, self.prompting, batch, [batch.tokens_e])
-            terms["text_consistency"] = text_consistency(target, logits_k, batch.differs)
+            if not target:
+                with torch.no_grad():
+                    target = block_logits(self._target, self.prompting, batch, [batch.tokens_e])
+            terms["text_consistency"] = text_consistency(target[0], logits_k, batch.differs)
         if self.weights.text_regularizer > 0:
             terms["text_regularizer"] = text_regularizer(
                 logits_fixed, batch.fixed_point, batch.valid
