@@ -198,6 +198,7 @@ class Showo(nn.Module):
         self.vocabulary = config.vocabulary
         # Named as in the released checkpoints, whose keys all begin with "showo.".
         self.showo = PhiForCausalLM(config.phi())
+        self.recomputes = False
 
     @property
     def device(self) -> torch.device:
@@ -211,6 +212,7 @@ class Showo(nn.Module):
 
     def gradient_checkpointing_enable(self) -> None:
         """Recompute each layer in the backward pass instead of storing it."""
+        self.recomputes = True
         self.showo.gradient_checkpointing_enable({"use_reentrant": False})
 
     def hidden_states(
@@ -227,8 +229,7 @@ class Showo(nn.Module):
             `(batch, tokens, hidden)` after the final norm.
         """
         # Recomputed layers must save what the first pass saved, so they keep PyTorch's choice.
-        recomputed = self.showo.is_gradient_checkpointing
-        with nullcontext() if recomputed else fast_training_attention(input_ids):
+        with nullcontext() if self.recomputes else fast_training_attention(input_ids):
             output = self.showo.model(
                 input_ids=input_ids,
                 attention_mask=attention_mask,
