@@ -11,6 +11,7 @@ ROOT = Path(showo_turbo.__file__).parent
 
 LAYERS = [
     {
+        "dotted_keys",
         "errors",
         "files",
         "process",

@@ -1,8 +1,9 @@
 """How often generated images satisfy their prompts, by sampling steps and guidance."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -36,6 +37,8 @@ class ImageScore:
         guidance: Guidance scale; 0 is without.
         categories: Category of each prompt.
         satisfied: Whether each prompt was satisfied, in the order of the prompts.
+        seconds: Wall clock of drawing all of them, in batches, pixels included; None if not timed.
+        batch_size: Prompts that were drawn at once.
     """
 
     model: str
@@ -44,6 +47,8 @@ class ImageScore:
     guidance: float
     categories: tuple[str, ...]
     satisfied: tuple[bool, ...]
+    seconds: float | None = field(default=None, compare=False)
+    batch_size: int | None = field(default=None, compare=False)
 
     @property
     def n(self) -> int:
@@ -75,6 +80,11 @@ class ImageScore:
         """95% interval of the score, see `stratified_interval`."""
         return stratified_interval(list(self.counts.values()))
 
+    @property
+    def seconds_per_image(self) -> float | None:
+        """Wall clock of an image, on average over the batches; None if not timed."""
+        return None if self.seconds is None else self.seconds / self.n
+
     def minus(self, other: "ImageScore") -> Difference:
         """Difference in score to another model or setting on the same prompts, in pairs."""
         return paired_difference(self.satisfied, other.satisfied, self.categories)
@@ -92,7 +102,32 @@ class ImageScore:
             "ci95": [round(low, 4), round(high, 4)],
             "by_category": {name: round(share, 4) for name, share in self.by_category.items()},
             "n_by_category": {name: total for name, (_, total) in self.counts.items()},
+            "seconds_per_image": _rounded(self.seconds_per_image),
+            "batch_size": self.batch_size,
         }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "ImageScore":
+        """The score of a report, with the same counts; the order of the outcomes is lost.
+
+        Args:
+            values: What `to_dict` gave.
+        """
+        counts = {
+            category: (round(values["by_category"][category] * total), total)
+            for category, total in values["n_by_category"].items()
+        }
+        seconds = values.get("seconds_per_image")
+        return cls(
+            values["model"],
+            values["split"],
+            values["steps"],
+            values["guidance"],
+            tuple(name for name, (_, total) in counts.items() for _ in range(total)),
+            tuple(i < good for good, total in counts.values() for i in range(total)),
+            None if seconds is None else seconds * values["n"],
+            values.get("batch_size"),
+        )
 
 
 @dataclass(frozen=True)
@@ -201,9 +236,11 @@ def evaluate_images(
     with evaluating(model, image_tokenizer):
         for sampling in samplings:
             satisfied: list[bool] = []
+            seconds = 0.0
             for start in range(0, len(prompts), batch_size):
                 batch = prompts[start : start + batch_size]
                 texts = [str(entry["prompt"]) for entry in batch]
+                began = seconds_now(model)
                 pixels = draw_images(
                     model,
                     image_tokenizer,
@@ -212,6 +249,7 @@ def evaluate_images(
                     sampling,
                     seeds[start : start + batch_size],
                 )
+                seconds += seconds_now(model) - began
                 satisfied += check(pixels, batch)
                 if progress is not None:
                     progress(len(batch))
@@ -223,9 +261,18 @@ def evaluate_images(
                     sampling.guidance_scale,
                     categories,
                     tuple(satisfied),
+                    seconds,
+                    min(batch_size, len(prompts)),
                 )
             )
     return scores
+
+
+def seconds_now(model: Showo) -> float:
+    """Wall clock in seconds, once the model's device has done all that it was given."""
+    if model.device.type == "cuda":
+        torch.cuda.synchronize(model.device)
+    return time.perf_counter()
 
 
 def guidance_samplings(
@@ -253,3 +300,7 @@ def choose_guidance(sweep: Sequence[ImageScore]) -> GuidanceChoice:
         if score.steps not in best or score.score > best[score.steps].score:
             best[score.steps] = score
     return GuidanceChoice({steps: score.guidance for steps, score in best.items()}, list(sweep))
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 6)

@@ -4,6 +4,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -102,15 +103,25 @@ def draw_image_grid(captions: Sequence[str], columns: Sequence[GridColumn], path
 
 
 def draw_quality_by_steps(scores: Sequence[ImageScore], path: Path) -> None:
-    """Plot the score against the sampling steps as a PNG, with 95% intervals.
+    """Plot the score against the sampling steps as a PNG; see `quality_figure`."""
+    _save(quality_figure(scores), path)
+
+
+def quality_figure(
+    scores: Sequence[ImageScore], against: Literal["steps", "seconds"] = "steps"
+) -> Figure:
+    """Plot the score against the sampling steps or the seconds an image takes, with 95% intervals.
 
     Args:
         scores: Scores on one split: a line for each model without guidance, and one for its best
             score with guidance.
-        path: Where to write it.
+        against: What is on the horizontal axis; scores that were not timed are left out of
+            `seconds`.
     """
     lines: dict[str, dict[int, ImageScore]] = {}
     for row in scores:
+        if against == "seconds" and not row.seconds_per_image:
+            continue
         name = f"{row.model}, guided" if row.guidance > 0 else f"{row.model}, no guidance"
         best = lines.setdefault(name, {}).get(row.steps)
         if best is None or row.score > best.score:
@@ -121,8 +132,9 @@ def draw_quality_by_steps(scores: Sequence[ImageScore], path: Path) -> None:
         points = [by_steps[steps] for steps in sorted(by_steps)]
         below = [row.score - row.ci95[0] for row in points]
         above = [row.ci95[1] - row.score for row in points]
+        places = [row.steps if against == "steps" else row.seconds_per_image for row in points]
         axes.errorbar(
-            [row.steps for row in points],
+            places,
             [row.score for row in points],
             yerr=[below, above],
             label=name,
@@ -130,16 +142,25 @@ def draw_quality_by_steps(scores: Sequence[ImageScore], path: Path) -> None:
             linestyle="--" if "guided" in name else "-",
             capsize=3,
         )
-    axes.set_xscale("log", base=2)
-    axes.xaxis.set_major_locator(FixedLocator(sorted({row.steps for row in scores})))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(ScalarFormatter())
-    axes.set_xlabel("sampling steps")
+        if against == "seconds":
+            for row, place in zip(points, places, strict=True):
+                shown = f" {row.steps}"
+                axes.annotate(shown, (place, row.score), fontsize=7, va="bottom")
+    if against == "steps":
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_locator(FixedLocator(sorted({row.steps for row in scores})))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_formatter(ScalarFormatter())
+        axes.set_xlabel("sampling steps")
+    else:
+        axes.set_xscale("log")
+        axes.set_xlabel("seconds an image, in batches (beside the points: sampling steps)")
     axes.set_ylabel("prompts satisfied, mean over categories")
     axes.set_ylim(0, 1.02)
     axes.grid(alpha=0.3)
-    axes.legend()
-    _save(figure, path)
+    if lines:
+        axes.legend()
+    return figure
 
 
 def _cell_size(height: int, width: int, scale: int) -> tuple[int, int]:

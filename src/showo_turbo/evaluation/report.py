@@ -113,6 +113,8 @@ def _image_lines(row: ImageScore) -> Iterator[dict[str, Any]]:
     for category, share in row.by_category.items():
         count = row.counts[category][1]
         yield common | {"figure": f"score/{category}", "value": share, "n": count}
+    if row.seconds_per_image is not None:
+        yield common | {"figure": "seconds_per_image", "value": row.seconds_per_image, "n": row.n}
 
 
 def _text_lines(row: TextScore) -> Iterator[dict[str, Any]]:

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..files import write_json
 from ..models.magvitv2 import MAGVITv2
 from ..models.showo import Showo
 from ..prompting import UnifiedPrompting, format_question
 from ..sampling.parallel import ImageSampling
 from ..text_tokenizer import TextTokenizer
-from ..trajectories.film_strip import draw_film_strip, draw_text_strip
+from ..trajectories.film_strip import draw_film_strip, draw_text_strip, settling_table
 from ..trajectories.image_collector import ImageCollection, ImagePrompt, record_images
 from ..trajectories.text_collector import TextCollection, TextRequest, record_texts
 from .text import TextRecord
@@ -60,7 +61,10 @@ def draw_answer_strip(
     block_size: int = 16,
     seed: int = 0,
 ) -> bool:
-    """Write the Jacobi iterates of an answer as a PNG.
+    """Write the Jacobi iterates of an answer as a PNG, and as JSON beside it.
+
+    The JSON holds `question`, `answer` and `blocks`; of each block `rows`, the tokens of every
+    iterate, and `settled`, how many of them are final.
 
     Args:
         model: Network in eval mode.
@@ -81,4 +85,14 @@ def draw_answer_strip(
     if isinstance(outcome, str):
         return False
     draw_text_strip(outcome, text_tokenizer.decode, path)
+    tables = [
+        settling_table(outcome, index, text_tokenizer.decode)
+        for index in range(len(outcome.blocks))
+    ]
+    found = {
+        "question": record.question,
+        "answer": text_tokenizer.decode(outcome.answer_ids.tolist()),
+        "blocks": [{"rows": rows, "settled": settled} for rows, settled in tables],
+    }
+    write_json(path.with_suffix(".json"), found)
     return True

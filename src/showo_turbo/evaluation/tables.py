@@ -1,7 +1,8 @@
 """The figures as tables for people: in the terminal and in Markdown."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
@@ -57,7 +58,16 @@ def image_figures(scores: Sequence[ImageScore], title: str = "") -> Figures:
 
 def text_figures(scores: Sequence[TextScore]) -> Figures:
     """Exact match and speed of the answers by model and decoding."""
-    counts = f"n = {scores[0].n}" if scores else "none"
+    return text_figures_of([row.to_dict() for row in scores])
+
+
+def text_figures_of(rows: Sequence[Mapping[str, Any]]) -> Figures:
+    """The same from the scores of a report.
+
+    Args:
+        rows: What `TextScore.to_dict` gave.
+    """
+    counts = f"n = {rows[0]['n']}" if rows else "none"
     return Figures(
         f"Answers about images ({counts})",
         [
@@ -70,14 +80,14 @@ def text_figures(scores: Sequence[TextScore]) -> Figures:
         ],
         [
             [
-                row.model,
-                {"ar": "autoregressive", "jacobi": "Jacobi"}[row.decoding],
-                _with_interval(row.exact_match, row.ci95),
-                f"{row.tokens_per_forward:.2f}",
-                _number(row.iterations_per_block, 2),
-                _number(row.tokens_per_second, 0),
+                row["model"],
+                {"ar": "autoregressive", "jacobi": "Jacobi"}[row["decoding"]],
+                _with_interval(row["exact_match"], row["ci95"]),
+                f"{row['tokens_per_forward']:.2f}",
+                _number(row["iterations_per_block"], 2),
+                _number(row["tokens_per_second"], 0),
             ]
-            for row in scores
+            for row in rows
         ],
     )
 
@@ -174,7 +184,7 @@ def _image_title(scores: Sequence[ImageScore]) -> str:
     return f"Prompts satisfied, mean over categories ({split}, n = {scores[0].n})"
 
 
-def _with_interval(value: float, interval: tuple[float, float]) -> str:
+def _with_interval(value: float, interval: Sequence[float]) -> str:
     low, high = interval
     return f"{value:.3f} [{low:.2f}, {high:.2f}]"
 

@@ -1,6 +1,5 @@
 """How right and how fast a model's answers about images are."""
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -15,7 +14,7 @@ from ..sampling.autoregressive import TextResult, autoregressive_decode
 from ..sampling.jacobi import Driver, JacobiResult, jacobi_decode
 from ..text_tokenizer import TextTokenizer
 from ..trajectories.segments import stateless_seed
-from .images import evaluating
+from .images import evaluating, seconds_now
 from .text_scores import Decoding, TextScore
 
 __all__ = ["TextRecord", "TextScore", "encode_records", "evaluate_text"]
@@ -105,7 +104,7 @@ def evaluate_text(
         batch = [records[index] for index in indices]
         codes = torch.stack([record.image for record in batch])
         ids = [text_tokenizer.encode(format_question(record.question)) for record in batch]
-        began = _now(model)
+        began = seconds_now(model)
         if decoding == "ar":
             results = autoregressive_decode(model, codes, ids, max_new_tokens=max_new_tokens)
         else:
@@ -121,7 +120,7 @@ def evaluate_text(
                     seeds=seeds,
                 )
             ]
-        return results, _now(model) - began
+        return results, seconds_now(model) - began
 
     results: list[TextResult] = []
     batched_seconds = timed_seconds = 0.0
@@ -187,10 +186,3 @@ def published_iterations(iterates: Tensor) -> int:
     """
     reached = int((iterates == iterates[-1]).all(dim=1).nonzero()[0])
     return reached + 1
-
-
-def _now(model: Showo) -> float:
-    """Wall clock in seconds, once the device has done all that it was given."""
-    if model.device.type == "cuda":
-        torch.cuda.synchronize(model.device)
-    return time.perf_counter()

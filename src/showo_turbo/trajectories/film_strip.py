@@ -73,7 +73,7 @@ def draw_text_strip(
         path: Where to write it.
     """
     font = _font()
-    tables = [_table(trajectory, index, decode) for index in range(len(trajectory.blocks))]
+    tables = [settling_table(trajectory, index, decode) for index in range(len(trajectory.blocks))]
     cells = [cell for rows, _ in tables for row in rows for cell in row]
     cell_width = int(max(font.getlength(cell) for cell in cells)) + 2 * MARGIN
     cell_height = FONT_SIZE + 2 * MARGIN
@@ -100,6 +100,27 @@ def draw_text_strip(
             top += cell_height
         top += 2 * MARGIN
     _save(strip, path)
+
+
+def settling_table(
+    trajectory: TextTrajectory, index: int, decode: Callable[[list[int]], str]
+) -> tuple[list[list[str]], list[int]]:
+    """Show how a block of a text settled.
+
+    Args:
+        trajectory: The trajectory of one answer.
+        index: Which of its blocks.
+        decode: Turns token ids into text.
+
+    Returns:
+        The block's tokens as visible text, a row an iterate, without what follows the end of the
+        answer; and how many of them have settled in each iterate.
+    """
+    block = trajectory.block(index)
+    iterates = block.iterates[:, : block.valid_length]
+    rows = [[_visible(decode([token])) for token in row] for row in iterates.tolist()]
+    agrees = (iterates == iterates[-1]).long()
+    return rows, agrees.cumprod(dim=1).sum(dim=1).tolist()
 
 
 def hide_masked(image: Tensor, masked: Tensor) -> Tensor:
@@ -134,17 +155,6 @@ def evenly_chosen(count: int, most: int) -> list[int]:
     if count <= most:
         return list(range(count))
     return [round(i * (count - 1) / (most - 1)) for i in range(most)]
-
-
-def _table(
-    trajectory: TextTrajectory, index: int, decode: Callable[[list[int]], str]
-) -> tuple[list[list[str]], list[int]]:
-    """Return a block's tokens as text, iterate by iterate, and how many have settled in each."""
-    block = trajectory.block(index)
-    iterates = block.iterates[:, : block.valid_length]
-    rows = [[_visible(decode([token])) for token in row] for row in iterates.tolist()]
-    agrees = (iterates == iterates[-1]).long()
-    return rows, agrees.cumprod(dim=1).sum(dim=1).tolist()
 
 
 def _visible(text: str) -> str:

@@ -1,0 +1,109 @@
+"""What a run has left in its folder."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ...errors import UserError
+from ...files import read_json
+from ..images import ImageScore
+from .curves import Curves, read_curves
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's folder, read.
+
+    Attributes:
+        name: What the run is called on the page.
+        folder: Where it is.
+        report: Its `report.json`; empty if it was not measured.
+        images: The scores on the test prompts in the report.
+        config: The configuration that it was started with, the last one if it was resumed.
+        curves: Its training curves.
+    """
+
+    name: str
+    folder: Path
+    report: dict[str, Any]
+    images: list[ImageScore]
+    config: dict[str, Any]
+    curves: Curves
+
+    def pictures(self, pattern: str) -> list[Path]:
+        """Files in the folder, sorted."""
+        return sorted(self.folder.glob(pattern))
+
+
+def read_runs(folders: Sequence[Path]) -> list[Run]:
+    """Read runs, each called by as much of its path as tells it from the others.
+
+    Raises:
+        UserError: If there is none, one is named twice, or one cannot be read.
+    """
+    if not folders:
+        raise UserError("there are no runs to report on; name at least one run's folder")
+    places = [folder.resolve() for folder in folders]
+    for folder, place in zip(folders, places, strict=True):
+        if places.count(place) > 1:
+            raise UserError(f"{folder} is named twice; name each run once")
+    depth = 1
+    while len({place.parts[-depth:] for place in places}) < len(places):
+        depth += 1
+    names = ["/".join(place.parts[-depth:]) for place in places]
+    return [read_run(folder, name) for folder, name in zip(folders, names, strict=True)]
+
+
+def read_run(folder: Path, name: str) -> Run:
+    """Read a run's folder.
+
+    Raises:
+        UserError: If it is no run's folder, or its report is damaged.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder} is no folder; name the folder of a run, its default_root_dir")
+    logs = sorted(path.parent for path in folder.rglob("events.out.tfevents.*"))
+    logs = list(dict.fromkeys(logs))
+    path = folder / "report.json"
+    if not path.is_file() and not logs:
+        raise UserError(
+            f"{folder} holds neither report.json nor TensorBoard logs; name the folder of a run, "
+            "its default_root_dir"
+        )
+    report = read_json(path) if path.is_file() else {}
+    try:
+        images = [ImageScore.from_dict(row) for row in report.get("images", [])]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{path} is no report of showo-turbo ({error!r}); restore it or measure again"
+        ) from None
+    config = _read_config(folder, logs)
+    return Run(name, folder, report, images, config, read_curves(logs, stage_epochs(config)))
+
+
+def stage_epochs(config: dict[str, Any]) -> list[int]:
+    """How many epochs each stage of a configuration's `Curriculum` has; none without one."""
+    callbacks = (config.get("trainer") or {}).get("callbacks") or []
+    for entry in callbacks if isinstance(callbacks, list) else [callbacks]:
+        if str(entry.get("class_path", "")).rpartition(".")[2] == "Curriculum":
+            return [int(stage["epochs"]) for stage in entry["init_args"]["stages"]]
+    return []
+
+
+def _read_config(folder: Path, logs: Sequence[Path]) -> dict[str, Any]:
+    """The newest `config.yaml` beside the logs or in the folder."""
+    files = [place / "config.yaml" for place in (folder, *logs)]
+    files = sorted(
+        (file for file in files if file.is_file()), key=lambda file: file.stat().st_mtime
+    )
+    if not files:
+        return {}
+    try:
+        config = yaml.safe_load(files[-1].read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{files[-1]} is no YAML file ({reason}); restore or remove it") from None
+    return config if isinstance(config, dict) else {}
