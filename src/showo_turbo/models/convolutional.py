@@ -1,14 +1,16 @@
-"""Convolutional building blocks of the MAGVIT-v2 encoder and decoder.
+"""The convolutional encoder and decoder of MAGVIT-v2, and their building blocks.
 
 The blocks are those of VQGAN (Esser et al., arXiv 2012.09841). Attribute names (`norm1`,
 `nin_shortcut`, `proj_out`, ...) are the keys of the released checkpoints.
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 from torch import Tensor, nn
 from torch.nn import functional
 
+IMAGE_CHANNELS = 3
 NORM_EPSILON = 1e-6
 
 
@@ -146,3 +148,92 @@ class Level(nn.Module):
             if resample is not None:
                 features = resample(features)
         return features
+
+
+class Encoder(nn.Module):
+    """Pixels `(batch, 3, height, width)` to latents `(batch, bits, rows, columns)`.
+
+    `down` goes from the resolution of the image to that of the codes.
+
+    Args:
+        channels: Width that the multipliers multiply.
+        multipliers: Width of each resolution, from that of the image on, in units of `channels`.
+        blocks: Residual blocks of each resolution, in the same order.
+        bits: Channels of the latents.
+        groups: Groups of the normalization.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        multipliers: Sequence[int],
+        blocks: Sequence[int],
+        bits: int,
+        groups: int,
+    ) -> None:
+        super().__init__()
+        widths = [channels * multiplier for multiplier in multipliers]
+        self.conv_in = nn.Conv2d(IMAGE_CHANNELS, channels, kernel_size=3, padding=1)
+        self.down = nn.ModuleList(
+            Level(before, after, count, groups, downsample=index < len(widths) - 1)
+            for index, (before, after, count) in enumerate(
+                zip([channels, *widths[:-1]], widths, blocks, strict=True)
+            )
+        )
+        self.mid = MiddleBlock(widths[-1], groups)
+        self.norm_out = group_norm(widths[-1], groups)
+        self.conv_out = nn.Conv2d(widths[-1], bits, kernel_size=3, padding=1)
+        self.quant_conv = nn.Conv2d(bits, bits, kernel_size=1)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Return the latents before quantization."""
+        features = self.conv_in(pixels)
+        for level in self.down:
+            features = level(features)
+        features = functional.silu(self.norm_out(self.mid(features)))
+        latents: Tensor = self.quant_conv(self.conv_out(features))
+        return latents
+
+
+class Decoder(nn.Module):
+    """Signs `(batch, bits, rows, columns)` to pixels `(batch, 3, height, width)`, not clamped.
+
+    `up` is indexed like `down` of the encoder, so that its last entry is applied first.
+
+    Args:
+        channels: Width that the multipliers multiply.
+        multipliers: Width of each resolution, from that of the image on, in units of `channels`.
+        blocks: Residual blocks of each resolution, in the same order.
+        bits: Channels of the signs.
+        groups: Groups of the normalization.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        multipliers: Sequence[int],
+        blocks: Sequence[int],
+        bits: int,
+        groups: int,
+    ) -> None:
+        super().__init__()
+        widths = [channels * multiplier for multiplier in multipliers]
+        self.post_quant_conv = nn.Conv2d(bits, bits, kernel_size=1)
+        self.conv_in = nn.Conv2d(bits, widths[-1], kernel_size=3, padding=1)
+        self.mid = MiddleBlock(widths[-1], groups)
+        self.up = nn.ModuleList(
+            Level(before, after, count, groups, upsample=index > 0)
+            for index, (before, after, count) in enumerate(
+                zip([*widths[1:], widths[-1]], widths, blocks, strict=True)
+            )
+        )
+        self.norm_out = group_norm(widths[0], groups)
+        self.conv_out = nn.Conv2d(widths[0], IMAGE_CHANNELS, kernel_size=3, padding=1)
+
+    def forward(self, signs: Tensor) -> Tensor:
+        """Return the reconstructed pixels."""
+        features = self.mid(self.conv_in(self.post_quant_conv(signs)))
+        for level in reversed(self.up):
+            features = level(features)
+        pixels: Tensor = self.conv_out(functional.silu(self.norm_out(features)))
+        return pixels

@@ -11,15 +11,12 @@ from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from ..errors import UserError
 from .checkpoints import load_state_into, read_config, resolve_folder, save_checkpoint
-from .convolutional import Level, MiddleBlock, group_norm
+from .convolutional import IMAGE_CHANNELS, Decoder, Encoder
 from .patches import find_distinct, join_patches, split_patches
 from .quantizer import LookupFreeQuantizer
-
-IMAGE_CHANNELS = 3
 
 
 @dataclass(frozen=True)
@@ -102,69 +99,6 @@ class MAGVITv2Config:
         return cls(**sizes)
 
 
-class Encoder(nn.Module):
-    """Pixels `(batch, 3, height, width)` to latents `(batch, bits, rows, columns)`.
-
-    `down` goes from the resolution of the image to that of the codes.
-    """
-
-    def __init__(self, config: MAGVITv2Config) -> None:
-        super().__init__()
-        groups = config.norm_groups
-        widths = [config.channels * multiplier for multiplier in config.encoder_multipliers]
-        self.conv_in = nn.Conv2d(IMAGE_CHANNELS, config.channels, kernel_size=3, padding=1)
-        self.down = nn.ModuleList(
-            Level(before, after, blocks, groups, downsample=index < len(widths) - 1)
-            for index, (before, after, blocks) in enumerate(
-                zip([config.channels, *widths[:-1]], widths, config.encoder_blocks, strict=True)
-            )
-        )
-        self.mid = MiddleBlock(widths[-1], groups)
-        self.norm_out = group_norm(widths[-1], groups)
-        self.conv_out = nn.Conv2d(widths[-1], config.bits, kernel_size=3, padding=1)
-        self.quant_conv = nn.Conv2d(config.bits, config.bits, kernel_size=1)
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        """Return the latents before quantization."""
-        features = self.conv_in(pixels)
-        for level in self.down:
-            features = level(features)
-        features = functional.silu(self.norm_out(self.mid(features)))
-        latents: Tensor = self.quant_conv(self.conv_out(features))
-        return latents
-
-
-class Decoder(nn.Module):
-    """Signs `(batch, bits, rows, columns)` to pixels `(batch, 3, height, width)`, not clamped.
-
-    `up` is indexed like `down` of the encoder, so that its last entry is applied first.
-    """
-
-    def __init__(self, config: MAGVITv2Config) -> None:
-        super().__init__()
-        groups = config.norm_groups
-        widths = [config.channels * multiplier for multiplier in config.decoder_multipliers]
-        self.post_quant_conv = nn.Conv2d(config.bits, config.bits, kernel_size=1)
-        self.conv_in = nn.Conv2d(config.bits, widths[-1], kernel_size=3, padding=1)
-        self.mid = MiddleBlock(widths[-1], groups)
-        self.up = nn.ModuleList(
-            Level(before, after, blocks, groups, upsample=index > 0)
-            for index, (before, after, blocks) in enumerate(
-                zip([*widths[1:], widths[-1]], widths, config.decoder_blocks, strict=True)
-            )
-        )
-        self.norm_out = group_norm(widths[0], groups)
-        self.conv_out = nn.Conv2d(widths[0], IMAGE_CHANNELS, kernel_size=3, padding=1)
-
-    def forward(self, signs: Tensor) -> Tensor:
-        """Return the reconstructed pixels."""
-        features = self.mid(self.conv_in(self.post_quant_conv(signs)))
-        for level in reversed(self.up):
-            features = level(features)
-        pixels: Tensor = self.conv_out(functional.silu(self.norm_out(features)))
-        return pixels
-
-
 class Reconstruction(NamedTuple):
     """What the tokenizer makes of a batch of images while it is trained.
 
@@ -190,9 +124,21 @@ class MAGVITv2(nn.Module):
     def __init__(self, config: MAGVITv2Config = MAGVITv2Config()) -> None:
         super().__init__()
         self.config = config
-        self.encoder = Encoder(self.config)
-        self.decoder = Decoder(self.config)
-        self.quantize = LookupFreeQuantizer(self.config.bits)
+        self.encoder = Encoder(
+            config.channels,
+            config.encoder_multipliers,
+            config.encoder_blocks,
+            config.bits,
+            config.norm_groups,
+        )
+        self.decoder = Decoder(
+            config.channels,
+            config.decoder_multipliers,
+            config.decoder_blocks,
+            config.bits,
+            config.norm_groups,
+        )
+        self.quantize = LookupFreeQuantizer(config.bits)
 
     def forward(self, pixels: Tensor) -> Reconstruction:
         """Encode, quantize and decode `(batch, 3, height, width)`, with gradients to the weights.
