@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from showo_turbo.training.frozen import exclude_from_checkpoints, freeze, learnable
+from showo_turbo.training.frozen import exclude_from_checkpoints, freeze
 
 
 class Pair(nn.Module):
@@ -31,7 +31,12 @@ def test_loading_stays_strict_for_the_rest():
 
 def test_excluded_weights_stay_out_inside_another_module():
     outer = nn.Sequential(Pair())
-    assert set(outer.state_dict()) == {"0.student.weight", "0.student.bias"}
+    state = outer.state_dict()
+    assert set(state) == {"0.student.weight", "0.student.bias"}
+    outer.load_state_dict(state)
+    del state["0.student.bias"]
+    with pytest.raises(RuntimeError, match=r"0\.student\.bias"):
+        outer.load_state_dict(state)
 
 
 def test_frozen_modules_stay_in_eval_mode_and_out_of_training():
@@ -39,4 +44,5 @@ def test_frozen_modules_stay_in_eval_mode_and_out_of_training():
     freeze(pair.teacher)
     pair.train()
     assert pair.student.training and not pair.teacher.training
-    assert len(learnable(pair)) == 2
+    assert not any(parameter.requires_grad for parameter in pair.teacher.parameters())
+    assert all(parameter.requires_grad for parameter in pair.student.parameters())

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import torch
 from torch import nn
 
 
@@ -30,25 +29,10 @@ def exclude_from_checkpoints(owner: nn.Module, prefix: str) -> None:
             del state[key]
 
     def forgive(_: nn.Module, incompatible: Any) -> None:
+        # Keys count from the outermost module, which may hold `owner`, as an average of it does.
         incompatible.missing_keys[:] = [
-            key for key in incompatible.missing_keys if not key.startswith(start)
+            key for key in incompatible.missing_keys if f".{start}" not in f".{key}"
         ]
 
     owner.register_state_dict_post_hook(drop)
     owner.register_load_state_dict_post_hook(forgive)
-
-
-def learnable(module: nn.Module) -> list[nn.Parameter]:
-    """Parameters that an optimizer should see."""
-    return [parameter for parameter in module.parameters() if parameter.requires_grad]
-
-
-def count_parameters(module: nn.Module) -> int:
-    """Number of parameters."""
-    return sum(parameter.numel() for parameter in module.parameters())
-
-
-@torch.no_grad()
-def copy_weights(source: nn.Module, target: nn.Module) -> None:
-    """Make `target`'s weights equal to `source`'s."""
-    target.load_state_dict(source.state_dict())

@@ -22,7 +22,8 @@ from ..text_tokenizer import TextTokenizer
 from ..trajectories.batch import ImageBatch, TextBatch
 from .evaluation import EvaluationGrid, Evaluator
 from .forwards import block_logits, image_logits
-from .frozen import exclude_from_checkpoints, freeze, learnable
+from .frozen import exclude_from_checkpoints, freeze
+from .optimizers import parameter_groups
 
 ConsistencyTarget = Literal["student", "teacher", "ema"]
 
@@ -248,7 +249,7 @@ class ShowoTurbo(LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return the optimizer over the student, and the schedule if there is one."""
-        optimizer = self.optimizer(learnable(self.student))
+        optimizer = self.optimizer(parameter_groups(self.student))
         if self.lr_scheduler is None:
             return optimizer
         return {
