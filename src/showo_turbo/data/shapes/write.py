@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from rich.progress import Progress
 
 from ...errors import UserError
 from ...files import read_json, write_atomically, write_json
+from ...progress import progress_bar
 from .documents import sample_document
 from .records import (
     coco_captions,
@@ -92,8 +92,8 @@ def write_world(
     (root / WORLD_FILE).unlink(missing_ok=True)
 
     listing: dict[str, str] = {}
-    with Progress(disable=not progress) as bar:
-        task = bar.add_task("shapes world", total=images + validation_images + documents)
+    total = images + validation_images + documents
+    with progress_bar("shapes world", total, show=progress) as advance:
         for split, count, llava_file in (
             ("train", images, LLAVA_TRAIN_FILE),
             ("val", validation_images, LLAVA_VALIDATION_FILE),
@@ -101,12 +101,12 @@ def write_world(
             examples: list[Example] = []
             for relative, data in _image_files(split, count, seed, examples):
                 _write_if_changed(root, relative, data, listing)
-                bar.advance(task)
+                advance(1)
             for relative, data in _annotation_files(split, examples, llava_file):
                 _write_if_changed(root, relative, data, listing)
         texts = [sample_document(generator(seed, "documents", i)) for i in range(documents)]
         _write_if_changed(root, DOCUMENTS_FILE, _parquet_bytes(texts), listing)
-        bar.advance(task, documents)
+        advance(documents)
         for name in SPLITS:
             lines = prompt_lines(held_out_prompts(name))
             _write_if_changed(root, f"prompts/{name}.jsonl", lines, listing)
