@@ -1,0 +1,29 @@
+"""The main classes by their short names."""
+
+from importlib import import_module
+
+import pytest
+
+import showo_turbo
+from showo_turbo.training import ShowoTurbo
+
+CLASSES = [name for name in showo_turbo.__all__ if name != "__version__"]
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_a_main_class_is_the_one_of_its_module(name):
+    found = getattr(showo_turbo, name)
+    assert found.__name__ == name
+    assert getattr(import_module(found.__module__), name) is found
+
+
+def test_they_are_imported_and_offered_like_any_name():
+    from showo_turbo import ShowoTurbo as short
+
+    assert short is ShowoTurbo
+    assert set(CLASSES) < set(dir(showo_turbo))
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="has no attribute 'ShowTurbo'"):
+        showo_turbo.ShowTurbo  # noqa: B018
