@@ -219,4 +219,4 @@ class TestMistakes:
     ],
 )
 def test_messages_in_one_line(message, expected):
-    assert one_line(message).startswith(expected)
+    assert one_line(message) == expected

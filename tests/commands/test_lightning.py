@@ -61,11 +61,6 @@ def test_an_interrupted_run_ends_with_130(command, config, monkeypatch):
     assert result.errors.strip().endswith("showo-turbo: interrupted")
 
 
-def restore_checkpoint(trainer, model, ckpt_path, weights_only):
-    """The part of a run that fails when there is no such checkpoint."""
-    trainer.strategy.load_checkpoint(ckpt_path, weights_only=True)
-
-
 def test_another_exit_keeps_its_status(command, config, monkeypatch):
     monkeypatch.setattr(Trainer, "fit", lambda *_, **__: sys.exit(5))
     assert command("fit", "-c", config()).status == 5
@@ -128,6 +123,13 @@ class TestMistakes:
             f"{tmp_path / 'none.yaml'} does not exist; expected a YAML file"
         )
         assert mistake("fit", "-c") == "-c does not exist; expected a YAML file"
+
+    @pytest.mark.parametrize("name", ["fit", "validate", "test", "predict"])
+    def test_a_missing_checkpoint(self, mistake, config, tmp_path, monkeypatch, name):
+        # Said before networks are loaded.
+        monkeypatch.setattr("lightning.pytorch.cli.LightningCLI.instantiate_classes", None)
+        message = mistake(name, "-c", config(), "--ckpt_path", tmp_path / "none.ckpt")
+        assert message.startswith(f"{tmp_path / 'none.ckpt'} does not exist; expected a checkpoint")
 
     def test_missing_options(self, mistake):
         message = mistake("fit")

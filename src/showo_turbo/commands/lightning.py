@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -27,9 +28,22 @@ _HELP = (
     "its import path, such as my_callbacks.Mine."
 )
 
+_CHECKPOINT_WORDS = ("best", "last", "hpc", "registry")
+"""What Lightning takes for `--ckpt_path` besides files."""
+
 
 class _CLI(LightningCLI):
     """Lightning's command line, which says in one line what is wrong with the trainer's options."""
+
+    def before_instantiate_classes(self) -> None:
+        """Look for the checkpoint before networks are loaded."""
+        path = self.config[self.subcommand].ckpt_path
+        names_a_file = path and path not in _CHECKPOINT_WORDS and ":" not in path
+        if names_a_file and not Path(path).exists():
+            raise UserError(
+                f"{path} does not exist; expected a checkpoint of training, such as "
+                "runs/quickstart/checkpoints/last.ckpt"
+            )
 
     def instantiate_trainer(self, **options: Any) -> Trainer:
         """Build the trainer."""
