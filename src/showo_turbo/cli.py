@@ -8,6 +8,7 @@ from importlib import import_module
 from . import __version__
 from .commands import COMMANDS, LIGHTNING_COMMANDS
 from .errors import UserError
+from .files import is_out_of_space
 from .process import import_from_working_directory, keep_freed_memory
 
 
@@ -35,11 +36,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise SystemExit(2) from None
 
 
-def _user_error(error: BaseException | None) -> UserError | None:
+def _user_error(error: Exception) -> UserError | None:
     """The user's mistake behind an error; jsonargparse wraps those of the classes it builds."""
-    while error is not None and not isinstance(error, UserError):
-        error = error.__cause__
-    return error
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, UserError):
+        cause = cause.__cause__
+    if cause is None and is_out_of_space(error):
+        return UserError("no space is left on the disk; make room and start again")
+    return cause
 
 
 def _without_debug(arguments: Sequence[str]) -> list[str]:

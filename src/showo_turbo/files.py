@@ -1,5 +1,6 @@
 """Reading and writing files so that nothing is ever half-written or outside its folder."""
 
+import errno
 import hashlib
 import json
 import os
@@ -21,8 +22,25 @@ def write_atomically(path: Path) -> Iterator[Path]:
 
     Args:
         path: Where the file must end up. Parent folders are made.
+
+    Raises:
+        UserError: If the disk is full.
     """
     path = Path(path)
+    try:
+        with _write_atomically(path) as temporary:
+            yield temporary
+    except Exception as error:
+        if is_out_of_space(error):
+            raise UserError(
+                f"{path} cannot be written: no space is left; make room and start again, "
+                "what is done is kept"
+            ) from error
+        raise
+
+
+@contextmanager
+def _write_atomically(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     os.close(handle)
@@ -36,6 +54,17 @@ def write_atomically(path: Path) -> Iterator[Path]:
         _sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def is_out_of_space(error: BaseException | None) -> bool:
+    """Whether an error, or one that it followed from, says that a disk or a quota is full."""
+    while error is not None:
+        number = getattr(error, "errno", None)
+        # safetensors gives the system's error as text.
+        if number in (errno.ENOSPC, errno.EDQUOT) or os.strerror(errno.ENOSPC) in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -1,9 +1,19 @@
+import errno
+import os
+import shutil
+import subprocess
+
 import pytest
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
+from showo_turbo.errors import UserError
 from showo_turbo.trajectories import StoreIdentity, TrajectoryStore
 from showo_turbo.trajectories.collection import ShardContent, batches, collect
+from showo_turbo.trajectories.lock import folder_lock
+
+from .conftest import content
 
 IDENTITY = StoreIdentity("images", "t", "p", 5, 2, {})
 
@@ -28,13 +38,13 @@ def test_the_first_process_finishes_after_all_have_written(store):
 
     def barrier():
         calls.append(store.pending())
-        if len(calls) == 1:
+        if len(calls) == 2:
             write(store, 1)  # what the other process was still busy with
 
     finished = collect(
         nn.Identity(), store, make_shard, world_size=2, barrier=barrier, progress=False
     )
-    assert calls == [[1], []]
+    assert calls == [[0, 1, 2], [1], []]
     assert finished.num_samples == 5
 
 
@@ -43,7 +53,7 @@ def test_other_processes_open_the_store_after_it_was_finished(store):
 
     def barrier():
         calls.append(store.pending())
-        if len(calls) == 2:
+        if len(calls) == 3:
             write(store, 0)
             write(store, 2)
             TrajectoryStore.inspect(store.folder).finish()
@@ -51,8 +61,74 @@ def test_other_processes_open_the_store_after_it_was_finished(store):
     finished = collect(
         nn.Identity(), store, make_shard, rank=1, world_size=2, barrier=barrier, progress=False
     )
-    assert calls == [[0, 2], [0, 2]]
+    assert calls == [[0, 1, 2], [0, 2], [0, 2]]
     assert finished.complete
+
+
+def test_another_run_on_the_same_store_is_refused(store):
+    write(store, 0)
+    before = content(store.folder)
+    with (
+        folder_lock(store.folder),
+        pytest.raises(UserError, match=r"is being written by process \d+ on"),
+    ):
+        collect(nn.Identity(), store, make_shard, progress=False)
+    assert content(store.folder) == before
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
+        # What safetensors says, from Rust.
+        SafetensorError('IoError(Os { code: 28, message: "No space left on device" })'),
+    ],
+    ids=["system", "safetensors"],
+)
+def test_a_full_disk_ends_with_a_message_and_the_collection_continues(store, monkeypatch, error):
+    def full(*_):
+        raise error
+
+    write(store, 0)
+    with monkeypatch.context() as patch:
+        patch.setattr("showo_turbo.trajectories.store.save_file", full)
+        with pytest.raises(UserError, match=r"images-00001.* no space is left; make room"):
+            collect(nn.Identity(), store, make_shard, progress=False)
+    assert sorted(content(store.folder)) == [
+        "images-00000.json",
+        "images-00000.safetensors",
+        "manifest.json",
+    ]
+    assert store.pending() == [1, 2]
+    assert collect(nn.Identity(), store, make_shard, progress=False).num_samples == 5
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system with room for little."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("only root may mount a small file system")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_disk_that_is_really_full(small_disk):
+    """Three shards of 16 KB each; the ballast leaves room for one."""
+
+    def make(indices, advance):
+        return ShardContent({"codes": torch.ones(4096)}, len(indices))
+
+    store = TrajectoryStore.create_or_continue(small_disk / "store", IDENTITY)
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(bytes(212 * 1024))
+    with pytest.raises(UserError, match="no space is left; make room"):
+        collect(nn.Identity(), store, make, progress=False)
+    assert store.pending() == [1, 2]
+    ballast.unlink()
+    assert collect(nn.Identity(), store, make, progress=False).num_samples == 5
 
 
 @pytest.mark.parametrize("training", [True, False])

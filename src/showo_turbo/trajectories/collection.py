@@ -1,7 +1,7 @@
 """The loop that both collectors share: shard by shard, over processes, with progress."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -16,6 +16,7 @@ from rich.progress import (
 from torch import Tensor, nn
 
 from ..errors import UserError
+from .lock import folder_lock
 from .store import TrajectoryStore, no_barrier
 
 Item = TypeVar("Item")
@@ -44,7 +45,7 @@ def collect(
     """Make all shards that are yet to be made, and finish the store.
 
     A shard is always made as a whole and by one process, so that neither an interruption nor the
-    number of processes changes its bytes.
+    number of processes changes its bytes. The first process holds the store's lock meanwhile.
 
     Args:
         teacher: Put into evaluation mode meanwhile.
@@ -60,13 +61,15 @@ def collect(
         The finished store.
 
     Raises:
-        UserError: If, in the end, a shard is missing: the processes share no folder.
+        UserError: If another run writes to the store; or if, in the end, a shard is missing: the
+            processes share no folder.
     """
-    pending = store.pending(rank, world_size)
-    training = teacher.training
-    teacher.eval()
-    try:
-        with _progress(store, pending, progress and rank == 0) as advance:
+    with folder_lock(store.folder) if rank == 0 else nullcontext():
+        if rank == 0:
+            store.remove_leftovers()
+        barrier()
+        pending = store.pending(rank, world_size)
+        with _evaluating(teacher), _progress(store, pending, progress and rank == 0) as advance:
             for index in pending:
                 content = make_shard(store.identity.shard_prompts(index), advance)
                 store.write_shard(
@@ -76,12 +79,10 @@ def collect(
                     filtered=content.filtered,
                     totals=content.totals,
                 )
-    finally:
-        teacher.train(training)
-    barrier()
-    if rank == 0:
-        store.finish()
-    barrier()
+        barrier()
+        if rank == 0:
+            store.finish()
+        barrier()
     return TrajectoryStore.open(store.folder, verify=False)
 
 
@@ -119,6 +120,17 @@ def check_positive(settings: object, *names: str) -> None:
         value = getattr(settings, name)
         if value < 1:
             raise UserError(f"{name} is {value}; expected at least 1")
+
+
+@contextmanager
+def _evaluating(teacher: nn.Module) -> Iterator[None]:
+    """Put a network into evaluation mode for a while."""
+    training = teacher.training
+    teacher.eval()
+    try:
+        yield
+    finally:
+        teacher.train(training)
 
 
 @contextmanager

@@ -81,9 +81,6 @@ class TrajectoryStore:
             )
         if rank == 0:
             folder.mkdir(parents=True, exist_ok=True)
-            # What an interrupted process left half-written; no other is writing yet.
-            for leftover in folder.glob(f".{identity.kind}-*.tmp"):
-                leftover.unlink(missing_ok=True)
             if not (folder / MANIFEST_NAME).exists():
                 write_manifest(folder / MANIFEST_NAME, Manifest(identity))
         barrier()
@@ -195,6 +192,11 @@ class TrajectoryStore:
             for index in range(rank, self.identity.num_shards, world_size)
             if self._finished(index) is None
         ]
+
+    def remove_leftovers(self) -> None:
+        """Remove what a process that died left half-written; no other may be writing."""
+        for leftover in self.folder.glob(".*.tmp"):
+            leftover.unlink(missing_ok=True)
 
     def write_shard(
         self,

@@ -1,0 +1,119 @@
+"""A lock that keeps two runs from writing one folder."""
+
+import fcntl
+import json
+import logging
+import os
+import shlex
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, TextIO
+
+from ..errors import UserError
+
+logger = logging.getLogger(__name__)
+
+LOCK_NAME = ".lock"
+
+
+@contextmanager
+def folder_lock(folder: Path) -> Iterator[None]:
+    """Hold a folder for writing, against every other process on this or another machine.
+
+    The operating system holds the lock, on an open file, and lets go of it when its owner ends in
+    whatever way: no lock outlives its owner, however young, and none is broken while its owner
+    lives, however old. The file says who the owner is and since when. One that is still there when
+    the lock is free tells of an owner that died, which is reported.
+
+    Args:
+        folder: An existing folder.
+
+    Raises:
+        UserError: If another process holds it, naming that process and the lock's age.
+    """
+    path = folder / LOCK_NAME
+    with _locked_file(path) as file:
+        previous = _read_owner(file)
+        if previous:
+            logger.warning("%s: taking over from %s, which has died", folder, _describe(previous))
+        _write_owner(file)
+        try:
+            yield
+        finally:
+            # While it is held: whoever has opened it meanwhile looks for it again.
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _locked_file(path: Path) -> Iterator[TextIO]:
+    """Open and lock the file that now has this name; a previous owner may just have removed it."""
+    while True:
+        with open(path, "a+", encoding="utf-8") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                owner = _describe(_read_owner(file))
+                raise UserError(
+                    f"{path.parent} is being written by {owner}; wait for it, stop it, or name "
+                    "another folder"
+                ) from None
+            except OSError as error:
+                logger.warning(
+                    "%s cannot be locked (%s); make sure that no other run writes to it",
+                    path.parent,
+                    error.strerror,
+                )
+            if not _is_at(path, file):
+                continue
+            try:
+                yield file
+            finally:
+                with suppress(OSError):
+                    fcntl.flock(file, fcntl.LOCK_UN)
+            return
+
+
+def _is_at(path: Path, file: TextIO) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _read_owner(file: TextIO) -> dict[str, Any]:
+    """What the file says of its owner; nothing if it is empty or cut short."""
+    file.seek(0)
+    try:
+        owner = json.load(file)
+    except ValueError:
+        return {}
+    return owner if isinstance(owner, dict) else {}
+
+
+def _write_owner(file: TextIO) -> None:
+    owner = {
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "since": int(time.time()),
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+    }
+    file.truncate(0)
+    json.dump(owner, file)
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _describe(owner: dict[str, Any]) -> str:
+    """An owner in words."""
+    if not isinstance(owner.get("since"), (int, float)):
+        return "another process"
+    age = max(0, int(time.time() - owner["since"]))
+    hours, minutes, seconds = age // 3600, age // 60 % 60, age % 60
+    return (
+        f"process {owner.get('pid')} on {owner.get('host')} (`{owner.get('command')}`), "
+        f"begun {hours}:{minutes:02}:{seconds:02} ago"
+    )
