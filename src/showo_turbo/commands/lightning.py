@@ -4,9 +4,10 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
+from lightning.fabric.plugins.io import TorchCheckpointIO
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
@@ -16,8 +17,10 @@ from .. import callbacks as _callbacks  # noqa: F401
 from .. import data as _data  # noqa: F401
 from .. import training as _training  # noqa: F401
 from ..errors import UserError
+from ..training.checkpoint_io import AtomicCheckpointIO, LogBeforeCheckpoint
 from . import LIGHTNING_COMMANDS
 from .messages import OneLineErrors
+from .resume import checkpoint_to_resume
 
 _HELP = (
     "Everything is set in YAML (-c config.yaml, several are merged) or by options such as "
@@ -33,7 +36,22 @@ _CHECKPOINT_WORDS = ("best", "last", "hpc", "registry")
 
 
 class _CLI(LightningCLI):
-    """Lightning's command line, which says in one line what is wrong with the trainer's options."""
+    """Lightning's command line, with durable checkpoints and runs that resume by themselves."""
+
+    def _prepare_subcommand_parser(
+        self, klass: type, subcommand: str, **kwargs: Any
+    ) -> LightningArgumentParser:
+        """Add `--resume` to `fit`."""
+        parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
+        if subcommand == "fit":
+            parser.add_argument(
+                "--resume",
+                type=Literal["auto"] | None,
+                default=None,
+                help="`auto` continues from the newest good checkpoint in trainer.default_root_dir,"
+                " and starts afresh where there is none.",
+            )
+        return parser
 
     def before_instantiate_classes(self) -> None:
         """Look for the checkpoint before networks are loaded."""
@@ -46,11 +64,27 @@ class _CLI(LightningCLI):
             )
 
     def instantiate_trainer(self, **options: Any) -> Trainer:
-        """Build the trainer."""
+        """Build the trainer, and say in one line what is wrong with its options."""
         try:
-            return super().instantiate_trainer(**options)
+            trainer = super().instantiate_trainer(**options)
         except (ValueError, MisconfigurationException, ModuleNotFoundError) as error:
             raise UserError(f"trainer: {' '.join(str(error).split())}") from error
+        if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
+            trainer.strategy.checkpoint_io = AtomicCheckpointIO()
+        return trainer
+
+    def before_fit(self) -> None:
+        """Choose the checkpoint to resume from."""
+        options = self.config_init["fit"]
+        if options.resume is None:
+            return
+        if options.ckpt_path is not None:
+            raise UserError(
+                f"--resume auto and --ckpt_path {options.ckpt_path} contradict each other; "
+                "give one of them"
+            )
+        path = checkpoint_to_resume(self.trainer)
+        options.ckpt_path = None if path is None else str(path)
 
 
 def run_lightning(arguments: Sequence[str]) -> LightningCLI:
@@ -72,6 +106,7 @@ def run_lightning(arguments: Sequence[str]) -> LightningCLI:
             subclass_mode_model=True,
             subclass_mode_data=True,
             auto_configure_optimizers=False,
+            trainer_defaults={"callbacks": LogBeforeCheckpoint()},
             save_config_kwargs={"overwrite": True},
             parser_class=Parser,
             parser_kwargs={

@@ -1,0 +1,62 @@
+"""`fit --resume auto`: the checkpoint that an interrupted run continues from."""
+
+from pathlib import Path
+
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
+
+from ..errors import UserError
+from ..training.checkpoint_io import checkpoint_fault
+
+
+def checkpoint_to_resume(trainer: Trainer) -> Path | None:
+    """Find the newest good checkpoint of a run, and clear away what was left half-written.
+
+    The run's checkpoints are all `*.ckpt` in `trainer.default_root_dir` and its subfolders, and in
+    the folders that its checkpoint callbacks name. The newest is the one written last. Damaged ones
+    are reported and passed over, as is everything else that no run can be resumed from.
+
+    Returns:
+        The checkpoint; None if there is none, so that the run starts afresh.
+
+    Raises:
+        UserError: If the run has no folder of its own.
+    """
+    folder = Path(trainer.default_root_dir)
+    if folder.resolve() == Path.cwd():
+        raise UserError(
+            "--resume auto looks for checkpoints in trainer.default_root_dir, which is not set; "
+            "give the run a folder of its own, such as --trainer.default_root_dir runs/mine"
+        )
+    folders = {folder, *_callback_folders(trainer)}
+    _remove_leftovers(folders)
+    found = {path.resolve() for place in folders for path in place.rglob("*.ckpt")}
+    for path in sorted((path for path in found if path.exists()), key=_written, reverse=True):
+        fault = checkpoint_fault(path)
+        if fault is None:
+            rank_zero_info(f"resuming from {path}")
+            return path
+        rank_zero_info(f"{path} {fault}; going back to the one before it")
+    rank_zero_info(f"no checkpoint to resume from in {folder}; starting afresh")
+    return None
+
+
+def _callback_folders(trainer: Trainer) -> set[Path]:
+    """Folders that the checkpoint callbacks were told to write to."""
+    callbacks = (entry for entry in trainer.callbacks if isinstance(entry, Checkpoint))
+    named = (getattr(callback, "dirpath", None) for callback in callbacks)
+    return {Path(name) for name in named if name}
+
+
+def _written(path: Path) -> tuple[int, str]:
+    """When a checkpoint was written; by name where the clock cannot tell."""
+    return path.stat().st_mtime_ns, path.name
+
+
+@rank_zero_only
+def _remove_leftovers(folders: set[Path]) -> None:
+    """Remove the temporary files of a process that was killed while it wrote them."""
+    for folder in folders:
+        for leftover in folder.rglob(".*.tmp"):
+            leftover.unlink(missing_ok=True)

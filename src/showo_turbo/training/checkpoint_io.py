@@ -1,0 +1,90 @@
+"""Writing checkpoints whole or not at all, and telling a whole one from a damaged one."""
+
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.plugins.io import TorchCheckpointIO
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from ..files import write_atomically
+
+_PROGRESS = ("global_step", "epoch", "state_dict", "optimizer_states", "loops")
+_SHARDED = ("meta.pt", ".metadata")
+"""What is written last into the folder of a checkpoint that is sharded over processes."""
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Lightning's checkpoint files, durable: a name never stands for a half-written file.
+
+    Lightning moves a finished file into place as well, but from the system's temporary folder,
+    which copies it where that is another file system, and does not sync it to the disk.
+
+    The `showo-turbo` command uses it unless the trainer is given another; in Python,
+    `Trainer(plugins=[AtomicCheckpointIO()])`.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None
+    ) -> None:
+        """Write a checkpoint under a temporary name, sync it, and rename it."""
+        if storage_options is not None:
+            raise TypeError("AtomicCheckpointIO takes no storage_options")
+        # A file of Python's, so that a full disk is told from other failures.
+        with write_atomically(Path(path)) as temporary, open(temporary, "wb") as file:
+            torch.save(checkpoint, file)
+
+
+class LogBeforeCheckpoint(Callback):
+    """Logs a step's metrics before the checkpoint that counts the step as done.
+
+    Lightning logs them just after it. A run that is killed in between would be resumed behind the
+    step, and its losses would be missing from the logs for good.
+    """
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Have Lightning log now what it is about to log."""
+        done = trainer.fit_loop.epoch_loop.batch_progress.current
+        if trainer.training and done.processed > done.completed:
+            trainer._logger_connector.update_train_step_metrics()
+
+
+def checkpoint_fault(path: Path) -> str | None:
+    """Say what keeps a checkpoint from being resumed from, if anything does.
+
+    Every byte of a checkpoint file is compared with the checksums that PyTorch writes into it. Of
+    a checkpoint that is a folder, sharded over processes, it is only seen that it is complete.
+
+    Args:
+        path: A file or folder that Lightning wrote.
+
+    Returns:
+        A phrase that follows the path in a message, or None for a good checkpoint.
+    """
+    if path.is_dir():
+        missing = [name for name in _SHARDED if not (path / name).is_file()]
+        if missing:
+            return f"is incomplete: it has no {missing[0]}"
+        path = path / _SHARDED[0]
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+        if damaged is not None:
+            return f"is damaged: the checksum of {damaged} does not match"
+        content = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
+    except (OSError, RuntimeError, ValueError, EOFError) as error:
+        return f"is damaged ({_first_line(error)})"
+    except (zipfile.BadZipFile, pickle.UnpicklingError) as error:
+        return f"is no whole checkpoint ({_first_line(error)})"
+    expected = _PROGRESS[:2] if path.name == _SHARDED[0] else _PROGRESS
+    if not isinstance(content, dict) or not set(expected) <= content.keys():
+        return "holds no state of a training run"
+    return None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0].strip()

@@ -1,0 +1,102 @@
+import pytest
+import torch
+
+from showo_turbo.errors import UserError
+from showo_turbo.training.checkpoint_io import AtomicCheckpointIO, checkpoint_fault
+
+WHOLE = {
+    "global_step": 3,
+    "epoch": 1,
+    "state_dict": {"weight": torch.arange(100.0)},
+    "optimizer_states": [],
+    "loops": {},
+}
+
+
+@pytest.fixture
+def path(tmp_path):
+    path = tmp_path / "checkpoints" / "last.ckpt"
+    AtomicCheckpointIO().save_checkpoint(WHOLE, path)
+    return path
+
+
+def test_what_was_saved_is_loaded(path):
+    loaded = AtomicCheckpointIO().load_checkpoint(path, weights_only=True)
+    assert loaded["global_step"] == 3
+    assert torch.equal(loaded["state_dict"]["weight"], WHOLE["state_dict"]["weight"])
+    assert checkpoint_fault(path) is None
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.3, 0.9, 0.999])
+def test_a_truncated_file_is_not_good(path, fraction):
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * fraction)])
+    assert checkpoint_fault(path) is not None
+
+
+def test_an_altered_weight_is_found(path):
+    data = bytearray(path.read_bytes())
+    place = data.find(torch.tensor([50.0]).numpy().tobytes())
+    assert place > 0
+    data[place] ^= 1
+    path.write_bytes(data)
+    assert "checksum" in checkpoint_fault(path)
+
+
+@pytest.mark.parametrize("content", [{"state_dict": {}}, [1], {"global_step": 1, "epoch": 0}])
+def test_what_no_run_resumes_from_is_not_good(path, content):
+    torch.save(content, path)
+    assert checkpoint_fault(path) == "holds no state of a training run"
+
+
+def test_code_is_not_run(path):
+    class Evil:
+        def __reduce__(self):
+            return (exit, (3,))
+
+    torch.save(WHOLE | {"evil": Evil()}, path)
+    assert "is no whole checkpoint" in checkpoint_fault(path)
+
+
+def test_a_sharded_one_is_good_when_it_is_complete(tmp_path):
+    folder = tmp_path / "last.ckpt"
+    folder.mkdir()
+    assert "has no meta.pt" in checkpoint_fault(folder)
+    torch.save({"global_step": 3, "epoch": 1}, folder / "meta.pt")
+    assert "has no .metadata" in checkpoint_fault(folder)
+    (folder / ".metadata").touch()
+    assert checkpoint_fault(folder) is None
+
+
+@pytest.mark.parametrize("failure", [KeyboardInterrupt, OSError(28, "No space left on device")])
+def test_a_failure_leaves_the_old_one(path, monkeypatch, failure):
+    before = path.read_bytes()
+
+    def save(checkpoint, file):
+        file.write(before[:50])
+        raise failure
+
+    monkeypatch.setattr(torch, "save", save)
+    with pytest.raises((KeyboardInterrupt, UserError)):
+        AtomicCheckpointIO().save_checkpoint(WHOLE, path)
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_full_disk_is_told_from_within_torch(path, monkeypatch):
+    """PyTorch's writer reports a failing file as an error of its own."""
+
+    class Full:
+        def __init__(self, file):
+            self.file = file
+
+        def write(self, data):
+            raise OSError(28, "No space left on device")
+
+        def flush(self):
+            pass
+
+    save = torch.save
+    monkeypatch.setattr(torch, "save", lambda content, file: save(content, Full(file)))
+    with pytest.raises(UserError, match="no space is left"):
+        AtomicCheckpointIO().save_checkpoint(WHOLE, path)
