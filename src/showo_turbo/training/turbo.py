@@ -24,6 +24,7 @@ from .evaluation import EvaluationGrid, Evaluator
 from .forwards import block_logits, image_logits
 from .frozen import exclude_from_checkpoints, freeze
 from .optimizers import parameter_groups
+from .ranks import global_means
 
 ConsistencyTarget = Literal["student", "teacher", "ema"]
 
@@ -56,7 +57,9 @@ class ShowoTurbo(LightningModule):
     Jacobi trajectories) and `language` (plain text), see `DistillationDataModule`.
 
     Logged in training: `train/loss`, each term `train/<term>` unweighted, and the first four by
-    segment as `train/<term>/segment_<s>`. In validation: scores by sampling steps, see
+    segment as `train/<term>/segment_<s>`. On several devices each term is the mean over the samples
+    of all of them, in training and in the logs, so that their number changes neither; only the
+    values by segment are those of the first device. In validation: scores by sampling steps, see
     `EvaluationGrid`.
 
     Args:
@@ -135,6 +138,19 @@ class ShowoTurbo(LightningModule):
 
     def training_step(self, batch: Mapping[str, Any], batch_index: int) -> Tensor:
         """Return the weighted sum of the loss terms of the streams that the batch holds."""
+        terms = self.loss_terms(batch)
+        own, overall = global_means(terms)
+        for name, mean in overall.items():
+            self.log(f"train/{name}", mean, batch_size=1)
+        self.log("train/loss", self.weighted_sum(overall), prog_bar=True, batch_size=1)
+        for stream in ("image", "text"):
+            of_stream = {name: terms[name] for name in terms if name.startswith(stream)}
+            if of_stream:
+                self._log_segments(of_stream, batch[stream].segment)
+        return self.weighted_sum(own)
+
+    def loss_terms(self, batch: Mapping[str, Any]) -> dict[str, LossValue]:
+        """Return the loss terms, unweighted, of the streams that the batch holds."""
         terms: dict[str, LossValue] = {}
         if "image" in batch:
             terms |= self._image_terms(batch["image"])
@@ -142,10 +158,12 @@ class ShowoTurbo(LightningModule):
             terms |= self._text_terms(batch["text"])
         if "language" in batch and self.weights.language > 0:
             terms["language"] = self._language_term(batch["language"]["text"])
+        return terms
+
+    def weighted_sum(self, means: Mapping[str, Tensor]) -> Tensor:
+        """Return the loss that these means of the terms make."""
         weights = asdict(self.weights)
-        loss = torch.stack([weights[name] * value.mean for name, value in terms.items()]).sum()
-        self.log("train/loss", loss, prog_bar=True, batch_size=1)
-        return loss
+        return torch.stack([weights[name] * mean for name, mean in means.items()]).sum()
 
     def _image_terms(self, batch: ImageBatch) -> dict[str, LossValue]:
         terms = {}
@@ -153,20 +171,19 @@ class ShowoTurbo(LightningModule):
         if self.weights.image_consistency > 0:
             with torch.no_grad():
                 target = image_logits(
-                    self._target, self.prompting, batch.prompt_ids, batch.state_before_end
+                    self.target, self.prompting, batch.prompt_ids, batch.state_before_end
                 )
             terms["image_consistency"] = image_consistency(target, logits, batch.masked_before_end)
         if self.weights.image_regularizer > 0:
             terms["image_regularizer"] = image_regularizer(
                 logits, batch.masked_k, batch.q_log_probs, batch.q_ids
             )
-        self._log_terms(terms, batch.segment)
         return terms
 
     def _text_terms(self, batch: TextBatch) -> dict[str, LossValue]:
         terms = {}
         versions = [batch.tokens_k, batch.fixed_point]
-        if self._target is self.student:  # Rides along; the loss lets no gradient into it.
+        if self.target is self.student:  # Rides along; the loss lets no gradient into it.
             versions.append(batch.tokens_e)
         logits_k, logits_fixed, *target = block_logits(
             self.student, self.prompting, batch, versions
@@ -174,13 +191,12 @@ class ShowoTurbo(LightningModule):
         if self.weights.text_consistency > 0:
             if not target:
                 with torch.no_grad():
-                    target = block_logits(self._target, self.prompting, batch, [batch.tokens_e])
+                    target = block_logits(self.target, self.prompting, batch, [batch.tokens_e])
             terms["text_consistency"] = text_consistency(target[0], logits_k, batch.differs)
         if self.weights.text_regularizer > 0:
             terms["text_regularizer"] = text_regularizer(
                 logits_fixed, batch.fixed_point, batch.valid
             )
-        self._log_terms(terms, batch.segment)
         return terms
 
     def _language_term(self, texts: list[str]) -> LossValue:
@@ -188,12 +204,10 @@ class ShowoTurbo(LightningModule):
         batch = self.prompting.language(ids, self.max_language_length, self.device)
         hidden = self.student.hidden_states(batch.input_ids, batch.attention_mask)
         rows = self.student.vocabulary.text_rows
-        value = language_model_loss(self.student.logits(hidden, rows), batch.labels)
-        self.log("train/language", value.mean, batch_size=len(texts))
-        return value
+        return language_model_loss(self.student.logits(hidden, rows), batch.labels)
 
     @property
-    def _target(self) -> Showo:
+    def target(self) -> Showo:
         """The network whose prediction at a segment's end is the consistency target."""
         if self.consistency_target == "teacher":
             return self.teacher
@@ -201,11 +215,10 @@ class ShowoTurbo(LightningModule):
             return cast(Showo, self.ema.module)
         return self.student
 
-    def _log_terms(self, terms: Mapping[str, LossValue], segment: Tensor) -> None:
-        """Log each term's mean, in all and by segment."""
+    def _log_segments(self, terms: Mapping[str, LossValue], segment: Tensor) -> None:
+        """Log the means of a stream's terms by segment, over the samples of this process."""
         for name, value in terms.items():
             counted = value.counted > 0
-            self.log(f"train/{name}", value.mean, batch_size=len(segment))
             for index in segment[counted].unique().tolist():
                 chosen = value.per_sample.detach()[counted & (segment == index)]
                 key = f"train/{name}/segment_{index}"
