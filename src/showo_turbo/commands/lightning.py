@@ -55,7 +55,7 @@ class _CLI(LightningCLI):
 
     def before_instantiate_classes(self) -> None:
         """Look for the checkpoint before networks are loaded."""
-        path = self.config[self.subcommand].ckpt_path
+        path = self.config[self.subcommand].get("ckpt_path")
         names_a_file = path and path not in _CHECKPOINT_WORDS and ":" not in path
         if names_a_file and not Path(path).exists():
             raise UserError(
