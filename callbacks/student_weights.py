@@ -5,6 +5,7 @@ from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy, ModelP
 from torch import Tensor
 
 from showo_turbo.errors import UserError
+from showo_turbo.models.lora import merge_lora
 from showo_turbo.models.showo import Showo
 
 PREFIX = "student."
@@ -35,11 +36,11 @@ def student_of(module: LightningModule, wanted_by: str) -> Showo:
 
 
 def gather_student(trainer: Trainer) -> dict[str, Tensor]:
-    """The student's whole state dict; every process must call this.
+    """The student's whole state dict, adapters merged; every process must call this.
 
     Sharded strategies give it to the first process only, the others get an empty one.
     """
     state = trainer.strategy.lightning_module_state_dict()
-    return {
-        key.removeprefix(PREFIX): value for key, value in state.items() if key.startswith(PREFIX)
-    }
+    return merge_lora(
+        {key.removeprefix(PREFIX): value for key, value in state.items() if key.startswith(PREFIX)}
+    )

@@ -10,6 +10,7 @@ from torch import Tensor
 from ..errors import UserError
 from ..files import write_atomically
 from ..models.checkpoints import describe_misfits, load_weights_only, save_checkpoint
+from ..models.lora import merge_lora
 from ..models.showo import Showo, ShowoConfig
 from ..pipeline.loading import load_showo_config, load_text_tokenizer
 from ..text_tokenizer import FILE_NAME, TextTokenizer
@@ -96,7 +97,7 @@ def _read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def _network_state(state: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
-    """The network's own part of a module's state dict."""
+    """The network's own part of a module's state dict, with adapters merged."""
     for prefix in _PREFIXES:
         found = {
             key.removeprefix(prefix): value
@@ -104,7 +105,7 @@ def _network_state(state: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
             if key.startswith(f"{prefix}showo.") and isinstance(value, Tensor)
         }
         if found:
-            return found
+            return merge_lora(found)
     raise UserError(
         f"{path} holds no Show-o; expected a checkpoint of ShowoTurbo or PretrainShowo, whose keys "
         f"begin with {' or '.join(f'{prefix}showo.' for prefix in _PREFIXES)}"

@@ -15,6 +15,7 @@ from ..losses.consistency import image_consistency, text_consistency
 from ..losses.language_model import language_model_loss
 from ..losses.reduction import LossValue
 from ..losses.regularizers import image_regularizer, text_regularizer
+from ..models.lora import merge_lora
 from ..models.magvitv2 import MAGVITv2
 from ..models.showo import Showo
 from ..prompting import UnifiedPrompting
@@ -23,6 +24,7 @@ from ..trajectories.batch import ImageBatch, TextBatch
 from .evaluation import EvaluationGrid, Evaluator
 from .forwards import block_logits, image_logits
 from .frozen import exclude_from_checkpoints, freeze
+from .lora import LoRAOptions, add_lora
 from .optimizers import parameter_groups
 from .ranks import global_means
 
@@ -73,6 +75,8 @@ class ShowoTurbo(LightningModule):
             student (`ema`).
         ema_decay: Decay of that moving average.
         max_language_length: Longest piece of plain text in tokens.
+        lora: Train low-rank adapters instead of all weights. They are in the checkpoints as they
+            are, and merged where the student is exported or becomes the teacher.
         gradient_checkpointing: Recompute activations in the backward pass to save memory.
         evaluation: What validation measures.
         optimizer: Makes the optimizer.
@@ -91,6 +95,7 @@ class ShowoTurbo(LightningModule):
         consistency_target: ConsistencyTarget = "student",
         ema_decay: float = 0.999,
         max_language_length: int = 512,
+        lora: LoRAOptions | None = None,
         gradient_checkpointing: bool = False,
         evaluation: EvaluationGrid = EvaluationGrid(),
         optimizer: OptimizerCallable = torch.optim.AdamW,
@@ -104,6 +109,7 @@ class ShowoTurbo(LightningModule):
         self.consistency_target = consistency_target
         self.ema_decay = ema_decay
         self.max_language_length = max_language_length
+        self.lora = lora
         self.gradient_checkpointing = gradient_checkpointing
         self.evaluation = evaluation
         self.optimizer = optimizer
@@ -122,6 +128,8 @@ class ShowoTurbo(LightningModule):
         if "student" in self._modules:
             return
         self.student = Showo.from_pretrained(self.model_id)
+        if self.lora is not None:
+            add_lora(self.student, self.lora)
         self.teacher = Showo.from_pretrained(self.model_id)
         freeze(self.teacher)
         self.image_tokenizer = MAGVITv2.from_pretrained(self.image_tokenizer_id)
@@ -231,7 +239,7 @@ class ShowoTurbo(LightningModule):
 
     def reseed_teacher(self, source: Showo | None = None) -> None:
         """Make the teacher equal to `source`, the student by default."""
-        self.teacher.load_state_dict((source or self.student).state_dict())
+        self.teacher.load_state_dict(merge_lora((source or self.student).state_dict()))
 
     def on_validation_epoch_start(self) -> None:
         """Begin a new table."""

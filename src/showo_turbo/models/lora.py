@@ -1,0 +1,36 @@
+"""Merging low-rank adapters into the weights that they adapt."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+BASE, FIRST, SECOND = ".base_layer.", ".lora_A.default.weight", ".lora_B.default.weight"
+
+SCALING = "showo.lora_scaling"
+"""The factor of the adapters, kept beside them, so that a state dict tells all by itself."""
+
+
+def merge_lora(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Give the state dict of a network without adapters that computes the same.
+
+    An adapted layer has the weight W + s B A, with W under `<layer>.base_layer.weight`, A of shape
+    `(rank, inputs)` under `<layer>.lora_A.default.weight` and B of shape `(outputs, rank)` under
+    `<layer>.lora_B.default.weight`.
+
+    Args:
+        state: State dict of a `Showo`; one without adapters is given back as it is.
+
+    Source: LoRA (arXiv 2106.09685), equation 3; the names are those of `peft`.
+    """
+    merged: dict[str, Tensor] = {}
+    for key, value in state.items():
+        if key == SCALING or key.endswith((FIRST, SECOND)):
+            continue
+        layer, _, rest = key.partition(BASE)
+        if rest == "weight":
+            first, second = state[layer + FIRST].float(), state[layer + SECOND].float()
+            change = state[SCALING].float() * torch.matmul(second, first)
+            value = (value.float() + change).to(value.dtype)
+        merged[f"{layer}.{rest}" if rest else key] = value
+    return merged

@@ -1,0 +1,67 @@
+"""Training low-rank adapters instead of all weights."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from ..errors import UserError
+from ..models.lora import SCALING
+from ..models.showo import Showo
+
+
+@dataclass(frozen=True)
+class LoRAOptions:
+    """Low-rank adapters (LoRA, arXiv 2106.09685); everything else is frozen.
+
+    Args:
+        rank: Inner size of the adapters.
+        alpha: They count `alpha / rank` times; twice the rank if missing.
+        modules: Names of the linear layers that get one, in every block of the transformer.
+        dropout: Of what goes into the adapters, in training.
+    """
+
+    rank: int = 16
+    alpha: float | None = None
+    modules: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "dense", "fc1", "fc2")
+    dropout: float = 0.0
+
+
+def add_lora(network: Showo, options: LoRAOptions) -> None:
+    """Put adapters into a network, which computes the same until they are trained.
+
+    Args:
+        network: Is changed; of its parameters, only the adapters require a gradient afterwards.
+        options: Which adapters.
+
+    Raises:
+        UserError: If `peft` is missing, the rank is not positive, or there is no such layer.
+    """
+    try:
+        from peft import LoraConfig, inject_adapter_in_model
+    except ImportError:
+        raise UserError(
+            'LoRA needs the package peft; install it with: pip install "showo-turbo[lora]"'
+        ) from None
+    if options.rank < 1:
+        raise UserError(f"the rank of LoRA is {options.rank}; it must be at least 1")
+    layers = network.showo.model.layers
+    known = {
+        name.rpartition(".")[2]
+        for name, module in layers.named_modules()
+        if isinstance(module, nn.Linear)
+    }
+    if not options.modules or (unknown := [name for name in options.modules if name not in known]):
+        wrong = unknown[0] if options.modules else "nothing"
+        raise UserError(f"LoRA is to adapt {wrong}; name layers among {', '.join(sorted(known))}")
+    alpha = 2 * options.rank if options.alpha is None else options.alpha
+    config = LoraConfig(
+        r=options.rank,
+        lora_alpha=alpha,  # type: ignore[arg-type]
+        target_modules=list(options.modules),
+        lora_dropout=options.dropout,
+    )
+    network.requires_grad_(False)
+    inject_adapter_in_model(config, layers)
+    name = SCALING.removeprefix("showo.")
+    network.showo.register_buffer(name, torch.tensor(alpha / options.rank))
