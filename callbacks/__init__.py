@@ -6,6 +6,7 @@ from .export_student import ExportStudent
 from .sample_grid import SampleGrid
 from .speedup_report import SpeedupReport
 from .stage_progress_bar import StageProgressBar
+from .sweep_metric import SweepMetric
 
 __all__ = [
     "Curriculum",
@@ -15,4 +16,5 @@ __all__ = [
     "SpeedupReport",
     "Stage",
     "StageProgressBar",
+    "SweepMetric",
 ]

@@ -27,12 +27,21 @@ LAYERS = [
     {"data"},
     {"metrics"},
     {"evaluation"},
-    {"training", "pipeline"},
+    {"training", "pipeline", "sweeps"},
     {"callbacks"},
     {"commands"},
     {"cli", "__main__", "__init__"},
 ]
-PLAIN = ["models", "sampling", "trajectories", "losses", "evaluation", "metrics", "prompting.py"]
+PLAIN = [
+    "models",
+    "sampling",
+    "trajectories",
+    "losses",
+    "evaluation",
+    "metrics",
+    "sweeps",
+    "prompting.py",
+]
 
 
 def part_of(path):

@@ -13,6 +13,7 @@ COMMANDS = {
     "make-shapes": "Write the shapes world to a folder, in the formats of the real data sets.",
     "collect": "Record a model's trajectories, of images for captions and of answers to questions.",
     "trajectories": "Show what stores of trajectories hold, and draw film strips of a few.",
+    "sweep": "Run an experiment many times with other settings: grid, random or TPE.",
     "report": "Write one HTML page about runs: pictures beside numbers.",
     "export": "Write the network of a training checkpoint as a model folder.",
 }

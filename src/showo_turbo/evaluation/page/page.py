@@ -42,7 +42,7 @@ def render_page(runs: Sequence[Run]) -> str:
         runs=[_section(run) for run in runs],
         quality=_quality_pictures(scores),
         tables=[image_figures(scores)] if scores else [],
-        differences=_differences(runs) if len(runs) > 1 else None,
+        differences=_differences([run for run in runs if run.config]),
     )
 
 
@@ -92,9 +92,11 @@ def _tables(text: Sequence[dict[str, Any]]) -> list[Figures]:
     return [text_figures_of(text)] if text else []
 
 
-def _differences(runs: Sequence[Run]) -> Figures:
-    """The keys of the configurations that are not the same in all runs."""
-    configs = [flatten(run.config) if run.config else {} for run in runs]
+def _differences(runs: Sequence[Run]) -> Figures | None:
+    """The keys of the configurations that are not the same in all runs; None of a single run."""
+    if len(runs) < 2:
+        return None
+    configs = [flatten(run.config) for run in runs]
     keys = sorted({key for config in configs for key in config})
     rows = [[key, *(str(config.get(key, ABSENT)) for config in configs)] for key in keys]
     rows = [row for row in rows if len(set(row[1:])) > 1]

@@ -1,0 +1,6 @@
+"""`python -m showo_turbo`: the same as the `showo-turbo` command."""
+
+from .cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+"""`showo-turbo sweep`: many runs of one experiment, on Optuna."""
+
+import io
+from argparse import ArgumentParser
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NoReturn
+
+import yaml
+
+from ..errors import UserError
+from ..evaluation.tables import make_console, to_rich
+from ..sweeps import SearchSpace, Sweep, SweepSettings, write_results
+from .messages import OneLineErrors
+
+
+class _Parser(ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Raise a `UserError` instead of printing the usage."""
+        raise UserError(f"{message}; see showo-turbo sweep --help")
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Run the command."""
+    parser = _Parser(
+        prog="showo-turbo sweep",
+        description="Run an experiment many times with other settings. Interrupted, the same "
+        "command continues. Options that are not listed here are those of fit.",
+    )
+    add = parser.add_argument
+    add("-c", "--config", action="append", required=True, help="YAML of the experiment; repeatable")
+    add("--sweep", type=Path, required=True, help="YAML of the sweep: see configs/sweeps")
+    add("--folder", type=Path, help="where the runs go; by default runs/sweeps/<study>")
+    add("--storage", help="URL of a database that several machines share, such as postgresql://...")
+    options, further = parser.parse_known_args(list(arguments))
+    sweep(options.config, options.sweep, options.folder, options.storage, further)
+
+
+def sweep(
+    configs: Sequence[str],
+    sweep_file: Path,
+    folder: Path | None = None,
+    storage: str | None = None,
+    arguments: Sequence[str] = (),
+) -> None:
+    """Run what is left of a sweep, then show and write its results.
+
+    Args:
+        configs: YAML files of the experiment.
+        sweep_file: YAML file of the sweep.
+        folder: Where the runs go.
+        storage: URL of a database; a file in `folder` by default.
+        arguments: More options of `fit`.
+
+    Raises:
+        UserError: If a file is wrong, the study was begun with another space, or all trials failed.
+    """
+    settings = read_settings(sweep_file)
+    names = [part for name in configs for part in ("-c", name)]
+    space = SearchSpace(settings, full_config([*names, *arguments]))
+    check_examples(space)
+    folder = folder or Path("runs/sweeps") / settings.study
+    work = Sweep(space, folder, storage)
+    try:
+        work.run()
+    finally:
+        figures = write_results(work.study, space, folder)
+        make_console().print(to_rich([figures]))
+        print(f"written: {folder}/sweep.json, trials.csv and plots")
+    if not any(row[-3] != "0" or row[-2] != "0" for row in figures.rows):
+        raise UserError(f"every trial of the sweep failed; see the output.log of each in {folder}")
+
+
+def read_settings(path: Path) -> SweepSettings:
+    """Read a sweep file.
+
+    Raises:
+        UserError: If it is missing, or says what a sweep does not know.
+    """
+    if not path.is_file():
+        raise UserError(f"{path} does not exist; expected the YAML file of a sweep")
+    parser = OneLineErrors(prog="showo-turbo sweep")
+    parser.command = parser.prog
+    parser.add_class_arguments(SweepSettings, as_group=False)
+    try:
+        # `instantiate` since jsonargparse 4.49.
+        instantiate = getattr(parser, "instantiate", None) or parser.instantiate_classes
+        values = instantiate(parser.parse_path(str(path)))
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    return SweepSettings(**vars(values))
+
+
+def full_config(arguments: Sequence[str]) -> dict[str, Any]:
+    """The configuration of a `fit`, with every default in it.
+
+    Args:
+        arguments: What follows `fit` on its command line.
+
+    Raises:
+        UserError: If they are wrong.
+    """
+    from .lightning import run_lightning
+
+    printed = io.StringIO()
+    try:
+        with redirect_stdout(printed):
+            run_lightning(["fit", *arguments, "--print_config"])
+    except SystemExit as ended:
+        if ended.code:
+            raise
+    config: dict[str, Any] = yaml.safe_load(printed.getvalue())
+    return config
+
+
+def check_examples(space: SearchSpace) -> None:
+    """Let the parser look at every value of a space before the first trial begins.
+
+    Raises:
+        UserError: If a value does not fit its key.
+    """
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "trial.yaml"
+        for chosen in space.examples():
+            config = space.configuration(chosen, folder)
+            path.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+            try:
+                full_config(["-c", str(path)])
+            except UserError as error:
+                raise UserError(f"with {_shown(chosen)}: {error}") from None
+
+
+def _shown(chosen: dict[str, Any]) -> str:
+    return ", ".join(f"{key} {value!r}" for key, value in chosen.items())

@@ -1,0 +1,185 @@
+"""The space of a sweep: from its file to the configuration of a trial."""
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from ..dotted_keys import flatten, with_value
+from ..errors import UserError
+from .settings import SweepSettings
+
+if TYPE_CHECKING:
+    from optuna import Trial
+
+VARIANT = "variant"
+"""The parameter that chooses among the sweep's variants."""
+
+ROOT_KEY = "trainer.default_root_dir"
+
+OF_THE_MACHINE = ("accelerator", "devices", "num_nodes", "strategy")
+"""Parts of `trainer` in which machines that work on one study may differ."""
+
+Choice = None | bool | int | float | str
+
+
+class SearchSpace:
+    """What the trials of a sweep differ in.
+
+    Args:
+        settings: The sweep file.
+        config: The experiment's whole configuration, with all defaults.
+
+    Attributes:
+        choices: The choices of each parameter that has some, by a label that a study can store.
+        ranges: `low`, `high`, `log` and `step` of each other parameter.
+        base: The configuration with the sweep's overrides.
+
+    Raises:
+        UserError: If a key does not exist, a parameter has no choices or no proper range, or a
+            grid has a range.
+    """
+
+    def __init__(self, settings: SweepSettings, config: dict[str, Any]) -> None:
+        self.settings = settings
+        self.choices: dict[str, dict[Choice, Any]] = {}
+        self.ranges: dict[str, dict[str, Any]] = {}
+        for key, described in settings.parameters.items():
+            if isinstance(described, list) and described:
+                self.choices[key] = {_label(value): value for value in described}
+            elif isinstance(described, dict):
+                self.ranges[key] = _checked_range(key, described)
+            else:
+                raise UserError(
+                    f"the sweep's parameter {key} is {described!r}; expected a list of choices, or "
+                    "low and high"
+                )
+        if settings.variants:
+            self.choices[VARIANT] = {name: name for name in settings.variants}
+        if not self.choices and not self.ranges:
+            raise UserError("the sweep varies nothing; give it parameters or variants")
+        if settings.sampler == "grid" and self.ranges:
+            raise UserError(
+                f"a grid needs choices, but {next(iter(self.ranges))} is a range; list its values, "
+                "or choose the sampler random or tpe"
+            )
+        for key in self._all_keys():
+            with_value(config, key, None)
+        self.base = config
+        for key, value in settings.overrides.items():
+            self.base = with_value(self.base, key, value)
+
+    @property
+    def grid(self) -> dict[str, list[Choice]]:
+        """The labels of every parameter's choices."""
+        return {key: list(labels) for key, labels in self.choices.items()}
+
+    @property
+    def grid_size(self) -> int:
+        """Number of combinations of choices."""
+        return math.prod(len(labels) for labels in self.choices.values())
+
+    def describe(self) -> dict[str, Any]:
+        """What must not change in the life of a study, as flat JSON values."""
+        varied: dict[str, Any] = {
+            "metric": self.settings.metric,
+            "direction": self.settings.direction,
+            "sampler": self.settings.sampler,
+            "variants": self.settings.variants,
+            "overrides": self.settings.overrides,
+        }
+        parameters = {f"parameters.{key}": value for key, value in self.settings.parameters.items()}
+        machine = tuple(f"trainer.{name}" for name in OF_THE_MACHINE)
+        experiment = {
+            f"experiment.{key}": value
+            for key, value in flatten(self.base).items()
+            if key not in self.settings.parameters and not key.startswith(machine)
+        }
+        plain: dict[str, Any] = json.loads(json.dumps(varied | parameters | experiment))
+        return plain
+
+    def suggest(self, trial: "Trial") -> dict[str, Any]:
+        """Let a study choose the parameters of a trial."""
+        chosen: dict[str, Any] = {
+            key: trial.suggest_categorical(key, list(labels))
+            for key, labels in self.choices.items()
+        }
+        for key, options in self.ranges.items():
+            whole = isinstance(options["low"], int) and isinstance(options["high"], int)
+            suggest = trial.suggest_int if whole else trial.suggest_float
+            chosen[key] = suggest(key, **options)
+        return chosen
+
+    def configuration(self, chosen: Mapping[str, Any], folder: str) -> dict[str, Any]:
+        """The configuration of a trial.
+
+        Paths inside the experiment's `trainer.default_root_dir` move to the trial's folder.
+
+        Args:
+            chosen: What `suggest` gave.
+            folder: The trial's folder.
+        """
+        config = self.base
+        values: dict[str, Any] = {}
+        if VARIANT in chosen and self.settings.variants:
+            values |= self.settings.variants[chosen[VARIANT]]
+        for key, label in chosen.items():
+            if key in self.ranges:
+                values[key] = label
+            elif key != VARIANT or not self.settings.variants:
+                values[key] = self.choices[key][label]
+        for key, value in values.items():
+            config = with_value(config, key, value)
+        root = (config.get("trainer") or {}).get("default_root_dir")
+        moved: dict[str, Any] = _moved(config, root, folder) if root else config
+        return with_value(moved, ROOT_KEY, folder)
+
+    def examples(self) -> Iterator[dict[str, Any]]:
+        """Choices that together show every value of the space at least once."""
+        first: dict[str, Any] = {key: next(iter(labels)) for key, labels in self.choices.items()}
+        first |= {key: options["low"] for key, options in self.ranges.items()}
+        yield first
+        for key, labels in self.choices.items():
+            for label in list(labels)[1:]:
+                yield first | {key: label}
+        for key, options in self.ranges.items():
+            yield first | {key: options["high"]}
+
+    def _all_keys(self) -> Iterator[str]:
+        yield ROOT_KEY
+        yield from self.settings.parameters
+        yield from self.settings.overrides
+        for values in self.settings.variants.values():
+            yield from values
+
+
+def _label(value: Any) -> Choice:
+    """What stands for a choice in a study: itself, or its JSON if it is no plain value."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    return json.dumps(value, sort_keys=True)
+
+
+def _checked_range(key: str, described: dict[str, Any]) -> dict[str, Any]:
+    unknown = sorted(set(described) - {"low", "high", "log", "step"})
+    low, high = described.get("low"), described.get("high")
+    proper = all(isinstance(end, (int, float)) and not isinstance(end, bool) for end in (low, high))
+    if unknown or not proper or not low < high:  # type: ignore[operator]
+        raise UserError(
+            f"the sweep's parameter {key} is {described!r}; expected numbers low < high, and "
+            "beside them at most log and step"
+        )
+    if described.get("log") and low <= 0:  # type: ignore[operator]
+        raise UserError(f"the sweep's parameter {key} has log and low {low}; low must be above 0")
+    return dict(described)
+
+
+def _moved(value: Any, root: str, folder: str) -> Any:
+    """The same with every path in `root` moved to `folder`."""
+    if isinstance(value, dict):
+        return {key: _moved(entry, root, folder) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_moved(entry, root, folder) for entry in value]
+    if isinstance(value, str) and (value == root or value.startswith(f"{root}/")):
+        return folder + value[len(root) :]
+    return value

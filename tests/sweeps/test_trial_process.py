@@ -1,0 +1,98 @@
+"""Trials whose run is a small script in place of `showo-turbo fit`."""
+
+import json
+import os
+import sys
+
+import pytest
+import yaml
+
+from showo_turbo.sweeps import trial_process
+from showo_turbo.sweeps.trial_process import (
+    GivenUpError,
+    TrialFailedError,
+    lock_trial,
+    read_metric,
+    run_trial,
+)
+
+CONFIG = {"trainer": {"callbacks": {"class_path": "One"}}}
+SCRIPT = """#!{python}
+import json, pathlib, sys, time
+folder = pathlib.Path(sys.argv[sys.argv.index("-c") + 1]).parent
+assert sys.argv[-2:] == ["--resume", "auto"]
+for step in range({steps}):
+    with open(folder / "sweep_metric.jsonl", "a") as file:
+        file.write(json.dumps({{"step": step, "value": step / 2}}) + "\\n")
+    time.sleep({pause})
+print("the last word")
+sys.exit({status})
+"""
+
+
+@pytest.fixture
+def fit(tmp_path, monkeypatch):
+    monkeypatch.setattr(trial_process, "POLL_SECONDS", 0.05)
+
+    def play(steps=3, pause=0.0, status=0):
+        script = tmp_path / "fit.py"
+        script.write_text(
+            SCRIPT.format(python=sys.executable, steps=steps, pause=pause, status=status)
+        )
+        script.chmod(0o755)
+        with monkeypatch.context() as patched:
+            patched.setattr(sys, "executable", str(script))
+            folder = tmp_path / "trial"
+            lock = lock_trial(folder)
+            seen = []
+            try:
+                value = run_trial(CONFIG, "val/x", folder, lock, lambda *entry: seen.append(entry))
+            finally:
+                os.close(lock)
+            return value, seen
+
+    return play
+
+
+def test_the_last_value_counts_and_all_are_told(fit, tmp_path):
+    value, seen = fit()
+    assert value == 1.0 and seen == [(0, 0.0), (1, 0.5), (2, 1.0)]
+    written = yaml.safe_load((tmp_path / "trial" / "trial.yaml").read_text())
+    first, second = written["trainer"]["callbacks"]
+    assert first == {"class_path": "One"}
+    assert second["class_path"] == "showo_turbo.callbacks.SweepMetric"
+    assert second["init_args"]["metric"] == "val/x"
+
+
+def test_a_failed_run_tells_its_last_line(fit):
+    with pytest.raises(TrialFailedError, match="the last word"):
+        fit(status=2)
+
+
+def test_a_run_that_never_validates(fit):
+    with pytest.raises(TrialFailedError, match="never validated"):
+        fit(steps=0)
+
+
+def test_a_run_that_is_given_up_is_ended(tmp_path, monkeypatch):
+    monkeypatch.setattr(trial_process, "POLL_SECONDS", 0.05)
+    script = tmp_path / "fit.py"
+    script.write_text(SCRIPT.format(python=sys.executable, steps=1000, pause=0.2, status=0))
+    script.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(script))
+    lock = lock_trial(tmp_path / "trial")
+    with pytest.raises(GivenUpError):
+        run_trial(CONFIG, "val/x", tmp_path / "trial", lock, lambda index, value: index == 1)
+    os.close(lock)
+    assert len(read_metric(tmp_path / "trial")) < 1000
+    # The run had the lock as well: it is free only when the run is gone.
+    again = lock_trial(tmp_path / "trial")
+    assert again is not None
+    os.close(again)
+
+
+def test_a_resumed_run_overrides_its_values(tmp_path):
+    lines = [(10, 1.0), (20, 2.0), (10, 3.0), (20, 4.0)]
+    text = "".join(json.dumps({"step": s, "value": v}) + "\n" for s, v in lines)
+    (tmp_path / "sweep_metric.jsonl").write_text(text + '{"step": 30, "val')
+    assert read_metric(tmp_path) == [3.0, 4.0]
