@@ -20,6 +20,7 @@ from ..losses.image_tokenizer import (
 )
 from ..models.magvitv2 import MAGVITv2, MAGVITv2Config
 from .latent_initialization import spread_latents
+from .optimization import optimizer_and_schedule
 
 
 class PixelBatch(TypedDict):
@@ -166,14 +167,7 @@ class PretrainMAGVITv2(LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return the optimizer, and the schedule if there is one."""
-        optimizer = self.optimizer(self.parameters())
-        if self.lr_scheduler is None:
-            return optimizer
-        scheduler = self.lr_scheduler(optimizer)
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
-        }
+        return optimizer_and_schedule(self, self.optimizer, self.lr_scheduler)
 
 
 def _to_rgb(pixels: Tensor) -> NDArray[np.uint8]:

@@ -19,7 +19,7 @@ from ..sampling.parallel import ImageSampling, decode_image_codes
 from ..text_tokenizer import TextTokenizer
 from .frozen import exclude_from_checkpoints, freeze
 from .masking import mask_codes
-from .optimizers import parameter_groups
+from .optimization import optimizer_and_schedule
 
 
 class PretrainShowo(LightningModule):
@@ -194,10 +194,4 @@ class PretrainShowo(LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return the optimizer over the trainable parameters, and the schedule if there is one."""
-        optimizer = self.optimizer(parameter_groups(self))
-        if self.lr_scheduler is None:
-            return optimizer
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": self.lr_scheduler(optimizer), "interval": "step"},
-        }
+        return optimizer_and_schedule(self, self.optimizer, self.lr_scheduler)

@@ -25,7 +25,7 @@ from .evaluation import EvaluationGrid, Evaluator
 from .forwards import block_logits, image_logits
 from .frozen import exclude_from_checkpoints, freeze
 from .lora import LoRAOptions, add_lora
-from .optimizers import parameter_groups
+from .optimization import optimizer_and_schedule
 from .ranks import global_means
 
 ConsistencyTarget = Literal["student", "teacher", "ema"]
@@ -270,10 +270,4 @@ class ShowoTurbo(LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return the optimizer over the student, and the schedule if there is one."""
-        optimizer = self.optimizer(parameter_groups(self.student))
-        if self.lr_scheduler is None:
-            return optimizer
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": self.lr_scheduler(optimizer), "interval": "step"},
-        }
+        return optimizer_and_schedule(self.student, self.optimizer, self.lr_scheduler)

@@ -1,0 +1,28 @@
+"""What the modules' `configure_optimizers` returns."""
+
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable, ReduceLROnPlateau
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import nn
+
+from .optimizers import parameter_groups
+
+
+def optimizer_and_schedule(
+    module: nn.Module, optimizer: OptimizerCallable, lr_scheduler: LRSchedulerCallable | None
+) -> OptimizerLRScheduler:
+    """Make the optimizer of what is trained in a module, and its learning rate schedule.
+
+    Args:
+        module: Of its parameters, those that require a gradient are trained.
+        optimizer: Makes the optimizer.
+        lr_scheduler: Makes the schedule, which is stepped once an optimizer step; Lightning's
+            `ReduceLROnPlateau` is stepped once an epoch, with the logged value that it monitors.
+    """
+    made = optimizer(parameter_groups(module))
+    if lr_scheduler is None:
+        return made
+    schedule = lr_scheduler(made)
+    if isinstance(schedule, ReduceLROnPlateau):
+        watching = {"scheduler": schedule, "monitor": schedule.monitor}
+        return {"optimizer": made, "lr_scheduler": watching}
+    return {"optimizer": made, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
