@@ -3,6 +3,7 @@
 from .curriculum import Curriculum, Stage
 from .evaluation_table import EvaluationTable
 from .export_student import ExportStudent
+from .finite_guard import FiniteGuard
 from .sample_grid import SampleGrid
 from .speedup_report import SpeedupReport
 from .stage_progress_bar import StageProgressBar
@@ -12,6 +13,7 @@ __all__ = [
     "Curriculum",
     "EvaluationTable",
     "ExportStudent",
+    "FiniteGuard",
     "SampleGrid",
     "SpeedupReport",
     "Stage",

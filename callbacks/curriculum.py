@@ -9,12 +9,14 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.strategies import DeepSpeedStrategy, ModelParallelStrategy
 from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.seed import isolate_rng
 
 from showo_turbo.data import DistillationDataModule, load_image
 from showo_turbo.errors import UserError
 from showo_turbo.files import read_json, write_json
+from showo_turbo.models.checkpoints import save_checkpoint
 from showo_turbo.models.showo import Showo
 from showo_turbo.prompting import format_question
 from showo_turbo.sampling.mask_schedules import MaskSchedule
@@ -32,6 +34,8 @@ from showo_turbo.trajectories import (
     image_identity,
     text_identity,
 )
+
+from .student_weights import gather_student, is_sharded, replace_teacher
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,11 @@ class Curriculum(Callback):
     checkpoint lie just before an `on_train_epoch_end` that never ran, the round is begun in
     `on_train_start`. The stages decide how many epochs the run has, unless `trainer.max_epochs`
     asks for fewer. Loaders are rebuilt every epoch.
+
+    With several devices all switch together, and each collects its part of the shards; trajectories
+    depend neither on the number of devices nor on an interruption. Where the strategy shards the
+    networks (FSDP), every process collects with a whole teacher of its own, read from the round's
+    folder, since decoding takes every process another number of forward passes.
 
     The state in the checkpoint is plain: round, and of each round begun the teacher's and the
     stores' fingerprints, checked when it is resumed.
@@ -178,6 +187,11 @@ class Curriculum(Callback):
             return
         if not isinstance(pl_module, ShowoTurbo):
             raise UserError(f"Curriculum trains ShowoTurbo, not {type(pl_module).__name__}")
+        if isinstance(trainer.strategy, (DeepSpeedStrategy, ModelParallelStrategy)):
+            raise UserError(
+                f"Curriculum cannot renew a teacher that {type(trainer.strategy).__name__} has "
+                "sharded; use DDP or FSDP"
+            )
         if self.folder is None:
             self.folder = Path(trainer.default_root_dir) / "curriculum"
         epochs = sum(entry.epochs for entry in self.stages)
@@ -194,7 +208,16 @@ class Curriculum(Callback):
                 raise UserError(
                     f"stage {number} has {stage.steps} steps; at most {tokens} fit (image tokens)"
                 )
-        self._enter(trainer, _turbo(pl_module))
+        if trainer.ckpt_path is None or not trainer.strategy.restore_checkpoint_after_setup:
+            self._enter(trainer, _turbo(pl_module))
+
+    def on_load_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Go back to the checkpoint's round, where the strategy restores late, before loaders."""
+        if trainer.strategy.restore_checkpoint_after_setup and trainer.state.fn == "fit":
+            self.load_state_dict(checkpoint["callbacks"][self.state_key])
+            self._enter(trainer, _turbo(pl_module))
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Catch up where the checkpoint says another round than was begun, or the epoch does."""
@@ -226,7 +249,6 @@ class Curriculum(Callback):
         self._clock_round()
         before = self.stage_index
         self.round += 1
-        module.reseed_teacher()
         if self.stage_index == before or not self.stage.keep_optimizer:
             for optimizer in trainer.optimizers:
                 optimizer.state.clear()
@@ -237,9 +259,9 @@ class Curriculum(Callback):
         """Make the current round's teacher and trajectories the ones in use."""
         if self._entered == self.round:
             return
-        self._restore_or_save_teacher(trainer, module)
+        teacher = self._prepare_teacher(trainer, module)
         began = time.perf_counter()
-        images, texts = self._collect(trainer, module)
+        images, texts = self._collect(trainer, module, teacher)
         self._add_seconds("collect", time.perf_counter() - began)
         self._check_fingerprint("images", images)
         self._check_fingerprint("texts", texts)
@@ -253,30 +275,49 @@ class Curriculum(Callback):
         self._round_began = time.perf_counter()
         rank_zero_info(f"stage {self.stage_index + 1} of {len(self.stages)}: {self.stage}")
 
-    def _restore_or_save_teacher(self, trainer: Trainer, module: ShowoTurbo) -> None:
-        """Load the round's teacher if it was saved, else save the one that the module holds."""
+    def _prepare_teacher(self, trainer: Trainer, module: ShowoTurbo) -> Showo:
+        """Save the round's teacher unless that was done, and take it from where it was saved.
+
+        Returns:
+            The whole teacher: the module's, or a copy where the strategy has sharded that.
+        """
         folder = self.round_folder(self.round) / "teacher"
         record = folder / "fingerprint.json"
         known = self._fingerprints[self.round] if self.round < len(self._fingerprints) else None
-        if known is not None or (self.round > 0 and record.is_file()):
-            module.reseed_teacher(Showo.from_pretrained(folder))
-        fingerprint = fingerprint_module(module.teacher)
+        if known is None and not trainer.strategy.broadcast(record.is_file()):
+            self._save_teacher(trainer, module, folder)
+        teacher = Showo.from_pretrained(folder)
+        fingerprint = fingerprint_module(teacher)
         if known is not None and known["teacher"] != fingerprint:
             raise UserError(
                 f"the teacher in {folder} is not the one that the checkpoint was trained with "
                 f"({fingerprint[:12]} instead of {known['teacher'][:12]}); restore that folder or "
                 "start a new run"
             )
-        if record.is_file() and read_json(record)["teacher"] != fingerprint:
+        if read_json(record)["teacher"] != fingerprint:
+            raise UserError(
+                f"the teacher in {folder} is damaged: its fingerprint is not the one noted in "
+                f"{record.name}; restore that folder, or remove it to begin the round anew"
+            )
+        fresh = known is None and self.round == 0
+        if fresh and fingerprint != fingerprint_module(_base(trainer, module)):
             raise UserError(
                 f"{folder} holds the teacher of another run; use another trainer.default_root_dir "
                 "or remove that folder"
             )
         if known is None:
             self._fingerprints.append({"teacher": fingerprint})
-        if not record.is_file() and trainer.is_global_zero:
-            module.teacher.save_pretrained(folder)
-            write_json(record, {"teacher": fingerprint})
+        replace_teacher(trainer, module, teacher)
+        return teacher.to(module.device) if is_sharded(trainer) else module.teacher
+
+    def _save_teacher(self, trainer: Trainer, module: ShowoTurbo, folder: Path) -> None:
+        """Write the model that the run starts from, or the student, as the round's teacher."""
+        first = self.round == 0
+        state = _base(trainer, module).state_dict() if first else gather_student(trainer)
+        if trainer.is_global_zero:
+            save_checkpoint(folder, state, module.student.config.to_dict())
+            fingerprint = fingerprint_module(Showo.from_pretrained(folder))
+            write_json(folder / "fingerprint.json", {"teacher": fingerprint})
         trainer.strategy.barrier("teacher saved")
 
     def _check_fingerprint(self, kind: str, store: TrajectoryStore | None) -> None:
@@ -291,20 +332,24 @@ class Curriculum(Callback):
             )
 
     def _collect(
-        self, trainer: Trainer, module: ShowoTurbo
+        self, trainer: Trainer, module: ShowoTurbo, teacher: Showo
     ) -> tuple[TrajectoryStore | None, TrajectoryStore | None]:
         """Collect the round's trajectories, or open those that are there."""
         data = _data(trainer)
         images = texts = None
         with isolate_rng(), torch.no_grad(), trainer.precision_plugin.forward_context():
             if "image" in data.batch_sizes:
-                images = self._collect_images(trainer, module, data)
+                images = self._collect_images(trainer, module, teacher, data)
             if "text" in data.batch_sizes:
-                texts = self._collect_texts(trainer, module, data)
+                texts = self._collect_texts(trainer, module, teacher, data)
         return images, texts
 
     def _collect_images(
-        self, trainer: Trainer, module: ShowoTurbo, data: DistillationDataModule
+        self,
+        trainer: Trainer,
+        module: ShowoTurbo,
+        teacher: Showo,
+        data: DistillationDataModule,
     ) -> TrajectoryStore:
         captions = data.image_prompts(self.stage.image_trajectories, selection=self.round)
         prompts = [
@@ -324,10 +369,14 @@ class Curriculum(Callback):
         store = TrajectoryStore.create_or_continue(
             self.round_folder(self.round) / "images", identity, **_ranks(trainer, create=True)
         )
-        return collect_images(module.teacher, prompts, settings, store, **_ranks(trainer))
+        return collect_images(teacher, prompts, settings, store, **_ranks(trainer))
 
     def _collect_texts(
-        self, trainer: Trainer, module: ShowoTurbo, data: DistillationDataModule
+        self,
+        trainer: Trainer,
+        module: ShowoTurbo,
+        teacher: Showo,
+        data: DistillationDataModule,
     ) -> TrajectoryStore:
         questions = data.text_requests(self.stage.text_trajectories, selection=self.round)
         encode = module.text_tokenizer.encode
@@ -347,7 +396,7 @@ class Curriculum(Callback):
         store = TrajectoryStore.create_or_continue(
             self.round_folder(self.round) / "texts", identity, **_ranks(trainer, create=True)
         )
-        return collect_texts(module.teacher, requests, settings, store, **_ranks(trainer))
+        return collect_texts(teacher, requests, settings, store, **_ranks(trainer))
 
     @property
     def _teacher_fingerprint(self) -> str:
@@ -406,6 +455,11 @@ class Curriculum(Callback):
 def _turbo(module: LightningModule) -> ShowoTurbo:
     assert isinstance(module, ShowoTurbo)  # checked in setup
     return module
+
+
+def _base(trainer: Trainer, module: ShowoTurbo) -> Showo:
+    """The whole model that a run starts from."""
+    return Showo.from_pretrained(module.model_id) if is_sharded(trainer) else module.teacher
 
 
 def _data(trainer: Trainer) -> DistillationDataModule:

@@ -6,11 +6,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info
 
 from showo_turbo.errors import UserError
-from showo_turbo.files import write_atomically
-from showo_turbo.models.checkpoints import save_checkpoint
-from showo_turbo.text_tokenizer import FILE_NAME, TextTokenizer
 
-from .student_weights import gather_student, student_of
+from .student_weights import student_of, write_student
 
 
 class ExportStudent(Callback):
@@ -71,15 +68,7 @@ class ExportStudent(Callback):
             self._export(trainer, pl_module)
 
     def _export(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        student = student_of(pl_module, "ExportStudent")
-        state = gather_student(trainer)
-        self._exported = True
-        if not trainer.is_global_zero:
-            return
         assert self.folder is not None  # set in setup
-        save_checkpoint(self.folder, state, student.config.to_dict())
-        tokenizer = getattr(pl_module, "text_tokenizer", None)
-        if isinstance(tokenizer, TextTokenizer):
-            with write_atomically(self.folder / FILE_NAME) as temporary:
-                temporary.write_text(tokenizer.tokenizer.to_str(), encoding="utf-8")
+        write_student(self.folder, trainer, pl_module)
+        self._exported = True
         rank_zero_info(f"student written to {self.folder}")

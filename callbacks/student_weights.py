@@ -1,12 +1,20 @@
 """Getting at the whole student, however the strategy has spread it."""
 
+from pathlib import Path
+
+import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy, ModelParallelStrategy
 from torch import Tensor
+from torch.distributed.fsdp import FullyShardedDataParallel
 
 from showo_turbo.errors import UserError
+from showo_turbo.files import write_atomically
+from showo_turbo.models.checkpoints import save_checkpoint
 from showo_turbo.models.lora import merge_lora
 from showo_turbo.models.showo import Showo
+from showo_turbo.text_tokenizer import FILE_NAME, TextTokenizer
+from showo_turbo.training.turbo import ShowoTurbo
 
 PREFIX = "student."
 
@@ -44,3 +52,36 @@ def gather_student(trainer: Trainer) -> dict[str, Tensor]:
     return merge_lora(
         {key.removeprefix(PREFIX): value for key, value in state.items() if key.startswith(PREFIX)}
     )
+
+
+@torch.no_grad()
+def replace_teacher(trainer: Trainer, module: ShowoTurbo, source: Showo) -> None:
+    """Give the module's teacher, sharded or not, the weights of a whole network.
+
+    Every process must call this, with the same network.
+    """
+    if not isinstance(trainer.strategy, FSDPStrategy):
+        module.reseed_teacher(source)
+        return
+    # A teacher that is not wrapped on its own lies, sharded, in the module around it.
+    with FullyShardedDataParallel.summon_full_params(trainer.strategy.model, writeback=True):
+        for mine, given in zip(module.teacher.parameters(), source.parameters(), strict=True):
+            mine.copy_(given)
+
+
+def write_student(folder: Path, trainer: Trainer, module: LightningModule) -> None:
+    """Write the student as a model folder, with its text tokenizer; every process must call this.
+
+    Args:
+        folder: The model folder.
+        trainer: Whose strategy holds the weights.
+        module: `ShowoTurbo`, or another module with a `student`.
+    """
+    state = gather_student(trainer)
+    if not trainer.is_global_zero:
+        return
+    save_checkpoint(folder, state, student_of(module, "write_student").config.to_dict())
+    tokenizer = getattr(module, "text_tokenizer", None)
+    if isinstance(tokenizer, TextTokenizer):
+        with write_atomically(folder / FILE_NAME) as temporary:
+            temporary.write_text(tokenizer.tokenizer.to_str(), encoding="utf-8")

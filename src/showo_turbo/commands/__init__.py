@@ -15,6 +15,7 @@ COMMANDS = {
     "trajectories": "Show what stores of trajectories hold, and draw film strips of a few.",
     "sweep": "Run an experiment many times with other settings: grid, random or TPE.",
     "report": "Write one HTML page about runs: pictures beside numbers.",
+    "replay": "Run a batch that stopped a training again, and show where it goes wrong.",
     "export": "Write the network of a training checkpoint as a model folder.",
 }
 """The first line of each command's help, here so that listing them imports none."""
