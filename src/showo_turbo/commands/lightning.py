@@ -18,6 +18,7 @@ from .. import data as _data  # noqa: F401
 from .. import training as _training  # noqa: F401
 from ..errors import UserError
 from ..training.checkpoint_io import AtomicCheckpointIO, LogBeforeCheckpoint
+from ..training.ranks import lost_process
 from . import LIGHTNING_COMMANDS
 from .messages import OneLineErrors
 from .resume import checkpoint_to_resume
@@ -127,6 +128,13 @@ def run_lightning(arguments: Sequence[str]) -> LightningCLI:
         raise
     except (MisconfigurationException, FileNotFoundError) as error:
         raise UserError(" ".join(str(error).split())) from error
+    except RuntimeError as error:
+        if lost_process(error):
+            raise UserError(
+                "another process of this run has died or hangs; see what it said, then start the "
+                "run again with --resume auto"
+            ) from error
+        raise
 
 
 def _check_config_files(arguments: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""Losses over the samples of all processes."""
+"""What several processes of one run have in common: their losses, and that one may die."""
 
 from collections.abc import Mapping
 
@@ -6,6 +6,16 @@ import torch
 from torch import Tensor, distributed
 
 from ..losses.reduction import LossValue
+
+_LOST = (
+    "Connection closed by peer",
+    "Connection reset by peer",
+    "Broken pipe",
+    "Timed out waiting",
+    "Socket Timeout",
+    "NCCL error",
+)
+"""What gloo, NCCL and the store of the process group say when they miss another process."""
 
 
 def global_means(terms: Mapping[str, LossValue]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -32,3 +42,12 @@ def global_means(terms: Mapping[str, LossValue]) -> tuple[dict[str, Tensor], dic
     scales = distributed.get_world_size() * counts / totals
     shares = {name: mean * scale for (name, mean), scale in zip(own.items(), scales, strict=True)}
     return shares, dict(zip(own, sums / totals, strict=True))
+
+
+def lost_process(error: BaseException | None) -> bool:
+    """Whether an error says that another process of the run was no longer there."""
+    while error is not None:
+        if isinstance(error, distributed.DistError) or any(text in str(error) for text in _LOST):
+            return True
+        error = error.__cause__
+    return False
