@@ -1,0 +1,69 @@
+"""Runs that are killed end in the same bits; the long form is `benchmarks/chaos.py`."""
+
+from collections import Counter
+
+import pytest
+
+from .loading import load_script
+
+chaos = load_script("benchmarks/chaos.py")
+
+
+@pytest.fixture(scope="module")
+def calm(tmp_path_factory):
+    """A run that is left alone, and what it ends in."""
+    folder = tmp_path_factory.mktemp("chaos")
+    chaos.write_model(folder / "model")
+    run = chaos.Run(folder / "left-alone", folder / "model")
+    assert run.start_and_kill(None)
+    return run, chaos.contents(run.folder)
+
+
+def killed(calm, *moments):
+    """A run that is killed at these moments, and in which phases it died."""
+    run = chaos.Run(
+        calm.folder.with_name("killed-" + "-".join(m.phase for m in moments)), calm.model
+    )
+    died_in = []
+    for moment in moments:
+        assert not run.start_and_kill(moment)
+        died_in.append(run.died_in)
+    assert run.start_and_kill(None)
+    return run, died_in
+
+
+def test_what_a_run_ends_in_is_all_there(calm):
+    _, found = calm
+    kinds = Counter(name.split("/")[0].split(":")[0].split(" ")[0] for name in found)
+    assert kinds["world"] > 200 and kinds["student"] == 3
+    assert {f"curriculum/round-{r}/{part}" for r in (0, 1) for part in ("images", "texts")} <= {
+        name.rpartition("/")[0] for name in found
+    }
+    steps = {name.rpartition(" ")[2] for name in found if name.startswith("train/loss at")}
+    assert steps == set(map(str, range(int(found["last.ckpt: global_step"]))))
+
+
+def test_killed_in_training_and_in_the_change_of_stage(calm):
+    run, expected = calm
+    moments = [
+        chaos.Moment("training mid-epoch", 3, 0.0),
+        chaos.Moment("change of stage", 1, run.seconds["change of stage"] / 2),
+    ]
+    again, _ = killed(run, *moments)
+    assert chaos.unequal(expected, chaos.contents(again.folder)) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("phase", chaos.PHASES)
+def test_killed_in_every_phase(calm, phase):
+    run, expected = calm
+    again, _ = killed(run, chaos.Moment(phase, 1, run.seconds[phase] / 2))
+    assert chaos.unequal(expected, chaos.contents(again.folder)) == []
+
+
+def test_a_difference_would_be_found(calm, tmp_path):
+    _, expected = calm
+    name = next(name for name in expected if name.startswith("train/loss at"))
+    changed = expected | {name: expected[name] + " and 0.5"}
+    assert chaos.unequal(expected, changed) == [name]
+    assert chaos.unequal(expected, {k: v for k, v in expected.items() if k != name}) == [name]

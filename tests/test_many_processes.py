@@ -1,0 +1,264 @@
+"""Runs of `showo-turbo fit` in two processes on the CPU, next to runs in one."""
+
+import copy
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from .loading import load_script
+
+chaos = load_script("benchmarks/chaos.py")
+
+LOSS_TOLERANCE = {"rel": 1e-5, "abs": 1e-6}
+"""Halves of a batch are summed in another order than the whole, step after step. The absolute part
+is for divergences of nearly equal distributions, which are differences of numbers around 1."""
+
+ENDS_WITHIN = 120
+"""Seconds in which a run must end when one of its processes has died; gloo itself waits 1800."""
+
+FSDP = {
+    "auto_wrap_policy": ["transformers.models.phi.modeling_phi.PhiDecoderLayer"],
+    "state_dict_type": "full",
+}
+"""As in `configs/hardware/fsdp.yaml`."""
+
+WATCH = '''
+import json, os, signal
+from lightning.pytorch import Callback
+from lightning.pytorch.strategies import FSDPStrategy
+from showo_turbo.callbacks import Curriculum
+from showo_turbo.trajectories import TrajectoryStore
+
+
+class CPUFSDP(FSDPStrategy):
+    """Lightning offers its strategy on GPUs only; a class of another name is not asked."""
+
+
+def note(**what):
+    with open(f"notes-{os.environ.get('LOCAL_RANK', 0)}.jsonl", "a") as file:
+        file.write(json.dumps(what) + "\\n")
+
+
+write_shard = TrajectoryStore.write_shard
+
+
+def noted(store, index, *given, **named):
+    write_shard(store, index, *given, **named)
+    note(shard=str(store.shard_path(index)))
+
+
+TrajectoryStore.write_shard = noted
+
+
+class Watch(Callback):
+    """Notes samples and stages, and dies where it is told to."""
+
+    def on_train_batch_start(self, trainer, module, batch, batch_index):
+        if os.environ.get("DIE") == f"{trainer.global_rank} at {trainer.global_step}":
+            os.kill(os.getpid(), signal.SIGKILL)
+        curriculum = next(c for c in trainer.callbacks if isinstance(c, Curriculum))
+        image = batch["image"]
+        rows = zip(image.prompt_ids, image.codes.tolist(), image.step.tolist(), strict=True)
+        note(
+            step=trainer.global_step,
+            epoch=trainer.current_epoch,
+            stage=curriculum.stage_index,
+            samples=[repr(row) for row in rows],
+        )
+'''
+
+
+def config_of(batch_size, **trainer):
+    config = copy.deepcopy(chaos.CONFIG)
+    data = config["data"]["init_args"]
+    data["shapes"] |= {"images": 24, "documents": 16}
+    data["batch_sizes"] = {"image": batch_size, "text": batch_size, "language": batch_size // 2}
+    curriculum, *_ = config["trainer"]["callbacks"]
+    for stage, epochs in zip(curriculum["init_args"]["stages"], (2, 1), strict=True):
+        stage["epochs"] = epochs
+    checkpoints = {"dirpath": "run/checkpoints", "every_n_train_steps": 1, "save_last": True}
+    config["trainer"]["callbacks"] = [
+        curriculum,
+        {"class_path": "my_callbacks.Watch"},
+        {"class_path": "ModelCheckpoint", "init_args": checkpoints},
+        {"class_path": "ExportStudent"},
+    ]
+    config["trainer"]["limit_val_batches"] = 0
+    config["trainer"] |= trainer
+    return config
+
+
+class Run:
+    """A run in a folder of its own, process after process."""
+
+    def __init__(self, folder, model):
+        self.folder = folder
+        folder.mkdir(parents=True)
+        (folder / "model").symlink_to(model)
+        (folder / "my_callbacks.py").write_text(WATCH)
+
+    def fit(self, batch_size, processes, die="", **trainer):
+        """Start or resume it; gives the ended process with what it said."""
+        if processes > 1:
+            trainer = {"strategy": "ddp"} | trainer
+        config = config_of(batch_size, devices=processes, **trainer)
+        (self.folder / "config.yaml").write_text(yaml.safe_dump(config))
+        command = [Path(sys.executable).with_name("showo-turbo"), "fit", "-c", "config.yaml"]
+        return subprocess.run(
+            [*map(str, command), "--resume", "auto"],
+            cwd=self.folder,
+            env=os.environ | {"OMP_NUM_THREADS": "1", "DIE": die},
+            capture_output=True,
+            text=True,
+            timeout=ENDS_WITHIN + 240,
+        )
+
+    def notes(self, rank=0):
+        path = self.folder / f"notes-{rank}.jsonl"
+        return [json.loads(line) for line in path.read_text().splitlines()]
+
+    def batches(self, rank=0):
+        return [note for note in self.notes(rank) if "samples" in note]
+
+    def files(self, part):
+        root = self.folder / "run" / part
+        return {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file()}
+
+    def losses(self):
+        found = chaos.logged(self.folder / "run/logs")
+        return {name: float(v) for name, v in found.items() if "segment" not in name}
+
+
+def whole(process):
+    assert process.returncode == 0, process.stderr[-3000:]
+    return process
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model")
+    chaos.write_model(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def one(model, tmp_path_factory):
+    """One process with the batch that two have together."""
+    run = Run(tmp_path_factory.mktemp("one") / "run", model)
+    whole(run.fit(4, processes=1))
+    return run
+
+
+@pytest.fixture(scope="module")
+def two(model, tmp_path_factory):
+    run = Run(tmp_path_factory.mktemp("two") / "run", model)
+    whole(run.fit(2, processes=2))
+    return run
+
+
+def test_trajectories_do_not_depend_on_the_number_of_processes(one, two):
+    # Later teachers are students of sums in another order.
+    assert one.files("curriculum/round-0") == two.files("curriculum/round-0")
+
+
+def test_each_shard_is_collected_once(two):
+    shards = [[note["shard"] for note in two.notes(rank) if "shard" in note] for rank in (0, 1)]
+    assert all(shards), "both processes collect"
+    assert set(Counter(shards[0] + shards[1]).values()) == {1}
+    stored = set((two.folder / "run/curriculum").rglob("*s-*.safetensors"))
+    assert {two.folder / shard for shard in shards[0] + shards[1]} == stored
+
+
+def test_both_switch_stages_together(two):
+    first, second = (
+        [(note["step"], note["epoch"], note["stage"]) for note in two.batches(rank)]
+        for rank in (0, 1)
+    )
+    assert first == second
+    assert {stage for _, _, stage in first} == {0, 1}
+
+
+def test_a_global_batch_is_the_same_samples(one, two):
+    together = [
+        sorted(a["samples"] + b["samples"])
+        for a, b in zip(two.batches(0), two.batches(1), strict=True)
+        if a["stage"] == 0
+    ]
+    assert together == [sorted(n["samples"]) for n in one.batches() if n["stage"] == 0]
+
+
+def test_losses_are_those_of_one_process(one, two):
+    alone, joint = one.losses(), two.losses()
+    assert alone.keys() == joint.keys()
+    assert len(alone) > 6 * 9
+    first_stage = {name for name in alone if int(name.rpartition(" ")[2]) < 6}
+    for name in first_stage:
+        assert joint[name] == pytest.approx(alone[name], **LOSS_TOLERANCE), name
+
+
+def samples_of_the_run(run):
+    """Samples by epoch, of all processes before and after the run was resumed."""
+    by_epoch = {}
+    for rank in (0, 1):
+        if not (run.folder / f"notes-{rank}.jsonl").exists():
+            continue
+        for note in run.batches(rank):
+            by_epoch.setdefault(note["epoch"], []).extend(note["samples"])
+    return by_epoch
+
+
+def once_each(by_epoch):
+    # Twelve trajectories an epoch, each at one drawn step.
+    assert sorted(by_epoch) == [0, 1, 2]
+    for samples in by_epoch.values():
+        assert set(Counter(samples).values()) == {1}
+        assert len({sample.rpartition(",")[0] for sample in samples}) == 12
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_process_that_dies_ends_the_run_with_a_message(model, tmp_path, rank):
+    """It dies before it has consumed anything of step 1; one process goes on from there."""
+    run = Run(tmp_path / "run", model)
+    ended = run.fit(2, processes=2, die=f"{rank} at 1")
+    assert ended.returncode != 0
+    assert "another process of this run has died" in ended.stderr
+    # The batch that the survivor had begun was lost with the step.
+    survivor = run.folder / f"notes-{1 - rank}.jsonl"
+    kept = [line for line in survivor.read_text().splitlines() if '"step": 1,' not in line]
+    survivor.write_text("".join(f"{line}\n" for line in kept))
+    last = torch.load(run.folder / "run/checkpoints/last.ckpt", weights_only=True)
+    assert last["global_step"] == 1
+    whole(run.fit(2, processes=1))
+    once_each(samples_of_the_run(run))
+
+
+def test_a_run_of_one_process_goes_on_in_two(model, tmp_path):
+    run = Run(tmp_path / "run", model)
+    assert run.fit(2, processes=1, die="0 at 2").returncode == -signal.SIGKILL
+    whole(run.fit(2, processes=2))
+    once_each(samples_of_the_run(run))
+
+
+def test_fully_sharded_networks(model, one, tmp_path):
+    """Collected, trained, saved, killed, resumed and exported, with the losses of one process."""
+    run = Run(tmp_path / "run", model)
+    sharded = {"strategy": {"class_path": "my_callbacks.CPUFSDP", "init_args": FSDP}}
+    assert run.fit(2, processes=2, die="1 at 7", **sharded).returncode != 0
+    whole(run.fit(2, processes=2, **sharded))
+    assert run.files("curriculum/round-0") == one.files("curriculum/round-0")
+    alone, joint = one.losses(), run.losses()
+    for name in (name for name in alone if int(name.rpartition(" ")[2]) < 6):
+        assert joint[name] == pytest.approx(alone[name], **LOSS_TOLERANCE), name
+    exported = load_file(run.folder / "run/student/pytorch_model.safetensors")
+    other = load_file(one.folder / "run/student/pytorch_model.safetensors")
+    assert exported.keys() == other.keys()
+    assert all(exported[name].shape == other[name].shape for name in other)
