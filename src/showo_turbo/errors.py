@@ -1,4 +1,8 @@
-"""The one exception that means "the input is wrong", as opposed to "the program is wrong"."""
+"""The exceptions that mean "the input is wrong", as opposed to "the program is wrong"."""
+
+import reprlib
+
+_LONGEST_VALUE = 60
 
 
 class UserError(ValueError):
@@ -7,3 +11,19 @@ class UserError(ValueError):
     The message is one line that names the offending value, what was expected and what to do.
     The command line prints it without a traceback and exits with status 2.
     """
+
+
+class BadSample(UserError):
+    """A mistake in one sample of a data set, which can be left out of it.
+
+    The message names the sample, so that no two samples have the same.
+    """
+
+
+def shown(value: object) -> str:
+    """Return the `repr` of a value for a message, shortened where it is long or deeply nested."""
+    limits = reprlib.Repr()
+    limits.maxstring = limits.maxother = limits.maxlong = _LONGEST_VALUE
+    limits.maxlevel = 3
+    text = limits.repr(value)
+    return text if len(text) <= 2 * _LONGEST_VALUE else f"{text[: 2 * _LONGEST_VALUE]}..."

@@ -80,13 +80,44 @@ def read_json(path: Path) -> Any:
         UserError: If the file is missing, unreadable or not JSON.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        text = Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; expected a JSON file there") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read ({error}); expected a JSON file") from None
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise UserError(f"{path} is not valid JSON ({error}); check or restore the file") from None
+    return parse_json(text, str(path))
+
+
+def parse_json(text: str, where: str) -> Any:
+    """Read a JSON value.
+
+    Args:
+        text: What to read.
+        where: What it is, for the message.
+
+    Raises:
+        UserError: If it is not JSON.
+    """
+    try:
+        return json.loads(text)
+    # A number of thousands of digits is a plain ValueError.
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{where} is not valid JSON ({error}); correct or restore it") from None
+
+
+def read_lines(path: Path) -> list[tuple[int, str]]:
+    """Read the lines of a text file that are not empty, each with its number, from 1.
+
+    Raises:
+        UserError: If the file is missing or no UTF-8 text.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8").split("\n")
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist; expected a text file there") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read ({error}); expected a text file") from None
+    return [(number, line.strip()) for number, line in enumerate(lines, start=1) if line.strip()]
 
 
 def resolve_inside(folder: Path, relative: str) -> Path:

@@ -16,11 +16,11 @@ def test_arguments_come_before_the_file(tmp_path):
 
 def test_json_lines(tmp_path):
     (tmp_path / "p.jsonl").write_text(
-        '{"prompt": "a", "seed": 7}\n\n{"prompt": "", "tag": "counting", "include": [1]}\n'
+        '{"prompt": "a", "seed": 7}\n\n{"prompt": " b ", "tag": "counting", "include": [1]}\n'
     )
     assert read_prompts([], tmp_path / "p.jsonl") == [
         PromptEntry("a", 7),
-        PromptEntry("", None, {"tag": "counting", "include": [1]}),
+        PromptEntry("b", None, {"tag": "counting", "include": [1]}),
     ]
 
 
@@ -31,9 +31,10 @@ class TestBadInput:
         [
             ("{", "line 2 of .*p.jsonl is not valid JSON"),
             ("[" * 100_000, "line 2 of .*p.jsonl is not valid JSON"),
-            ("3", "line 2 of .*p.jsonl has no text 'prompt'"),
-            ('{"text": "a"}', "line 2 of .*p.jsonl has no text 'prompt'"),
-            ('{"prompt": 3}', "line 2 of .*p.jsonl has no text 'prompt'"),
+            ("3", "line 2 of .*p.jsonl has nothing for 'prompt'; expected a text"),
+            ('{"text": "a"}', "line 2 of .*p.jsonl has nothing for 'prompt'"),
+            ('{"prompt": 3}', "line 2 of .*p.jsonl has 3 for 'prompt'"),
+            ('{"prompt": " "}', "line 2 of .*p.jsonl has an empty text for 'prompt'"),
             ('{"prompt": "a", "seed": -1}', "has seed -1; expected a whole number"),
             ('{"prompt": "a", "seed": true}', "has seed True; expected a whole number"),
             ('{"prompt": "a", "seed": "1"}', "has seed '1'; expected a whole number"),
@@ -51,6 +52,12 @@ class TestBadInput:
 
     def test_unreadable_files(self, tmp_path):
         (tmp_path / "p.txt").write_bytes(b"\xff\xfe\xff")
-        for name in ("p.txt", "none.txt", "."):
+        for name in ("p.txt", "."):
             with pytest.raises(UserError, match="cannot be read"):
                 read_prompts([], tmp_path / name)
+        with pytest.raises(UserError, match="does not exist"):
+            read_prompts([], tmp_path / "none.txt")
+
+    def test_an_empty_prompt(self):
+        with pytest.raises(UserError, match="prompt 2 has an empty text"):
+            read_prompts(["a", " "], None)

@@ -80,7 +80,7 @@ CAPTION = {"image_id": 1, "caption": "a"}
         ),
         (
             {"images": [{"id": 1, "file_name": "../a.png"}], "annotations": [CAPTION]},
-            "no relative path inside",
+            "expected a relative path inside",
         ),
     ],
 )

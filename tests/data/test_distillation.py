@@ -193,5 +193,5 @@ def test_mistakes_are_explained(tmp_path: Path) -> None:
         data.train_dataloader()
     with pytest.raises(UserError, match=r"holds trajectories of texts; expected images"):
         data.set_stores(text_store(tmp_path / "texts"), None, mask_code=MASK_CODE, text_segments=1)
-    with pytest.raises(UserError, match=r"nowhere\.jsonl cannot be read"):
+    with pytest.raises(UserError, match=r"nowhere\.jsonl does not exist"):
         make(tmp_path, prompts=PromptFiles(tmp_path / "nowhere.jsonl", []))

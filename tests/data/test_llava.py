@@ -47,15 +47,18 @@ def test_the_image_mark_is_taken_out(tmp_path: Path, value: str) -> None:
         ([], "holds no record with an image"),
         ([{"conversations": [QUESTION, ANSWER]}], r"no record with an image \(1 without\)"),
         (["a"], "record 0 .* expected an object"),
-        ([{"image": ["a.png"], "conversations": [QUESTION, ANSWER]}], "expected one path"),
-        ([{"image": "a.png"}], "no 'conversations' of questions and answers"),
-        ([{"image": "a.png", "conversations": [QUESTION]}], "no 'conversations' of questions"),
+        (
+            [{"image": ["a.png"], "conversations": [QUESTION, ANSWER]}],
+            r"\['a.png'\] for 'image'; expected a text",
+        ),
+        ([{"image": "a.png"}], "None for 'conversations'; expected questions and answers"),
+        ([{"image": "a.png", "conversations": [QUESTION]}], "1 messages for 'conversations'"),
         ([{"image": "a.png", "conversations": [ANSWER, QUESTION]}], "one from 'human' is due"),
         (
             [{"image": "a.png", "conversations": [QUESTION, {"from": "gpt", "value": 3}]}],
             "3 for 'value'",
         ),
-        ([{"image": "../a.png", "conversations": [QUESTION, ANSWER]}], "no relative path inside"),
+        ([{"image": "../a.png", "conversations": [QUESTION, ANSWER]}], "expected a relative path"),
     ],
 )
 def test_a_malformed_file_is_explained_in_one_line(

@@ -39,8 +39,8 @@ def test_categories_can_be_cut_to_equal_size(path: Path) -> None:
     [
         ("", "holds no prompt"),
         ('{"prompt": "a", "tag": "b"}\n{"prompt', r"line 2 of .*test\.jsonl is not valid JSON"),
-        ('{"prompt": "a"}', "has no text 'tag'"),
-        ("[]", "has no text 'prompt'"),
+        ('{"prompt": "a"}', "has nothing for 'tag'"),
+        ("[]", "has nothing for 'prompt'"),
     ],
 )
 def test_mistakes_are_explained(path: Path, content: str, message: str) -> None:
@@ -51,5 +51,5 @@ def test_mistakes_are_explained(path: Path, content: str, message: str) -> None:
 
 @pytest.mark.bad_input
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"nowhere\.jsonl cannot be read"):
+    with pytest.raises(UserError, match=r"nowhere\.jsonl does not exist"):
         PromptFile(tmp_path / "nowhere.jsonl")

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
+from torch import Tensor
 
 from ..data import (
     CaptionFiles,
@@ -12,6 +13,8 @@ from ..data import (
     InstructionFiles,
     ShapesWorld,
 )
+from ..data.bad_samples import BadSamples, Skip
+from ..data.images import encode_images
 from ..errors import UserError
 from ..pipeline import ShowoPipeline
 from ..trajectories import (
@@ -43,6 +46,7 @@ def collect(
     num_images: int | None = None,
     num_texts: int | None = None,
     seed: int = 0,
+    max_bad_samples: int = 0,
     images: ImageCollection = ImageCollection(),
     texts: TextCollection = TextCollection(),
     model: ModelOptions = ModelOptions(),
@@ -60,6 +64,8 @@ def collect(
         num_images: Captions to collect for; all by default, 0 for none.
         num_texts: Questions to collect for; all by default, 0 for none.
         seed: Chooses the captions and the questions.
+        max_bad_samples: Bad samples (damaged images, malformed records) that are left out, and
+            listed in `bad_samples.txt` in the output folder, before the command gives up.
         images: How image trajectories are collected.
         texts: How text trajectories are collected.
         model: The model.
@@ -79,6 +85,7 @@ def collect(
         seed=seed,
         shapes=shapes,
     )
+    data.bad_samples = bad_samples = BadSamples(max_bad_samples, output)
     data.prepare_data()
     data.setup("fit")
     teacher = fingerprint_module(pipeline.showo)
@@ -89,8 +96,12 @@ def collect(
         )
     if with_texts:
         stores.append(
-            _collect_texts(pipeline, data.text_requests(num_texts), texts, teacher, output)
+            _collect_texts(
+                pipeline, data.text_requests(num_texts), texts, teacher, output, bad_samples.skip
+            )
         )
+    if bad_samples.reasons:
+        print(f"left out {len(bad_samples.reasons)} bad samples, listed in {bad_samples.file}")
     console = Console()
     for store in stores:
         console.print(describe_store(store.folder))
@@ -122,9 +133,16 @@ def _collect_texts(
     settings: TextCollection,
     teacher: str,
     output: Path,
+    skip: Skip,
 ) -> TrajectoryStore:
+    def codes(pixels: Tensor) -> Tensor:
+        return pipeline.image_tokenizer.encode(pixels.to(pipeline.device))
+
     requests = text_requests(
-        questions, pipeline.encode_images, pipeline.text_tokenizer, settings.batch_size
+        questions,
+        lambda paths: encode_images(paths, pipeline.resolution, codes, skip),
+        pipeline.text_tokenizer,
+        settings.batch_size,
     )
     identity = text_identity(teacher, requests, settings)
     store = TrajectoryStore.create_or_continue(output / "texts", identity)

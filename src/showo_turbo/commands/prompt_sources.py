@@ -1,12 +1,13 @@
 """Prompts from the command line, text files and JSON Lines."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..errors import UserError
+from ..data.fields import text_field, written
+from ..errors import UserError, shown
+from ..files import parse_json, read_lines
 
 
 @dataclass(frozen=True)
@@ -35,31 +36,27 @@ def read_prompts(texts: Sequence[str], file: Path | None) -> list[PromptEntry]:
     Raises:
         UserError: If the file cannot be read, a line is wrong, or there is no prompt at all.
     """
-    entries = [PromptEntry(text) for text in texts]
+    entries = [
+        PromptEntry(written(text, "the prompt", f"prompt {number}"))
+        for number, text in enumerate(texts, start=1)
+    ]
     if file is not None:
-        try:
-            lines = file.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"{file} cannot be read ({error}); expected a text file") from None
-        for number, line in enumerate(lines, start=1):
-            if line.strip():
-                is_json = file.suffix == ".jsonl"
-                where = f"line {number} of {file}"
-                entries.append(_parse(line, where) if is_json else PromptEntry(line.strip()))
+        for number, line in read_lines(file):
+            where = f"line {number} of {file}"
+            entries.append(_parse(line, where) if file.suffix == ".jsonl" else PromptEntry(line))
     if not entries:
         raise UserError("there are no prompts; give some, or a file of them with --prompts_file")
     return entries
 
 
 def _parse(line: str, where: str) -> PromptEntry:
-    try:
-        values = json.loads(line)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise UserError(f"{where} is not valid JSON ({error}); correct or remove it") from None
-    if not isinstance(values, dict) or not isinstance(values.get("prompt"), str):
-        raise UserError(f"{where} has no text 'prompt'; expected an object that has one")
+    values = parse_json(line, where)
+    prompt = text_field(values, "prompt", where)
     seed = values.get("seed")
-    if seed is not None and (type(seed) is not int or seed < 0):
-        raise UserError(f"{where} has seed {seed!r}; expected a whole number of at least 0")
+    if seed is not None and (type(seed) is not int or not 0 <= seed < 2**63):
+        raise UserError(
+            f"{where} has seed {shown(seed)}; expected a whole number from 0 to 2**63 - 1, "
+            "correct or remove it"
+        )
     metadata = {name: values[name] for name in values if name not in ("prompt", "seed")}
-    return PromptEntry(values["prompt"], seed, metadata)
+    return PromptEntry(prompt, seed, metadata)

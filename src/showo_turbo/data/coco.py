@@ -1,16 +1,14 @@
 """COCO captions (https://cocodataset.org/#format-data)."""
 
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from ..errors import UserError
+from ..errors import BadSample, UserError, shown
 from ..files import read_json
+from .bad_samples import Skip, refuse
+from .fields import integer_field, text_field
 from .images import image_path, load_image
 from .streams import StreamDataset
-
-_Value = TypeVar("_Value", int, str)
-
-_KINDS: dict[type, str] = {int: "an integer", str: "a text"}
 
 
 class COCOCaptions(StreamDataset):
@@ -24,16 +22,19 @@ class COCOCaptions(StreamDataset):
         images: Folder of the images, such as `train2017`.
         annotations: The captions file, such as `annotations/captions_train2017.json`.
         resolution: Side length in pixels.
+        skip: Leaves out a bad entry, or refuses to.
 
     Raises:
-        UserError: If the annotations are missing, not JSON, lack keys, describe images that they do
-            not list, or hold no caption.
+        UserError: If the annotations are missing, not JSON, or hold no caption; or, being refused,
+            entries lack keys, have empty texts, or describe images that are not listed.
     """
 
-    def __init__(self, images: Path, annotations: Path, resolution: int) -> None:
+    def __init__(
+        self, images: Path, annotations: Path, resolution: int, skip: Skip = refuse
+    ) -> None:
         self.images = Path(images)
         self.resolution = resolution
-        self._records = _read_captions(Path(annotations), self.images)
+        self._records = _read_captions(Path(annotations), self.images, skip)
 
     def __len__(self) -> int:
         """Number of images that have a caption."""
@@ -54,26 +55,40 @@ class COCOCaptions(StreamDataset):
         return [caption for _, _, captions in self._records for caption in captions]
 
 
-def _read_captions(annotations: Path, images: Path) -> list[tuple[int, Path, list[str]]]:
+def _read_captions(
+    annotations: Path, images: Path, skip: Skip
+) -> list[tuple[int, Path, list[str]]]:
     """The image id, path and captions of every image that has captions, in the file's order."""
     content = read_json(annotations)
     paths: dict[int, Path] = {}
     captions: dict[int, list[str]] = {}
     for number, image in enumerate(_list(content, "images", annotations)):
-        where = f"images[{number}] of {annotations}"
-        image_id = _field(image, "id", int, where)
-        paths[image_id] = image_path(images, _field(image, "file_name", str, where))
+        try:
+            image_id, path = _image(image, f"images[{number}] of {annotations}", images)
+            if image_id in paths:
+                raise BadSample(
+                    f"images[{number}] of {annotations} has the id {image_id} of another image; "
+                    "expected ids of their own, correct or remove it"
+                )
+            paths[image_id] = path
+        except BadSample as error:
+            skip(error)
     for number, annotation in enumerate(_list(content, "annotations", annotations)):
         where = f"annotations[{number}] of {annotations}"
-        image_id = _field(annotation, "image_id", int, where)
-        if image_id not in paths:
-            raise UserError(
-                f"{where} has image_id {image_id}, which no entry of 'images' has; "
-                "add the image or remove the caption"
-            )
-        captions.setdefault(image_id, []).append(_field(annotation, "caption", str, where).strip())
+        try:
+            image_id = integer_field(annotation, "image_id", where)
+            if image_id not in paths:
+                raise BadSample(
+                    f"{where} has image_id {shown(image_id)}, which no entry of 'images' has; "
+                    "add the image or remove the caption"
+                )
+            captions.setdefault(image_id, []).append(text_field(annotation, "caption", where))
+        except BadSample as error:
+            skip(error)
     if not captions:
-        raise UserError(f"{annotations} holds no caption; expected COCO captions")
+        raise UserError(
+            f"{annotations} holds no caption; expected COCO captions, name another file"
+        )
     return [
         (image_id, paths[image_id], captions[image_id])
         for image_id in paths
@@ -81,18 +96,17 @@ def _read_captions(annotations: Path, images: Path) -> list[tuple[int, Path, lis
     ]
 
 
+def _image(record: Any, where: str, images: Path) -> tuple[int, Path]:
+    """The id and the path of an entry of `images`."""
+    image_id = integer_field(record, "id", where)
+    return image_id, image_path(images, text_field(record, "file_name", where), where)
+
+
 def _list(content: Any, key: str, file: Path) -> list[Any]:
     value = content.get(key) if isinstance(content, dict) else None
     if not isinstance(value, list):
         raise UserError(
-            f"{file} has no list {key!r}; expected COCO captions with 'images' and 'annotations'"
+            f"{file} has no list {key!r}; expected COCO captions with 'images' and 'annotations', "
+            "name another file"
         )
-    return value
-
-
-def _field(record: Any, key: str, kind: type[_Value], where: str) -> _Value:
-    value = record.get(key) if isinstance(record, dict) else None
-    if not isinstance(value, kind):
-        found = "nothing" if value is None else repr(value)
-        raise UserError(f"{where} has {found} for {key!r}; expected {_KINDS[kind]}")
     return value

@@ -2,13 +2,16 @@
 
 import time
 from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal
 
 from lightning.pytorch import LightningDataModule
-from torch.utils.data import DataLoader
+from lightning.pytorch.utilities import rank_zero_info
 
 from ..errors import UserError
-from .loader import LoaderOptions, ResumableLoader
+from .bad_samples import BadSamples
+from .loader import EvaluationLoader, LoaderOptions, ResumableLoader
 from .sampler import JoinedBatchSampler
 from .sources import ShapesWorld
 from .streams import JoinedDataset, SingleStream, Stream
@@ -29,6 +32,7 @@ class StreamsDataModule(LightningDataModule):
             missing.
         loader: How samples are loaded.
         shapes: A shapes world that is generated if it is not there.
+        max_bad_samples: How many bad samples may be left out; see `BadSamples`.
 
     Raises:
         UserError: If a batch size is negative or all are 0.
@@ -42,6 +46,7 @@ class StreamsDataModule(LightningDataModule):
         samples_per_epoch: int | None,
         loader: LoaderOptions,
         shapes: ShapesWorld | None,
+        max_bad_samples: int = 0,
     ) -> None:
         super().__init__()
         self.batch_sizes = {name: size for name, size in batch_sizes.items() if size != 0}
@@ -53,13 +58,22 @@ class StreamsDataModule(LightningDataModule):
         self.val_batch_size = val_batch_size
         self.seed = seed
         self.samples_per_epoch = samples_per_epoch
+        if val_batch_size < 1:
+            raise UserError(f"val_batch_size is {val_batch_size}; expected at least 1")
         self.loader = loader
         self.shapes = shapes
+        self.max_bad_samples = max_bad_samples
         self.preparation_seconds = 0.0
         self._streams: dict[str, Stream] = {}
         self._evaluation_streams: dict[str, list[tuple[str, Stream]]] = {}
         self._train_loader: ResumableLoader | None = None
         self._position: dict[str, Any] = {}
+
+    @cached_property
+    def bad_samples(self) -> BadSamples:
+        """The bad samples of the run, listed in its folder."""
+        folder = self.trainer.default_root_dir if self.trainer else "."
+        return BadSamples(self.max_bad_samples, Path(folder))
 
     def open_streams(self) -> dict[str, Stream]:
         """Open the training streams that have a batch size."""
@@ -87,6 +101,14 @@ class StreamsDataModule(LightningDataModule):
         if stage == "test":
             self._evaluation_streams["test"] = self.open_evaluation_streams("test")
 
+    def teardown(self, stage: str) -> None:
+        """Say how many samples were left out."""
+        if self.bad_samples.reasons:
+            rank_zero_info(
+                f"left out {len(self.bad_samples.reasons)} bad samples, listed in "
+                f"{self.bad_samples.file}"
+            )
+
     def train_dataloader(self) -> ResumableLoader:
         """A loader of joined batches, at the position of the checkpoint that is being resumed.
 
@@ -111,14 +133,16 @@ class StreamsDataModule(LightningDataModule):
         if self._position:
             sampler.load_state_dict(self._position)
             self._position = {}
-        self._train_loader = ResumableLoader(JoinedDataset(streams), sampler, self.loader)
+        self._train_loader = ResumableLoader(
+            JoinedDataset(streams), sampler, self.loader, self.bad_samples.skip
+        )
         return self._train_loader
 
-    def val_dataloader(self) -> list[DataLoader[Any]]:
+    def val_dataloader(self) -> list[EvaluationLoader]:
         """One loader for each stream to validate on."""
         return self._evaluation_loaders("validate")
 
-    def test_dataloader(self) -> list[DataLoader[Any]]:
+    def test_dataloader(self) -> list[EvaluationLoader]:
         """One loader for each stream to test on."""
         return self._evaluation_loaders("test")
 
@@ -134,16 +158,13 @@ class StreamsDataModule(LightningDataModule):
         """Have the next training loader start at a saved position."""
         self._position = state_dict
 
-    def _evaluation_loaders(self, stage: str) -> list[DataLoader[Any]]:
-        loaders = []
-        for name, stream in self._evaluation_streams[stage]:
-            dataset = SingleStream(name, stream)
-            loaders.append(
-                DataLoader(
-                    dataset,
-                    batch_size=self.val_batch_size,
-                    collate_fn=dataset.collate,
-                    **self.loader.arguments(),
-                )
+    def _evaluation_loaders(self, stage: str) -> list[EvaluationLoader]:
+        return [
+            EvaluationLoader(
+                SingleStream(name, stream),
+                self.val_batch_size,
+                self.bad_samples.skip,
+                **self.loader.arguments(),
             )
-        return loaders
+            for name, stream in self._evaluation_streams[stage]
+        ]

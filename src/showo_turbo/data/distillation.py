@@ -60,6 +60,8 @@ class DistillationDataModule(StreamsDataModule):
         samples_per_epoch: Image trajectories in an epoch, over all devices; all of them if missing.
         loader: How samples are loaded.
         shapes: A shapes world, generated if it is not there, for all files that are not named.
+        max_bad_samples: Bad samples (damaged images, malformed records) that are left out, and
+            listed in `bad_samples.txt` in the run's folder, before the run ends.
     """
 
     def __init__(
@@ -77,9 +79,16 @@ class DistillationDataModule(StreamsDataModule):
         samples_per_epoch: int | None = None,
         loader: LoaderOptions = LoaderOptions(),
         shapes: ShapesWorld | None = None,
+        max_bad_samples: int = 0,
     ) -> None:
         super().__init__(
-            asdict(batch_sizes), val_batch_size, seed, samples_per_epoch, loader, shapes
+            asdict(batch_sizes),
+            val_batch_size,
+            seed,
+            samples_per_epoch,
+            loader,
+            shapes,
+            max_bad_samples,
         )
         if shapes is not None:
             captions = captions or shapes.captions("train")
@@ -103,10 +112,12 @@ class DistillationDataModule(StreamsDataModule):
         streams: dict[str, Stream] = {
             name: stream for name, stream in self._streams.items() if name in ("image", "text")
         }
+        skip = self.bad_samples.skip
         if "image" in self.batch_sizes:
-            self._captions = required(self.captions, "captions").open(self.resolution)
+            self._captions = required(self.captions, "captions").open(self.resolution, skip)
         if "text" in self.batch_sizes:
-            self._instructions = required(self.instructions, "instructions").open(self.resolution)
+            instructions = required(self.instructions, "instructions")
+            self._instructions = instructions.open(self.resolution, skip)
         if "language" in self.batch_sizes:
             streams["language"] = required(self.web_text, "web_text").open()
         return streams
@@ -121,6 +132,7 @@ class DistillationDataModule(StreamsDataModule):
             self.prompts_per_category,
             self.val_instructions,
             self.resolution,
+            self.bad_samples.skip,
         )
 
     def image_prompts(self, count: int | None = None, selection: int = 0) -> list[str]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
 
+from .bad_samples import Skip
 from .prompts import PromptFile
 from .sources import InstructionFiles, ShapesWorld
 from .streams import Stream
@@ -36,6 +37,7 @@ def open_evaluation(
     prompts_per_category: int | None,
     instructions: InstructionFiles | None,
     resolution: int,
+    skip: Skip,
 ) -> list[tuple[str, Stream]]:
     """Open the streams `prompts` (one for each file) and `instructions`, where there are any.
 
@@ -45,11 +47,12 @@ def open_evaluation(
         prompts_per_category: The first so many of each category of each file; all if missing.
         instructions: Images with questions and answers.
         resolution: Side length of the images in pixels.
+        skip: Leaves out a bad record of the instructions, or refuses to.
     """
     streams: list[tuple[str, Stream]] = []
     if prompts is not None:
         paths = [prompts.validation] if stage == "validate" else prompts.test
         streams += [("prompts", PromptFile(path, prompts_per_category)) for path in paths]
     if instructions is not None:
-        streams.append(("instructions", instructions.open(resolution)))
+        streams.append(("instructions", instructions.open(resolution, skip)))
     return streams

@@ -1,6 +1,7 @@
 """Image files to tensors, and back."""
 
 import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 
 import torch
@@ -8,13 +9,29 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torchvision.transforms.v2 import functional
 
-from ..errors import UserError
+from ..errors import BadSample, UserError, shown
+from .bad_samples import Skip, refuse
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
+"""What is read. Pillow knows more, and would start other programs for some of it (EPS)."""
+
+ANIMATED = ("GIF", "PNG", "WEBP", "TIFF")
+"""Where further frames are as good as the first. Those of a camera's JPEG are previews."""
+
+MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "YCbCr")
+"""Kinds of pixels that become RGB without a choice: 8 bits a channel, and no ink."""
 
 MAX_PIXELS = 64_000_000
 """Larger images are refused before they are decoded: a small file can unfold to gigabytes."""
 
+MIN_SIDE = 8
+"""Smaller images show nothing."""
 
-def image_path(folder: Path, name: str) -> Path:
+MAX_STRETCH = 32
+"""Longer strips are refused: their shorter side is resized, and the longer one grows with it."""
+
+
+def image_path(folder: Path, name: str, where: str) -> Path:
     """The path of an image that an annotation file names.
 
     Links that the user placed in `folder` are followed; a name cannot climb out of it.
@@ -22,14 +39,16 @@ def image_path(folder: Path, name: str) -> Path:
     Args:
         folder: The folder that the names of the annotation file start from.
         name: A relative path with forward slashes.
+        where: What names it, for the message.
 
     Raises:
-        UserError: If the name is absolute or contains `..`.
+        BadSample: If the name is absolute, contains `..`, or is none.
     """
     parts = PurePosixPath(name)
-    if not name or parts.is_absolute() or ".." in parts.parts:
-        raise UserError(
-            f"image {name!r} is no relative path inside {folder}; correct it in the annotations"
+    if not parts.parts or parts.is_absolute() or ".." in parts.parts or "\0" in name:
+        raise BadSample(
+            f"{where} has the image {shown(name)}; expected a relative path inside {folder}, "
+            "correct or remove it"
         )
     return Path(folder, parts)
 
@@ -38,14 +57,14 @@ def load_image(path: Path, resolution: int) -> Tensor:
     """Read an image as a square; see `square_pixels`.
 
     Args:
-        path: A file in any format that Pillow reads; turned as its EXIF says.
+        path: A file in one of `FORMATS`; turned as its EXIF says.
         resolution: Side length in pixels.
 
     Returns:
         Pixels `(3, resolution, resolution)`, float32 in `[-1, 1]`.
 
     Raises:
-        UserError: If the file is missing, no image, damaged, or has more than `MAX_PIXELS` pixels.
+        BadSample: If the file is missing, no image, damaged, or `check_image` refuses it.
     """
     return square_pixels(_decode(path), resolution)
 
@@ -62,7 +81,11 @@ def square_pixels(image: Image.Image, resolution: int) -> Tensor:
 
     Returns:
         Pixels `(3, resolution, resolution)`, float32 in `[-1, 1]`.
+
+    Raises:
+        UserError: If `check_image` refuses it.
     """
+    check_image(image, "the image")
     image = image.convert("RGB")
     if image.size != (resolution, resolution):
         image = functional.resize(
@@ -71,6 +94,71 @@ def square_pixels(image: Image.Image, resolution: int) -> Tensor:
         image = functional.center_crop(image, [resolution, resolution])
     pixels: Tensor = functional.pil_to_tensor(image)
     return pixels.to(torch.float32) / 127.5 - 1.0
+
+
+def check_image(image: Image.Image, name: str) -> None:
+    """Refuse an image that is too large, too small, or not plain RGB or gray.
+
+    What is refused could be converted, but only with a loss: of depth (16 bits a channel), of the
+    right colors (CMYK, which needs the printer's profile), or of frames. That is not done silently.
+
+    Args:
+        image: Opened; it need not be decoded.
+        name: What it is called in the message.
+
+    Raises:
+        BadSample: Naming the value, what is expected and what to do.
+    """
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        fault = f"{width} x {height} pixels; expected at most {MAX_PIXELS:,}, make it smaller"
+    elif min(width, height) < MIN_SIDE:
+        fault = f"{width} x {height} pixels; expected at least {MIN_SIDE} a side, replace it"
+    elif max(width, height) > MAX_STRETCH * min(width, height):
+        fault = (
+            f"{width} x {height} pixels; expected sides that differ at most {MAX_STRETCH}-fold, "
+            "crop it"
+        )
+    elif image.format in ANIMATED and getattr(image, "is_animated", False):
+        fault = f"several frames ({image.format}); expected a single one, save one of them"
+    elif image.mode not in MODES:
+        fault = f"pixels of kind {image.mode}; expected RGB or gray with 8 bits, convert it"
+    else:
+        return
+    raise BadSample(f"{name} has {fault} or remove it")
+
+
+def encode_images(
+    paths: Sequence[Path],
+    resolution: int,
+    encode: Callable[[Tensor], Tensor],
+    skip: Skip = refuse,
+) -> dict[Path, Tensor]:
+    """Read images and encode them as one batch.
+
+    Args:
+        paths: Distinct files.
+        resolution: Side length in pixels.
+        encode: Turns pixels `(images, 3, resolution, resolution)` into codes
+            `(images, image_tokens)`.
+        skip: Leaves out a bad image, or refuses to.
+
+    Returns:
+        The codes `(image_tokens,)` of every image that was not left out, on the CPU.
+
+    Raises:
+        UserError: If an image is bad and must not be left out.
+    """
+    pixels: dict[Path, Tensor] = {}
+    for path in paths:
+        try:
+            pixels[path] = load_image(path, resolution)
+        except BadSample as error:
+            skip(error)
+    if not pixels:
+        return {}
+    codes = encode(torch.stack(list(pixels.values()))).cpu()
+    return dict(zip(pixels, codes, strict=True))
 
 
 def to_images(pixels: Tensor) -> list[Image.Image]:
@@ -82,24 +170,27 @@ def to_images(pixels: Tensor) -> list[Image.Image]:
 def _decode(path: Path) -> Image.Image:
     try:
         with warnings.catch_warnings():
-            # Pillow warns about large images; the limit below is stricter.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                if image.width * image.height > MAX_PIXELS:
-                    raise UserError(
-                        f"{path} has {image.width} x {image.height} pixels; expected at most "
-                        f"{MAX_PIXELS:,}, make it smaller or remove it"
-                    )
+            # Pillow warns about large images; the limit here is stricter. What else it warns about
+            # is damaged metadata, which the pixels can do without.
+            warnings.simplefilter("ignore")
+            with Image.open(path, formats=FORMATS) as image:
+                check_image(image, str(path))
                 return ImageOps.exif_transpose(image).convert("RGB")
     except FileNotFoundError:
-        raise UserError(
+        raise BadSample(
             f"{path} does not exist; expected an image, check the image folder"
         ) from None
     except UserError:
         raise
+    except Image.DecompressionBombError:  # Pillow's own limit, which comes before ours
+        raise BadSample(
+            f"{path} has far too many pixels; expected at most {MAX_PIXELS:,}, make it "
+            "smaller or remove it"
+        ) from None
     # Pillow's decoders raise errors of many kinds on damaged files.
     except Exception as error:
         reason = " ".join(str(error).split())
-        raise UserError(
-            f"{path} cannot be read as an image ({reason}); replace or remove it"
+        raise BadSample(
+            f"{path} cannot be read as an image ({reason}); expected {', '.join(FORMATS)}, "
+            "replace or remove it"
         ) from None

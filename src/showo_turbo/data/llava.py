@@ -3,8 +3,10 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..errors import UserError
+from ..errors import BadSample, UserError, shown
 from ..files import read_json
+from .bad_samples import Skip, refuse
+from .fields import text_field, written
 from .images import image_path, load_image
 from .streams import StreamDataset
 
@@ -31,16 +33,19 @@ class LLaVAInstructions(StreamDataset):
         images: Folder that the records' `image` paths start from.
         annotations: The JSON file of records.
         resolution: Side length in pixels.
+        skip: Leaves out a bad record, or refuses to.
 
     Attributes:
         num_text_only: Number of records that were left out because they have no image.
 
     Raises:
-        UserError: If the annotations are missing, not JSON, malformed, or hold no record with an
-            image.
+        UserError: If the annotations are missing, not JSON, or hold no record with an image; or,
+            being refused, records are malformed or have empty texts.
     """
 
-    def __init__(self, images: Path, annotations: Path, resolution: int) -> None:
+    def __init__(
+        self, images: Path, annotations: Path, resolution: int, skip: Skip = refuse
+    ) -> None:
         self.resolution = resolution
         self.num_text_only = 0
         self._turns: list[_Turn] = []
@@ -49,14 +54,17 @@ class LLaVAInstructions(StreamDataset):
         if not isinstance(records, list):
             raise UserError(
                 f"{annotations} is no list of records; expected LLaVA instructions, each with "
-                "'image' and 'conversations'"
+                "'image' and 'conversations', name another file"
             )
         for number, record in enumerate(records):
-            self._add(record, f"record {number} of {annotations}", Path(images))
+            try:
+                self._add(record, f"record {number} of {annotations}", Path(images))
+            except BadSample as error:
+                skip(error)
         if not self._turns:
             raise UserError(
                 f"{annotations} holds no record with an image ({self.num_text_only} without); "
-                "expected LLaVA instructions"
+                "expected LLaVA instructions, name another file"
             )
 
     def __len__(self) -> int:
@@ -81,39 +89,39 @@ class LLaVAInstructions(StreamDataset):
     def _add(self, record: Any, where: str, images: Path) -> None:
         """Add the turns of one record, or count it if it has no image."""
         if not isinstance(record, dict):
-            raise UserError(f"{where} is {record!r}; expected an object with 'conversations'")
-        image = record.get("image")
-        if image is None:
+            raise BadSample(
+                f"{where} is {shown(record)}; expected an object with 'conversations', remove it"
+            )
+        if record.get("image") is None:
             self.num_text_only += 1
             return
-        if not isinstance(image, str):
-            raise UserError(f"{where} has {image!r} for 'image'; expected one path")
-        path = image_path(images, image)
+        name = text_field(record, "image", where)
+        path = image_path(images, name, where)
         messages = record.get("conversations")
         if not isinstance(messages, list) or not messages or len(messages) % 2:
-            raise UserError(
-                f"{where} has no 'conversations' of questions and answers in turn; "
+            found = f"{len(messages)} messages" if isinstance(messages, list) else shown(messages)
+            raise BadSample(
+                f"{where} has {found} for 'conversations'; expected questions and answers in turn, "
                 "correct or remove it"
             )
-        for question, answer in zip(messages[::2], messages[1::2], strict=True):
-            self._turns.append(
-                _Turn(
-                    record=str(record.get("id", image)),
-                    image=path,
-                    question=_value(question, "human", where).replace(IMAGE_MARK, "").strip(),
-                    answer=_value(answer, "gpt", where).strip(),
-                )
+        self._turns += [
+            _Turn(
+                record=str(record.get("id", name)),
+                image=path,
+                question=written(
+                    _value(question, "human", where).replace(IMAGE_MARK, ""), "a question", where
+                ),
+                answer=_value(answer, "gpt", where),
             )
+            for question, answer in zip(messages[::2], messages[1::2], strict=True)
+        ]
 
 
 def _value(message: Any, role: str, where: str) -> str:
     """The text of a message, which must be from `role`."""
     if not isinstance(message, dict) or message.get("from") != role:
-        raise UserError(
-            f"{where} has the message {message!r} where one from {role!r} is due; human and gpt "
-            "must take turns"
+        raise BadSample(
+            f"{where} has the message {shown(message)} where one from {role!r} is due; human and "
+            "gpt must take turns, correct or remove it"
         )
-    value = message.get("value")
-    if not isinstance(value, str):
-        raise UserError(f"{where} has a message with {value!r} for 'value'; expected a text")
-    return value
+    return text_field(message, "value", where)

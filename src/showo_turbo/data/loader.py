@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
-from ..errors import UserError
+from .bad_samples import Skip, refuse
 from .sampler import JoinedBatchSampler
-from .streams import JoinedDataset
+from .streams import JoinedDataset, SingleStream
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,18 @@ class ResumableLoader:
         dataset: Makes the batches.
         sampler: Chooses the samples, and holds the position.
         options: How samples are loaded.
+        skip: Leaves out a bad sample, or refuses to.
     """
 
     def __init__(
-        self, dataset: JoinedDataset, sampler: JoinedBatchSampler, options: LoaderOptions
+        self,
+        dataset: JoinedDataset,
+        sampler: JoinedBatchSampler,
+        options: LoaderOptions,
+        skip: Skip = refuse,
     ) -> None:
         self.sampler = sampler
+        self.skip = skip
         self._batches: DataLoader[Any] = DataLoader(
             dataset,
             batch_size=None,
@@ -75,13 +81,12 @@ class ResumableLoader:
         sets the epoch afterwards.
 
         Raises:
-            UserError: If a sample cannot be made.
+            UserError: If a sample cannot be made and must not be left out, or all of a batch.
         """
         if not self.sampler.batches_left:
             self.sampler.set_epoch(self.sampler.epoch + 1)
-        for batch in self._batches:
-            if isinstance(batch, UserError):
-                raise batch
+        for loaded in self._batches:
+            batch = loaded.good(self.skip)
             # Before the batch is handed out: whoever saves a checkpoint during its training step
             # has consumed it.
             self.sampler.advance()
@@ -94,6 +99,33 @@ class ResumableLoader:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue at a saved position."""
         self.sampler.load_state_dict(state)
+
+
+class EvaluationLoader(DataLoader[Any]):
+    """Iterates over the batches of one stream, in order.
+
+    Args:
+        dataset: The stream.
+        batch_size: Samples in a batch.
+        skip: Leaves out a bad sample, or refuses to.
+        **options: Of PyTorch's `DataLoader`.
+    """
+
+    def __init__(
+        self, dataset: SingleStream, batch_size: int, skip: Skip = refuse, **options: Any
+    ) -> None:
+        self.skip = skip  # under this name Lightning finds it when it adds a distributed sampler
+        options.setdefault("collate_fn", dataset.collate)
+        super().__init__(dataset, batch_size=batch_size, **options)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:  # type: ignore[override]
+        """The batches.
+
+        Raises:
+            UserError: If a sample cannot be made and must not be left out, or all of a batch.
+        """
+        for loaded in super().__iter__():
+            yield loaded.good(self.skip)
 
 
 def _unchanged(batch: Any) -> Any:

@@ -48,6 +48,8 @@ class PretrainDataModule(StreamsDataModule):
         samples_per_epoch: Samples of `t2i` in an epoch, over all devices; all images if missing.
         loader: How samples are loaded.
         shapes: A shapes world, generated if it is not there, for all files that are not named.
+        max_bad_samples: Bad samples (damaged images, malformed records) that are left out, and
+            listed in `bad_samples.txt` in the run's folder, before the run ends.
     """
 
     def __init__(
@@ -65,9 +67,16 @@ class PretrainDataModule(StreamsDataModule):
         samples_per_epoch: int | None = None,
         loader: LoaderOptions = LoaderOptions(),
         shapes: ShapesWorld | None = None,
+        max_bad_samples: int = 0,
     ) -> None:
         super().__init__(
-            asdict(batch_sizes), val_batch_size, seed, samples_per_epoch, loader, shapes
+            asdict(batch_sizes),
+            val_batch_size,
+            seed,
+            samples_per_epoch,
+            loader,
+            shapes,
+            max_bad_samples,
         )
         if shapes is not None:
             captions = captions or shapes.captions("train")
@@ -86,10 +95,11 @@ class PretrainDataModule(StreamsDataModule):
     def open_streams(self) -> dict[str, Stream]:
         """Open the training streams that have a batch size."""
         streams: dict[str, Stream] = {}
+        skip = self.bad_samples.skip
         if "t2i" in self.batch_sizes:
-            streams["t2i"] = required(self.captions, "captions").open(self.resolution)
+            streams["t2i"] = required(self.captions, "captions").open(self.resolution, skip)
         if "mmu" in self.batch_sizes:
-            streams["mmu"] = required(self.instructions, "instructions").open(self.resolution)
+            streams["mmu"] = required(self.instructions, "instructions").open(self.resolution, skip)
         if "lm" in self.batch_sizes:
             streams["lm"] = required(self.web_text, "web_text").open()
         return streams
@@ -104,6 +114,7 @@ class PretrainDataModule(StreamsDataModule):
             self.prompts_per_category,
             self.val_instructions,
             self.resolution,
+            self.bad_samples.skip,
         )
 
 
@@ -122,6 +133,8 @@ class ImageDataModule(StreamsDataModule):
         samples_per_epoch: Images in an epoch, over all devices; all of them if missing.
         loader: How images are loaded.
         shapes: A shapes world, generated if it is not there, for all files that are not named.
+        max_bad_samples: Bad samples (damaged images, malformed records) that are left out, and
+            listed in `bad_samples.txt` in the run's folder, before the run ends.
     """
 
     def __init__(
@@ -135,9 +148,16 @@ class ImageDataModule(StreamsDataModule):
         samples_per_epoch: int | None = None,
         loader: LoaderOptions = LoaderOptions(),
         shapes: ShapesWorld | None = None,
+        max_bad_samples: int = 0,
     ) -> None:
         super().__init__(
-            {"images": batch_size}, val_batch_size, seed, samples_per_epoch, loader, shapes
+            {"images": batch_size},
+            val_batch_size,
+            seed,
+            samples_per_epoch,
+            loader,
+            shapes,
+            max_bad_samples,
         )
         if shapes is not None:
             captions = captions or shapes.captions("train")
@@ -148,7 +168,8 @@ class ImageDataModule(StreamsDataModule):
 
     def open_streams(self) -> dict[str, Stream]:
         """Open the images to train on."""
-        return {"images": required(self.captions, "captions").open(self.resolution)}
+        captions = required(self.captions, "captions")
+        return {"images": captions.open(self.resolution, self.bad_samples.skip)}
 
     def open_evaluation_streams(
         self, stage: Literal["validate", "test"]
@@ -156,7 +177,7 @@ class ImageDataModule(StreamsDataModule):
         """Open the validation images; there are no others to test on."""
         if self.val_captions is None:
             return []
-        return [("images", self.val_captions.open(self.resolution))]
+        return [("images", self.val_captions.open(self.resolution, self.bad_samples.skip))]
 
     def on_before_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> Any:
         """Take the one stream out of its dict."""

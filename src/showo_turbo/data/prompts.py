@@ -1,11 +1,12 @@
 """Prompts to generate images for, in GenEval's layout (Ghosh et al., arXiv 2310.11513)."""
 
-import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
+from ..files import parse_json, read_lines
+from .fields import text_field
 from .streams import StreamDataset
 
 
@@ -27,22 +28,17 @@ class PromptFile(StreamDataset):
 
     def __init__(self, path: Path, per_category: int | None = None) -> None:
         self.split = Path(path).stem
-        try:
-            lines = Path(path).read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(
-                f"{path} cannot be read ({error}); expected a JSON Lines file"
-            ) from None
+        if per_category is not None and per_category < 1:
+            raise UserError(f"prompts_per_category is {per_category}; expected at least 1")
         self._lines = []
         taken: Counter[str] = Counter()
-        for number, line in enumerate(lines, start=1):
-            if line.strip():
-                metadata = _parse(line, f"line {number} of {path}")
-                taken[metadata["tag"]] += 1
-                if per_category is None or taken[metadata["tag"]] <= per_category:
-                    self._lines.append(metadata)
+        for number, line in read_lines(Path(path)):
+            metadata = _parse(line, f"line {number} of {path}")
+            taken[metadata["tag"]] += 1
+            if per_category is None or taken[metadata["tag"]] <= per_category:
+                self._lines.append(metadata)
         if not self._lines:
-            raise UserError(f"{path} holds no prompt; expected one JSON object a line")
+            raise UserError(f"{path} holds no prompt; expected one JSON object a line, fill it")
 
     def __len__(self) -> int:
         """Number of prompts."""
@@ -61,11 +57,8 @@ class PromptFile(StreamDataset):
 
 
 def _parse(line: str, where: str) -> dict[str, Any]:
-    try:
-        metadata = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise UserError(f"{where} is not valid JSON ({error}); correct or remove it") from None
-    for key in ("prompt", "tag"):
-        if not isinstance(metadata, dict) or not isinstance(metadata.get(key), str):
-            raise UserError(f"{where} has no text {key!r}; expected GenEval's metadata")
+    """The metadata of one line; unlike those of training, a bad prompt is never left out."""
+    metadata = parse_json(line, where)
+    text_field(metadata, "prompt", where)
+    text_field(metadata, "tag", where)
     return dict(metadata)

@@ -7,6 +7,7 @@ from typing import Literal, TypeVar
 from lightning.pytorch.utilities import rank_zero_info
 
 from ..errors import UserError
+from .bad_samples import Skip, refuse
 from .coco import COCOCaptions
 from .llava import LLaVAInstructions
 from .shapes.write import (
@@ -32,9 +33,9 @@ class CaptionFiles:
     images: Path
     annotations: Path
 
-    def open(self, resolution: int) -> COCOCaptions:
+    def open(self, resolution: int, skip: Skip = refuse) -> COCOCaptions:
         """Read the annotations; images come as squares of `resolution` pixels."""
-        return COCOCaptions(self.images, self.annotations, resolution)
+        return COCOCaptions(self.images, self.annotations, resolution, skip)
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,9 @@ class InstructionFiles:
     images: Path
     annotations: Path
 
-    def open(self, resolution: int) -> LLaVAInstructions:
+    def open(self, resolution: int, skip: Skip = refuse) -> LLaVAInstructions:
         """Read the annotations, and say how many records are left out for lack of an image."""
-        dataset = LLaVAInstructions(self.images, self.annotations, resolution)
+        dataset = LLaVAInstructions(self.images, self.annotations, resolution, skip)
         if dataset.num_text_only:
             rank_zero_info(
                 f"{self.annotations}: left out {dataset.num_text_only} records without an image, "

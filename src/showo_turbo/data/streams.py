@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ..errors import UserError
+from ..errors import BadSample, UserError
+from .bad_samples import Skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +60,43 @@ class StreamDataset(Dataset[dict[str, Any]]):
         return stack_items(items)
 
 
-class JoinedDataset(Dataset[dict[str, Any] | UserError]):
-    """Makes whole batches from lists of `SampleKey`.
+class Loaded(NamedTuple):
+    """What a loader gets for a batch, from a worker process or its own.
 
-    A mistake in the data (a damaged image, say) is returned instead of raised, as a `UserError`:
-    PyTorch would wrap one that a worker process raises into a message of many lines.
+    Mistakes are handed over instead of raised: PyTorch would wrap one that a worker process raises
+    into a message of many lines.
+
+    Attributes:
+        batch: Stream name -> what the stream's `collate` makes of the good samples. A stream of
+            which all samples are bad is missing.
+        bad: What is wrong with the bad samples.
+        error: A mistake that is not one of a sample.
+    """
+
+    batch: dict[str, Any]
+    bad: list[BadSample]
+    error: UserError | None = None
+
+    def good(self, skip: Skip) -> dict[str, Any]:
+        """The batch, once its bad samples are accounted for.
+
+        Raises:
+            UserError: If a bad sample must not be left out, or no good one is there.
+        """
+        if self.error is not None:
+            raise self.error
+        for error in self.bad:
+            skip(error)
+        if not self.batch:
+            raise UserError(
+                f"all {len(self.bad)} samples of a batch are bad; repair them, or choose a larger "
+                f"batch size; the first: {self.bad[0]}"
+            )
+        return self.batch
+
+
+class JoinedDataset(Dataset[Loaded]):
+    """Makes whole batches from lists of `SampleKey`.
 
     Args:
         streams: The streams by name.
@@ -72,16 +105,22 @@ class JoinedDataset(Dataset[dict[str, Any] | UserError]):
     def __init__(self, streams: Mapping[str, Stream]) -> None:
         self.streams = dict(streams)
 
-    def __getitem__(self, keys: Sequence[SampleKey]) -> dict[str, Any] | UserError:
-        """The batch of these samples: stream name -> what the stream's `collate` makes."""
+    def __getitem__(self, keys: Sequence[SampleKey]) -> Loaded:
+        """The batch of these samples."""
         items: dict[str, list[Any]] = {}
+        bad: list[BadSample] = []
         try:
             for key in keys:
-                item = self.streams[key.stream].draw(key.index, key.seed)
-                items.setdefault(key.stream, []).append(item)
+                try:
+                    item = self.streams[key.stream].draw(key.index, key.seed)
+                except BadSample as error:
+                    bad.append(error)
+                else:
+                    items.setdefault(key.stream, []).append(item)
+            batch = {name: self.streams[name].collate(drawn) for name, drawn in items.items()}
         except UserError as error:
-            return error
-        return {name: self.streams[name].collate(of_stream) for name, of_stream in items.items()}
+            return Loaded({}, [], error)
+        return Loaded(batch, bad)
 
 
 class SingleStream(Dataset[tuple[int, Any]]):
@@ -104,17 +143,30 @@ class SingleStream(Dataset[tuple[int, Any]]):
         return len(self.stream)
 
     def __getitem__(self, index: int) -> tuple[int, Any]:
-        """The index and the sample, drawn with the index for a seed."""
+        """The index and the sample, drawn with the index for a seed; or what is wrong with it."""
         if not 0 <= index < len(self):
             raise IndexError(index)
-        return index, self.stream.draw(index, seed=index)
+        try:
+            return index, self.stream.draw(index, seed=index)
+        except UserError as error:
+            return index, error
 
-    def collate(self, items: Sequence[tuple[int, Any]]) -> dict[str, Any]:
-        """Put the samples of one batch together under the stream's name."""
-        batch = self.stream.collate([item for _, item in items])
+    def collate(self, items: Sequence[tuple[int, Any]]) -> Loaded:
+        """Put the good samples of one batch together under the stream's name."""
+        bad, good = [], []
+        for index, item in items:
+            if isinstance(item, BadSample):
+                bad.append(item)
+            elif isinstance(item, UserError):
+                return Loaded({}, [], item)
+            else:
+                good.append((index, item))
+        if not good:
+            return Loaded({}, bad)
+        batch = self.stream.collate([item for _, item in good])
         if isinstance(batch, dict):
-            batch["index"] = [index for index, _ in items]
-        return {self.name: batch}
+            batch["index"] = [index for index, _ in good]
+        return Loaded({self.name: batch}, bad)
 
 
 def stack_items(items: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

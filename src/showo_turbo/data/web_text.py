@@ -10,14 +10,20 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..errors import UserError
+from ..errors import BadSample, UserError, shown
+from .fields import written
 from .streams import StreamDataset
 
 _CACHED_ROW_GROUPS = 8
 
 
+MAX_ROW_GROUP_ROWS = 2**24
+MAX_ROW_GROUP_BYTES = 2**31
+"""Larger row groups are refused, because one is read whole: a small file can unfold to much."""
+
+
 class _RowGroup(NamedTuple):
-    file: int
+    file: Path
     number: int
 
 
@@ -38,16 +44,18 @@ class WebText(StreamDataset):
 
     def __init__(self, files: Sequence[Path], column: str = "content") -> None:
         self.column = column
-        self._files = _find_files(files)
+        found = _find_files(files)
         self._row_groups: list[_RowGroup] = []
         sizes: list[int] = []
-        for number, file in enumerate(self._files):
-            for row_group, size in enumerate(_row_group_sizes(file, column)):
-                self._row_groups.append(_RowGroup(number, row_group))
+        for file in found:
+            for number, size in enumerate(_row_group_sizes(file, column)):
+                self._row_groups.append(_RowGroup(file, number))
                 sizes.append(size)
         self._ends = list(accumulate(sizes))
         if not len(self):
-            raise UserError(f"{self._files[0]} holds no row, nor does any other file; name others")
+            raise UserError(
+                f"{found[0]} holds no row, nor does any other file; expected texts, name others"
+            )
         self._cache: OrderedDict[int, pa.ChunkedArray] = OrderedDict()
 
     def __len__(self) -> int:
@@ -58,10 +66,18 @@ class WebText(StreamDataset):
         """The document at `index`; there is nothing to draw."""
         number = bisect_right(self._ends, index)
         start = self._ends[number - 1] if number else 0
-        text = self._texts(number)[index - start].as_py()
+        row_group = self._row_groups[number]
+        where = f"row {index - start} of row group {row_group.number} of {row_group.file}"
+        value = self._texts(number)[index - start]
+        try:
+            text = value.as_py()
+        except UnicodeDecodeError as error:
+            raise BadSample(
+                f"{where} has no UTF-8 text in {self.column!r} ({error.reason}); remove it"
+            ) from None
         if text is None:
-            file = self._files[self._row_groups[number].file]
-            raise UserError(f"{file} has a row without text in {self.column!r}; remove such rows")
+            raise BadSample(f"{where} has no text in {self.column!r}; fill it in or remove it")
+        written(text, repr(self.column), where)
         return {"text": text, "seed": seed}
 
     def _texts(self, number: int) -> pa.ChunkedArray:
@@ -69,15 +85,16 @@ class WebText(StreamDataset):
         texts = self._cache.pop(number, None)
         if texts is None:
             row_group = self._row_groups[number]
-            file = self._files[row_group.file]
             try:
-                with pq.ParquetFile(file) as parquet:
+                # A text that comes a million times is kept once.
+                with pq.ParquetFile(row_group.file, read_dictionary=[self.column]) as parquet:
                     table = parquet.read_row_group(
                         row_group.number, columns=[self.column], use_threads=False
                     )
+                texts = table.column(0)
+                texts.validate(full=False)
             except (OSError, pa.ArrowException) as error:
-                raise _unreadable(file, error) from None
-            texts = table.column(0)
+                raise _unreadable(row_group.file, error) from None
         self._cache[number] = texts
         if len(self._cache) > _CACHED_ROW_GROUPS:
             self._cache.popitem(last=False)
@@ -102,18 +119,26 @@ def _row_group_sizes(file: Path, column: str) -> list[int]:
     try:
         with pq.ParquetFile(file) as parquet:
             metadata, schema = parquet.metadata, parquet.schema_arrow
+            groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
     except FileNotFoundError:
-        raise UserError(f"{file} does not exist; expected a parquet file") from None
+        raise UserError(f"{file} does not exist; expected a parquet file, name another") from None
     except (OSError, pa.ArrowException) as error:
         raise _unreadable(file, error) from None
     if column not in schema.names:
         raise UserError(
-            f"{file} has no column {column!r}; it has {', '.join(schema.names)}, choose one of them"
+            f"{file} has no column {column!r}; it has {shown(schema.names)}, choose one of them"
         )
     kind = schema.field(column).type
     if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
         raise UserError(f"{file} has {kind} in column {column!r}; expected text, choose another")
-    return [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
+    for group in groups:
+        if group.num_rows > MAX_ROW_GROUP_ROWS or group.total_byte_size > MAX_ROW_GROUP_BYTES:
+            raise UserError(
+                f"{file} has a row group of {group.num_rows:,} rows and {group.total_byte_size:,} "
+                f"bytes; expected at most {MAX_ROW_GROUP_ROWS:,} rows and "
+                f"{MAX_ROW_GROUP_BYTES:,} bytes, write it with smaller row groups"
+            )
+    return [group.num_rows for group in groups]
 
 
 def _unreadable(file: Path, error: Exception) -> UserError:

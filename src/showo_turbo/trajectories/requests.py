@@ -1,9 +1,8 @@
 """From captions and questions to what the collectors take."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from ..errors import UserError
@@ -44,7 +43,7 @@ def image_prompts(
 
 def text_requests(
     questions: Sequence[tuple[Path, str]],
-    encode: Callable[[Sequence[Path]], Tensor],
+    encode: Callable[[Sequence[Path]], Mapping[Path, Tensor]],
     tokenizer: TextTokenizer,
     batch_size: int,
 ) -> list[TextRequest]:
@@ -52,19 +51,27 @@ def text_requests(
 
     Args:
         questions: Pairs of an image file and what to ask about it.
-        encode: Turns image files into codes `(images, image_tokens)`.
+        encode: Turns image files into codes `(image_tokens,)`. Questions about images that it
+            leaves out are left out too.
         tokenizer: Encodes the questions.
         batch_size: Images encoded at once.
 
     Returns:
         The requests, each with the place of its question as its key.
+
+    Raises:
+        UserError: If none is left.
     """
     distinct = list(dict.fromkeys(path for path, _ in questions))
     codes: dict[Path, Tensor] = {}
     for start in range(0, len(distinct), batch_size):
-        chosen = distinct[start : start + batch_size]
-        codes |= dict(zip(chosen, torch.unbind(encode(chosen).cpu()), strict=True))
+        codes |= encode(distinct[start : start + batch_size])
+    if questions and not codes:
+        raise UserError(
+            f"all {len(distinct)} images that are asked about are bad; name a folder of others"
+        )
     return [
         TextRequest(str(i), codes[path], tokenizer.encode(format_question(question)), question)
         for i, (path, question) in enumerate(questions)
+        if path in codes
     ]
