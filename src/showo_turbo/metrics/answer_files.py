@@ -1,0 +1,134 @@
+"""Questions with right answers, read from the files that POPE, MME and MMMU are released as."""
+
+import ast
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as parquet
+
+from ..errors import UserError
+
+
+def read_pope(path: Path) -> list[dict[str, Any]]:
+    """Read a file such as `coco_pope_random.json`: one JSON object a line.
+
+    Returns:
+        Records with `image` (the file's name), `question` and `label` (`yes` or `no`).
+
+    Raises:
+        UserError: If the file is missing or a line is damaged.
+    """
+    records = []
+    for number, line in enumerate(_text(path).splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            entry = json.loads(line)
+            label = str(entry["label"]).lower()
+            records.append({"image": entry["image"], "question": entry["text"], "label": label})
+        except (json.JSONDecodeError, KeyError, TypeError):
+            raise UserError(
+                f"line {number} of {path} is damaged; expected a JSON object with image, text and "
+                "label"
+            ) from None
+    return records
+
+
+def read_mme(folder: Path) -> list[dict[str, Any]]:
+    """Read MME's folder: in a folder each category, beside each image a text of two questions.
+
+    Some categories keep them apart in `images` and `questions_answers_YN`.
+
+    Returns:
+        Records with `category`, `image` (a path), `question` and `answer` (`Yes` or `No`).
+
+    Raises:
+        UserError: If there are no questions, or one is damaged.
+    """
+    records = []
+    for path in sorted(folder.glob("*/*.txt")) + sorted(
+        folder.glob("*/questions_answers_YN/*.txt")
+    ):
+        category = path.relative_to(folder).parts[0]
+        image = _image_beside(path)
+        for number, line in enumerate(_text(path).splitlines(), start=1):
+            if not line.strip():
+                continue
+            question, tab, answer = line.rpartition("\t")
+            if not tab or answer.strip() not in ("Yes", "No"):
+                raise UserError(
+                    f"line {number} of {path} is damaged; expected a question, a tab, and Yes or No"
+                )
+            records.append(
+                {
+                    "category": category,
+                    "image": str(image),
+                    "question": question,
+                    "answer": answer.strip(),
+                }
+            )
+    if not records:
+        raise UserError(
+            f"{folder} holds no questions; expected MME's folder, <category>/<image>.txt"
+        )
+    return records
+
+
+def read_mmmu(path: Path) -> Iterator[dict[str, Any]]:
+    """Read a Parquet file of MMMU, row by row.
+
+    Yields:
+        Records with `id`, `question`, `options`, `answer`, `question_type`, and `images`: the bytes
+        of the one to seven image files.
+
+    Raises:
+        UserError: If the file cannot be read, or a row lacks something.
+    """
+    try:
+        table = parquet.ParquetFile(path)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is no Parquet file ({error}); download it again") from None
+    for batch in table.iter_batches(batch_size=16):
+        for row in batch.to_pylist():
+            try:
+                images = [row.get(f"image_{number}") for number in range(1, 8)]
+                yield {
+                    "id": row["id"],
+                    "question": row["question"],
+                    "options": _literal(row["options"]),
+                    "answer": _answer(row["answer"]),
+                    "question_type": row["question_type"],
+                    "images": [image["bytes"] for image in images if image],
+                }
+            except (KeyError, TypeError, ValueError, SyntaxError) as error:
+                raise UserError(
+                    f"a row of {path} is damaged ({error!r}); expected MMMU's"
+                ) from None
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read ({error}); expected a text file") from None
+
+
+def _image_beside(path: Path) -> Path:
+    places = [path.parent, path.parent.parent / "images"]
+    found = (place / f"{path.stem}{end}" for place in places for end in (".jpg", ".png"))
+    image = next((file for file in found if file.is_file()), None)
+    if image is None:
+        raise UserError(f"{path} has no image; expected {path.stem}.jpg or .png beside it")
+    return image
+
+
+def _literal(options: Any) -> list[str]:
+    """The options, which the released files hold as a Python list in a string."""
+    return [str(option) for option in (ast.literal_eval(options) if options else [])]
+
+
+def _answer(answer: str) -> str | list[str]:
+    """An open question may have several right answers, as a list in a string."""
+    return [str(one) for one in ast.literal_eval(answer)] if answer.startswith("[") else answer
