@@ -49,7 +49,7 @@ class SampleGrid(Callback):
     Args:
         prompts: Texts; the first validation prompt of each category of the DataModule by default.
         every_n_epochs: How often to draw.
-        samplings: Sampling settings.
+        samplings: Sampling settings; 4 and 2 steps without guidance by default.
         seed: Seed of the first prompt; the others follow.
         folder: Where the PNGs go; `<trainer.default_root_dir>/samples` by default.
     """
@@ -58,13 +58,15 @@ class SampleGrid(Callback):
         self,
         prompts: list[str] | None = None,
         every_n_epochs: int = 1,
-        samplings: tuple[ImageSampling, ...] = (ImageSampling(steps=4), ImageSampling(steps=2)),
+        samplings: tuple[ImageSampling, ...] | None = None,
         seed: int = 0,
         folder: Path | None = None,
     ) -> None:
         super().__init__()
         if every_n_epochs < 1:
             raise UserError(f"every_n_epochs is {every_n_epochs}; it must be at least 1")
+        if samplings is None:  # not in the signature: a saved config.yaml could not hold it
+            samplings = (ImageSampling(steps=4), ImageSampling(steps=2))
         if not samplings or prompts == []:
             raise UserError("SampleGrid has no prompts or no samplings; give at least one of each")
         self.prompts = prompts

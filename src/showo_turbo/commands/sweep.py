@@ -1,9 +1,11 @@
 """`showo-turbo sweep`: many runs of one experiment, on Optuna."""
 
 import io
+import sys
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from contextlib import redirect_stdout
+from dataclasses import fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NoReturn
@@ -81,6 +83,14 @@ def read_settings(path: Path) -> SweepSettings:
     """
     if not path.is_file():
         raise UserError(f"{path} does not exist; expected the YAML file of a sweep")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"{path} is no YAML file ({' '.join(str(error).split())})") from None
+    known = [field.name for field in fields(SweepSettings)]
+    for name in content if isinstance(content, dict) else [path]:
+        if name not in known:
+            raise UserError(f"{path} has {str(name)!r}; a sweep has {', '.join(known)}")
     parser = OneLineErrors(prog="showo-turbo sweep")
     parser.command = parser.prog
     parser.add_class_arguments(SweepSettings, as_group=False)
@@ -105,12 +115,17 @@ def full_config(arguments: Sequence[str]) -> dict[str, Any]:
     from .lightning import run_lightning
 
     printed = io.StringIO()
+    given = sys.argv
+    # Lightning warns when it gets other arguments than the process has.
+    sys.argv = [given[0], "fit", *arguments, "--print_config"]
     try:
         with redirect_stdout(printed):
-            run_lightning(["fit", *arguments, "--print_config"])
+            run_lightning(sys.argv[1:])
     except SystemExit as ended:
         if ended.code:
             raise
+    finally:
+        sys.argv = given
     config: dict[str, Any] = yaml.safe_load(printed.getvalue())
     return config
 
