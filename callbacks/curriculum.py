@@ -48,6 +48,9 @@ class Stage:
         guidance_scale: w, the teacher's classifier-free guidance; it is distilled into the student.
         image_segments: S, equal segments of an image trajectory; must divide `steps`.
         text_segments: Segments of a block's Jacobi iterations.
+        confidence_temperature: Noise on the order in which the teacher reveals tokens, see
+            `ImageCollection`; 0 reveals the surest first, as published.
+        noise_seed: Seed of that noise.
         image_trajectories: Captions to collect for; all by default.
         text_trajectories: Questions to collect for; all by default.
         learning_rate: Learning rate of the stage; the optimizer's own by default.
@@ -61,6 +64,8 @@ class Stage:
     guidance_scale: float = 0.0
     image_segments: int = 4
     text_segments: int = 4
+    confidence_temperature: float = 0.0
+    noise_seed: int = 0
     image_trajectories: int | None = None
     text_trajectories: int | None = None
     learning_rate: float | None = None
@@ -361,6 +366,8 @@ class Curriculum(Callback):
             segments=self.stage.image_segments,
             guidance_scale=self.stage.guidance_scale,
             mask_schedule=self.mask_schedule,
+            confidence_temperature=self.stage.confidence_temperature,
+            noise_seed=self.stage.noise_seed,
             kept_codes=self.kept_codes,
             batch_size=self.batch_size,
             shard_size=self.shard_size,

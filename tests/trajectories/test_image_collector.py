@@ -41,6 +41,18 @@ def collect(folder, teacher, prompts, settings, rank=0, world_size=1, barrier=no
     )
 
 
+def test_noise_on_the_order_is_the_same_for_every_prompt(teacher, prompts):
+    def reveal_steps(batch, **changes):
+        settings = ImageCollection(steps=8, confidence_temperature=5.0, kept_codes=1, **changes)
+        return [record.reveal_step.tolist() for record in record_images(teacher, batch, settings)]
+
+    together = reveal_steps(prompts[:3])
+    assert together == [reveal_steps([prompt])[0] for prompt in prompts[:3]]
+    assert together != reveal_steps(prompts[:3], noise_seed=1)
+    greedy = ImageCollection(steps=8, kept_codes=1)
+    assert together[0] != record_images(teacher, prompts[:1], greedy)[0].reveal_step.tolist()
+
+
 @pytest.mark.parametrize("segments", [1, 2, 4, 8])
 def test_records_hold_the_states_and_the_guided_distributions(teacher, prompts, segments):
     settings = ImageCollection(steps=8, segments=segments, guidance_scale=1.5, kept_codes=5)
@@ -184,6 +196,7 @@ def test_another_teacher_prompt_or_setting_is_refused(tmp_path, teacher, prompts
         ({"batch_size": 0}, "batch_size is 0"),
         ({"shard_size": -1}, "shard_size is -1"),
         ({"guidance_scale": -1.0}, "guidance_scale is -1.0"),
+        ({"confidence_temperature": -1.0}, "confidence_temperature is -1.0"),
     ],
 )
 def test_settings_out_of_range_are_refused(changes, message):

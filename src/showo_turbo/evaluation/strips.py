@@ -25,7 +25,7 @@ def draw_sampling_strips(
 ) -> None:
     """Write a film strip for each prompt: the image as it comes out of the mask, step by step.
 
-    Decoding is greedy whatever the temperatures of `sampling`.
+    Tokens are the likeliest whatever the token temperature of `sampling`.
 
     Args:
         model: Network in eval mode.
@@ -41,6 +41,7 @@ def draw_sampling_strips(
         segments=1,
         guidance_scale=sampling.guidance_scale,
         mask_schedule=sampling.mask_schedule,
+        confidence_temperature=sampling.confidence_temperature,
         kept_codes=1,
     )
     items = [

@@ -44,6 +44,11 @@ class ImageCollection:
             record depends on them, see `ImageTrajectory`.
         guidance_scale: Guidance of the teacher, which the student learns to do without.
         mask_schedule: Schedule of the teacher.
+        confidence_temperature: Scale of Gumbel noise on the order in which tokens are revealed; 0
+            reveals the surest first, as published. One draw of the noise serves all prompts, so
+            that a trajectory stays a function of its prompt, which is what a student can learn in
+            few steps. Tokens are always the likeliest.
+        noise_seed: Seed of that noise.
         kept_codes: How many of the most probable codes of a distribution are recorded.
         batch_size: Prompts decoded at once. It changes no more than the rounding of floating-point
             numbers, and is not part of a store's identity.
@@ -57,6 +62,8 @@ class ImageCollection:
     segments: int = 4
     guidance_scale: float = 0.0
     mask_schedule: MaskSchedule = "cosine"
+    confidence_temperature: float = 0.0
+    noise_seed: int = 0
     kept_codes: int = 16
     batch_size: int = 32
     shard_size: int = 256
@@ -66,12 +73,19 @@ class ImageCollection:
         check_positive(self, "kept_codes", "batch_size", "shard_size")
         if self.guidance_scale < 0:
             raise UserError(f"guidance_scale is {self.guidance_scale}; it must be 0 or more")
+        if self.confidence_temperature < 0:
+            raise UserError(
+                f"confidence_temperature is {self.confidence_temperature}; it must be 0 or more"
+            )
 
     @property
     def sampling(self) -> ImageSampling:
-        """Greedy decoding, so that a trajectory has one end."""
+        """Decoding by the likeliest tokens, so that a trajectory has one end."""
         return ImageSampling(
-            steps=self.steps, guidance_scale=self.guidance_scale, mask_schedule=self.mask_schedule
+            steps=self.steps,
+            guidance_scale=self.guidance_scale,
+            mask_schedule=self.mask_schedule,
+            confidence_temperature=self.confidence_temperature,
         )
 
 
@@ -156,7 +170,9 @@ def record_images(
         UserError: If the settings do not fit the teacher.
     """
     recorder = _Recorder(teacher.vocabulary.mask_code, settings)
-    for step in denoise_images(teacher, [prompt.ids for prompt in prompts], settings.sampling):
+    seeds = [settings.noise_seed] * len(prompts)
+    ids = [prompt.ids for prompt in prompts]
+    for step in denoise_images(teacher, ids, settings.sampling, seeds):
         recorder.add(step)
     return [recorder.record(sample, prompt) for sample, prompt in enumerate(prompts)]
 
