@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -44,5 +46,8 @@ def test_frozen_modules_stay_in_eval_mode_and_out_of_training():
     freeze(pair.teacher)
     pair.train()
     assert pair.student.training and not pair.teacher.training
+    twin = copy.deepcopy(pair).train()
+    assert twin.student.training and not twin.teacher.training
+    assert twin.teacher.train() is twin.teacher
     assert not any(parameter.requires_grad for parameter in pair.teacher.parameters())
     assert all(parameter.requires_grad for parameter in pair.student.parameters())

@@ -50,7 +50,9 @@ class LookupFreeQuantizer(nn.Module):
     def latents_to_codes(self, latents: Tensor) -> Tensor:
         """Return the codes `(batch, rows * columns)` of `(batch, bits, rows, columns)`."""
         is_set = (latents > 0).flatten(2).long()
-        return (is_set * self.power_vals[:, None]).sum(dim=1)
+        # Not the buffer: an average over buffers may have rounded 4096 down to 4095.
+        places = 2 ** torch.arange(self.bits - 1, -1, -1, device=latents.device)
+        return (is_set * places[:, None]).sum(dim=1)
 
     def codes_to_signs(self, codes: Tensor, grid: tuple[int, int]) -> Tensor:
         """Return the signs `(batch, bits, rows, columns)` of codes `(batch, rows * columns)`.

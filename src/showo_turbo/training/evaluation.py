@@ -2,17 +2,23 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
+from lightning.pytorch import Trainer
 from torch import Tensor
+from torchmetrics import Metric
 
-from ..evaluation.images import ImageScore, evaluate_images
-from ..evaluation.text import TextRecord, TextScore, evaluate_text
+from ..evaluation.image_scores import ImageScore
+from ..evaluation.images import can_judge, evaluate_images
+from ..evaluation.targets import STUDENT, TEACHER
+from ..evaluation.text import TextRecord, TextScore, encode_records, evaluate_text
 from ..models.magvitv2 import MAGVITv2
 from ..models.showo import Showo
 from ..sampling.parallel import ImageSampling
 from ..text_tokenizer import TextTokenizer
+
+Table = Literal["images", "text", "top_k"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,15 @@ class EvaluationGrid:
         max_new_tokens: Longest answer.
         seed: Of the sampling.
         batch_size: Samples decoded at once.
+        tables: What to measure: `images`, scores by steps and guidance (the paper's Tables 1, 5 and
+            6); `text`, scores and speed by decoding method (Tables 2 and 7); `top_k`, scores by
+            steps and top-k of codes that are drawn at temperature 1 (Table 4). Within `fit` only
+            the first two.
+        top_ks: The values of k in that table.
+        metrics: More scores of the images, such as `CLIPScore`, `HPSv2`, `ImageReward`, `GenEval`
+            or `FID`; not within `fit`.
+        baseline: Another model to measure beside the student, usually its teacher: `shapes`, a
+            folder or a hub id; not within `fit`.
     """
 
     steps: tuple[int, ...] = (16, 8, 4, 2)
@@ -40,10 +55,22 @@ class EvaluationGrid:
     max_new_tokens: int = 96
     seed: int = 0
     batch_size: int = 64
+    tables: tuple[Table, ...] = ("images", "text")
+    top_ks: tuple[int, ...] = (1, 5, 20, 100)
+    metrics: tuple[Metric, ...] = ()
+    baseline: str | None = None
 
     def during_fit(self) -> "EvaluationGrid":
         """The small grid for validation between epochs."""
-        return replace(self, steps=self.fit_steps, guidance_scales=(0.0,))
+        tables = tuple(name for name in self.tables if name != "top_k")
+        return replace(
+            self,
+            steps=self.fit_steps,
+            guidance_scales=(0.0,),
+            tables=tables,
+            metrics=(),
+            baseline=None,
+        )
 
     def samplings(self) -> list[ImageSampling]:
         """Every setting of the grid."""
@@ -58,6 +85,30 @@ class EvaluationGrid:
             for guidance in self.guidance_scales
             for steps in self.steps
         ]
+
+    def top_k_samplings(self) -> list[ImageSampling]:
+        """Every setting of the table of top-k."""
+        return [
+            ImageSampling(
+                steps=steps,
+                token_temperature=1.0,
+                confidence_temperature=self.confidence_temperature,
+                top_k=top_k,
+            )
+            for top_k in self.top_ks
+            for steps in self.steps
+        ]
+
+
+def is_last_batch(trainer: Trainer, batch_index: int, dataloader_index: int) -> bool:
+    """Whether a batch of a validation or a test is the last of the last loader."""
+    counts = trainer.num_val_batches
+    if trainer.testing:
+        counts = trainer.num_test_batches
+    elif trainer.sanity_checking:
+        counts = trainer.num_sanity_val_batches
+    last = max(index for index, count in enumerate(counts) if count)
+    return (dataloader_index, batch_index + 1) == (last, counts[last])
 
 
 class Evaluator:
@@ -83,8 +134,7 @@ class Evaluator:
         self.grid = grid
         self._prompts: dict[str, list[dict[str, Any]]] = {}
         self._records: list[TextRecord] = []
-        self._images: list[ImageScore] = []
-        self._texts: list[TextScore] = []
+        self._rows: dict[str, list[Any]] = {name: [] for name in ("images", "text", "top_k")}
 
     @torch.no_grad()
     def update(self, batch: Mapping[str, Any]) -> None:
@@ -100,40 +150,81 @@ class Evaluator:
             self._records += [TextRecord(c, question, answer) for c, question, answer in rows]
 
     def compute(self) -> dict[str, list[Any]]:
-        """Score everything that was gathered: rows `images` and `text`."""
-        networks = (self.model, self.image_tokenizer, self.text_tokenizer)
+        """Score everything that was gathered: rows `images`, `text` and `top_k`."""
+        self._records = encode_records(self.image_tokenizer, self._records, self.grid.batch_size)
+        if self.grid.baseline is not None:
+            self._measure(TEACHER, Showo.from_pretrained(self.grid.baseline).to(self.model.device))
+        self._measure(STUDENT, self.model)
+        return self._rows
+
+    def _measure(self, name: str, model: Showo) -> None:
+        """Fill one model's rows of every table."""
+        grid = self.grid
         for split, prompts in self._prompts.items():
-            self._images += evaluate_images(
-                *networks,
-                prompts,
-                self.grid.samplings(),
-                seed=self.grid.seed,
+            for table, samplings in (
+                ("images", grid.samplings()),
+                ("top_k", grid.top_k_samplings()),
+            ):
+                if table in grid.tables:
+                    self._rows[table] += self._images(name, model, split, prompts, samplings)
+        if self._records and "text" in grid.tables:
+            self._rows["text"] += self._texts(name, model)
+
+    def _images(
+        self,
+        name: str,
+        model: Showo,
+        split: str,
+        prompts: list[dict[str, Any]],
+        samplings: list[ImageSampling],
+    ) -> list[ImageScore]:
+        return evaluate_images(
+            model,
+            self.image_tokenizer,
+            self.text_tokenizer,
+            prompts,
+            samplings,
+            seed=self.grid.seed,
+            batch_size=self.grid.batch_size,
+            name=name,
+            split=split,
+            # Prompts of another world are for the metrics alone.
+            **({} if can_judge(prompts) else {"check": None}),
+            metrics=self.grid.metrics,
+        )
+
+    def _texts(self, name: str, model: Showo) -> list[TextScore]:
+        methods: tuple[dict[str, Any], ...] = (
+            {"decoding": "ar"},
+            {"decoding": "jacobi", "driver": "block"},
+        )
+        return [
+            evaluate_text(
+                model,
+                self.image_tokenizer,
+                self.text_tokenizer,
+                self._records,
+                max_new_tokens=self.grid.max_new_tokens,
                 batch_size=self.grid.batch_size,
-                name="student",
-                split=split,
+                seed=self.grid.seed,
+                name=name,
+                **method,
             )
-        if self._records:
-            self._texts = [
-                evaluate_text(
-                    *networks,
-                    self._records,
-                    decoding=decoding,
-                    max_new_tokens=self.grid.max_new_tokens,
-                    batch_size=self.grid.batch_size,
-                    seed=self.grid.seed,
-                    name="student",
-                )
-                for decoding in ("ar", "jacobi")
-            ]
-        return {"images": self._images, "text": self._texts}
+            for method in methods
+        ]
 
     def scalars(self, prefix: str) -> dict[str, float]:
-        """The scores under names for a logger."""
-        values = {
-            f"{prefix}/{row.split}/score/{row.steps}_steps_guidance_{row.guidance:g}": row.score
-            for row in self._images
-        }
-        for row in self._texts:
-            values[f"{prefix}/{row.decoding}/exact_match"] = row.exact_match
-            values[f"{prefix}/{row.decoding}/tokens_per_forward"] = row.tokens_per_forward
+        """The student's scores under names for a logger."""
+        values: dict[str, float] = {}
+        for row in self._rows["images"]:
+            setting = f"{row.steps}_steps_guidance_{row.guidance:g}"
+            if row.model == STUDENT:
+                if row.judged:
+                    values[f"{prefix}/{row.split}/score/{setting}"] = row.score
+                for name, value in row.metrics.items():
+                    values[f"{prefix}/{row.split}/{name}/{setting}"] = value
+        for row in self._rows["text"]:
+            if row.model == STUDENT:
+                values[f"{prefix}/{row.decoding}/exact_match"] = row.exact_match
+                values[f"{prefix}/{row.decoding}/tokens_per_forward"] = row.tokens_per_forward
         return values

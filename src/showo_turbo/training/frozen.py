@@ -1,5 +1,6 @@
 """Submodules that belong to a LightningModule but not to its checkpoints."""
 
+from types import MethodType
 from typing import Any
 
 from torch import nn
@@ -9,7 +10,12 @@ def freeze(module: nn.Module) -> nn.Module:
     """Put a module into eval mode for good and take its parameters out of training."""
     module.requires_grad_(False)
     module.eval()
-    module.train = lambda mode=True: module  # type: ignore[method-assign]
+    # A method, and no closure over `module`, so that a deep copy keeps itself in eval mode.
+    module.train = MethodType(_stay, module)  # type: ignore[method-assign]
+    return module
+
+
+def _stay(module: nn.Module, mode: bool = True) -> nn.Module:
     return module
 
 

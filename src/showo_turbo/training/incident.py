@@ -32,7 +32,6 @@ def settings_of(module: ShowoTurbo) -> dict[str, Any]:
     return {
         "weights": asdict(module.weights),
         "consistency_target": module.consistency_target,
-        "ema_decay": module.ema_decay,
         "max_language_length": module.max_language_length,
         "image_tokenizer": module.image_tokenizer_id,
     }
@@ -69,7 +68,11 @@ def rebuild_module(folder: Path, settings: dict[str, Any]) -> ShowoTurbo:
     student = str(folder / STUDENT_FOLDER)
     try:
         weights = LossWeights(**settings["weights"])
-        module = ShowoTurbo(student, text_tokenizer=student, **(settings | {"weights": weights}))
+        settings = settings | {"weights": weights}
+        if (folder / TARGET_FOLDER).is_dir():
+            # Whatever made the target, in a single step it is a network that stands still.
+            settings["consistency_target"] = "teacher"
+        module = ShowoTurbo(student, text_tokenizer=student, **settings)
     except (KeyError, TypeError) as error:
         raise UserError(
             f"{folder / INCIDENT_FILE} has other settings than this version ({error}); replay it "

@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ..losses.consistency import image_consistency, text_consistency
 from ..losses.language_model import language_model_loss
@@ -21,7 +20,8 @@ from ..models.showo import Showo
 from ..prompting import UnifiedPrompting
 from ..text_tokenizer import TextTokenizer
 from ..trajectories.batch import ImageBatch, TextBatch
-from .evaluation import EvaluationGrid, Evaluator
+from .averaging import average_of
+from .evaluation import EvaluationGrid, Evaluator, is_last_batch
 from .forwards import block_logits, image_logits
 from .frozen import exclude_from_checkpoints, freeze
 from .lora import LoRAOptions, add_lora
@@ -71,9 +71,9 @@ class ShowoTurbo(LightningModule):
         text_tokenizer: Text tokenizer: `shapes`, a folder or a hub id such as `microsoft/phi-1_5`.
         weights: Weights of the loss terms. A term with weight 0 is not computed.
         consistency_target: Whose prediction at the segment's end is the target: the `student`'s
-            own (the published choice), the `teacher`'s, or that of a moving average of the
-            student (`ema`).
-        ema_decay: Decay of that moving average.
+            own (the published choice), the `teacher`'s, or that of the moving average of the
+            student (`ema`) that Lightning's `EMAWeightAveraging` keeps, listed under
+            `trainer.callbacks`.
         max_language_length: Longest piece of plain text in tokens.
         lora: Train low-rank adapters instead of all weights. They are in the checkpoints as they
             are, and merged where the student is exported or becomes the teacher.
@@ -93,7 +93,6 @@ class ShowoTurbo(LightningModule):
         text_tokenizer: str = "shapes",
         weights: LossWeights = LossWeights(),
         consistency_target: ConsistencyTarget = "student",
-        ema_decay: float = 0.999,
         max_language_length: int = 512,
         lora: LoRAOptions | None = None,
         gradient_checkpointing: bool = False,
@@ -107,7 +106,6 @@ class ShowoTurbo(LightningModule):
         self.text_tokenizer = TextTokenizer.from_pretrained(text_tokenizer)
         self.weights = weights
         self.consistency_target = consistency_target
-        self.ema_decay = ema_decay
         self.max_language_length = max_language_length
         self.lora = lora
         self.gradient_checkpointing = gradient_checkpointing
@@ -117,7 +115,6 @@ class ShowoTurbo(LightningModule):
         self.student: Showo
         self.teacher: Showo
         self.image_tokenizer: MAGVITv2
-        self.ema: AveragedModel | None = None
         self.evaluation_rows: dict[str, list[Any]] = {}
         self._evaluator: Evaluator | None = None
         exclude_from_checkpoints(self, "teacher")
@@ -138,11 +135,16 @@ class ShowoTurbo(LightningModule):
         self.prompting = UnifiedPrompting(config.vocabulary, config.max_text_length)
         if self.gradient_checkpointing:
             self.student.gradient_checkpointing_enable()
+
+    def setup(self, stage: str) -> None:
+        """Look for the average, where it is wanted, before anything is collected."""
+        if stage == "fit" and self.consistency_target == "ema":
+            average_of(self.trainer)
+
+    def on_train_start(self) -> None:
+        """Bring the average, where it is wanted, to the student."""
         if self.consistency_target == "ema":
-            self.ema = AveragedModel(
-                self.student, multi_avg_fn=get_ema_multi_avg_fn(self.ema_decay)
-            )
-            self.ema.requires_grad_(False)
+            average_of(self.trainer).to(self.device)
 
     def training_step(self, batch: Mapping[str, Any], batch_index: int) -> Tensor:
         """Return the weighted sum of the loss terms of the streams that the batch holds."""
@@ -219,8 +221,9 @@ class ShowoTurbo(LightningModule):
         """The network whose prediction at a segment's end is the consistency target."""
         if self.consistency_target == "teacher":
             return self.teacher
-        if self.ema is not None:
-            return cast(Showo, self.ema.module)
+        if self.consistency_target == "ema":
+            network: Showo = average_of(self.trainer).get_submodule("student")
+            return network
         return self.student
 
     def _log_segments(self, terms: Mapping[str, LossValue], segment: Tensor) -> None:
@@ -232,17 +235,13 @@ class ShowoTurbo(LightningModule):
                 key = f"train/{name}/segment_{index}"
                 self.log(key, chosen.mean(), batch_size=len(chosen))
 
-    def on_train_batch_end(self, outputs: Any, batch: Any, batch_index: int) -> None:
-        """Move the average, where there is one."""
-        if self.ema is not None:
-            self.ema.update_parameters(self.student)
-
     def reseed_teacher(self, source: Showo | None = None) -> None:
         """Make the teacher equal to `source`, the student by default."""
         self.teacher.load_state_dict(merge_lora((source or self.student).state_dict()))
 
     def on_validation_epoch_start(self) -> None:
         """Begin a new table."""
+        self.evaluation_rows = {}
         fitting = self.trainer.state.fn == "fit"
         grid = self.evaluation.during_fit() if fitting else self.evaluation
         self._evaluator = Evaluator(self.student, self.image_tokenizer, self.text_tokenizer, grid)
@@ -250,14 +249,16 @@ class ShowoTurbo(LightningModule):
     def validation_step(
         self, batch: Mapping[str, Any], batch_index: int, dataloader_idx: int = 0
     ) -> None:
-        """Draw the prompts in every setting and check them; answer the questions."""
+        """Gather prompts and questions; with the last of them draw, answer and score."""
         assert self._evaluator is not None
         self._evaluator.update(batch)
+        # Not when the epoch ends: by then weight averaging has taken the average away again.
+        if is_last_batch(self.trainer, batch_index, dataloader_idx):
+            self.evaluation_rows = self._evaluator.compute()
 
     def on_validation_epoch_end(self) -> None:
-        """Log the scores and keep the table for the callbacks."""
+        """Log the scores; callbacks find the table in `evaluation_rows`."""
         assert self._evaluator is not None
-        self.evaluation_rows = self._evaluator.compute()
         self.log_dict(self._evaluator.scalars("val"), sync_dist=True)
 
     on_test_epoch_start = on_validation_epoch_start
