@@ -2,7 +2,6 @@
 
 import sys
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,19 +12,17 @@ from lightning.pytorch.strategies import DeepSpeedStrategy, ModelParallelStrateg
 from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.seed import isolate_rng
 
-from showo_turbo.data import DistillationDataModule, load_image
+from showo_turbo.data import DistillationDataModule
+from showo_turbo.data.images import encode_images
 from showo_turbo.errors import UserError
 from showo_turbo.files import read_json, write_json
 from showo_turbo.models.checkpoints import save_checkpoint
 from showo_turbo.models.showo import Showo
-from showo_turbo.prompting import format_question
 from showo_turbo.sampling.mask_schedules import MaskSchedule
 from showo_turbo.training.turbo import ShowoTurbo
 from showo_turbo.trajectories import (
     ImageCollection,
-    ImagePrompt,
     TextCollection,
-    TextRequest,
     TrajectoryStore,
     check_segments,
     collect_images,
@@ -34,6 +31,7 @@ from showo_turbo.trajectories import (
     image_identity,
     text_identity,
 )
+from showo_turbo.trajectories.requests import image_prompts, text_requests
 
 from .student_weights import gather_student, is_sharded, replace_teacher
 
@@ -357,10 +355,12 @@ class Curriculum(Callback):
         data: DistillationDataModule,
     ) -> TrajectoryStore:
         captions = data.image_prompts(self.stage.image_trajectories, selection=self.round)
-        prompts = [
-            ImagePrompt(str(i), text, module.prompting.encode_prompt(module.text_tokenizer, text))
-            for i, text in enumerate(captions)
-        ]
+        prompts, left_out = image_prompts(captions, module.prompting, module.text_tokenizer)
+        if left_out:
+            rank_zero_info(
+                f"left out {left_out} of {len(captions)} captions, which have more than "
+                f"{module.prompting.longest_prompt} tokens"
+            )
         settings = ImageCollection(
             steps=self.stage.steps,
             segments=self.stage.image_segments,
@@ -386,12 +386,16 @@ class Curriculum(Callback):
         data: DistillationDataModule,
     ) -> TrajectoryStore:
         questions = data.text_requests(self.stage.text_trajectories, selection=self.round)
-        encode = module.text_tokenizer.encode
-        codes = _encode_images(module, [path for path, _ in questions], data, self.batch_size)
-        requests = [
-            TextRequest(str(i), codes[i], encode(format_question(question)), question)
-            for i, (_, question) in enumerate(questions)
-        ]
+
+        def codes(pixels: torch.Tensor) -> torch.Tensor:
+            return module.image_tokenizer.encode(pixels.to(module.device))
+
+        requests = text_requests(
+            questions,
+            lambda paths: encode_images(paths, data.resolution, codes, data.bad_samples.skip),
+            module.text_tokenizer,
+            self.batch_size,
+        )
         settings = TextCollection(
             max_new_tokens=self.max_new_tokens,
             block_size=self.block_size,
@@ -480,17 +484,3 @@ def _ranks(trainer: Trainer, create: bool = False) -> dict[str, Any]:
     """How the collectors share the work and wait for one another."""
     ranks: dict[str, Any] = {"rank": trainer.global_rank, "barrier": trainer.strategy.barrier}
     return ranks if create else ranks | {"world_size": trainer.world_size}
-
-
-def _encode_images(
-    module: ShowoTurbo, paths: Sequence[Path], data: DistillationDataModule, batch_size: int
-) -> torch.Tensor:
-    """Image codes `(paths, image_tokens)`, each distinct image being read once."""
-    distinct = list(dict.fromkeys(paths))
-    codes: dict[Path, torch.Tensor] = {}
-    for start in range(0, len(distinct), batch_size):
-        chosen = distinct[start : start + batch_size]
-        pixels = torch.stack([load_image(path, data.resolution) for path in chosen])
-        encoded = module.image_tokenizer.encode(pixels.to(module.device)).cpu()
-        codes |= dict(zip(chosen, encoded, strict=True))
-    return torch.stack([codes[path] for path in paths])
