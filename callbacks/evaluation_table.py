@@ -9,20 +9,26 @@ from showo_turbo.errors import UserError
 from showo_turbo.evaluation import (
     image_figures,
     make_console,
+    metric_figures,
     text_figures,
     to_rich,
+    top_k_figures,
     write_scores_csv,
 )
+from showo_turbo.evaluation.pictures import quality_figure, to_array
 from showo_turbo.files import write_json
+
+from .sample_grid import log_picture
 
 
 class EvaluationTable(Callback):
     """Prints what `validate` or `test` measured, and writes it as JSON and CSV.
 
-    For images: the score by sampling steps, with and without guidance. For text: exact match,
-    tokens a forward, iterations a block and tokens a second. The module measures (see the
-    `evaluation` argument of `ShowoTurbo`) and keeps the scores in its `evaluation_rows`: `images`,
-    a list of `ImageScore`, and `text`, a list of `TextScore`.
+    For images: the score by sampling steps, with and without guidance, or by top-k. For text: exact
+    match, CIDEr-D, tokens a forward, iterations a block and tokens a second. The module measures
+    (see the `evaluation` argument of `ShowoTurbo`) and keeps the scores in its `evaluation_rows`:
+    `images` and `top_k`, lists of `ImageScore`, and `text`, a list of `TextScore`. Loggers that
+    take pictures get a diagram of the scores by steps.
 
     Files: `<folder>/validate.json`, `<folder>/validate.csv`, or `test` instead of `validate`.
 
@@ -78,8 +84,18 @@ class EvaluationTable(Callback):
         rows = pl_module.evaluation_rows
         assert isinstance(rows, dict)
         images, text = list(rows.get("images", [])), list(rows.get("text", []))
-        splits = dict.fromkeys(row.split for row in images)
-        figures = [image_figures([row for row in images if row.split == s]) for s in splits]
+        top_k = list(rows.get("top_k", []))
+        figures = []
+        for split in dict.fromkeys(row.split for row in images):
+            of_split = [row for row in images if row.split == split]
+            if of_split[0].judged:
+                figures.append(image_figures(of_split))
+                picture = to_array(quality_figure(of_split))
+                for logger in trainer.loggers if name else ():
+                    log_picture(logger, f"{name}/{split}", picture, trainer.global_step)
+            figures += metric_figures(of_split)
+        for split in dict.fromkeys(row.split for row in top_k):
+            figures.append(top_k_figures([row for row in top_k if row.split == split]))
         if text:
             figures.append(text_figures(text))
         console = make_console()
@@ -90,7 +106,8 @@ class EvaluationTable(Callback):
         found = {
             "images": [row.to_dict() for row in images],
             "text": [row.to_dict() for row in text],
+            "top_k": [row.to_dict() for row in top_k],
         }
         write_json(folder / f"{name}.json", found)
-        write_scores_csv(folder / f"{name}.csv", images, text)
+        write_scores_csv(folder / f"{name}.csv", [*images, *top_k], text)
         console.print(f"written to {folder}/{name}.json and {name}.csv")

@@ -6,11 +6,15 @@ import pytest
 import yaml
 
 from showo_turbo.cli import main
+from showo_turbo.commands.sweep import check_examples, full_config, read_settings
+from showo_turbo.data import PromptFiles, ShapesWorld
+from showo_turbo.sweeps import SearchSpace
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 FILES = sorted(CONFIGS.rglob("*.yaml"))
 OVERLAYS = [path for path in FILES if path.parent.name == "hardware"]
-WHOLE = [path for path in FILES if path not in OVERLAYS]
+SWEEPS = [path for path in FILES if path.parent.name == "sweeps"]
+WHOLE = [path for path in FILES if path not in OVERLAYS + SWEEPS]
 
 
 def test_the_files_are_found():
@@ -22,6 +26,7 @@ def test_the_files_are_found():
         "turbo_512.yaml",
     }
     assert {path.stem for path in OVERLAYS} == {"cpu", "single_gpu", "ddp", "fsdp"}
+    assert {path.stem for path in SWEEPS} == {"segments", "table_3"}
 
 
 def printed(arguments, capsys):
@@ -43,6 +48,15 @@ def test_an_overlay_fits_over_a_config(path, capsys):
     config = printed(["-c", str(CONFIGS / "turbo_256.yaml"), "-c", str(path)], capsys)
     for key, value in yaml.safe_load(path.read_text())["trainer"].items():
         assert config["trainer"][key] == value or key == "strategy"
+
+
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
+def test_every_value_of_a_sweep_fits_the_quickstart(path):
+    settings = read_settings(path)
+    config = full_config(["-c", str(CONFIGS / "quickstart.yaml")])
+    check_examples(SearchSpace(settings, config))
+    split = PromptFiles.of(ShapesWorld(Path("data"))).validation.stem
+    assert settings.metric.startswith(f"val/{split}/score/")
 
 
 @pytest.mark.parametrize("path", WHOLE, ids=lambda path: path.stem)

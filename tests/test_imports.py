@@ -29,7 +29,7 @@ LAYERS = [
     {"evaluation"},
     {"training", "pipeline", "sweeps"},
     {"callbacks"},
-    {"commands"},
+    {"commands", "lmms"},
     {"cli", "__main__", "__init__"},
 ]
 PLAIN = [

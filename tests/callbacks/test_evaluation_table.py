@@ -1,6 +1,9 @@
+import dataclasses
 import json
 
 import pytest
+from lightning.pytorch.loggers import TensorBoardLogger
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from showo_turbo.callbacks import EvaluationTable
 from showo_turbo.errors import UserError
@@ -64,3 +67,37 @@ def test_a_folder_of_its_own(tmp_path):
 def test_a_module_that_measures_nothing(tmp_path):
     with pytest.raises(UserError, match="Bystander has none"):
         make_trainer(tmp_path, EvaluationTable()).validate(Bystander(), verbose=False)
+
+
+class FurtherMeasured(Measured):
+    """Measured by more than the checker, beside its teacher, and by top-k."""
+
+    def on_validation_epoch_end(self):
+        clip = {"CLIPScore": 0.3125}
+        unjudged = dataclasses.replace(score("student", 4), satisfied=(), metrics=clip)
+        self.evaluation_rows = {
+            "images": [
+                dataclasses.replace(score("teacher", 16, 0.0, (9, 10)), metrics=clip),
+                score("student", 4, 0.0, (8, 10)),
+                dataclasses.replace(unjudged, split="coco"),
+            ],
+            "top_k": [dataclasses.replace(score("student", 4, 0.0, (7, 10)), top_k=20)],
+        }
+
+
+def test_further_metrics_and_top_k(tmp_path, capsys):
+    logger = TensorBoardLogger(tmp_path, name="logs")
+    trainer = make_trainer(tmp_path, EvaluationTable(), limit_val_batches=1, logger=logger)
+    trainer.validate(FurtherMeasured(), verbose=False)
+    shown = capsys.readouterr().out
+    for part in ("teacher", "0.900", "CLIPScore", "0.3125", "top-k", "20", "0.700"):
+        assert part in shown
+    found = json.loads((tmp_path / "evaluation" / "validate.json").read_text())
+    assert "score" not in found["images"][2]
+    assert found["images"][2]["metrics"] == {"CLIPScore": 0.3125}
+    assert found["top_k"][0]["top_k"] == 20 and found["top_k"][0]["score"] == 0.7
+    lines = (tmp_path / "evaluation" / "validate.csv").read_text().splitlines()
+    assert "CLIPScore,student,coco,4,0.0,,,0.3125,,,60" in lines
+    events = EventAccumulator(logger.log_dir)
+    events.Reload()
+    assert events.Tags()["images"] == ["validate/test"]

@@ -11,7 +11,7 @@ import yaml
 from torch.utils.tensorboard import SummaryWriter
 
 from showo_turbo.errors import UserError
-from showo_turbo.evaluation.images import ImageScore
+from showo_turbo.evaluation import ImageScore
 from showo_turbo.evaluation.page import read_run, read_runs, render_page
 from showo_turbo.evaluation.page.curves import read_curves
 from showo_turbo.evaluation.pictures import draw_image_grid

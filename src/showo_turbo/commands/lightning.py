@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +20,7 @@ from .. import training as _training  # noqa: F401
 from ..errors import UserError
 from ..training.checkpoint_io import AtomicCheckpointIO, LogBeforeCheckpoint
 from ..training.ranks import lost_process
+from ..training.turbo import ShowoTurbo
 from . import LIGHTNING_COMMANDS
 from .messages import OneLineErrors
 from .resume import checkpoint_to_resume
@@ -52,7 +54,25 @@ class _CLI(LightningCLI):
                 help="`auto` continues from the newest good checkpoint in trainer.default_root_dir,"
                 " and starts afresh where there is none.",
             )
+        if subcommand == "validate":
+            parser.add_argument(
+                "--baseline",
+                type=str | None,
+                default=None,
+                help="Another model to measure beside the student, usually its teacher: `shapes`, a"
+                " folder or a hub id.",
+            )
         return parser
+
+    def before_validate(self) -> None:
+        """Tell the model what to measure beside it."""
+        baseline = self.config_init["validate"].baseline
+        if baseline is not None:
+            if not isinstance(self.model, ShowoTurbo):
+                raise UserError(
+                    f"--baseline goes with ShowoTurbo, not with {type(self.model).__name__}"
+                )
+            self.model.evaluation = replace(self.model.evaluation, baseline=baseline)
 
     def before_instantiate_classes(self) -> None:
         """Look for the checkpoint before networks are loaded."""

@@ -2,9 +2,9 @@
 
 from ..metrics.shapes import satisfies_shapes_prompt
 from .cache import ScoreCache
+from .image_scores import ImageScore
 from .images import (
     GuidanceChoice,
-    ImageScore,
     choose_guidance,
     draw_images,
     evaluate_images,
@@ -17,12 +17,14 @@ from .speedup_settings import EvaluationData, SpeedupSettings
 from .tables import (
     image_figures,
     make_console,
+    metric_figures,
     report_figures,
     report_markdown,
     target_figures,
     text_figures,
     to_markdown,
     to_rich,
+    top_k_figures,
 )
 from .text import TextRecord, encode_records, evaluate_text
 from .text_scores import TextScore, agreement, exact_match_difference
@@ -48,6 +50,7 @@ __all__ = [
     "image_figures",
     "make_console",
     "measure_speedup",
+    "metric_figures",
     "paired_difference",
     "report_figures",
     "report_markdown",
@@ -57,6 +60,7 @@ __all__ = [
     "text_figures",
     "to_markdown",
     "to_rich",
+    "top_k_figures",
     "wilson_interval",
     "write_scores_csv",
 ]

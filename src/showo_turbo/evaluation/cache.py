@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from ..errors import UserError
 from ..files import read_json, write_json
 from ..trajectories.fingerprint import fingerprint_lines
-from .images import ImageScore
+from .image_scores import ImageScore
 from .text_scores import TextScore
 
 Score = TypeVar("Score", ImageScore, TextScore)

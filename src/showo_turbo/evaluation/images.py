@@ -3,12 +3,14 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torchmetrics import Metric
 
+from ..data.shapes.prompts import Prompt
 from ..errors import UserError
 from ..metrics.shapes import satisfies_shapes_prompt
 from ..models.magvitv2 import MAGVITv2
@@ -17,117 +19,13 @@ from ..prompting import UnifiedPrompting
 from ..sampling.parallel import ImageSampling, decode_image_codes
 from ..text_tokenizer import TextTokenizer
 from ..trajectories.segments import stateless_seed
-from .intervals import Difference, Interval, paired_difference, stratified_interval
+from .image_scores import ImageScore
 
 PromptMetadata = Mapping[str, Any]
 """A line of GenEval's metadata: `prompt` is the text, `tag` the category."""
 
 ImageChecker = Callable[[Tensor, Sequence[PromptMetadata]], Sequence[bool]]
 """Says of each image `(batch, 3, height, width)` in [-1, 1] whether it satisfies its prompt."""
-
-
-@dataclass(frozen=True)
-class ImageScore:
-    """How often a model's images satisfied their prompts in one sampling setting.
-
-    Attributes:
-        model: Name of the model, such as `teacher` or `student`.
-        split: Name of the set of prompts.
-        steps: Denoising steps.
-        guidance: Guidance scale; 0 is without.
-        categories: Category of each prompt.
-        satisfied: Whether each prompt was satisfied, in the order of the prompts.
-        seconds: Wall clock of drawing all of them, in batches, pixels included; None if not timed.
-        batch_size: Prompts that were drawn at once.
-    """
-
-    model: str
-    split: str
-    steps: int
-    guidance: float
-    categories: tuple[str, ...]
-    satisfied: tuple[bool, ...]
-    seconds: float | None = field(default=None, compare=False)
-    batch_size: int | None = field(default=None, compare=False)
-
-    @property
-    def n(self) -> int:
-        """Number of prompts."""
-        return len(self.satisfied)
-
-    @property
-    def counts(self) -> dict[str, tuple[int, int]]:
-        """Satisfied prompts and prompts of each category."""
-        counts: dict[str, tuple[int, int]] = {}
-        for category, satisfied in zip(self.categories, self.satisfied, strict=True):
-            good, total = counts.get(category, (0, 0))
-            counts[category] = (good + satisfied, total + 1)
-        return counts
-
-    @property
-    def by_category(self) -> dict[str, float]:
-        """Share of satisfied prompts in each category."""
-        return {category: good / total for category, (good, total) in self.counts.items()}
-
-    @property
-    def score(self) -> float:
-        """Mean of the categories' shares, each weighing the same."""
-        shares = self.by_category.values()
-        return sum(shares) / len(shares)
-
-    @property
-    def ci95(self) -> Interval:
-        """95% interval of the score, see `stratified_interval`."""
-        return stratified_interval(list(self.counts.values()))
-
-    @property
-    def seconds_per_image(self) -> float | None:
-        """Wall clock of an image, on average over the batches; None if not timed."""
-        return None if self.seconds is None else self.seconds / self.n
-
-    def minus(self, other: "ImageScore") -> Difference:
-        """Difference in score to another model or setting on the same prompts, in pairs."""
-        return paired_difference(self.satisfied, other.satisfied, self.categories)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The score for a report: figures, counts and interval, without the single outcomes."""
-        low, high = self.ci95
-        return {
-            "model": self.model,
-            "split": self.split,
-            "steps": self.steps,
-            "guidance": self.guidance,
-            "score": round(self.score, 4),
-            "n": self.n,
-            "ci95": [round(low, 4), round(high, 4)],
-            "by_category": {name: round(share, 4) for name, share in self.by_category.items()},
-            "n_by_category": {name: total for name, (_, total) in self.counts.items()},
-            "seconds_per_image": _rounded(self.seconds_per_image),
-            "batch_size": self.batch_size,
-        }
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "ImageScore":
-        """The score of a report, with the same counts; the order of the outcomes is lost.
-
-        Args:
-            values: What `to_dict` gave.
-        """
-        counts = {
-            category: (round(values["by_category"][category] * total), total)
-            for category, total in values["n_by_category"].items()
-        }
-        seconds = values.get("seconds_per_image")
-        return cls(
-            values["model"],
-            values["split"],
-            values["steps"],
-            values["guidance"],
-            tuple(name for name, (_, total) in counts.items() for _ in range(total)),
-            tuple(i < good for good, total in counts.values() for i in range(total)),
-            None if seconds is None else seconds * values["n"],
-            values.get("batch_size"),
-        )
 
 
 @dataclass(frozen=True)
@@ -202,7 +100,8 @@ def evaluate_images(
     batch_size: int = 64,
     name: str = "model",
     split: str = "validation",
-    check: ImageChecker = satisfies_shapes_prompt,
+    check: ImageChecker | None = satisfies_shapes_prompt,
+    metrics: Sequence[Metric] = (),
     progress: Callable[[int], None] | None = None,
 ) -> list[ImageScore]:
     """Draw every prompt in every setting and count how many are satisfied.
@@ -220,6 +119,8 @@ def evaluate_images(
         name: Name of the model in the scores.
         split: Name of the prompts in the scores.
         check: Judges the images; by default the exact checker of the shapes world.
+        metrics: More scores: each is reset, updated with pixels and metadata, and computed. They
+            move to the model's device.
         progress: Told how many prompts have been drawn, after each batch.
 
     Returns:
@@ -237,6 +138,8 @@ def evaluate_images(
         for sampling in samplings:
             satisfied: list[bool] = []
             seconds = 0.0
+            for metric in metrics:
+                metric.to(model.device).reset()
             for start in range(0, len(prompts), batch_size):
                 batch = prompts[start : start + batch_size]
                 texts = [str(entry["prompt"]) for entry in batch]
@@ -250,7 +153,9 @@ def evaluate_images(
                     seeds[start : start + batch_size],
                 )
                 seconds += seconds_now(model) - began
-                satisfied += check(pixels, batch)
+                satisfied += [] if check is None else check(pixels, batch)
+                for metric in metrics:
+                    metric.update(pixels, batch)
                 if progress is not None:
                     progress(len(batch))
             scores.append(
@@ -263,9 +168,21 @@ def evaluate_images(
                     tuple(satisfied),
                     seconds,
                     min(batch_size, len(prompts)),
+                    sampling.top_k,
+                    {type(metric).__name__: float(metric.compute()) for metric in metrics},
                 )
             )
     return scores
+
+
+def can_judge(prompts: Sequence[PromptMetadata]) -> bool:
+    """Whether the checker of the shapes world understands all of these prompts."""
+    try:
+        for entry in prompts:
+            Prompt.from_metadata(dict(entry))
+    except (UserError, KeyError, TypeError):
+        return False
+    return True
 
 
 def seconds_now(model: Showo) -> float:
@@ -300,7 +217,3 @@ def choose_guidance(sweep: Sequence[ImageScore]) -> GuidanceChoice:
         if score.steps not in best or score.score > best[score.steps].score:
             best[score.steps] = score
     return GuidanceChoice({steps: score.guidance for steps, score in best.items()}, list(sweep))
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 6)

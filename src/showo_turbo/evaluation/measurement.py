@@ -12,7 +12,8 @@ from ..sampling.parallel import ImageSampling
 from ..text_tokenizer import TextTokenizer
 from ..trajectories.fingerprint import fingerprint_lines, fingerprint_tensors
 from .cache import ScoreCache
-from .images import ImageScore, PromptMetadata, evaluate_images
+from .image_scores import ImageScore
+from .images import PromptMetadata, evaluate_images
 from .speedup_settings import SpeedupSettings
 from .text import TextRecord, evaluate_text
 from .text_scores import Decoding, TextScore

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from ..files import write_atomically
 from ..metrics.shapes import to_bytes
-from .images import ImageScore
+from .image_scores import ImageScore
 
 CELL_PIXELS = 96
 """Side that an image is enlarged to in a grid, about."""
@@ -161,6 +162,13 @@ def quality_figure(
     if lines:
         axes.legend()
     return figure
+
+
+def to_array(figure: Figure) -> NDArray[np.uint8]:
+    """A diagram as RGB `(height, width, 3)`."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()
 
 
 def _cell_size(height: int, width: int, scale: int) -> tuple[int, int]:

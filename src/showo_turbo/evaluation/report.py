@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..files import write_atomically, write_json
-from .images import ImageScore
+from .image_scores import ImageScore
 from .targets import Target, distillation_targets
 from .text_scores import TextScore
 
@@ -17,6 +17,7 @@ CSV_COLUMNS = (
     "split",
     "steps",
     "guidance",
+    "top_k",
     "decoding",
     "value",
     "low",
@@ -108,11 +109,16 @@ def _image_lines(row: ImageScore) -> Iterator[dict[str, Any]]:
         "steps": row.steps,
         "guidance": row.guidance,
     }
-    low, high = row.ci95
-    yield common | {"figure": "score", "value": row.score, "low": low, "high": high, "n": row.n}
+    if row.top_k is not None:
+        common["top_k"] = row.top_k
+    if row.judged:
+        low, high = row.ci95
+        yield common | {"figure": "score", "value": row.score, "low": low, "high": high, "n": row.n}
     for category, share in row.by_category.items():
         count = row.counts[category][1]
         yield common | {"figure": f"score/{category}", "value": share, "n": count}
+    for name, value in row.metrics.items():
+        yield common | {"figure": name, "value": value, "n": row.n}
     if row.seconds_per_image is not None:
         yield common | {"figure": "seconds_per_image", "value": row.seconds_per_image, "n": row.n}
 
@@ -127,6 +133,7 @@ def _text_lines(row: TextScore) -> Iterator[dict[str, Any]]:
         "iterations_per_block": figures["full_blocks"],
         "forwards_per_block": figures["full_blocks"],
         "exact_match_long": figures["n_long"],
+        "cider_long": figures["n_long"],
         "exact_match_short": figures["n_short"],
         "tokens_per_second": figures["n_timed"],
     }

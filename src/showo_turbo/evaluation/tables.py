@@ -8,7 +8,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from .images import ImageScore
+from .image_scores import ImageScore
 from .report import Report
 from .targets import Target
 from .text_scores import TextScore
@@ -51,8 +51,43 @@ def image_figures(scores: Sequence[ImageScore], title: str = "") -> Figures:
         table.setdefault((row.model, label), {})[row.steps] = cell
     return Figures(
         title or _image_title(scores),
-        ["model", "guidance", *(f"{count} step{'s' * (count > 1)}" for count in steps)],
+        ["model", "guidance", *_step_titles(steps)],
         [[*names, *(cells.get(count, "") for count in steps)] for names, cells in table.items()],
+    )
+
+
+def metric_figures(scores: Sequence[ImageScore]) -> list[Figures]:
+    """A table for each further metric of the images, laid out as `image_figures`."""
+    names = dict.fromkeys(name for row in scores for name in row.metrics)
+    steps = sorted({row.steps for row in scores}, reverse=True)
+    tables = []
+    for name in names:
+        cells: dict[tuple[str, str], dict[int, str]] = {}
+        for row in scores:
+            label = f"{row.guidance:g}" if row.guidance else "none"
+            value = row.metrics.get(name)
+            cells.setdefault((row.model, label), {})[row.steps] = _number(value, 4)
+        tables.append(
+            Figures(
+                f"{name} ({scores[0].split.replace('_', ' ')}, n = {scores[0].n})",
+                ["model", "guidance", *_step_titles(steps)],
+                [[*key, *(row.get(count, "") for count in steps)] for key, row in cells.items()],
+            )
+        )
+    return tables
+
+
+def top_k_figures(scores: Sequence[ImageScore]) -> Figures:
+    """Scores by model and top-k (down) and sampling steps (across), with 95% intervals."""
+    steps = sorted({row.steps for row in scores}, reverse=True)
+    cells: dict[tuple[str, str], dict[int, str]] = {}
+    for row in scores:
+        cell = _with_interval(row.score, row.ci95) if row.judged else ""
+        cells.setdefault((row.model, str(row.top_k)), {})[row.steps] = cell
+    return Figures(
+        _image_title(scores),
+        ["model", "top-k", *_step_titles(steps)],
+        [[*key, *(row.get(count, "") for count in steps)] for key, row in cells.items()],
     )
 
 
@@ -74,6 +109,7 @@ def text_figures_of(rows: Sequence[Mapping[str, Any]]) -> Figures:
             "model",
             "decoding",
             "exact match",
+            "CIDEr-D",
             "tokens a forward",
             "iterations a block",
             "tokens/s (batch 1)",
@@ -83,6 +119,7 @@ def text_figures_of(rows: Sequence[Mapping[str, Any]]) -> Figures:
                 row["model"],
                 {"ar": "autoregressive", "jacobi": "Jacobi"}[row["decoding"]],
                 _with_interval(row["exact_match"], row["ci95"]),
+                _number(row.get("cider_long"), 2),
                 f"{row['tokens_per_forward']:.2f}",
                 _number(row["iterations_per_block"], 2),
                 _number(row["tokens_per_second"], 0),
@@ -177,6 +214,10 @@ def _varying_guidance(scores: Sequence[ImageScore]) -> set[str]:
         for model, by_steps in scales.items()
         if max(map(len, by_steps.values())) == 1 and len(set.union(*by_steps.values())) > 1
     }
+
+
+def _step_titles(steps: Sequence[int]) -> list[str]:
+    return [f"{count} step{'s' * (count > 1)}" for count in steps]
 
 
 def _image_title(scores: Sequence[ImageScore]) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .images import ImageScore
+from .image_scores import ImageScore
 from .text_scores import TextScore
 
 TEACHER, STUDENT = "teacher", "student"

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError
+from ..metrics.cider import cider_d
 from ..models.magvitv2 import MAGVITv2
 from ..models.showo import Showo
 from ..prompting import format_question
@@ -138,6 +139,7 @@ def evaluate_text(
         for index in range(timed):
             timed_seconds += answer([index])[1]
 
+    long = tuple(len(text_tokenizer.encode(record.answer)) + 1 >= block_size for record in records)
     answers = tuple(text_tokenizer.decode(result.tokens) for result in results)
     blocks = [block for result in results for block in full_blocks(result, block_size)]
     return TextScore(
@@ -150,9 +152,7 @@ def evaluate_text(
             text.strip() == record.answer.strip()
             for text, record in zip(answers, records, strict=True)
         ),
-        long=tuple(
-            len(text_tokenizer.encode(record.answer)) + 1 >= block_size for record in records
-        ),
+        long=long,
         tokens=sum(len(result.tokens) for result in results),
         forwards=sum(result.forwards for result in results),
         unfinished=sum(not result.finished for result in results),
@@ -163,7 +163,17 @@ def evaluate_text(
         timed=timed,
         timed_tokens=sum(len(result.tokens) for result in results[:timed]),
         timed_seconds=timed_seconds,
+        cider_long=_mean_cider(answers, records, long),
     )
+
+
+def _mean_cider(
+    answers: Sequence[str], records: Sequence[TextRecord], long: Sequence[bool]
+) -> float | None:
+    """CIDEr-D of the long answers, each against its one reference."""
+    chosen = [index for index, is_long in enumerate(long) if is_long]
+    scores = cider_d([answers[i] for i in chosen], [[records[i].answer] for i in chosen])
+    return sum(scores) / len(scores) if scores else None
 
 
 def full_blocks(result: TextResult, block_size: int) -> list[Tensor]:

@@ -40,6 +40,8 @@ class TextScore:
         timed: How many questions were answered again, one by one, to measure the time.
         timed_tokens: Tokens of those.
         timed_seconds: Wall clock of those, prefill included.
+        cider_long: CIDEr-D of the answers whose reference fills at least one block (captions); None
+            if there are none.
     """
 
     model: str
@@ -59,6 +61,7 @@ class TextScore:
     timed: int
     timed_tokens: int
     timed_seconds: float
+    cider_long: float | None = None
 
     @property
     def n(self) -> int:
@@ -121,6 +124,7 @@ class TextScore:
             "ci95": [round(low, 4), round(high, 4)],
             "exact_match_long": _rounded(long),
             "n_long": n_long,
+            "cider_long": _rounded(self.cider_long),
             "exact_match_short": _rounded(short),
             "n_short": n_short,
             "tokens_per_second": _rounded(self.tokens_per_second),

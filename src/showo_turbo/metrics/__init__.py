@@ -1,1 +1,23 @@
-"""Scores of generated images and texts."""
+"""Scores of generated images and texts, each a `torchmetrics.Metric`."""
+
+from .answers import MME, MMMU, POPE
+from .cider import CIDEr
+from .fid import FID
+from .geneval import GenEval
+from .image_reward import ImageReward
+from .shapes import ExactMatch, ShapesScore
+from .similarity import CLIPScore, HPSv2
+
+__all__ = [
+    "FID",
+    "MME",
+    "MMMU",
+    "POPE",
+    "CIDEr",
+    "CLIPScore",
+    "ExactMatch",
+    "GenEval",
+    "HPSv2",
+    "ImageReward",
+    "ShapesScore",
+]

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from ...dotted_keys import flatten
 from ...files import read_json
-from ..images import ImageScore
+from ..image_scores import ImageScore
 from ..pictures import quality_figure
 from ..tables import Figures, image_figures, text_figures_of
 from .curves import loss_figure
@@ -52,6 +52,7 @@ def _scores(runs: Sequence[Run]) -> list[ImageScore]:
         replace(row, model=f"{run.name}: {row.model}" if len(runs) > 1 else row.model)
         for run in runs
         for row in run.images
+        if row.judged
     ]
 
 

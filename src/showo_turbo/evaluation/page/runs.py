@@ -9,7 +9,7 @@ import yaml
 
 from ...errors import UserError
 from ...files import read_json
-from ..images import ImageScore
+from ..image_scores import ImageScore
 from .curves import Curves, read_curves
 
 

@@ -1,0 +1,122 @@
+"""Show-o as a model of lmms-eval, which runs POPE, MME, MMMU, Flickr30k, NoCaps and many more.
+
+`lmms-eval --model showo_turbo --model_args pretrained=<folder> --tasks pope` finds it
+through the entry point `lmms_eval.models`.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from accelerate import Accelerator
+from lmms_eval.api.model import lmms
+from lmms_eval.models.registry_v2 import ModelManifest
+from PIL import Image
+
+from .errors import UserError
+from .pipeline import ShowoPipeline, TextDecoding
+from .progress import progress_bar
+
+NAME = "showo_turbo"
+
+
+def manifest() -> ModelManifest:
+    """What lmms-eval registers."""
+    return ModelManifest(model_id=NAME, simple_class_path=f"{__name__}.ShowoTurboModel")
+
+
+class ShowoTurboModel(lmms):  # type: ignore[misc]
+    """Answers questions about one image each; of several images the first is looked at.
+
+    Args:
+        pretrained: `shapes`, a folder or a hub id.
+        image_tokenizer: Likewise; what the model names by default.
+        text_tokenizer: Likewise.
+        device: Where it runs; by default where lmms-eval's process does.
+        dtype: Floating-point type of the transformer.
+        decoding: `jacobi` or `autoregressive`.
+        block_size: Tokens that Jacobi decoding guesses at once.
+        max_new_tokens: Longest answer, where the task says nothing.
+        batch_size: Questions answered at once.
+
+    Raises:
+        UserError: If an option is unknown or the model cannot be loaded.
+    """
+
+    def __init__(
+        self,
+        pretrained: str = "showlab/show-o-512x512",
+        image_tokenizer: str | None = None,
+        text_tokenizer: str | None = None,
+        device: str | None = None,
+        dtype: Literal["float32", "bfloat16", "float16"] = "float32",
+        decoding: Literal["jacobi", "autoregressive"] = "jacobi",
+        block_size: int = 16,
+        max_new_tokens: int = 96,
+        batch_size: int | str = 1,
+        **unknown: Any,
+    ) -> None:
+        super().__init__()
+        # lmms-eval itself adds some that it has no value for.
+        if given := [name for name, value in unknown.items() if value is not None]:
+            raise UserError(f"the model {NAME} has no option {given[0]!r}")
+        self.accelerator = Accelerator()
+        self._rank = self.accelerator.process_index
+        self._world_size = self.accelerator.num_processes
+        where = device or str(self.accelerator.device)
+        self.pipeline = ShowoPipeline.from_pretrained(
+            pretrained, image_tokenizer, text_tokenizer, where, dtype
+        )
+        self.decoding = decoding
+        self.block_size = int(block_size)
+        self.max_new_tokens = int(max_new_tokens)
+        self.batch_size = int(batch_size)
+
+    def generate_until(self, requests: Sequence[Any]) -> list[str]:
+        """Answer requests, in their order.
+
+        Args:
+            requests: lmms-eval's instances.
+
+        Raises:
+            UserError: If one has no image, or is too long.
+        """
+        found: list[str] = []
+        with progress_bar("answers", len(requests), show=self._rank == 0) as advance:
+            for start in range(0, len(requests), self.batch_size):
+                batch = [request.args for request in requests[start : start + self.batch_size]]
+                found += self._answer(batch)
+                advance(len(batch))
+        return found
+
+    def _answer(self, batch: Sequence[tuple[Any, ...]]) -> list[str]:
+        images, questions = [], []
+        for question, _, look, number, task, split in batch:
+            seen = look(self.task_dict[task][split][number])
+            if not seen or not isinstance(seen[0], Image.Image):
+                raise UserError(f"{task}: a question without an image; choose tasks about images")
+            images.append(seen[0])
+            questions.append(question)
+        settings = [options for _, options, *_ in batch]
+        longest = max(int(one.get("max_new_tokens", self.max_new_tokens)) for one in settings)
+        decoding = TextDecoding(self.decoding, longest, block_size=self.block_size)
+        (answers,) = self.pipeline.answer_batches(
+            images, questions, decoding, batch_size=len(images)
+        )
+        pairs = zip(answers.texts, settings, strict=True)
+        return [cut_at(text, one.get("until", ())) for text, one in pairs]
+
+    def generate_until_multi_round(self, requests: Sequence[Any]) -> list[str]:
+        """Refuse: the model answers one question at a time."""
+        raise UserError(f"{NAME} has no conversations of several rounds; choose another task")
+
+    def loglikelihood(self, requests: Sequence[Any]) -> list[tuple[float, bool]]:
+        """Refuse: answers are generated."""
+        raise UserError(f"{NAME} generates answers; choose a task of type generate_until")
+
+
+def cut_at(text: str, until: str | Sequence[str]) -> str:
+    """The text before the first of some marks."""
+    for mark in [until] if isinstance(until, str) else until:
+        if mark:
+            text = text.partition(mark)[0]
+    return text.strip()
