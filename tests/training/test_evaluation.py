@@ -1,0 +1,98 @@
+"""What `validate` measures, on tiny networks."""
+
+import pytest
+import torch
+from torchmetrics import Metric
+
+from showo_turbo.training.evaluation import EvaluationGrid, Evaluator
+
+from ..evaluation.worlds import metadata, shapes_networks
+
+
+class Brightness(Metric):
+    """The mean of all pixels, in place of a network's judgment."""
+
+    def __init__(self):
+        super().__init__()
+        self.add_state("total", torch.tensor(0.0), dist_reduce_fx="sum")
+        self.add_state("count", torch.tensor(0), dist_reduce_fx="sum")
+
+    def update(self, pixels, metadata):
+        assert len(pixels) == len(metadata)
+        self.total += pixels.mean(dim=(1, 2, 3)).sum()
+        self.count += len(pixels)
+
+    def compute(self):
+        return self.total / self.count
+
+
+def batches(entries):
+    prompts = {"split": ["test"] * len(entries), "metadata": entries}
+    torch.manual_seed(0)
+    questions = ["What is there?", "Describe the image."]
+    answers = ["Yes.", "There is one shape on a black background. " * 2]
+    pixels = torch.rand(2, 3, 24, 24) * 2 - 1
+    records = {"pixels": pixels, "question": questions, "answer": answers}
+    return [{"prompts": prompts}, {"instructions": records}]
+
+
+def measure(entries=None, **options):
+    model, image_tokenizer, text_tokenizer = shapes_networks()
+    grid = EvaluationGrid(
+        **{"steps": (4, 2), "guidance_scales": (0.0, 1.0), "max_new_tokens": 8} | options
+    )
+    evaluator = Evaluator(model, image_tokenizer, text_tokenizer, grid)
+    for batch in batches(metadata(1) if entries is None else entries):
+        evaluator.update(batch)
+    return evaluator, evaluator.compute()
+
+
+def settings(rows):
+    return [(row.model, row.steps, row.guidance) for row in rows]
+
+
+def test_images_and_text():
+    evaluator, rows = measure()
+    grid = [("student", steps, guidance) for guidance in (0.0, 1.0) for steps in (4, 2)]
+    assert settings(rows["images"]) == grid
+    assert [row.decoding for row in rows["text"]] == ["ar", "jacobi"]
+    assert all(row.cider_long is not None for row in rows["text"])
+    assert rows["top_k"] == []
+    assert set(evaluator.scalars("val")) >= {
+        "val/test/score/4_steps_guidance_0",
+        "val/jacobi/tokens_per_forward",
+    }
+
+
+def test_a_baseline_is_measured_first_and_is_another_network(tmp_path):
+    shapes_networks(seed=3)[0].save_pretrained(tmp_path)
+    evaluator, rows = measure(baseline=str(tmp_path), metrics=(Brightness(),))
+    assert [model for model, *_ in settings(rows["images"])] == ["teacher"] * 4 + ["student"] * 4
+    assert [row.model for row in rows["text"]] == ["teacher"] * 2 + ["student"] * 2
+    teacher, student = rows["images"][0], rows["images"][4]
+    assert teacher.metrics["Brightness"] != student.metrics["Brightness"]
+    assert evaluator.scalars("val")["val/test/Brightness/4_steps_guidance_0"] == (
+        pytest.approx(student.metrics["Brightness"])
+    )
+
+
+def test_top_k_changes_the_images():
+    _, rows = measure(tables=("top_k",), top_ks=(1, 24), metrics=(Brightness(),))
+    assert rows["images"] == [] and rows["text"] == []
+    assert [(row.top_k, row.steps) for row in rows["top_k"]] == [(1, 4), (1, 2), (24, 4), (24, 2)]
+    assert rows["top_k"][0].metrics != rows["top_k"][2].metrics
+
+
+def test_prompts_of_another_world_are_for_the_metrics():
+    entries = [{"prompt": "a photo of a bench", "tag": "single_object", "include": []}]
+    evaluator, rows = measure(entries, metrics=(Brightness(),))
+    assert not rows["images"][0].judged and rows["images"][0].metrics["Brightness"] != 0
+    assert "val/test/score/4_steps_guidance_0" not in evaluator.scalars("val")
+
+
+def test_the_small_grid_within_fit():
+    grid = EvaluationGrid(
+        tables=("images", "top_k"), metrics=(Brightness(),), baseline="shapes", fit_steps=(8,)
+    ).during_fit()
+    assert grid.tables == ("images",) and grid.metrics == () and grid.baseline is None
+    assert [sampling.steps for sampling in grid.samplings()] == [8]
