@@ -26,13 +26,17 @@ def _hub(repository: str, *names: str) -> Download:
     return Download(names[0], f"huggingface.co/{repository}", command)
 
 
-CLIP = _hub("openai/clip-vit-large-patch14", "model.safetensors")
 OPEN_CLIP = _hub("laion/CLIP-ViT-H-14-laion2B-s32B-b79K", "open_clip_pytorch_model.bin")
 HPS_V2 = _hub("xswu/HPSv2", "HPS_v2_compressed.pt")
 IMAGE_REWARD = _hub("THUDM/ImageReward", "ImageReward.pt", "med_config.json")
-MASK2FORMER = _hub("facebook/mask2former-swin-small-coco-instance", "model.safetensors")
+MASK2FORMER = Download(
+    "the folder",
+    "huggingface.co/facebook/mask2former-swin-small-coco-instance",
+    "hf download facebook/mask2former-swin-small-coco-instance "
+    "--local-dir weights/mask2former-swin-small-coco-instance",
+)
 INCEPTION = Download(
-    "pt_inception-2015-12-05-6726825d.pth",
+    "weights-inception-2015-12-05-6726825d.pth",
     "github.com/toshas/torch-fidelity",
     "wget -P weights https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/"
     "weights-inception-2015-12-05-6726825d.pth",

@@ -29,13 +29,13 @@ class ColorNamer(nn.Module):
 
     Args:
         weights: File of an open_clip network.
-        architecture: Its name in open_clip; the benchmark's is `ViT-L-14`.
+        architecture: Its name in open_clip; the benchmark's own is OpenAI's `ViT-L-14`.
 
     Raises:
         UserError: If the weights are missing or do not fit.
     """
 
-    def __init__(self, weights: Path, architecture: str = "ViT-L-14") -> None:
+    def __init__(self, weights: Path, architecture: str = "ViT-H-14") -> None:
         super().__init__()
         path = required_file(weights, OPEN_CLIP, "GenEval")
         self.network, self.transform = load_open_clip(path, architecture)

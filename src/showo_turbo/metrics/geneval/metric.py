@@ -43,7 +43,7 @@ class GenEval(Metric):
         self,
         detector: Path = Path("weights/mask2former-swin-small-coco-instance"),
         clip: Path = Path("weights/open_clip_pytorch_model.bin"),
-        architecture: str = "ViT-L-14",
+        architecture: str = "ViT-H-14",
         **options: Any,
     ) -> None:
         super().__init__(**options)
