@@ -104,7 +104,7 @@ CONFIG = {
                 },
             },
             {
-                "class_path": "ModelCheckpoint",
+                "class_path": "StepCheckpoint",
                 "init_args": {
                     "dirpath": "run/checkpoints",
                     "every_n_train_steps": 2,

@@ -7,6 +7,7 @@ from .finite_guard import FiniteGuard
 from .sample_grid import SampleGrid
 from .speedup_report import SpeedupReport
 from .stage_progress_bar import StageProgressBar
+from .step_checkpoint import StepCheckpoint
 from .sweep_metric import SweepMetric
 
 __all__ = [
@@ -18,5 +19,6 @@ __all__ = [
     "SpeedupReport",
     "Stage",
     "StageProgressBar",
+    "StepCheckpoint",
     "SweepMetric",
 ]

@@ -1,13 +1,11 @@
 """`fit`, `validate`, `test` and `predict`: LightningCLI over our modules and DataModules."""
 
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from lightning.fabric.plugins.io import TorchCheckpointIO
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
@@ -18,10 +16,11 @@ from .. import callbacks as _callbacks  # noqa: F401
 from .. import data as _data  # noqa: F401
 from .. import training as _training  # noqa: F401
 from ..errors import UserError
-from ..training.checkpoint_io import AtomicCheckpointIO, LogBeforeCheckpoint
+from ..training.checkpoint_io import AtomicCheckpointIO, ExactResume
 from ..training.ranks import lost_process
 from ..training.turbo import ShowoTurbo
 from . import LIGHTNING_COMMANDS
+from .config_files import check_config_files
 from .messages import OneLineErrors
 from .resume import checkpoint_to_resume
 
@@ -115,7 +114,7 @@ def run_lightning(arguments: Sequence[str]) -> LightningCLI:
         UserError: If the command line, a YAML file or the trainer's settings are wrong.
         KeyboardInterrupt: If the run was interrupted.
     """
-    _check_config_files(arguments)
+    check_config_files(arguments)
 
     class Parser(OneLineErrors, LightningArgumentParser):
         command = f"showo-turbo {arguments[0]}"
@@ -127,7 +126,7 @@ def run_lightning(arguments: Sequence[str]) -> LightningCLI:
             subclass_mode_model=True,
             subclass_mode_data=True,
             auto_configure_optimizers=False,
-            trainer_defaults={"callbacks": LogBeforeCheckpoint()},
+            trainer_defaults={"callbacks": ExactResume()},
             save_config_kwargs={"overwrite": True},
             parser_class=Parser,
             parser_kwargs={
@@ -155,23 +154,3 @@ def run_lightning(arguments: Sequence[str]) -> LightningCLI:
                 "run again with --resume auto"
             ) from error
         raise
-
-
-def _check_config_files(arguments: Sequence[str]) -> None:
-    """Find faults in YAML files while their names are at hand: the parser does not tell them."""
-    for place, argument in enumerate(arguments):
-        option, _, name = argument.partition("=")
-        if option not in ("-c", "--config"):
-            continue
-        if not name:
-            name = arguments[place + 1] if place + 1 < len(arguments) else ""
-        if not os.path.isfile(name):
-            raise UserError(f"{name or argument} does not exist; expected a YAML file")
-        try:
-            with open(name, encoding="utf-8") as file:
-                content = yaml.safe_load(file)
-        except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-            reason = " ".join(str(error).split())
-            raise UserError(f"{name} is no YAML file ({reason}); correct it") from None
-        if not isinstance(content, dict):
-            raise UserError(f"{name} holds no options; expected keys such as model, data, trainer")

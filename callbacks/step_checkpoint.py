@@ -1,0 +1,52 @@
+"""Checkpoints every few steps, from which nothing of an epoch's end is lost."""
+
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+
+class StepCheckpoint(ModelCheckpoint):
+    """Lightning's `ModelCheckpoint`, whose checkpoint of an epoch's last step waits for its end.
+
+    Lightning's own is written before the epoch's validation and before what happens when an epoch
+    ends. A run that is resumed from it does neither. This one is written after both.
+
+    Example:
+        YAML::
+
+            trainer:
+              callbacks:
+                - class_path: StepCheckpoint
+                  init_args:
+                    every_n_train_steps: 100
+                    save_last: true
+
+    All arguments are those of `ModelCheckpoint`.
+    """
+
+    _waits = False
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Save if it is time, but not after an epoch's last step."""
+        if trainer.is_last_batch:
+            every = self._every_n_train_steps
+            self._waits = every > 0 and trainer.global_step % every == 0
+        else:
+            super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save what has waited."""
+        super().on_train_epoch_end(trainer, pl_module)
+        if self._waits and not self._should_skip_saving_checkpoint(trainer):
+            candidates = self._monitor_candidates(trainer)
+            self._save_topk_checkpoint(trainer, candidates)
+            self._save_last_checkpoint(trainer, candidates)
+        self._waits = False
