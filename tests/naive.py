@@ -1,7 +1,8 @@
 """Decoding the plain way, to compare with: whole padded sequences, no cache, one sample at a time.
 
 Every forward here runs over the whole sequence and the whole vocabulary, as the published sampler
-does, and shares nothing with the package's samplers but the network itself.
+does, and shares nothing with the package's samplers but the network itself. The benchmarks measure
+the package against the same functions, so they waste no time beyond that.
 """
 
 import math
@@ -33,17 +34,12 @@ def image_sequence(model, prompt, codes, pad_to):
     text = [v.t2i_id, v.sot_id, *prompt, v.eot_id]
     padding = pad_to - len(text)
     image = [v.soi_id, *(code + v.image_offset for code in codes), v.eoi_id]
-    ids = [v.pad_id] * padding + text + image
-    first = pad_to
-    mask = torch.zeros(len(ids), len(ids), dtype=torch.bool)
-    for query in range(len(ids)):
-        for key in range(len(ids)):
-            both_image = query >= first and key >= first
-            mask[query, key] = both_image or key <= query
-            if key < padding <= query:
-                mask[query, key] = False
-    positions = [max(0, place - padding) for place in range(len(ids))]
-    return torch.tensor([ids]), mask[None, None], torch.tensor([positions])
+    ids = torch.tensor([[v.pad_id] * padding + text + image])
+    mask = torch.ones(ids.shape[1], ids.shape[1], dtype=torch.bool).tril()
+    mask[pad_to:, pad_to:] = True
+    mask[padding:, :padding] = False
+    positions = (torch.arange(ids.shape[1]) - padding).clamp(min=0)
+    return ids, mask[None, None], positions[None]
 
 
 def image_logits(model, prompt, codes, pad_to):
@@ -60,6 +56,7 @@ def decode_image(
     *,
     steps,
     guidance_scale=0.0,
+    guidance_end=None,
     schedule="cosine",
     token_temperature=0.0,
     confidence_temperature=0.0,
@@ -71,33 +68,34 @@ def decode_image(
     tokens, mask_code = model.config.image_tokens, model.vocabulary.mask_code
     pad_to = pad_to or model.config.max_text_length + 1
     generator = torch.Generator().manual_seed(seed)
+    guidance = [guidance_scale] * steps
+    if guidance_end is not None and steps > 1:
+        # Another way to the same numbers: the rest of the first, and the share of the second.
+        shares = [step / (steps - 1) for step in range(steps)]
+        guidance = [guidance_scale * (1 - share) + guidance_end * share for share in shares]
     codes = [mask_code] * tokens
     states = [codes]
     for step in range(1, steps + 1):
         logits = image_logits(model, prompt, codes, pad_to)
-        if guidance_scale:
-            empty = image_logits(model, [], codes, pad_to)
-            logits = (1 + guidance_scale) * logits - guidance_scale * empty
+        scale = guidance[step - 1]
+        if scale:
+            logits = (1 + scale) * logits - scale * image_logits(model, [], codes, pad_to)
         if top_k is not None:
-            for row in logits:
-                row[row.argsort(descending=True)[top_k:]] = -math.inf
-        drawn = torch.rand(tokens, generator=generator) if token_temperature else None
+            beyond = logits.argsort(dim=1, descending=True)[:, top_k:]
+            logits.scatter_(1, beyond, -math.inf)
+        if token_temperature:
+            cumulative = (logits / token_temperature).softmax(1).cumsum(1)
+            wanted = torch.rand(tokens, generator=generator)[:, None] * cumulative[:, -1:]
+            drawn = torch.searchsorted(cumulative, wanted, right=True)[:, 0]
+            candidates = drawn.clamp(max=logits.shape[1] - 1)
+        else:
+            candidates = logits.argmax(1)
+        confidences = logits.log_softmax(1)[range(tokens), candidates]
         scale = confidence_temperature * (1 - step / steps)
-        noise = torch.rand(tokens, generator=generator) if scale else None
-        candidates, confidences = [], []
-        for place, row in enumerate(logits):
-            if drawn is None:
-                code = int(row.argmax())
-            else:
-                cumulative = (row / token_temperature).softmax(0).cumsum(0)
-                wanted = drawn[place] * cumulative[-1]
-                code = min(int(torch.searchsorted(cumulative, wanted, right=True)), len(row) - 1)
-            candidates.append(code)
-            confidence = row.log_softmax(0)[code]
-            if noise is not None:
-                uniform = noise[place].clamp(1e-20, 1 - 1e-7)
-                confidence = confidence - scale * torch.log(-torch.log(uniform))
-            confidences.append(float(confidence))
+        if scale:
+            uniform = torch.rand(tokens, generator=generator).clamp(1e-20, 1 - 1e-7)
+            confidences = confidences - scale * torch.log(-torch.log(uniform))
+        candidates, confidences = candidates.tolist(), confidences.tolist()
         unknown = [place for place in range(tokens) if codes[place] == mask_code]
         left = min(masked_after(step, steps, tokens, schedule), len(unknown) - 1)
         left = 0 if step == steps else max(left, 1)
@@ -115,22 +113,109 @@ def text_sequence(model, codes, text):
     image = []
     if codes is not None:
         image = [v.mmu_id, v.soi_id, *(code + v.image_offset for code in codes), v.eoi_id]
-    ids = [*image, v.sot_id, *text]
-    mask = torch.zeros(len(ids), len(ids), dtype=torch.bool)
-    for query in range(len(ids)):
-        for key in range(len(ids)):
-            mask[query, key] = key <= query or (query < len(image) and key < len(image))
-    return torch.tensor([ids]), mask[None, None]
+    ids = torch.tensor([[*image, v.sot_id, *text]])
+    mask = torch.ones(ids.shape[1], ids.shape[1], dtype=torch.bool).tril()
+    mask[: len(image), : len(image)] = True
+    return ids, mask[None, None]
+
+
+def draw_token(logits, temperature, top_k, top_p, uniform):
+    """A token of one row of logits; `uniform` in [0, 1) chooses among the likeliest first."""
+    probabilities = (logits / temperature).softmax(0).tolist()
+    order = sorted(range(len(probabilities)), key=lambda token: (-probabilities[token], token))
+    kept, total = [], 0.0
+    for token in order[:top_k]:
+        if top_p is not None and total >= top_p:
+            break
+        kept.append(token)
+        total += probabilities[token]
+    reached = 0.0
+    for token in kept:
+        reached += probabilities[token]
+        if reached > uniform * total:
+            return token
+    return kept[-1]
 
 
 @torch.no_grad()
-def decode_text(model, codes, prompt, max_new_tokens, restrict_to_text=True):
-    """The greedy answer up to and including `eot`, a whole forward for every token."""
+def decode_text(
+    model,
+    codes,
+    prompt,
+    max_new_tokens,
+    restrict_to_text=True,
+    *,
+    temperature=0.0,
+    top_k=None,
+    top_p=None,
+    seed=0,
+):
+    """The answer up to and including `eot`, a whole forward for every token."""
     answer = []
     rows = model.vocabulary.text_size if restrict_to_text else model.vocabulary.size
+    generator = torch.Generator().manual_seed(seed)
     while len(answer) < max_new_tokens:
-        logits = model(*text_sequence(model, codes, [*prompt, *answer]))[0, -1, :rows]
-        answer.append(int(logits.float().argmax()))
+        logits = model(*text_sequence(model, codes, [*prompt, *answer]))[0, -1, :rows].float()
+        if temperature:
+            uniform = float(torch.rand((), generator=generator))
+            answer.append(draw_token(logits.double(), temperature, top_k, top_p, uniform))
+        else:
+            answer.append(int(logits.argmax()))
         if answer[-1] == model.vocabulary.eot_id:
             break
     return answer
+
+
+@torch.no_grad()
+def decode_text_jacobi(model, codes, prompt, max_new_tokens, block_size=16, seed=0):
+    """The greedy answer by Jacobi iteration, a whole forward for every iteration.
+
+    Each block of random tokens is iterated until nothing changes; then the next one begins.
+    """
+    predict = _whole_predictions(model, codes, prompt)
+    return _jacobi(model, predict, lambda block: None, max_new_tokens, block_size, seed)
+
+
+@torch.no_grad()
+def decode_text_jacobi_cached(model, codes, prompt, max_new_tokens, block_size=16, seed=0):
+    """The same over a key-value cache that grows by whole blocks: each is recomputed until then."""
+    v = model.vocabulary
+    ids, mask = text_sequence(model, codes, prompt)
+    cache = model.new_cache(1, ids.shape[1] + max_new_tokens + 2 * block_size)
+    model.append(ids[:, :-1], cache, attention_mask=mask[..., :-1, :-1])
+    cache.lengths = cache.lengths + ids.shape[1] - 1
+    last = [int(ids[0, -1])]
+
+    def predict(answer, block):
+        hidden = model.append(torch.tensor([last + block[:-1]]), cache)
+        return model.logits(hidden, v.text_rows)[0].float().argmax(1).tolist()
+
+    def settle(block):
+        cache.lengths = cache.lengths + len(block)
+        last[0] = block[-1]
+
+    return _jacobi(model, predict, settle, max_new_tokens, block_size, seed)
+
+
+def _whole_predictions(model, codes, prompt):
+    def predict(answer, block):
+        sequence = text_sequence(model, codes, [*prompt, *answer, *block])
+        logits = model(*sequence)[0, -len(block) - 1 : -1, : model.vocabulary.text_size]
+        return logits.float().argmax(1).tolist()
+
+    return predict
+
+
+def _jacobi(model, predict, settle, max_new_tokens, block_size, seed):
+    generator = torch.Generator().manual_seed(seed)
+    eot, answer = model.vocabulary.eot_id, []
+    while len(answer) < max_new_tokens:
+        text_size = model.vocabulary.text_size
+        block, following = [], torch.randint(text_size, (block_size,), generator=generator).tolist()
+        while block != following:
+            block, following = following, predict(answer, following)
+        settle(block)
+        if eot in block:
+            return (answer + block[: block.index(eot) + 1])[:max_new_tokens]
+        answer += block
+    return answer[:max_new_tokens]

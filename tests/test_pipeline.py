@@ -120,7 +120,7 @@ class TestFromPretrained:
 
 class TestGenerate:
     def test_is_the_sampler_and_the_tokenizer(self, pipeline):
-        sampling = ImageSampling(4, 1.5, "linear", 0.7, 2.0, 30)
+        sampling = ImageSampling(4, 1.5, "linear", 0.7, 2.0, 30, 0.5)
         seeds = [3, 1, 4, 1, 5]
         result = pipeline.generate(
             PROMPTS,
@@ -130,6 +130,7 @@ class TestGenerate:
             token_temperature=0.7,
             confidence_temperature=2.0,
             top_k=30,
+            guidance_end=0.5,
             seeds=seeds,
             batch_size=5,
         )

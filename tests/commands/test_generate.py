@@ -60,6 +60,7 @@ def test_metadata_of_a_png(command, model, tmp_path):
         "token_temperature": "0.0",
         "confidence_temperature": "0.0",
         "top_k": "5",
+        "guidance_end": "null",
     }
 
 

@@ -61,6 +61,33 @@ def test_restricted_to_text_or_not(model):
 
 
 class TestSampling:
+    @settings(max_examples=15)
+    @given(
+        seed=st.integers(0, 2**32),
+        count=st.integers(1, 3),
+        temperature=st.sampled_from([0.5, 1.0, 3.0]),
+        top_k=st.sampled_from([None, 1, 4, 30]),
+        top_p=st.sampled_from([None, 0.3, 0.9, 1.0]),
+    )
+    def test_as_naive_with_the_same_seed(
+        self, precise_model, seed, count, temperature, top_k, top_p
+    ):
+        codes, prompts = make_requests(precise_model, seed, count)
+        options = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
+        seeds = [seed + sample for sample in range(count)]
+        results = autoregressive_decode(
+            precise_model, codes, prompts, max_new_tokens=10, seeds=seeds, **options
+        )
+        for sample, result in enumerate(results):
+            assert result.tokens == naive.decode_text(
+                precise_model,
+                codes[sample].tolist(),
+                prompts[sample],
+                10,
+                seed=seeds[sample],
+                **options,
+            )
+
     def test_own_seed_only(self, precise_model):
         codes, prompts = make_requests(precise_model, 2, 4)
         options = {"max_new_tokens": 10, "temperature": 1.0, "top_k": 20, "top_p": 0.95}

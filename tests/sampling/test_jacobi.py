@@ -1,11 +1,18 @@
+from contextlib import contextmanager
+from itertools import pairwise
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from showo_turbo.errors import UserError
+from showo_turbo.models.showo import Showo
+from showo_turbo.prompting import format_question
 from showo_turbo.sampling.autoregressive import autoregressive_decode
 from showo_turbo.sampling.jacobi import jacobi_decode
+from showo_turbo.sampling.parallel import ImageSampling, decode_image_codes
+from showo_turbo.text_tokenizer import TextTokenizer
 
 from .. import naive
 from ..tiny import golden_cases, golden_showo, tiny_showo
@@ -76,12 +83,130 @@ def test_as_naive(precise_model, driver, seed, count, block_size, max_new_tokens
 @pytest.mark.parametrize("weights", ["random", "golden"])
 def test_hundreds_of_prompts_in_single_precision(model, driver, weights):
     network = model if weights == "random" else golden_showo()
-    codes, prompts = make_requests(network, 7, 150, longest=20)
+    codes, prompts = make_requests(network, 7, 250, longest=20)
     options = {"max_new_tokens": 24}
     plain = autoregressive_decode(network, codes, prompts, **options)
     parallel = jacobi_decode(network, codes, prompts, driver=driver, **options)
     assert [r.tokens for r in parallel] == [r.tokens for r in plain]
     assert [r.finished for r in parallel] == [r.finished for r in plain]
+
+
+@pytest.fixture(scope="module")
+def conversations(tmp_path_factory):
+    """The trained base; codes of images and questions in its words, with its own answers."""
+    network = Showo.from_pretrained("shapes").float().eval()
+    texts = TextTokenizer.from_pretrained("shapes")
+    questions = [
+        "Describe the image in detail.",
+        "What is in the image?",
+        "How many shapes are there?",
+        "What color is the circle?",
+        "What is to the left of the square?",
+    ]
+    prompts = [texts.encode(format_question(text)) for text in questions] * 50
+    generator = torch.Generator().manual_seed(11)
+    codes = torch.randint(0, 512, (len(prompts), 36), generator=generator)
+    # Half of them as the model draws, half at random, as far from training as can be.
+    drawn = ["a red circle", "two blue squares", "a green star above a white circle"]
+    ids = [texts.encode(drawn[index % 3]) for index in range(0, len(prompts), 2)]
+    sampling = ImageSampling(4, token_temperature=1.0, confidence_temperature=1.0)
+    codes[::2] = decode_image_codes(network, ids, sampling)
+    plain = autoregressive_decode(network, codes, prompts, max_new_tokens=40)
+    return network, codes, prompts, plain
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_hundreds_of_prompts_on_trained_weights(conversations, driver):
+    network, codes, prompts, plain = conversations
+    found = jacobi_decode(network, codes, prompts, max_new_tokens=40, driver=driver)
+    assert [r.tokens for r in found] == [r.tokens for r in plain]
+    assert any(r.finished for r in plain)
+    assert sum(r.forwards for r in found) < sum(r.forwards for r in plain)
+
+
+def test_trained_answers_as_naive(conversations):
+    network, codes, prompts, plain = conversations
+    for sample in range(6):
+        image = codes[sample].tolist()
+        assert plain[sample].tokens == naive.decode_text(network, image, prompts[sample], 40)
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_only_the_unsettled_tail_of_those_that_go_on_is_computed(precise_model, driver, counted):
+    """Sample by sample: what each forward feeds, from the recorded lengths of the settled part."""
+    codes, prompts = make_requests(precise_model, 21, 12)
+    block_size = 8
+    with counted(precise_model) as shapes:
+        results = jacobi_decode(
+            precise_model, codes, prompts, max_new_tokens=20, block_size=block_size, driver=driver
+        )
+    assert len(shapes) == 1 + max(result.forwards for result in results)
+    for index, (rows, width) in enumerate(shapes[1:]):
+        going_on = [result for result in results if result.forwards > index]
+        assert rows == len(going_on), "finished samples leave the batch"
+        if driver == "window":
+            assert width == block_size
+        else:
+            assert width == max(_unsettled(result, index, block_size) for result in going_on)
+    assert len({rows for rows, _ in shapes}) > 1
+
+
+def _unsettled(result, forward, block_size):
+    """Tokens of a block that are not settled before a forward, told from its iterates."""
+    for block in result.blocks:
+        iterations = len(block) - 1
+        if forward >= iterations:
+            forward -= iterations
+            continue
+        settled = 0
+        for before, after in pairwise(block[: forward + 1]):
+            while settled < block_size - 1 and before[settled] == after[settled]:
+                settled += 1
+            settled += 1
+        return block_size - settled
+    raise AssertionError("no such forward")
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """Notes how many rows and tokens each forward over a cache computes."""
+
+    @contextmanager
+    def count(network):
+        shapes = []
+        original = network.append
+
+        def append(input_ids, *arguments, **options):
+            shapes.append(tuple(input_ids.shape))
+            return original(input_ids, *arguments, **options)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(network, "append", append)
+            yield shapes
+
+    return count
+
+
+def test_start_tokens_come_from_the_seed(precise_model):
+    codes, prompts = make_requests(precise_model, 2, 1)
+    options = {"max_new_tokens": 20, "block_size": 6, "seeds": [42]}
+    (result,) = jacobi_decode(precise_model, codes, prompts, **options)
+    generator = torch.Generator().manual_seed(42)
+    text_size = precise_model.vocabulary.text_size
+    for block in result.blocks:
+        assert torch.equal(block[0], torch.randint(text_size, (6,), generator=generator))
+
+
+@pytest.mark.parametrize(
+    "naive_decode", [naive.decode_text_jacobi, naive.decode_text_jacobi_cached]
+)
+def test_naive_jacobi_agrees(precise_model, naive_decode):
+    """The ways that the benchmarks measure against give the same answers."""
+    codes, prompts = make_requests(precise_model, 13, 5)
+    options = {"max_new_tokens": 15, "block_size": 6}
+    for sample, result in enumerate(jacobi_decode(precise_model, codes, prompts, **options)):
+        image = codes[sample].tolist()
+        assert result.tokens == naive_decode(precise_model, image, prompts[sample], **options)
 
 
 @pytest.mark.parametrize("driver", DRIVERS)

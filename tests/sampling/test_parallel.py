@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from showo_turbo.errors import UserError
+from showo_turbo.models.showo import Showo
 from showo_turbo.sampling.parallel import (
     ImageSampling,
     decode_image_codes,
@@ -26,6 +27,12 @@ def model():
 def precise_model():
     """In double precision no rounding can tip one of thousands of comparisons."""
     return tiny_showo().double()
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """The base model that ships with the package."""
+    return Showo.from_pretrained("shapes").float().eval()
 
 
 def states(model, prompts, sampling, seeds=None):
@@ -59,6 +66,7 @@ def test_greedy_as_naive_at_every_step(model, steps, guidance):
     prompts=st.lists(st.lists(st.integers(0, 28), max_size=9), min_size=1, max_size=2),
     steps=st.integers(1, 6),
     guidance=st.sampled_from([0.0, 0.7, 4.0]),
+    guidance_end=st.sampled_from([None, 0.0, 3.0]),
     schedule=st.sampled_from(["cosine", "linear", "pow", "sigmoid"]),
     token_temperature=st.sampled_from([0.0, 0.5, 1.0]),
     confidence_temperature=st.sampled_from([0.0, 1.0, 4.5]),
@@ -70,6 +78,7 @@ def test_sampled_as_naive_with_the_same_seed(
     prompts,
     steps,
     guidance,
+    guidance_end,
     schedule,
     token_temperature,
     confidence_temperature,
@@ -79,6 +88,7 @@ def test_sampled_as_naive_with_the_same_seed(
     options = {
         "steps": steps,
         "guidance_scale": guidance,
+        "guidance_end": guidance_end,
         "token_temperature": token_temperature,
         "confidence_temperature": confidence_temperature,
         "top_k": top_k,
@@ -91,6 +101,59 @@ def test_sampled_as_naive_with_the_same_seed(
             precise_model, prompt, schedule=schedule, seed=seeds[sample], **options
         )
         assert found[sample].tolist() == expected
+
+
+@pytest.mark.parametrize("weights", ["random", "trained"])
+def test_sampled_as_naive_in_single_precision(model, trained, weights):
+    network = model if weights == "random" else trained
+    generator = torch.Generator().manual_seed(4)
+    text_size = network.vocabulary.text_size
+    prompts = [
+        torch.randint(1, text_size, (length,), generator=generator).tolist()
+        for length in (0, 9, 3, 1)
+    ]
+    options = {
+        "guidance_scale": 1.5,
+        "token_temperature": 1.0,
+        "confidence_temperature": 2.0,
+        "top_k": 20,
+    }
+    found = states(network, prompts, ImageSampling(6, **options), [7, 8, 9, 10])
+    for sample, prompt in enumerate(prompts):
+        expected = naive.decode_image(network, prompt, steps=6, seed=7 + sample, **options)
+        assert found[sample].tolist() == expected
+
+
+def test_as_naive_with_any_number_of_steps(precise_model):
+    for steps in range(1, precise_model.config.image_tokens + 1):
+        found = states(precise_model, [[5, 6]], ImageSampling(steps))
+        assert found[0].tolist() == naive.decode_image(precise_model, [5, 6], steps=steps)
+
+
+def test_guidance_changes_evenly():
+    changing = ImageSampling(5, guidance_scale=1.0, guidance_end=3.0)
+    assert [changing.guidance_at(step) for step in range(1, 6)] == [1.0, 1.5, 2.0, 2.5, 3.0]
+    constant = ImageSampling(3, guidance_scale=2.0)
+    assert [constant.guidance_at(step) for step in (1, 2, 3)] == [2.0, 2.0, 2.0]
+    assert ImageSampling(1, guidance_scale=2.0, guidance_end=0.0).guidance_at(1) == 2.0
+    assert ImageSampling(2, guidance_end=1.0).guided
+    assert not ImageSampling(2, guidance_end=0.0).guided
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 16])
+def test_trained_images_do_not_depend_on_the_batch(trained, batch_size):
+    """In single precision, over many prompts of different lengths, in another order too."""
+    generator = torch.Generator().manual_seed(1)
+    prompts = [
+        torch.randint(1, 600, (index % 20,), generator=generator).tolist() for index in range(24)
+    ]
+    sampling = ImageSampling(4, 1.0, token_temperature=1.0, confidence_temperature=2.0)
+    together = decode_image_codes(trained, prompts, sampling, range(24))
+    order = torch.randperm(24, generator=generator).tolist()
+    for begin in range(0, 24, batch_size):
+        some = order[begin : begin + batch_size]
+        codes = decode_image_codes(trained, [prompts[i] for i in some], sampling, some)
+        assert torch.equal(codes, together[some])
 
 
 @settings(max_examples=10)
@@ -152,7 +215,7 @@ def test_top_k_of_one_is_greedy(model):
 
 def test_of_equally_sure_tokens_the_earlier_is_revealed():
     unknown = torch.tensor([[True, True, False, True, True]])
-    revealed = reveal_surest(torch.zeros(1, 5), unknown, torch.tensor([2]))
+    revealed = reveal_surest(torch.zeros(1, 5), unknown, 2)
     assert revealed.tolist() == [[True, True, False, False, False]]
 
 
@@ -169,6 +232,8 @@ class TestBadInput:
             ({"token_temperature": -1.0}, "token_temperature is -1.0; it must be 0 or more"),
             ({"confidence_temperature": -1.0}, "confidence_temperature is -1.0; it must be"),
             ({"token_temperature": float("nan")}, "token_temperature is nan; it must be"),
+            ({"guidance_end": -1.0}, "guidance_end is -1.0; it must be 0 or more"),
+            ({"guidance_end": float("nan")}, "guidance_end is nan; it must be 0 or more"),
             ({"guidance_scale": float("inf")}, "guidance_scale is inf; it must be"),
             ({"mask_schedule": "square"}, "mask schedule 'square' is unknown"),
         ],

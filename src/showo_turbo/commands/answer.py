@@ -54,7 +54,7 @@ def answer(
         settings = {
             "command": "answer",
             "model": model.model,
-            "dtype": model.dtype,
+            "dtype": str(pipeline.showo.dtype).removeprefix("torch."),
             "showo": fingerprint_module(pipeline.showo),
             "image_tokenizer": fingerprint_module(pipeline.image_tokenizer),
             **asdict(decoding),

@@ -68,7 +68,7 @@ def generate(
     settings = {
         "command": "generate",
         "model": model.model,
-        "dtype": model.dtype,
+        "dtype": str(pipeline.showo.dtype).removeprefix("torch."),
         "showo": fingerprint_module(pipeline.showo),
         "image_tokenizer": fingerprint_module(pipeline.image_tokenizer),
         **asdict(sampling),

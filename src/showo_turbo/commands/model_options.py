@@ -18,14 +18,18 @@ class ModelOptions:
         text_tokenizer: Likewise; by default the tokenizer.json in the model's folder, else what its
             config.json names.
         device: `cpu`, `cuda`, `cuda:1`, ...; by default a GPU if there is one.
-        dtype: Floating-point type of the transformer.
+        dtype: Floating-point type of the transformer; by default float32, or bfloat16 with
+            `compile`.
+        compile: Decode with compiled code in static shapes, for accelerators. The first batch of
+            every shape takes a minute or more.
     """
 
     model: str = "shapes"
     image_tokenizer: str | None = None
     text_tokenizer: str | None = None
     device: str | None = None
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    dtype: Literal["float32", "bfloat16", "float16"] | None = None
+    compile: bool = False
 
     def load(self) -> ShowoPipeline:
         """Load the model with its tokenizers.
@@ -34,5 +38,10 @@ class ModelOptions:
             UserError: If something is missing or damaged or does not belong together.
         """
         return ShowoPipeline.from_pretrained(
-            self.model, self.image_tokenizer, self.text_tokenizer, self.device, self.dtype
+            self.model,
+            self.image_tokenizer,
+            self.text_tokenizer,
+            self.device,
+            self.dtype,
+            self.compile,
         )

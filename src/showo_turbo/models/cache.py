@@ -5,6 +5,10 @@ from typing import Self
 import torch
 from torch import Tensor
 
+BLOCK = 16
+"""Key slots are attended over in whole blocks, as wide as a processor's vectors: how far the
+longest sample of a batch reaches then changes no sum of the others, not even in its last bit."""
+
 
 class KeyValueCache:
     """Keys and values of all layers in fixed slots; a sample's length says how many are real.
@@ -37,14 +41,15 @@ class KeyValueCache:
 
         Returns:
             Their slots `(batch, new_tokens)`, which are also their positions, and the number of
-            key slots that this forward attends over.
+            key slots that this forward attends over, a multiple of `BLOCK`.
 
         Raises:
             ValueError: If the capacity is exceeded.
         """
-        self._extent = int(self.lengths.max()) + new_tokens
-        if self._extent > self.capacity:
-            raise ValueError(f"{self._extent} tokens do not fit a cache of {self.capacity} slots")
+        needed = int(self.lengths.max()) + new_tokens
+        if needed > self.capacity:
+            raise ValueError(f"{needed} tokens do not fit a cache of {self.capacity} slots")
+        self._extent = round_up(needed, BLOCK)
         offsets = torch.arange(new_tokens, device=self.lengths.device)
         self._slots = self.lengths[:, None] + offsets
         return self._slots, self._extent
@@ -71,7 +76,7 @@ class KeyValueCache:
         buffer = buffers[layer]
         if buffer is None:
             batch, heads, _, size = new.shape
-            buffer = new.new_zeros(batch, heads, self.capacity, size)
+            buffer = new.new_zeros(batch, heads, round_up(self.capacity, BLOCK), size)
             buffers[layer] = buffer
         index = self._slots[:, None, :, None].expand_as(new)
         buffer.scatter_(2, index, new)
@@ -92,3 +97,8 @@ class KeyValueCache:
         chosen._keys = [None if k is None else k[samples] for k in self._keys]
         chosen._values = [None if v is None else v[samples] for v in self._values]
         return chosen
+
+
+def round_up(number: int, multiple: int) -> int:
+    """The smallest multiple that is not below a number."""
+    return -(-number // multiple) * multiple

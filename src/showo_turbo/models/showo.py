@@ -10,11 +10,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import PhiConfig, PhiForCausalLM
 
-from ..errors import UserError
+from ..errors import UserError, shown
 from ..vocabulary import Vocabulary
 from .attention import cached_attention_mask, fast_training_attention
 from .cache import KeyValueCache
 from .checkpoints import load_state_into, read_config, resolve_folder, save_checkpoint
+from .compiled import CacheSizes, CompiledDecoding, StaticKeyValueCache
+
+LARGEST_SIZE = 2**24
+LARGEST_SIZES = {"layers": 1024}
+"""Larger networks exist nowhere but in a damaged `config.json`, and take forever to build."""
 
 _RELEASED_NAMES = {
     "text_vocabulary_size": "llm_vocab_size",
@@ -85,7 +90,7 @@ class ShowoConfig:
         """
         own = values.get("showo_turbo", {})
         if not isinstance(own, dict):
-            raise UserError(f"showo_turbo is {own!r}; expected an object of sizes")
+            raise _wrong_value("showo_turbo", own, "an object of sizes")
         released = {
             name: values[theirs]
             for name, theirs in _RELEASED_NAMES.items()
@@ -137,8 +142,9 @@ class ShowoConfig:
         if self.intermediate_size is not None:
             counts["intermediate_size"] = self.intermediate_size
         for name, value in counts.items():
-            if type(value) is not int or value < 1:
-                raise _wrong_value(name, value, "a whole number of at least 1")
+            largest = LARGEST_SIZES.get(name, LARGEST_SIZE)
+            if type(value) is not int or not 1 <= value <= largest:
+                raise _wrong_value(name, value, f"a whole number from 1 to {largest:,}")
         if type(self.eos_id) is not int or not 0 <= self.eos_id < self.text_vocabulary_size:
             raise _wrong_value("eos_id", self.eos_id, f"0 to {self.text_vocabulary_size - 1}")
         if self.hidden_size % self.heads:
@@ -178,7 +184,7 @@ class ShowoConfig:
 def _wrong_value(name: str, value: object, expected: str) -> UserError:
     theirs = _RELEASED_NAMES.get(name, name)
     label = name if theirs == name else f"{name} ({theirs} in released files)"
-    return UserError(f"{label} is {value!r}; expected {expected}")
+    return UserError(f"{label} is {shown(value)}; expected {expected}, correct or restore it")
 
 
 class Showo(nn.Module):
@@ -198,6 +204,7 @@ class Showo(nn.Module):
         self.vocabulary = config.vocabulary
         # Named as in the released checkpoints, whose keys all begin with "showo.".
         self.showo = PhiForCausalLM(config.phi())
+        self._compiled: CompiledDecoding | None = None
         self.recomputes = False
 
     @property
@@ -255,16 +262,28 @@ class Showo(nn.Module):
             input_ids: `(batch, new_tokens)`.
             cache: Prefixes; each sample continues at its own length.
             bidirectional: Whether the new tokens see each other both ways.
-            attention_mask: Overrides the mask, `(batch, 1, new_tokens, key_slots)` bool.
+            attention_mask: Overrides the mask, `(batch, 1, new_tokens, key_slots)` bool; slots
+                beyond are not attended to.
 
         Returns:
             `(batch, new_tokens, hidden)` after the final norm.
         """
+        if isinstance(cache, StaticKeyValueCache):
+            if cache.filled and self._compiled is not None:
+                return self._compiled.append(input_ids, cache, bidirectional)
+            cache.filled = True
         positions, extent = cache.append(input_ids.shape[1])
         if attention_mask is None:
             attention_mask = cached_attention_mask(
                 cache.lengths, input_ids.shape[1], extent, bidirectional=bidirectional
             )
+        else:
+            attention_mask = F.pad(attention_mask, (0, extent - attention_mask.shape[-1]))
+        return self._run(input_ids, attention_mask, positions, cache)
+
+    def _run(
+        self, input_ids: Tensor, attention_mask: Tensor, positions: Tensor, cache: KeyValueCache
+    ) -> Tensor:
         output = self.showo.model(
             input_ids=input_ids,
             attention_mask=attention_mask,
@@ -276,7 +295,27 @@ class Showo(nn.Module):
 
     def new_cache(self, batch: int, capacity: int) -> KeyValueCache:
         """An empty cache for `batch` samples of at most `capacity` tokens."""
+        if self._compiled is not None:
+            return self._compiled.new_cache(batch, capacity)
         return KeyValueCache(self.config.layers, batch, capacity, self.device)
+
+    def compile_decoding(self, **options: Any) -> None:
+        """From now on, decode with compiled code and static shapes; see `CompiledDecoding`.
+
+        The weights must stay where they are, and one batch is decoded at a time.
+
+        Args:
+            options: For `torch.compile`.
+        """
+        heads = self.config.heads
+        sizes = CacheSizes(
+            self.config.layers,
+            heads,
+            self.config.hidden_size // heads,
+            self.dtype,
+            self.device,
+        )
+        self._compiled = CompiledDecoding(self._run, sizes, options or None)
 
     def logits(self, hidden: Tensor, rows: slice = slice(None)) -> Tensor:
         """Output head, or only some of its rows.

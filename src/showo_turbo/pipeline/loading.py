@@ -122,13 +122,13 @@ def choose_device(device: str | torch.device | None) -> torch.device:
     return chosen
 
 
-def choose_dtype(dtype: str | torch.dtype | None) -> torch.dtype:
-    """The floating-point type of the transformer's weights; float32 by default.
+def choose_dtype(dtype: str | torch.dtype) -> torch.dtype:
+    """The floating-point type of the transformer's weights.
 
     Raises:
         UserError: If it is none of float32, bfloat16 and float16.
     """
-    chosen = _DTYPES.get(dtype or "float32") if not isinstance(dtype, torch.dtype) else dtype
+    chosen = _DTYPES.get(dtype) if not isinstance(dtype, torch.dtype) else dtype
     if chosen is None or chosen not in _DTYPES.values():
         raise UserError(f"dtype is {str(dtype)!r}; choose {', '.join(_DTYPES)}")
     return chosen

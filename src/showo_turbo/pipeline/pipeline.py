@@ -74,6 +74,7 @@ class ShowoPipeline:
         text_tokenizer: str | Path | None = None,
         device: str | torch.device | None = None,
         dtype: str | torch.dtype | None = None,
+        compile: bool = False,
     ) -> Self:
         """Load everything that inference needs.
 
@@ -84,17 +85,24 @@ class ShowoPipeline:
             text_tokenizer: Likewise; `tokenizer.json` in the model's folder by default, or what
                 its `config.json` names.
             device: `cpu`, `cuda`, `cuda:1`, ...; a GPU by default if there is one.
-            dtype: Of the transformer: `float32` (default), `bfloat16` or `float16`. The image
-                tokenizer stays in float32.
+            dtype: Of the transformer: `float32`, `bfloat16` or `float16`; by default `float32`, or
+                `bfloat16` with `compile`. The image tokenizer stays in float32.
+            compile: Decode with compiled code: the first batch of every shape takes a minute or
+                more, the next ones are faster. It needs a C++ compiler; on a GPU, CUDA graphs are
+                used. Made for accelerators.
 
         Raises:
             UserError: If something is missing or damaged or does not belong together.
         """
-        place, precision = choose_device(device), choose_dtype(dtype)
+        default = "bfloat16" if compile else "float32"
+        place, precision = choose_device(device), choose_dtype(dtype or default)
         showo = load_showo(model)
         images = load_image_tokenizer(showo.config, image_tokenizer)
         texts = load_text_tokenizer(showo.config, model, text_tokenizer)
-        return cls(showo.to(place, precision), images.to(place), texts)
+        pipeline = cls(showo.to(place, precision), images.to(place), texts)
+        if compile:
+            pipeline.showo.compile_decoding()
+        return pipeline
 
     @property
     def device(self) -> torch.device:
@@ -117,6 +125,7 @@ class ShowoPipeline:
         token_temperature: float = ImageSampling.token_temperature,
         confidence_temperature: float = ImageSampling.confidence_temperature,
         top_k: int | None = ImageSampling.top_k,
+        guidance_end: float | None = ImageSampling.guidance_end,
         seeds: Sequence[int] | None = None,
         batch_size: int | None = None,
     ) -> GeneratedImages:
@@ -130,6 +139,7 @@ class ShowoPipeline:
             token_temperature: Of the drawn tokens; 0 takes the likeliest.
             confidence_temperature: Noise on the reveal order.
             top_k: Draw only among the k likeliest codes.
+            guidance_end: Guidance of the last step, reached in even steps; constant if missing.
             seeds: One a prompt; 0, 1, 2, ... by default. Unused when both temperatures are 0.
             batch_size: Prompts decoded at once; found by trying if missing.
 
@@ -137,7 +147,13 @@ class ShowoPipeline:
             UserError: If there are no prompts, one is too long, or an option is out of range.
         """
         sampling = ImageSampling(
-            steps, guidance_scale, mask_schedule, token_temperature, confidence_temperature, top_k
+            steps,
+            guidance_scale,
+            mask_schedule,
+            token_temperature,
+            confidence_temperature,
+            top_k,
+            guidance_end,
         )
         prompts = [prompts] if isinstance(prompts, str) else prompts
         return GeneratedImages.joined(self.generate_batches(prompts, sampling, seeds, batch_size))
@@ -162,7 +178,7 @@ class ShowoPipeline:
             raise UserError("there are no prompts; give at least one")
         ids = self.encode_prompts(prompts)
         every_seed = seed_of_each(seeds, len(prompts))
-        rows = 2 if sampling.guidance_scale > 0 else 1
+        rows = 2 if sampling.guided else 1
 
         def draw(indices: range) -> GeneratedImages:
             chosen = [every_seed[index] for index in indices]

@@ -42,6 +42,8 @@ class ImageSampling:
         confidence_temperature: Scale of the Gumbel noise on the reveal order, annealed to 0 over
             the steps; 0 reveals the surest tokens.
         top_k: Draw only among the k likeliest codes.
+        guidance_end: w of the last step, reached from `guidance_scale` in even steps; by default w
+            stays the same.
     """
 
     steps: int = 16
@@ -50,6 +52,19 @@ class ImageSampling:
     token_temperature: float = 0.0
     confidence_temperature: float = 0.0
     top_k: int | None = None
+    guidance_end: float | None = None
+
+    @property
+    def guided(self) -> bool:
+        """Whether any step needs the unconditional half."""
+        return self.guidance_scale > 0 or bool(self.guidance_end)
+
+    def guidance_at(self, step: int) -> float:
+        """Guidance scale of a step, 1 .. steps."""
+        if self.guidance_end is None or self.steps == 1:
+            return self.guidance_scale
+        progress = (step - 1) / (self.steps - 1)
+        return self.guidance_scale + progress * (self.guidance_end - self.guidance_scale)
 
     def check(self, image_tokens: int, codebook_size: int) -> None:
         """Refuse what the model cannot do.
@@ -61,6 +76,7 @@ class ImageSampling:
             raise UserError(f"steps is {self.steps}; choose 1 to {image_tokens} (the image tokens)")
         check_not_negative(
             guidance_scale=self.guidance_scale,
+            guidance_end=self.guidance_end or 0.0,
             token_temperature=self.token_temperature,
             confidence_temperature=self.confidence_temperature,
         )
@@ -99,10 +115,10 @@ def denoise_images(
     sampling.check(image_tokens, vocabulary.codebook_size)
     if not prompts:
         raise UserError("there are no prompts; give at least one")
-    batch, guidance = len(prompts), sampling.guidance_scale
+    batch = len(prompts)
     seeds = seed_of_each(seeds, batch)
     rows = [[vocabulary.t2i_id, vocabulary.sot_id, *p, vocabulary.eot_id] for p in prompts]
-    if guidance > 0:
+    if sampling.guided:
         rows += [[vocabulary.t2i_id, vocabulary.sot_id, vocabulary.eot_id]] * batch
     longest = max(map(len, rows))
     prefix = torch.full((len(rows), longest), vocabulary.pad_id)
@@ -115,26 +131,25 @@ def denoise_images(
     noise = _Noise(seeds, image_tokens, model.device)
     codes = torch.full((batch, image_tokens), vocabulary.mask_code, device=model.device)
     edge = torch.ones(len(rows), 1, dtype=torch.long, device=model.device)
+    left = image_tokens
     for step in range(1, sampling.steps + 1):
-        image = codes if guidance == 0 else torch.cat([codes, codes])
+        image = torch.cat([codes, codes]) if sampling.guided else codes
         tokens_in = torch.cat(
             [edge * vocabulary.soi_id, image + vocabulary.image_offset, edge * vocabulary.eoi_id],
             dim=1,
         )
         hidden = model.append(tokens_in, cache, bidirectional=True)[:, 1:-1]
         logits = model.logits(hidden, vocabulary.image_rows).float()
-        if guidance > 0:
+        if sampling.guided:
+            guidance = sampling.guidance_at(step)
             conditional, unconditional = logits.chunk(2)
             logits = (1 + guidance) * conditional - guidance * unconditional
         candidates, confidence = draw_tokens(logits, sampling, noise)
         unknown = codes == vocabulary.mask_code
         progress = step / sampling.steps
         confidence = confidence + noise.gumbel(sampling.confidence_temperature * (1 - progress))
-        left = [
-            tokens_left_masked(step, sampling.steps, image_tokens, n, sampling.mask_schedule)
-            for n in unknown.sum(dim=1).tolist()
-        ]
-        revealed = reveal_surest(confidence, unknown, torch.tensor(left, device=codes.device))
+        left = tokens_left_masked(step, sampling.steps, image_tokens, left, sampling.mask_schedule)
+        revealed = reveal_surest(confidence, unknown, left)
         codes = torch.where(revealed, candidates, codes)
         yield DenoisingStep(step, codes, revealed, logits)
 
@@ -177,13 +192,13 @@ def draw_tokens(logits: Tensor, sampling: ImageSampling, noise: "_Noise") -> tup
     return codes, log_probs.gather(-1, codes[..., None])[..., 0]
 
 
-def reveal_surest(confidence: Tensor, unknown: Tensor, left: Tensor) -> Tensor:
+def reveal_surest(confidence: Tensor, unknown: Tensor, left: int) -> Tensor:
     """Which unknown tokens to reveal so that exactly `left` stay masked.
 
     Args:
         confidence: `(batch, image_tokens)`.
         unknown: `(batch, image_tokens)` bool.
-        left: `(batch,)` tokens that stay masked.
+        left: Tokens of each image that stay masked.
 
     Returns:
         `(batch, image_tokens)` bool. Of equally sure tokens the earlier one is revealed.

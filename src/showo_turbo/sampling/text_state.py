@@ -118,9 +118,9 @@ class TextState:
         self._cache.lengths = self._cache.lengths + torch.tensor(
             gained, device=self._cache.lengths.device
         )
-        if len(staying) < len(self.active):
-            self._cache = self._cache.select(torch.tensor(staying, dtype=torch.long))
-            self.active = [self.active[place] for place in staying]
+        if staying and len(staying) < len(self.active):
+            self._cache = self._cache.select(torch.tensor(staying, device=self.model.device))
+        self.active = [self.active[place] for place in staying]
 
 
 def _check_codes(image_codes: Tensor, prompts: int, codebook_size: int) -> None:
