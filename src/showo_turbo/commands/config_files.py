@@ -1,0 +1,81 @@
+"""Faults in YAML files are found while their names are at hand: the parsers do not tell them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..errors import UserError
+
+MAX_BYTES = 2**20
+"""No configuration is larger; other files would take the YAML parser minutes."""
+
+MAX_VALUES = 100_000
+"""A few lines of aliases (`*name`) can stand for more values than memory holds."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses keys that come twice in one mapping, of which YAML keeps the last silently."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Build a mapping."""
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key.value!r} comes twice", key.start_mark
+                )
+            seen.add(key.value if isinstance(key, yaml.ScalarNode) else None)
+        return super().construct_mapping(node, deep)
+
+
+def check_config_files(arguments: Sequence[str]) -> None:
+    """Check the files that a command line names with `-c` or `--config`.
+
+    Raises:
+        UserError: If one is missing, no YAML, or no mapping of options.
+    """
+    for place, argument in enumerate(arguments):
+        option, _, name = argument.partition("=")
+        if option in ("-c", "--config"):
+            following = arguments[place + 1] if place + 1 < len(arguments) else ""
+            _check(name or following, argument)
+
+
+def _check(name: str, argument: str) -> None:
+    path = Path(name)
+    if not name or not path.exists():
+        raise UserError(f"{name or argument} does not exist; expected a YAML file, name one")
+    if path.is_file() and path.stat().st_size > MAX_BYTES:
+        raise UserError(
+            f"{name} has {path.stat().st_size:,} bytes; expected a YAML file of options of at most "
+            f"{MAX_BYTES:,}, name another"
+        )
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # a SafeLoader
+    except RecursionError:
+        raise UserError(f"{name} is nested too deeply; expected YAML options, correct it") from None
+    except (yaml.YAMLError, ValueError, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{name} is no YAML file ({reason}); correct it or name another") from None
+    if not isinstance(content, dict):
+        raise UserError(
+            f"{name} holds no options; expected keys such as model, data, trainer, correct it"
+        )
+    if _count_values(content, {}) > MAX_VALUES:
+        raise UserError(
+            f"{name} unfolds to more than {MAX_VALUES:,} values; expected options, "
+            "write them without so many aliases"
+        )
+
+
+def _count_values(value: Any, known: dict[int, float]) -> float:
+    """How many values there are once aliases are unfolded; infinitely many in a loop."""
+    if not isinstance(value, dict | list):
+        return 1
+    if id(value) not in known:
+        known[id(value)] = float("inf")
+        parts = value.values() if isinstance(value, dict) else value
+        known[id(value)] = 1 + sum(_count_values(part, known) for part in parts)
+    return known[id(value)]
