@@ -19,6 +19,12 @@ Kind = Literal["showo", "magvitv2"]
 SHAPES = "shapes"
 """Model id of the small models that ship with the package."""
 
+SHOWO_CONFIG_KEY, MAGVITV2_CONFIG_KEY = "showo_config", "magvitv2_config"
+"""Where checkpoints of training keep the sizes of the network that they train..."""
+
+TEXT_TOKENIZER_KEY = "text_tokenizer"
+"""...and the id of its text tokenizer, so that they can be exported on their own."""
+
 WEIGHTS = "pytorch_model.safetensors"
 _WEIGHT_FILES = (WEIGHTS, "model.safetensors", "pytorch_model.bin")
 
