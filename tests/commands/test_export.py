@@ -1,13 +1,101 @@
+import json
 import pickle
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
+from showo_turbo.data import (
+    DistillationBatchSizes,
+    DistillationDataModule,
+    ImageDataModule,
+    PretrainBatchSizes,
+    PretrainDataModule,
+    ShapesWorld,
+)
+from showo_turbo.models.magvitv2 import MAGVITv2
 from showo_turbo.models.showo import Showo
 from showo_turbo.pipeline import ShowoPipeline
 from showo_turbo.text_tokenizer import TextTokenizer
+from showo_turbo.training import PretrainMAGVITv2, PretrainShowo, ShowoTurbo
 
-from ..tiny import GOLDEN_CONFIG, tiny_networks, write_tiny_model
+from ..callbacks.runs import make_trainer, shapes_showo
+from ..tiny import (
+    GOLDEN_CONFIG,
+    released_keys,
+    tiny_magvitv2,
+    tiny_networks,
+    write_tiny_model,
+)
+
+
+def state_of(module):
+    """What is trained, by the released keys."""
+    return (module.student if hasattr(module, "student") else module.model).state_dict()
+
+
+def trained_checkpoint(module, data, folder):
+    """A checkpoint that Lightning wrote after a step of training."""
+    trainer = make_trainer(folder, max_steps=1, limit_train_batches=1)
+    trainer.fit(module, data)
+    trainer.save_checkpoint(folder / "last.ckpt")
+    return folder / "last.ckpt"
+
+
+@pytest.fixture
+def shapes(tmp_path):
+    return ShapesWorld(tmp_path / "world", images=6, documents=2, validation_images=2)
+
+
+class TestWhatTrainingWrites:
+    """Both layouts are one: the released keys, and what `from_pretrained` reads."""
+
+    @pytest.mark.parametrize("name", ["turbo", "pretrained"])
+    def test_show_o(self, command, tmp_path, shapes, name):
+        model = tmp_path / "models"
+        shapes_showo().save_pretrained(model / "showo")
+        tiny_magvitv2(bits=9).save_pretrained(model / "magvitv2")
+        images = {"image_tokenizer": str(model / "magvitv2"), "text_tokenizer": "shapes"}
+        if name == "turbo":
+            module = ShowoTurbo(str(model / "showo"), max_language_length=16, **images)
+            sizes = DistillationBatchSizes(image=0, text=0, language=1)
+            data = DistillationDataModule(24, shapes=shapes, batch_sizes=sizes)
+        else:
+            module = PretrainShowo(initial_weights=str(model / "showo"), **images)
+            sizes = PretrainBatchSizes(t2i=1, mmu=1, lm=1)
+            data = PretrainDataModule(24, shapes=shapes, batch_sizes=sizes)
+        checkpoint = trained_checkpoint(module, data, tmp_path / "run")
+        result = command("export", checkpoint, tmp_path / "out")
+        assert result.status == 0, result.errors
+
+        written = load_file(tmp_path / "out" / "pytorch_model.safetensors")
+        released = {key for key in released_keys("showo") if ".layers." not in key}
+        layers = {key for key in released_keys("showo") if ".layers.0." in key}
+        assert {key for key in written if ".layers." not in key} == released
+        assert {key for key in written if ".layers.0." in key} == layers
+        assert {"llm_vocab_size", "num_vq_tokens", "codebook_size"} <= set(
+            json.loads((tmp_path / "out" / "config.json").read_text())
+        )
+        found = Showo.from_pretrained(tmp_path / "out").state_dict()
+        for key, value in state_of(module).items():
+            assert torch.equal(found[key], value), key
+        # The text tokenizer that was trained with comes along.
+        assert TextTokenizer.from_pretrained(tmp_path / "out").size == 640
+
+    def test_an_image_tokenizer(self, command, mistake, tmp_path, shapes):
+        module = PretrainMAGVITv2(tiny_magvitv2().config)
+        data = ImageDataModule(24, batch_size=2, shapes=shapes)
+        checkpoint = trained_checkpoint(module, data, tmp_path / "run")
+        run = ["export", checkpoint, tmp_path / "out"]
+        message = mistake(*run, "--text_tokenizer", "shapes")
+        assert "holds an image tokenizer; leave out --text_tokenizer" in message
+        assert command(*run, "--half").status == 0
+        found = MAGVITv2.from_pretrained(tmp_path / "out")
+        assert found.config == module.model.config
+        for key, value in state_of(module).items():
+            expected = value.half().float() if value.is_floating_point() else value
+            assert torch.equal(found.state_dict()[key], expected), key
+        assert "| pixels a code | 4 x 4 |" in (tmp_path / "out" / "README.md").read_text()
 
 
 def write_checkpoint(path, prefix="student.", *, tokenizer="shapes", image_tokenizer="x/y", **more):
@@ -123,7 +211,9 @@ class TestBadInput:
     def test_another_modules_checkpoint(self, mistake, tmp_path):
         torch.save({"state_dict": {"encoder.weight": torch.zeros(1)}}, tmp_path / "a.ckpt")
         message = mistake("export", tmp_path / "a.ckpt", tmp_path / "out")
-        assert "holds no Show-o; expected a checkpoint of ShowoTurbo or PretrainShowo" in message
+        assert (
+            "holds no network to export; expected a checkpoint of ShowoTurbo, Pretrain" in message
+        )
 
     @pytest.mark.parametrize("content", [{"weights": 1}, {"state_dict": 3}, [1]])
     def test_no_checkpoint_of_training(self, mistake, tmp_path, content):

@@ -18,6 +18,9 @@ from .convolutional import IMAGE_CHANNELS, Decoder, Encoder
 from .patches import find_distinct, join_patches, split_patches
 from .quantizer import LookupFreeQuantizer
 
+_LEVELS = ("encoder_multipliers", "decoder_multipliers", "encoder_blocks", "decoder_blocks")
+"""The sizes that have one entry a resolution."""
+
 
 @dataclass(frozen=True)
 class MAGVITv2Config:
@@ -38,7 +41,8 @@ class MAGVITv2Config:
             a transformer less to learn; photographs would show the seams.
 
     Raises:
-        UserError: If the tuples differ in length or a width is no multiple of `norm_groups`.
+        UserError: If a value is no count, the tuples differ in length or a width is no multiple of
+            `norm_groups`.
     """
 
     channels: int = 128
@@ -51,16 +55,19 @@ class MAGVITv2Config:
     isolated_patches: bool = False
 
     def __post_init__(self) -> None:
-        """Check the sizes against each other."""
-        lengths = {
-            len(levels)
-            for levels in (
-                self.encoder_multipliers,
-                self.decoder_multipliers,
-                self.encoder_blocks,
-                self.decoder_blocks,
-            )
-        }
+        """Check the sizes, also against each other."""
+        for name in ("channels", "bits", "norm_groups"):
+            if not _is_count(value := getattr(self, name)):
+                raise UserError(
+                    f"MAGVIT-v2 {name} is {value!r}; expected a whole number of at least 1"
+                )
+        for name in _LEVELS:
+            levels = getattr(self, name)
+            if not isinstance(levels, tuple | list) or not all(map(_is_count, levels)):
+                raise UserError(
+                    f"MAGVIT-v2 {name} is {levels!r}; expected whole numbers of at least 1"
+                )
+        lengths = {len(getattr(self, name)) for name in _LEVELS}
         if len(lengths) != 1 or lengths == {0}:
             raise UserError(
                 f"MAGVIT-v2 multipliers and blocks have lengths {sorted(lengths)}, expected one "
@@ -97,6 +104,17 @@ class MAGVITv2Config:
             if name in known
         }
         return cls(**sizes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The values of a `config.json`, as plain JSON."""
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in asdict(self).items()
+        }
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and value >= 1
 
 
 class Reconstruction(NamedTuple):
@@ -250,4 +268,4 @@ class MAGVITv2(nn.Module):
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write `config.json` and `pytorch_model.safetensors` to a folder."""
-        save_checkpoint(Path(folder), self.state_dict(), asdict(self.config))
+        save_checkpoint(Path(folder), self.state_dict(), self.config.to_dict())

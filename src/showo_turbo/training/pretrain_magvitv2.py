@@ -1,7 +1,7 @@
 """Pretraining of the MAGVIT-v2 image tokenizer (Yu et al., arXiv 2310.05737, section 3.1)."""
 
 from collections.abc import Callable
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from ..losses.image_tokenizer import (
     object_weights,
     reconstruction_error,
 )
+from ..models.checkpoints import MAGVITV2_CONFIG_KEY
 from ..models.magvitv2 import MAGVITv2, MAGVITv2Config
 from .latent_initialization import spread_latents
 from .optimization import optimizer_and_schedule
@@ -164,6 +165,10 @@ class PretrainMAGVITv2(LightningModule):
         seen = self._codes_seen.to(self.device)
         used = self.trainer.strategy.reduce(seen.float(), reduce_op="sum") > 0
         self.log("val/codebook_usage", used.float().mean())
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what it takes to export a checkpoint on its own."""
+        checkpoint[MAGVITV2_CONFIG_KEY] = self.tokenizer_config.to_dict()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return the optimizer, and the schedule if there is one."""

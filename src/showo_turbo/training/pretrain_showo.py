@@ -11,6 +11,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from ..metrics.shapes import ExactMatch, ShapesScore
+from ..models.checkpoints import SHOWO_CONFIG_KEY, TEXT_TOKENIZER_KEY
 from ..models.magvitv2 import MAGVITv2
 from ..models.showo import Showo, ShowoConfig
 from ..prompting import IGNORE, TokenBatch, UnifiedPrompting, format_question
@@ -69,6 +70,7 @@ class PretrainShowo(LightningModule):
         self.showo_config = showo
         self.initial_weights = initial_weights
         self.image_tokenizer_id = image_tokenizer
+        self.text_tokenizer_id = text_tokenizer
         self.text_tokenizer = TextTokenizer.from_pretrained(text_tokenizer)
         self.weights = {"t2i": t2i_weight, "mmu": mmu_weight, "lm": lm_weight}
         self.caption_dropout = caption_dropout
@@ -188,9 +190,10 @@ class PretrainShowo(LightningModule):
         self.exact_match.reset()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the network's sizes, so that a checkpoint can be exported on its own."""
+        """Add what it takes to export a checkpoint on its own."""
         assert self.model is not None
-        checkpoint["showo_config"] = self.model.config.to_dict()
+        checkpoint[SHOWO_CONFIG_KEY] = self.model.config.to_dict()
+        checkpoint[TEXT_TOKENIZER_KEY] = self.text_tokenizer_id
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return the optimizer over the trainable parameters, and the schedule if there is one."""

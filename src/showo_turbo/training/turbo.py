@@ -14,6 +14,7 @@ from ..losses.consistency import image_consistency, text_consistency
 from ..losses.language_model import language_model_loss
 from ..losses.reduction import LossValue
 from ..losses.regularizers import image_regularizer, text_regularizer
+from ..models.checkpoints import SHOWO_CONFIG_KEY, TEXT_TOKENIZER_KEY
 from ..models.lora import merge_lora
 from ..models.magvitv2 import MAGVITv2
 from ..models.showo import Showo
@@ -103,6 +104,7 @@ class ShowoTurbo(LightningModule):
         super().__init__()
         self.model_id = student
         self.image_tokenizer_id = image_tokenizer
+        self.text_tokenizer_id = text_tokenizer
         self.text_tokenizer = TextTokenizer.from_pretrained(text_tokenizer)
         self.weights = weights
         self.consistency_target = consistency_target
@@ -266,8 +268,9 @@ class ShowoTurbo(LightningModule):
     on_test_epoch_end = on_validation_epoch_end
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the student's sizes, so that a checkpoint can be exported on its own."""
-        checkpoint["showo_config"] = self.student.config.to_dict()
+        """Add what it takes to export a checkpoint on its own."""
+        checkpoint[SHOWO_CONFIG_KEY] = self.student.config.to_dict()
+        checkpoint[TEXT_TOKENIZER_KEY] = self.text_tokenizer_id
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return the optimizer over the student, and the schedule if there is one."""

@@ -1,0 +1,68 @@
+"""Short model cards of exported networks."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from ..models.magvitv2 import MAGVITv2Config
+from ..models.showo import ShowoConfig
+
+
+def showo_card(
+    config: ShowoConfig, content: Mapping[str, Any], checkpoint: str, dtype: torch.dtype
+) -> str:
+    """The card of a Show-o.
+
+    Args:
+        config: Its sizes.
+        content: The training checkpoint.
+        checkpoint: Name of its file.
+        dtype: How the weights are stored.
+    """
+    rows = {
+        "image tokens": f"{config.image_tokens:,}",
+        "codebook": f"{config.codebook_size:,}",
+        "text tokens": f"{config.text_vocabulary_size:,}",
+        "layers": config.layers,
+        "width": config.hidden_size,
+        "heads": config.heads,
+    }
+    return (
+        "---\nlibrary_name: showo-turbo\npipeline_tag: text-to-image\n---\n"
+        "# Show-o, trained with showo-turbo\n\n"
+        "A Show-o transformer that draws images and answers questions about them.\n\n"
+        '```\nshowo-turbo generate "a red circle" --output images --model <this folder> --steps 4\n'
+        "```\n\n"
+    ) + _table(rows, content, checkpoint, dtype)
+
+
+def image_tokenizer_card(
+    config: MAGVITv2Config, content: Mapping[str, Any], checkpoint: str, dtype: torch.dtype
+) -> str:
+    """The card of a MAGVIT-v2; arguments as in `showo_card`."""
+    rows = {
+        "codes": f"{config.codebook_size:,}",
+        "pixels a code": f"{config.patch_size} x {config.patch_size}",
+        "width": config.channels,
+    }
+    return (
+        "---\nlibrary_name: showo-turbo\n---\n"
+        "# MAGVIT-v2, trained with showo-turbo\n\n"
+        "An image tokenizer: pixels to codes and back. It goes wherever `image_tokenizer` is asked "
+        "for.\n\n"
+    ) + _table(rows, content, checkpoint, dtype)
+
+
+def _table(
+    rows: Mapping[str, object], content: Mapping[str, Any], checkpoint: str, dtype: torch.dtype
+) -> str:
+    """The sizes, and where the weights come from."""
+    origin = {
+        "stored as": str(dtype).removeprefix("torch."),
+        "checkpoint": checkpoint,
+        "optimizer steps": content.get("global_step", "unknown"),
+        "epochs": content.get("epoch", "unknown"),
+    }
+    lines = [f"| {name} | {value} |" for name, value in {**rows, **origin}.items()]
+    return "\n".join(["| | |", "|---|---|", *lines]) + "\n"
