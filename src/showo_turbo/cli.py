@@ -7,8 +7,8 @@ from importlib import import_module
 
 from . import __version__
 from .commands import COMMANDS, LIGHTNING_COMMANDS
-from .errors import UserError
-from .files import is_out_of_space
+from .errors import UserError, printable
+from .files import is_out_of_space, is_refused
 from .process import import_from_working_directory, keep_freed_memory
 
 
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         mistake = _user_error(error)
         if debug or mistake is None:
             raise
-        print(f"showo-turbo: {mistake}", file=sys.stderr)
+        print(f"showo-turbo: {printable(str(mistake))}", file=sys.stderr)
         raise SystemExit(2) from None
 
 
@@ -43,6 +43,11 @@ def _user_error(error: Exception) -> UserError | None:
         cause = cause.__cause__
     if cause is None and is_out_of_space(error):
         return UserError("no space is left on the disk; make room and start again")
+    if cause is None and is_refused(error):
+        return UserError(
+            f"{error.filename} cannot be used ({error.strerror}); expected a place to read or "
+            "write, name another"
+        )
     return cause
 
 

@@ -20,6 +20,17 @@ class BadSample(UserError):
     """
 
 
+def printable(message: str) -> str:
+    """Return a message as one line that no terminal takes for commands, however it was made.
+
+    Names of files and values in a message may hold line breaks and control characters.
+    """
+    line = " ".join(message.split())
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in line
+    )
+
+
 def shown(value: object) -> str:
     """Return the `repr` of a value for a message, shortened where it is long or deeply nested."""
     limits = reprlib.Repr()

@@ -8,9 +8,20 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from .errors import UserError
+
+_REFUSALS = (
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.EEXIST,
+    errno.EISDIR,
+    errno.ENOTDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+)
 
 
 @contextmanager
@@ -65,6 +76,11 @@ def is_out_of_space(error: BaseException | None) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
+
+
+def is_refused(error: BaseException) -> TypeGuard[OSError]:
+    """Whether an error says that a place is of the wrong kind, or not for this user."""
+    return isinstance(error, OSError) and error.errno in _REFUSALS and error.filename is not None
 
 
 def write_json(path: Path, value: Any) -> None:

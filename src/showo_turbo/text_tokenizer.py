@@ -5,7 +5,7 @@ from typing import Self
 
 from tokenizers import Tokenizer
 
-from .errors import UserError
+from .errors import UserError, shown
 from .models.checkpoints import SHAPES, resolve_folder
 
 END_OF_TEXT = "<|endoftext|>"
@@ -18,6 +18,11 @@ class TextTokenizer:
     Args:
         tokenizer: The loaded tokenizer.
 
+    Attributes:
+        bos_id: Begins every text.
+        eos_id: Ends it.
+        size: Number of text ids, added tokens and gaps included: one more than the largest id.
+
     Raises:
         UserError: If it has no `<|endoftext|>` token.
     """
@@ -27,10 +32,12 @@ class TextTokenizer:
         end = tokenizer.token_to_id(END_OF_TEXT)
         if end is None:
             raise UserError(
-                f"the tokenizer has no {END_OF_TEXT!r} token, which ends Show-o's texts"
+                f"the tokenizer has no {END_OF_TEXT!r} token, which ends Show-o's texts; name "
+                "another tokenizer"
             )
         self.bos_id: int = end
         self.eos_id: int = end
+        self.size: int = 1 + max(tokenizer.get_vocab(with_added_tokens=True).values())
 
     @classmethod
     def from_file(cls, path: Path) -> Self:
@@ -40,13 +47,16 @@ class TextTokenizer:
             UserError: If it is missing or not a tokenizer.
         """
         if not path.is_file():
-            raise UserError(f"{path} does not exist; expected a tokenizer.json there")
+            raise UserError(f"{path} does not exist; expected a tokenizer.json there, name one")
         try:
             return cls(Tokenizer.from_file(str(path)))
         except UserError:
             raise
         except Exception as error:  # `tokenizers` raises a bare Exception for every bad file
-            raise UserError(f"{path} is not a tokenizer file ({error}); restore it") from None
+            raise UserError(
+                f"{path} is not a tokenizer file ({error}); expected what tokenizers writes, "
+                "restore it"
+            ) from None
 
     @classmethod
     def from_pretrained(cls, model: str | Path) -> Self:
@@ -68,14 +78,20 @@ class TextTokenizer:
             path = resolve_folder(model, "showo", patterns=(FILE_NAME,)) / FILE_NAME
         return cls.from_file(path)
 
-    @property
-    def size(self) -> int:
-        """Number of text ids, added tokens included."""
-        return self.tokenizer.get_vocab_size(with_added_tokens=True)
-
     def encode(self, text: str) -> list[int]:
-        """Token ids of `text`, without begin and end tokens."""
-        ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False).ids
+        """Token ids of `text`, without begin and end tokens.
+
+        Raises:
+            UserError: If it is no Unicode, or holds what the tokenizer has no token for.
+        """
+        try:
+            ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False).ids
+        # A bare one where a token is missing, and one of types where a text is no Unicode.
+        except Exception as error:
+            raise UserError(
+                f"the text {shown(text)} cannot be turned into tokens ({error}); expected Unicode "
+                "that the tokenizer knows, write it anew"
+            ) from None
         return ids
 
     def decode(self, ids: list[int]) -> str:

@@ -163,7 +163,6 @@ class TestMistakes:
             (["out", "--size", "3"], "unrecognized arguments: --size 3"),
             (["out", "--frame.width", "wide"], "wide is no int"),
             (["out", "--frame.color", "red"], "required: width"),
-            (["out", "--config", "none.yaml"], "none.yaml"),
         ],
     )
     def test_of_the_command_line(self, arguments, message):
@@ -176,6 +175,10 @@ class TestMistakes:
     def test_of_a_value(self):
         with pytest.raises(UserError, match="width is 0; it must be at least 1"):
             paint_with("out", "--width", "0")
+
+    def test_of_a_yaml_file_that_is_not_there(self):
+        with pytest.raises(UserError, match=r"none\.yaml does not exist; expected a YAML file"):
+            paint_with("out", "--config", "none.yaml")
 
     def test_of_a_yaml_file(self, tmp_path):
         (tmp_path / "a.yaml").write_text("tittle: sea\n")

@@ -12,6 +12,7 @@ from jsonargparse import (  # type: ignore[attr-defined]
     Namespace,
 )
 
+from .config_files import check_config_files
 from .messages import OneLineErrors
 
 
@@ -41,6 +42,7 @@ def run_function(
     Raises:
         UserError: If the command line does not fit, or whatever the function raises.
     """
+    check_config_files(arguments)
     parser, groups = build_parser(function, name, listed, nested)
     parsed = parser.parse_args(list(arguments))
     # The name of the method since jsonargparse 4.49, and before.

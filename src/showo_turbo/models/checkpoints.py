@@ -4,14 +4,14 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from ..errors import UserError
+from ..errors import UserError, shown
 from ..files import read_json, write_atomically, write_json
 
 Kind = Literal["showo", "magvitv2"]
@@ -49,8 +49,8 @@ def resolve_folder(
         return folder
     if str(model).count("/") != 1 or folder.is_absolute() or str(model).startswith("."):
         raise UserError(
-            f"model {str(model)!r} is no folder; expected {SHAPES!r}, a local folder "
-            "or a hub id such as 'showlab/show-o'"
+            f"model {shown(str(model))} is no folder; expected {SHAPES!r}, a local folder "
+            "or a hub id such as 'showlab/show-o', correct the name"
         )
     from huggingface_hub import snapshot_download
 
@@ -58,8 +58,8 @@ def resolve_folder(
         return Path(snapshot_download(str(model), allow_patterns=list(patterns)))
     except Exception as error:  # every failure of the hub client: offline, unknown id, gated
         raise UserError(
-            f"model {str(model)!r} is no local folder and could not be downloaded "
-            f"({_first_line(error)})"
+            f"model {shown(str(model))} is no local folder and could not be downloaded "
+            f"({_first_line(error)}); correct the name, or see to the connection"
         ) from None
 
 
@@ -71,7 +71,9 @@ def read_config(folder: Path) -> dict[str, Any]:
     """
     config = read_json(folder / "config.json")
     if not isinstance(config, dict):
-        raise UserError(f"{folder / 'config.json'} holds no JSON object; restore the model folder")
+        raise UserError(
+            f"{folder / 'config.json'} holds no JSON object; expected sizes, restore the file"
+        )
     return config
 
 
@@ -93,10 +95,21 @@ def load_state(folder: Path) -> dict[str, Tensor]:
                     f"{path} is damaged ({error}); download or export it again"
                 ) from None
         state = load_weights_only(path)
-        if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-            raise UserError(f"{path} holds no plain state dict of tensors")
+        if not is_state_dict(state):
+            raise UserError(
+                f"{path} holds no plain state dict of tensors; download or export it again"
+            )
         return state
-    raise UserError(f"{folder} has no weights; expected one of {', '.join(_WEIGHT_FILES)}")
+    raise UserError(
+        f"{folder} has no weights; expected one of {', '.join(_WEIGHT_FILES)}, name another folder"
+    )
+
+
+def is_state_dict(value: Any) -> TypeGuard[dict[str, Tensor]]:
+    """Whether a value is a dict of tensors by their names."""
+    return isinstance(value, dict) and all(
+        isinstance(key, str) and isinstance(entry, Tensor) for key, entry in value.items()
+    )
 
 
 def load_weights_only(path: Path) -> Any:
@@ -107,24 +120,42 @@ def load_weights_only(path: Path) -> Any:
     """
     try:
         mapped = zipfile.is_zipfile(path)  # what is not asked for stays on disk
+        if mapped and _is_compressed(path):
+            raise UserError(
+                f"{path} is compressed; expected what torch.save writes, export it again"
+            )
         return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+    except UserError:
+        raise
     except Exception as error:  # unpickling can fail in any way
         raise UserError(
-            f"{path} holds more than weights or is damaged: {_first_line(error)}"
+            f"{path} holds more than weights or is damaged ({_first_line(error)}); expected "
+            "tensors and plain values, download or export it again"
         ) from None
+
+
+def _is_compressed(path: Path) -> bool:
+    """Whether a small archive may unfold to gigabytes; what torch.save writes never does."""
+    with zipfile.ZipFile(path) as archive:
+        return any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist())
 
 
 def load_state_into(network: nn.Module, folder: Path) -> None:
     """Fill a network, usually built on the meta device, with a folder's weights in float32.
 
     Raises:
-        UserError: If keys are missing or unexpected, or shapes differ, naming them.
+        UserError: If keys are missing or unexpected, shapes differ, or values are not finite,
+            naming them.
     """
     state = load_state(folder)
     expected = network.state_dict()
     misfits = describe_misfits(expected, state)
     if misfits:
-        raise UserError(f"the weights in {folder} do not fit its config.json: {misfits}")
+        raise UserError(
+            f"the weights in {folder} do not fit its config.json: {misfits}; restore both from "
+            "where they come from"
+        )
+    check_finite(state, f"the weights in {folder}")
     state = {key: value.to(expected[key].dtype) for key, value in state.items()}
     buffers = dict(network.named_buffers())
     network.load_state_dict(state, assign=True)
@@ -146,6 +177,25 @@ def describe_misfits(expected: Mapping[str, Tensor], given: Mapping[str, Tensor]
         for what, names in parts
         if names
     )
+
+
+def check_finite(state: Mapping[str, Tensor], name: str) -> None:
+    """Refuse weights that are no finite numbers, which would spoil all that is made with them.
+
+    Args:
+        state: Tensors by their names.
+        name: What they are, for the message.
+
+    Raises:
+        UserError: Naming the first such tensor.
+    """
+    for key, value in state.items():
+        broken = int((~value.isfinite()).sum())
+        if broken:
+            raise UserError(
+                f"{name} hold {broken} values that are NaN or infinite in {key}; expected finite "
+                f"numbers, use an earlier export"
+            )
 
 
 def save_checkpoint(folder: Path, state: Mapping[str, Tensor], config: dict[str, Any]) -> None:

@@ -1,14 +1,18 @@
 """Map-style data sets over stores of trajectories."""
 
 from bisect import bisect_right
+from functools import partial
 from itertools import accumulate
 from pathlib import Path
 
 import torch
 from torch.utils.data import Dataset
 
+from ..errors import UserError, shown
 from .ragged import ShardReader
 from .record import ImageTrajectory, TextBlock, TextTrajectory
+from .segments import check_segments
+from .shard_checks import check_image_shard, check_text_shard
 from .shards import unpack_image, unpack_text
 from .store import TrajectoryStore
 
@@ -16,8 +20,8 @@ from .store import TrajectoryStore
 class _Shards:
     """Finds the shard, and the place in it, of a running index over all shards."""
 
-    def __init__(self, store: TrajectoryStore, sizes: list[int]) -> None:
-        self.readers = [ShardReader(path) for path in store.shard_paths()]
+    def __init__(self, readers: list[ShardReader], sizes: list[int]) -> None:
+        self.readers = readers
         self.starts = [0, *accumulate(sizes)]
 
     def __len__(self) -> int:
@@ -48,10 +52,23 @@ class ImageTrajectoryDataset(Dataset[ImageTrajectory]):
 
     def __init__(self, store: TrajectoryStore | Path | str) -> None:
         self.store = _opened(store, "images")
-        shards = self.store.manifest.shards
-        self._shards = _Shards(self.store, [shards[index].samples for index in sorted(shards)])
-        self.steps = int(self.store.identity.settings["steps"])
-        self.segments = int(self.store.identity.settings["segments"])
+        self.steps = _setting(self.store, "steps")
+        self.segments = _setting(self.store, "segments")
+        check_segments(self.steps, self.segments)
+        shards = sorted(self.store.manifest.shards.items())
+        readers = [
+            ShardReader(
+                self.store.shard_path(index),
+                partial(
+                    check_image_shard,
+                    samples=shard.samples,
+                    steps=self.steps,
+                    segments=self.segments,
+                ),
+            )
+            for index, shard in shards
+        ]
+        self._shards = _Shards(readers, [shard.samples for _, shard in shards])
 
     def __len__(self) -> int:
         return len(self._shards)
@@ -73,10 +90,20 @@ class TextTrajectoryDataset(Dataset[TextBlock]):
 
     def __init__(self, store: TrajectoryStore | Path | str) -> None:
         self.store = _opened(store, "texts")
-        shards = [self.store.manifest.shards[index] for index in sorted(self.store.manifest.shards)]
-        self._trajectories = _Shards(self.store, [shard.samples for shard in shards])
-        self._blocks = _Shards(self.store, [int(shard.totals["blocks"]) for shard in shards])
-        self._blocks.readers = self._trajectories.readers
+        block_size = _setting(self.store, "block_size")
+        shards = sorted(self.store.manifest.shards.items())
+        blocks = [int(shard.totals.get("blocks", 0)) for _, shard in shards]
+        readers = [
+            ShardReader(
+                self.store.shard_path(index),
+                partial(
+                    check_text_shard, samples=shard.samples, blocks=count, block_size=block_size
+                ),
+            )
+            for (index, shard), count in zip(shards, blocks, strict=True)
+        ]
+        self._trajectories = _Shards(readers, [shard.samples for _, shard in shards])
+        self._blocks = _Shards(readers, blocks)
 
     def __len__(self) -> int:
         return len(self._blocks)
@@ -96,6 +123,21 @@ class TextTrajectoryDataset(Dataset[TextBlock]):
         """Return the whole trajectory of one answer."""
         reader, row = self._trajectories.locate(index)
         return unpack_text(reader, row)
+
+
+def _setting(store: TrajectoryStore, name: str) -> int:
+    """A setting of the collection that is a count.
+
+    Raises:
+        UserError: If it is missing or none.
+    """
+    value = store.identity.settings.get(name)
+    if type(value) is not int or value < 1:
+        raise UserError(
+            f"the manifest of {store.folder} has {shown(value)} for {name}; expected a whole "
+            "number of at least 1, collect again"
+        )
+    return value
 
 
 def _opened(store: TrajectoryStore | Path | str, kind: str) -> TrajectoryStore:

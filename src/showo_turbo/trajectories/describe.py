@@ -56,10 +56,11 @@ def _rows(store: TrajectoryStore) -> Iterator[tuple[str, str]]:
     if manifest.mean_kept_mass is not None:
         yield "mass kept, mean", f"{manifest.mean_kept_mass:.4f}"
     totals = manifest.totals
-    if totals.get("blocks"):
-        yield "blocks", f"{int(totals['blocks']):,}"
-        yield "iterations a block, mean", f"{totals['iterations'] / totals['blocks']:.2f}"
-        yield "tokens an answer, mean", f"{totals['answer_tokens'] / manifest.samples:.1f}"
+    if blocks := totals.get("blocks"):
+        yield "blocks", f"{int(blocks):,}"
+        yield "iterations a block, mean", f"{totals.get('iterations', 0) / blocks:.2f}"
+        tokens = totals.get("answer_tokens", 0)
+        yield "tokens an answer, mean", f"{tokens / max(manifest.samples, 1):.1f}"
     size = sum(path.stat().st_size for path in store.shard_paths())
     yield "shards", f"{len(manifest.shards)} ({size / 1e6:.1f} MB)"
 

@@ -1,10 +1,11 @@
 """What a store of trajectories says about itself: how it was made and what is in each shard."""
 
+import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..errors import UserError
+from ..errors import UserError, shown
 from ..files import read_json, write_json
 
 FORMAT = "showo-turbo trajectories"
@@ -102,7 +103,8 @@ class Manifest:
     def mean_kept_mass(self) -> float | None:
         """Mean probability that the recorded codes hold; none if nothing of the kind is stored."""
         totals = self.totals
-        return totals["kept_mass"] / totals["positions"] if totals.get("positions") else None
+        kept, positions = totals.get("kept_mass"), totals.get("positions")
+        return kept / positions if kept is not None and positions else None
 
     def _sums(self, name: str) -> dict[str, float]:
         sums: dict[str, float] = {}
@@ -151,9 +153,10 @@ def read_manifest(path: Path) -> Manifest:
         )
     try:
         identity = _identity(value["identity"])
-        names = [shard_name(identity.kind, index) for index in range(identity.num_shards)]
-        shards = {names.index(entry["file"]): parse_shard(entry) for entry in value["shards"]}
-    except (KeyError, TypeError, ValueError) as error:
+        shards = {
+            _shard_index(entry["file"], identity): parse_shard(entry) for entry in value["shards"]
+        }
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise UserError(
             f"{path} is damaged ({type(error).__name__}: {error}); "
             "delete its folder and collect again"
@@ -170,9 +173,22 @@ def parse_shard(entry: Any) -> Shard:
     shard = Shard(**entry)
     _require(entry, str, "file", "sha256")
     _require(entry, int, "samples")
+    _require(entry, dict, "filtered", "totals")
     _require(entry["filtered"], int, *entry["filtered"])
     _require(entry["totals"], (int, float), *entry["totals"])
+    counts = [shard.samples, *shard.filtered.values(), *shard.totals.values()]
+    if not all(math.isfinite(count) and count >= 0 for count in counts):
+        raise ValueError(f"{shard.file} has counts that are negative or no numbers")
     return shard
+
+
+def _shard_index(name: Any, identity: StoreIdentity) -> int:
+    """The index of the shard with a file name; nothing else of the name is ever used."""
+    digits = str(name).removeprefix(f"{identity.kind}-").removesuffix(".safetensors")
+    index = int(digits) if digits.isdecimal() else -1
+    if not 0 <= index < identity.num_shards or name != shard_name(identity.kind, index):
+        raise ValueError(f"{shown(name)} is none of the {identity.num_shards} shards")
+    return index
 
 
 def _identity(value: Any) -> StoreIdentity:

@@ -1,6 +1,6 @@
 """Rows of different lengths in a safetensors file: one flat tensor and the rows' offsets."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,15 +38,27 @@ class ShardReader:
 
     Args:
         path: A safetensors file.
+        check: Raises a ValueError if its tensors are not as expected; called once it is open.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, check: Callable[["ShardReader"], None] | None = None) -> None:
         self.path = path
+        self._check = check
         self._handle: Any = None
         self._offsets: dict[str, Tensor] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path, "_handle": None, "_offsets": {}}
+        return {"path": self.path, "_check": self._check, "_handle": None, "_offsets": {}}
+
+    def describe(self, name: str) -> tuple[str, tuple[int, ...]]:
+        """Return the type, such as `I64`, and the shape of the tensor called `name`."""
+        entry = self._open().get_slice(name)
+        return entry.get_dtype(), tuple(entry.get_shape())
+
+    def tensor(self, name: str) -> Tensor:
+        """Return the whole tensor called `name`."""
+        tensor: Tensor = self._open().get_tensor(name)
+        return tensor
 
     def row(self, name: str, index: int) -> Tensor:
         """Return `tensor[index]` of the tensor called `name`."""
@@ -60,7 +72,7 @@ class ShardReader:
     def offsets(self, name: str) -> Tensor:
         """Return `(rows + 1,)`: where the rows packed under `name` start and end."""
         if name not in self._offsets:
-            self._offsets[name] = self._open().get_tensor(f"{name}.offsets")
+            self._offsets[name] = self.tensor(f"{name}.offsets")
         return self._offsets[name]
 
     def packed(self, name: str, index: int) -> Tensor:
@@ -69,16 +81,29 @@ class ShardReader:
         return self.rows(name, start, stop)
 
     def string(self, name: str, index: int) -> str:
-        """Return string `index` of what `pack_strings` stored under `name`."""
-        return bytes(self.packed(name, index).tolist()).decode()
+        """Return string `index` of what `pack_strings` stored under `name`.
+
+        Raises:
+            UserError: If it is no UTF-8.
+        """
+        try:
+            return bytes(self.packed(name, index).tolist()).decode()
+        except UnicodeDecodeError as error:
+            raise self._fault(error) from None
 
     def _open(self) -> Any:
         if self._handle is None:
             try:
                 self._handle = safe_open(self.path, framework="pt")
-            except (OSError, SafetensorError) as error:
-                raise UserError(
-                    f"{self.path} cannot be read ({error}); "
-                    "run the same collect command again to replace it"
-                ) from None
+                if self._check is not None:
+                    self._check(self)
+            except (OSError, SafetensorError, ValueError) as error:
+                self._handle = None
+                raise self._fault(error) from None
         return self._handle
+
+    def _fault(self, error: Exception) -> UserError:
+        return UserError(
+            f"{self.path} cannot be read ({error}); "
+            "delete it, and run the same collect command again to replace it"
+        )

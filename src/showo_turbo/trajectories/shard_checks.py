@@ -1,0 +1,113 @@
+"""What must hold of a shard's tensors before a record is read from them.
+
+A checksum tells a damaged shard from a whole one, but not one that another program wrote.
+"""
+
+import torch
+from torch import Tensor
+
+from .ragged import ShardReader
+from .segments import segment_ends
+
+_INTEGERS = ("U8", "I16", "I32", "I64")
+_FLOATS = ("F16", "F32")
+
+_Shape = tuple[int | None, ...]
+"""Sizes of a tensor's dimensions; None is any."""
+
+
+def check_image_shard(reader: ShardReader, *, samples: int, steps: int, segments: int) -> None:
+    """Check a shard of image trajectories; see `pack_images`.
+
+    Args:
+        reader: An open shard.
+        samples: Number of trajectories that the manifest says it has.
+        steps: The store's.
+        segments: The store's.
+
+    Raises:
+        ValueError: Naming the first tensor that is not as expected.
+    """
+    for name in ("keys", "prompts", "prompt_ids"):
+        _check_rows(reader, name, samples)
+    tokens = _check_tensor(reader, "codes", _INTEGERS, (samples, None))[1]
+    kept = _check_tensor(reader, "top_ids", _INTEGERS, (samples, tokens, None))[2]
+    _check_tensor(reader, "top_log_probs", _FLOATS, (samples, tokens, kept))
+    _check_tensor(reader, "reveal_step", _INTEGERS, (samples, tokens))
+    boundaries = _check_rows(reader, "boundary_top_ids", samples, (kept,))
+    _check_tensor(reader, "boundary_top_log_probs", _FLOATS, (int(boundaries[-1]), kept))
+    reveal_step = reader.tensor("reveal_step")
+    _check_range("reveal_step", reveal_step, 1, steps)
+    ends = segment_ends(steps, segments)[:-1]
+    masked = sum(
+        ((reveal_step > end).sum(dim=1) for end in ends), torch.zeros(samples, dtype=torch.int64)
+    )
+    if not torch.equal(boundaries.diff(), masked):
+        raise ValueError(
+            "boundary_top_ids has not one row for each token masked at a segment's end"
+        )
+
+
+def check_text_shard(reader: ShardReader, *, samples: int, blocks: int, block_size: int) -> None:
+    """Check a shard of text trajectories; see `pack_texts`.
+
+    Args:
+        reader: An open shard.
+        samples: Number of answers that the manifest says it has.
+        blocks: Number of blocks that the manifest says they have.
+        block_size: The store's.
+
+    Raises:
+        ValueError: Naming the first tensor that is not as expected.
+    """
+    for name in ("keys", "texts", "prompt_ids"):
+        _check_rows(reader, name, samples)
+    answers = _check_rows(reader, "answer_ids", samples).diff()
+    _check_tensor(reader, "image_codes", _INTEGERS, (samples, None))
+    iterates = _check_rows(reader, "iterates", blocks, (block_size,)).diff()
+    if blocks and int(iterates.min()) < 2:
+        raise ValueError("iterates has a block without a start and a fixed point")
+    counts = _check_offsets(reader, "blocks", samples, blocks).diff()
+    if not torch.equal(counts, (answers + block_size - 1) // block_size) or 0 in counts:
+        raise ValueError("blocks.offsets does not give every answer the blocks that it fills")
+    for name in ("answer_ids", "iterates"):
+        _check_range(name, reader.tensor(name), 0)
+
+
+def _check_rows(
+    reader: ShardReader, name: str, rows: int, row_shape: tuple[int, ...] = ()
+) -> Tensor:
+    """Check what `pack_rows` laid out; return the offsets `(rows + 1,)`."""
+    length = _check_tensor(reader, name, _INTEGERS, (None, *row_shape))[0]
+    return _check_offsets(reader, name, rows, length)
+
+
+def _check_offsets(reader: ShardReader, name: str, rows: int, length: int) -> Tensor:
+    _check_tensor(reader, f"{name}.offsets", ("I64",), (rows + 1,))
+    offsets = reader.offsets(name)
+    if offsets[0] != 0 or offsets[-1] != length or bool((offsets.diff() < 0).any()):
+        raise ValueError(f"{name}.offsets does not lead from 0 to {length} upwards")
+    return offsets
+
+
+def _check_tensor(
+    reader: ShardReader, name: str, kinds: tuple[str, ...], expected: _Shape
+) -> tuple[int, ...]:
+    """Check that a tensor is there, of a kind and a shape; return its shape."""
+    kind, shape = reader.describe(name)
+    fits = len(shape) == len(expected) and all(
+        size is None or size == found for size, found in zip(expected, shape, strict=True)
+    )
+    if kind not in kinds or not fits:
+        wanted = tuple("any" if size is None else size for size in expected)
+        raise ValueError(f"{name} is {kind} {shape}, expected {' or '.join(kinds)} {wanted}")
+    return shape
+
+
+def _check_range(name: str, values: Tensor, least: int, most: int | None = None) -> None:
+    if values.numel() == 0:
+        return
+    low, high = (int(value) for value in torch.aminmax(values))
+    if low < least or (most is not None and high > most):
+        upper = "up" if most is None else most
+        raise ValueError(f"{name} has values from {low} to {high}, expected {least} to {upper}")
