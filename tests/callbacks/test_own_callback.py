@@ -39,6 +39,8 @@ def test_it_is_called_beside_those_of_the_configuration(here, world, capsys):
             *("--trainer.max_steps=4", "--trainer.limit_val_batches=0", "--trainer.logger=false"),
         ]
     )
-    told = re.findall(r"step (\d+): loss -?\d+\.\d{3}$", capsys.readouterr().out, flags=re.MULTILINE)
+    told = re.findall(
+        r"step (\d+): loss -?\d+\.\d{3}$", capsys.readouterr().out, flags=re.MULTILINE
+    )
     assert told == ["2", "4"]
     assert (here / "runs/pretrain_magvitv2/checkpoints/last.ckpt").exists()
