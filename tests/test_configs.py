@@ -1,5 +1,6 @@
 """Every configuration that ships is parsed, and those that a CPU carries are run."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,14 @@ def test_a_config_is_parsed(path, capsys):
     config = printed(["-c", str(path)], capsys)
     assert config["model"]["class_path"].startswith("showo_turbo.training.")
     assert config["data"]["class_path"].startswith("showo_turbo.data.")
+
+
+@pytest.mark.parametrize("name", ["turbo_256", "turbo_512"])
+def test_every_value_is_commented(name):
+    lines = (CONFIGS / f"{name}.yaml").read_text().splitlines()
+    values = [line for line in lines if re.match(r"[ -]*\w+: +[^#\s]", line)]
+    assert len(values) > 50
+    assert [line for line in values if "class_path" not in line and " # " not in line] == []
 
 
 @pytest.mark.parametrize("path", OVERLAYS, ids=lambda path: path.stem)
