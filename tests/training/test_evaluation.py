@@ -84,7 +84,8 @@ def test_top_k_changes_the_images():
 
 
 def test_prompts_of_another_world_are_for_the_metrics():
-    entries = [{"prompt": "a photo of a bench", "tag": "single_object", "include": []}]
+    bench = {"class": "bench", "count": 1}
+    entries = [{"prompt": "a photo of a bench", "tag": "single_object", "include": [bench]}]
     evaluator, rows = measure(entries, metrics=(Brightness(),))
     assert not rows["images"][0].judged and rows["images"][0].metrics["Brightness"] != 0
     assert "val/test/score/4_steps_guidance_0" not in evaluator.scalars("val")

@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -133,7 +133,8 @@ def quality_figure(
         points = [by_steps[steps] for steps in sorted(by_steps)]
         below = [row.score - row.ci95[0] for row in points]
         above = [row.ci95[1] - row.score for row in points]
-        places = [row.steps if against == "steps" else row.seconds_per_image for row in points]
+        by_time = against == "seconds"
+        places = [(row.seconds_per_image or 0.0) if by_time else row.steps for row in points]
         axes.errorbar(
             places,
             [row.score for row in points],
@@ -166,7 +167,7 @@ def quality_figure(
 
 def to_array(figure: Figure) -> NDArray[np.uint8]:
     """A diagram as RGB `(height, width, 3)`."""
-    canvas = FigureCanvasAgg(figure)
+    canvas: Any = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()
 

@@ -121,7 +121,7 @@ def _draw_plots(study: "Study", folder: Path) -> None:
 
     if not study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
         return
-    diagrams = {
+    diagrams: dict[str, Any] = {
         "history": plots.plot_optimization_history,
         "slices": plots.plot_slice,
         "parallel_coordinates": plots.plot_parallel_coordinate,
