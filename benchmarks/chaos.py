@@ -5,7 +5,7 @@
 Every run is a real process on tiny random networks and a tiny world: it makes its data, collects,
 trains two stages with validation and ends. A killed run (SIGKILL) is started again with the same
 command, `fit --resume auto`, until it ends. Then the files of its world, its teachers, trajectories
-and exported student, the weights and optimizer state of its last checkpoint, its stage, and every
+and exported student, the weights and optimizer state of its newest checkpoint, its stage, and every
 logged value of every step must equal, bit for bit, those of the run that was left alone.
 
 The process tells over a pipe which phase it enters and leaves. The kill comes at a random moment of
@@ -437,7 +437,8 @@ def contents(folder: Path) -> dict[str, str]:
         for path in sorted((run / part).rglob("*"))
         if path.is_file()
     }
-    checkpoint = torch.load(run / "checkpoints/last.ckpt", weights_only=True)
+    newest = max((run / "checkpoints").glob("*.ckpt"), key=lambda path: path.stat().st_mtime_ns)
+    checkpoint = torch.load(newest, weights_only=True)
     curriculum = checkpoint["callbacks"]["Curriculum"]
     parts = {
         "state_dict": checkpoint["state_dict"],
@@ -447,7 +448,7 @@ def contents(folder: Path) -> dict[str, str]:
         "epoch": checkpoint["epoch"],
         "global_step": checkpoint["global_step"],
     }
-    found |= {f"last.ckpt: {name}": value for name, value in flat(parts)}
+    found |= {f"checkpoint: {name}": value for name, value in flat(parts)}
     return found | logged(run / "logs")
 
 

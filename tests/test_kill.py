@@ -40,7 +40,7 @@ def test_what_a_run_ends_in_is_all_there(calm):
         name.rpartition("/")[0] for name in found
     }
     steps = {name.rpartition(" ")[2] for name in found if name.startswith("train/loss at")}
-    assert steps == set(map(str, range(int(found["last.ckpt: global_step"]))))
+    assert steps == set(map(str, range(int(found["checkpoint: global_step"]))))
 
 
 def test_killed_in_training_and_in_the_change_of_stage(calm):

@@ -67,6 +67,19 @@ def _write_atomically(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def remove_leftovers(folder: Path, recursive: bool = False) -> None:
+    """Remove what processes that died left half-written in a folder; none may be writing there.
+
+    Args:
+        folder: Where to look.
+        recursive: Whether to look in all its subfolders too.
+    """
+    # What `write_atomically` calls its temporary files, and what safetensors calls its own.
+    for pattern in (".*.tmp", ".tmp??????"):
+        for path in folder.rglob(pattern) if recursive else folder.glob(pattern):
+            path.unlink(missing_ok=True)
+
+
 def is_out_of_space(error: BaseException | None) -> bool:
     """Whether an error, or one that it followed from, says that a disk or a quota is full."""
     while error is not None:

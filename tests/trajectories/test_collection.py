@@ -65,6 +65,13 @@ def test_other_processes_open_the_store_after_it_was_finished(store):
     assert finished.complete
 
 
+@pytest.mark.parametrize("name", [".images-00001.safetensors.x1y2z3w4.tmp", ".tmpA1b2C3"])
+def test_what_a_killed_process_left_half_written_is_removed(store, name):
+    (store.folder / name).write_bytes(b"half")
+    collect(nn.Identity(), store, make_shard, progress=False)
+    assert not [path for path in store.folder.iterdir() if path.name.startswith(".")]
+
+
 def test_another_run_on_the_same_store_is_refused(store):
     write(store, 0)
     before = content(store.folder)

@@ -7,6 +7,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 
 from ..errors import UserError
+from ..files import remove_leftovers
 from ..training.checkpoint_io import checkpoint_fault
 
 
@@ -30,7 +31,8 @@ def checkpoint_to_resume(trainer: Trainer) -> Path | None:
             "give the run a folder of its own, such as --trainer.default_root_dir runs/mine"
         )
     folders = {folder, *_callback_folders(trainer)}
-    _remove_leftovers(folders)
+    for place in folders:
+        rank_zero_only(remove_leftovers)(place, recursive=True)
     found = {path.resolve() for place in folders for path in place.rglob("*.ckpt")}
     for path in sorted((path for path in found if path.exists()), key=_written, reverse=True):
         fault = checkpoint_fault(path)
@@ -52,11 +54,3 @@ def _callback_folders(trainer: Trainer) -> set[Path]:
 def _written(path: Path) -> tuple[int, str]:
     """When a checkpoint was written; by name where the clock cannot tell."""
     return path.stat().st_mtime_ns, path.name
-
-
-@rank_zero_only
-def _remove_leftovers(folders: set[Path]) -> None:
-    """Remove the temporary files of a process that was killed while it wrote them."""
-    for folder in folders:
-        for leftover in folder.rglob(".*.tmp"):
-            leftover.unlink(missing_ok=True)

@@ -16,6 +16,7 @@ from rich.progress import (
 from torch import Tensor, nn
 
 from ..errors import UserError
+from ..files import remove_leftovers
 from .lock import folder_lock
 from .store import TrajectoryStore, no_barrier
 
@@ -66,7 +67,7 @@ def collect(
     """
     with folder_lock(store.folder) if rank == 0 else nullcontext():
         if rank == 0:
-            store.remove_leftovers()
+            remove_leftovers(store.folder)
         barrier()
         pending = store.pending(rank, world_size)
         with _evaluating(teacher), _progress(store, pending, progress and rank == 0) as advance:

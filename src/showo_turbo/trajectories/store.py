@@ -193,11 +193,6 @@ class TrajectoryStore:
             if self._finished(index) is None
         ]
 
-    def remove_leftovers(self) -> None:
-        """Remove what a process that died left half-written; no other may be writing."""
-        for leftover in self.folder.glob(".*.tmp"):
-            leftover.unlink(missing_ok=True)
-
     def write_shard(
         self,
         index: int,
