@@ -52,6 +52,8 @@ class Stage:
         image_trajectories: Captions to collect for; all by default.
         text_trajectories: Questions to collect for; all by default.
         learning_rate: Learning rate of the stage; the optimizer's own by default.
+        final_learning_rate: Learning rate of the stage's last epoch, reached from `learning_rate`
+            in equal steps from epoch to epoch; that of the first epoch by default.
         refresh_every_n_epochs: Make the student the teacher and collect anew this often within
             the stage; 0 does it only when the stage begins.
         keep_optimizer: Keep the optimizer's moments when the stage begins.
@@ -67,6 +69,7 @@ class Stage:
     image_trajectories: int | None = None
     text_trajectories: int | None = None
     learning_rate: float | None = None
+    final_learning_rate: float | None = None
     refresh_every_n_epochs: int = 0
     keep_optimizer: bool = False
 
@@ -138,6 +141,11 @@ class Curriculum(Callback):
             if stage.epochs < 1:
                 raise UserError(f"stage {number} has {stage.epochs} epochs; it needs at least 1")
             check_segments(stage.steps, stage.image_segments)
+            if stage.final_learning_rate is not None and stage.learning_rate is None:
+                raise UserError(
+                    f"stage {number} has final_learning_rate {stage.final_learning_rate} but no "
+                    f"learning_rate to start from; give both"
+                )
         self.stages = stages
         self.folder = folder
         self.mask_schedule = mask_schedule
@@ -233,6 +241,11 @@ class Curriculum(Callback):
             progress = trainer.fit_loop.epoch_loop.batch_progress
             progress.current.completed = sys.maxsize
         self._apply_learning_rate(trainer)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Lower the learning rate, where the stage says so."""
+        if self.stage.final_learning_rate is not None:
+            self._apply_learning_rate(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin the next round when this epoch was a round's last."""
@@ -415,9 +428,13 @@ class Curriculum(Callback):
 
     def _apply_learning_rate(self, trainer: Trainer) -> None:
         """Set the stage's learning rate, in the schedules too."""
-        rate = self.stage.learning_rate
+        rate, final = self.stage.learning_rate, self.stage.final_learning_rate
         if rate is None:
             return
+        if final is not None and self.stage.epochs > 1:
+            began = sum(stage.epochs for stage in self.stages[: self.stage_index])
+            done = max(0, trainer.current_epoch - began) / (self.stage.epochs - 1)
+            rate += done * (final - rate)
         for optimizer in trainer.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = rate

@@ -20,6 +20,7 @@ STAGES = [
         image_trajectories=8,
         text_trajectories=12,
         learning_rate=1e-3,
+        final_learning_rate=2e-4,
     ),
     Stage(
         epochs=1,
@@ -108,7 +109,7 @@ def test_stages_follow_each_other(whole):
     *_, trainer, seen = whole
     # 8 trajectories in batches of 4 over two epochs, then 12 over one.
     assert [stage for _, stage, _, _ in seen] == [0, 0, 0, 0, 1, 1, 1]
-    assert [rate for _, _, rate, _ in seen] == [1e-3] * 4 + [5e-4] * 3
+    assert [rate for _, _, rate, _ in seen] == pytest.approx([1e-3] * 2 + [2e-4] * 2 + [5e-4] * 3)
     assert trainer.current_epoch == 3
 
 
