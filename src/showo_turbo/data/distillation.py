@@ -3,15 +3,15 @@
 from collections.abc import Hashable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from ..errors import UserError
 from ..trajectories.store import TrajectoryStore
 from .coco import COCOCaptions
-from .datamodule import StreamsDataModule
-from .evaluation import PromptFiles, open_evaluation
+from .evaluation import PromptFiles
 from .llava import LLaVAInstructions
 from .loader import LoaderOptions
+from .multimodal import MultimodalDataModule
 from .permutation import Permutation, stable_hash
 from .sources import CaptionFiles, InstructionFiles, ShapesWorld, TextFiles, required
 from .streams import Stream
@@ -35,7 +35,7 @@ class DistillationBatchSizes:
     language: int = 4
 
 
-class DistillationDataModule(StreamsDataModule):
+class DistillationDataModule(MultimodalDataModule):
     """Data to distill a teacher's trajectories (Show-o Turbo, arXiv 2502.05415, section 4).
 
     The teacher samples its trajectories for the captions and the questions of the training files
@@ -82,6 +82,13 @@ class DistillationDataModule(StreamsDataModule):
         max_bad_samples: int = 0,
     ) -> None:
         super().__init__(
+            resolution,
+            captions,
+            instructions,
+            web_text,
+            prompts,
+            val_instructions,
+            prompts_per_category,
             asdict(batch_sizes),
             val_batch_size,
             seed,
@@ -90,19 +97,6 @@ class DistillationDataModule(StreamsDataModule):
             shapes,
             max_bad_samples,
         )
-        if shapes is not None:
-            captions = captions or shapes.captions("train")
-            instructions = instructions or shapes.instructions("train")
-            web_text = web_text or shapes.web_text()
-            val_instructions = val_instructions or shapes.instructions("val")
-            prompts = prompts or PromptFiles.of(shapes)
-        self.resolution = resolution
-        self.captions = captions
-        self.instructions = instructions
-        self.web_text = web_text
-        self.prompts = prompts
-        self.val_instructions = val_instructions
-        self.prompts_per_category = prompts_per_category
         self._captions: COCOCaptions | None = None
         self._instructions: LLaVAInstructions | None = None
 
@@ -121,19 +115,6 @@ class DistillationDataModule(StreamsDataModule):
         if "language" in self.batch_sizes:
             streams["language"] = required(self.web_text, "web_text").open()
         return streams
-
-    def open_evaluation_streams(
-        self, stage: Literal["validate", "test"]
-    ) -> list[tuple[str, Stream]]:
-        """Open the stage's prompts, and the instructions for evaluation."""
-        return open_evaluation(
-            stage,
-            self.prompts,
-            self.prompts_per_category,
-            self.val_instructions,
-            self.resolution,
-            self.bad_samples.skip,
-        )
 
     def image_prompts(self, count: int | None = None, selection: int = 0) -> list[str]:
         """Captions for the teacher to generate images for.

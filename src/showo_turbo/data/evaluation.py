@@ -2,12 +2,9 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self
+from typing import Self
 
-from .bad_samples import Skip
-from .prompts import PromptFile
-from .sources import InstructionFiles, ShapesWorld
-from .streams import Stream
+from .sources import ShapesWorld
 
 
 @dataclass(frozen=True)
@@ -29,30 +26,3 @@ class PromptFiles:
             world.prompts("validation"),
             [world.prompts("test"), world.prompts("unseen_combination")],
         )
-
-
-def open_evaluation(
-    stage: Literal["validate", "test"],
-    prompts: PromptFiles | None,
-    prompts_per_category: int | None,
-    instructions: InstructionFiles | None,
-    resolution: int,
-    skip: Skip,
-) -> list[tuple[str, Stream]]:
-    """Open the streams `prompts` (one for each file) and `instructions`, where there are any.
-
-    Args:
-        stage: Which prompt files.
-        prompts: Files of prompts.
-        prompts_per_category: The first so many of each category of each file; all if missing.
-        instructions: Images with questions and answers.
-        resolution: Side length of the images in pixels.
-        skip: Leaves out a bad record of the instructions, or refuses to.
-    """
-    streams: list[tuple[str, Stream]] = []
-    if prompts is not None:
-        paths = [prompts.validation] if stage == "validate" else prompts.test
-        streams += [("prompts", PromptFile(path, prompts_per_category)) for path in paths]
-    if instructions is not None:
-        streams.append(("instructions", instructions.open(resolution, skip)))
-    return streams

@@ -4,8 +4,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from .datamodule import StreamsDataModule
-from .evaluation import PromptFiles, open_evaluation
+from .evaluation import PromptFiles
 from .loader import LoaderOptions
+from .multimodal import MultimodalDataModule
 from .sources import CaptionFiles, InstructionFiles, ShapesWorld, TextFiles, required
 from .streams import Stream
 
@@ -25,7 +26,7 @@ class PretrainBatchSizes:
     lm: int = 4
 
 
-class PretrainDataModule(StreamsDataModule):
+class PretrainDataModule(MultimodalDataModule):
     """Data to pretrain Show-o (arXiv 2408.12528, section 4): images to draw, questions, texts.
 
     Training batches hold the streams `t2i`: `{pixels, caption, image_id, seed}`, `mmu`: `{pixels,
@@ -70,6 +71,13 @@ class PretrainDataModule(StreamsDataModule):
         max_bad_samples: int = 0,
     ) -> None:
         super().__init__(
+            resolution,
+            captions,
+            instructions,
+            web_text,
+            prompts,
+            val_instructions,
+            prompts_per_category,
             asdict(batch_sizes),
             val_batch_size,
             seed,
@@ -78,19 +86,6 @@ class PretrainDataModule(StreamsDataModule):
             shapes,
             max_bad_samples,
         )
-        if shapes is not None:
-            captions = captions or shapes.captions("train")
-            instructions = instructions or shapes.instructions("train")
-            web_text = web_text or shapes.web_text()
-            prompts = prompts or PromptFiles.of(shapes)
-            val_instructions = val_instructions or shapes.instructions("val")
-        self.resolution = resolution
-        self.captions = captions
-        self.instructions = instructions
-        self.web_text = web_text
-        self.prompts = prompts
-        self.val_instructions = val_instructions
-        self.prompts_per_category = prompts_per_category
 
     def open_streams(self) -> dict[str, Stream]:
         """Open the training streams that have a batch size."""
@@ -103,19 +98,6 @@ class PretrainDataModule(StreamsDataModule):
         if "lm" in self.batch_sizes:
             streams["lm"] = required(self.web_text, "web_text").open()
         return streams
-
-    def open_evaluation_streams(
-        self, stage: Literal["validate", "test"]
-    ) -> list[tuple[str, Stream]]:
-        """Open the stage's prompts, and the instructions for evaluation."""
-        return open_evaluation(
-            stage,
-            self.prompts,
-            self.prompts_per_category,
-            self.val_instructions,
-            self.resolution,
-            self.bad_samples.skip,
-        )
 
 
 class ImageDataModule(StreamsDataModule):
