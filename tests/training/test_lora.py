@@ -5,9 +5,10 @@ import pytest
 import torch
 from peft.tuners.lora import LoraLayer
 
-from showo_turbo.commands.export import _network_state
+from showo_turbo.commands.export import export
 from showo_turbo.errors import UserError
 from showo_turbo.models.lora import merge_lora
+from showo_turbo.models.showo import Showo
 from showo_turbo.training.lora import LoRAOptions, add_lora
 from showo_turbo.training.optimizers import parameter_groups
 from showo_turbo.training.turbo import ShowoTurbo
@@ -73,11 +74,14 @@ def test_a_network_without_adapters_stays():
     assert merge_lora(state) == state
 
 
-def test_the_export_of_a_checkpoint_is_merged():
+def test_the_export_of_a_checkpoint_is_merged(tmp_path):
     _, network = adapted()
     state = {f"student.{key}": value for key, value in network.state_dict().items()}
-    found = _network_state(state, "last.ckpt")
-    assert found.keys() == tiny_showo().state_dict().keys()
+    content = {"state_dict": state, "showo_config": network.config.to_dict()}
+    torch.save(content, tmp_path / "last.ckpt")
+    export(tmp_path / "last.ckpt", tmp_path / "out", text_tokenizer="shapes")
+    found = Showo.from_pretrained(tmp_path / "out").eval()
+    torch.testing.assert_close(logits(found), logits(network), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,8 @@ def optimizer_and_schedule(
         return made
     schedule = lr_scheduler(made)
     if isinstance(schedule, ReduceLROnPlateau):
-        watching = {"scheduler": schedule, "monitor": schedule.monitor}
-        return {"optimizer": made, "lr_scheduler": watching}
+        return {
+            "optimizer": made,
+            "lr_scheduler": {"scheduler": schedule, "monitor": schedule.monitor},
+        }
     return {"optimizer": made, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

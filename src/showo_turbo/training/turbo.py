@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from lightning.pytorch import LightningModule
@@ -224,8 +224,7 @@ class ShowoTurbo(LightningModule):
         if self.consistency_target == "teacher":
             return self.teacher
         if self.consistency_target == "ema":
-            network: Showo = average_of(self.trainer).get_submodule("student")
-            return network
+            return cast(Showo, average_of(self.trainer).get_submodule("student"))
         return self.student
 
     def _log_segments(self, terms: Mapping[str, LossValue], segment: Tensor) -> None:
