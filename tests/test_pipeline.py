@@ -8,6 +8,7 @@ from PIL import Image
 import showo_turbo
 from showo_turbo.data.images import to_images
 from showo_turbo.errors import UserError
+from showo_turbo.models.compiled import StaticKeyValueCache
 from showo_turbo.pipeline import ShowoPipeline
 from showo_turbo.pipeline import pipeline as pipeline_module
 from showo_turbo.pipeline.batching import first_batch_size, run_in_batches
@@ -71,6 +72,18 @@ class TestFromPretrained:
         assert next(loaded.image_tokenizer.parameters()).dtype == torch.float32
         result = loaded.generate(PROMPTS[:2], steps=2, guidance_scale=1.0)
         assert len(loaded.answer(result.images, "What?", max_new_tokens=4).texts) == 2
+
+    @pytest.mark.parametrize(
+        ("dtype", "expected"), [(None, torch.bfloat16), ("float32", torch.float32)]
+    )
+    def test_compiled(self, tmp_path, dtype, expected):
+        folder = write_tiny_model(tmp_path)
+        loaded = ShowoPipeline.from_pretrained(folder, dtype=dtype, compile=True)
+        assert loaded.showo.dtype == expected
+        assert isinstance(loaded.showo.new_cache(1, 10), StaticKeyValueCache)
+        plain = ShowoPipeline.from_pretrained(folder)
+        assert plain.showo.dtype == torch.float32
+        assert not isinstance(plain.showo.new_cache(1, 10), StaticKeyValueCache)
 
     @pytest.mark.bad_input
     def test_no_text_tokenizer(self, tmp_path):

@@ -133,13 +133,21 @@ class TestBadInput:
     def test_options(self, mistake, model, photos, tmp_path, options, message):
         run = ["answer", photos, "--question", QUESTION, "--model", model]
         assert message in mistake(*run, "--output", tmp_path / "out", *options)
-        left = list((tmp_path / "out").glob("*")) if (tmp_path / "out").exists() else []
-        assert not any(path.stat().st_size for path in left if path.suffix == ".jsonl")
+        assert not (tmp_path / "out").exists(), "nothing half-written"
 
     def test_an_unreadable_image(self, mistake, model, photos, tmp_path):
         (photos / "bad.png").write_text("no image")
+        out = tmp_path / "out"
         run = ["answer", photos / "red.png", photos / "bad.png", "--question", QUESTION]
-        assert "bad.png cannot be read as an image" in mistake(*run, "--model", model)
+        run += ["--model", model, "--max_new_tokens", 4, "--output", out]
+        assert "bad.png cannot be read as an image" in mistake(*run)
+        assert not out.exists(), "nothing half-written"
+        assert "bad.png cannot be read as an image" in mistake(*run, "--batch_size", 1)
+        assert [note["image"] for note in answers(out)] == [str(photos / "red.png")]
+
+    def test_a_model_without_config(self, mistake, photos, tmp_path):
+        run = ["answer", photos, "--question", QUESTION, "--model", tmp_path]
+        assert "config.json does not exist" in mistake(*run)
 
     def test_a_folder_of_another_question(self, command, mistake, model, photos, tmp_path):
         run = ["answer", photos, "--model", model, "--output", tmp_path / "out"]

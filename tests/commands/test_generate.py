@@ -143,6 +143,20 @@ def test_a_lost_image_is_drawn_again(command, model, tmp_path, prompts_file):
     assert len(index(tmp_path / "out")) == len(PROMPTS)
 
 
+def test_a_run_that_died_while_writing_continues(command, model, tmp_path, prompts_file):
+    """After an image but before its note; in the middle of a note; in the middle of an image."""
+    run = ["generate", "--prompts_file", prompts_file, "--model", model, *SAMPLED]
+    out = tmp_path / "out"
+    command(*run, "--output", out)
+    before = contents(out)
+    lines = (out / "index.jsonl").read_text().splitlines(keepends=True)
+    (out / "index.jsonl").write_text("".join(lines[:2]) + lines[2][:20])
+    (out / ".00004.png.tmp").write_bytes(before["00004.png"][:50])
+    (out / "00004.png").unlink()
+    assert command(*run, "--output", out).status == 0
+    assert contents(out) == before
+
+
 def test_the_batch_size_is_no_setting(command, model, tmp_path):
     run = ["generate", *PROMPTS, "--model", model, "--output", tmp_path / "out", "--steps", 2]
     assert command(*run, "--batch_size", 1).status == 0
@@ -160,15 +174,17 @@ class TestBadInput:
             (["a", "--steps", "two"], "steps: two is no int"),
             (["a", "--top_k", 65], "top_k is 65; choose 1 to 64"),
             (["a", "--guidance_scale", -1], "guidance_scale is -1"),
+            (["a", "--guidance_end", -1], "guidance_end is -1"),
             (["a", "--seed", -1], "seed -1 is out of range"),
             (["a", "--batch_size", 0], "batch_size is 0"),
             (["a " * 40], "tokens; at most 30 fit"),
+            (["--prompts_file", "/dev/null"], "there are no prompts; give some"),
             (["fine", "a " * 40], "tokens; at most 30 fit"),
             (["a", "--images_per_prompt", 0], "images_per_prompt is 0"),
             (["a", "--images_per_prompt", 2], "at temperature 0 all images of a prompt are"),
             (["a", "--mask_schedule", "cube"], "mask_schedule: cube is none of 'cosine'"),
             (["a", "--device", "abacus"], "device 'abacus' cannot be used"),
-            (["a", "--prompts_file", "none.txt"], "none.txt cannot be read"),
+            (["a", "--prompts_file", "none.txt"], "none.txt does not exist"),
         ],
     )
     def test_options(self, mistake, model, tmp_path, arguments, message):

@@ -103,7 +103,7 @@ def conversations(tmp_path_factory):
         "What color is the circle?",
         "What is to the left of the square?",
     ]
-    prompts = [texts.encode(format_question(text)) for text in questions] * 50
+    prompts = [texts.encode(format_question(text)) for text in questions] * 40
     generator = torch.Generator().manual_seed(11)
     codes = torch.randint(0, 512, (len(prompts), 36), generator=generator)
     # Half of them as the model draws, half at random, as far from training as can be.
@@ -111,14 +111,14 @@ def conversations(tmp_path_factory):
     ids = [texts.encode(drawn[index % 3]) for index in range(0, len(prompts), 2)]
     sampling = ImageSampling(4, token_temperature=1.0, confidence_temperature=1.0)
     codes[::2] = decode_image_codes(network, ids, sampling)
-    plain = autoregressive_decode(network, codes, prompts, max_new_tokens=40)
+    plain = autoregressive_decode(network, codes, prompts, max_new_tokens=32)
     return network, codes, prompts, plain
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_hundreds_of_prompts_on_trained_weights(conversations, driver):
     network, codes, prompts, plain = conversations
-    found = jacobi_decode(network, codes, prompts, max_new_tokens=40, driver=driver)
+    found = jacobi_decode(network, codes, prompts, max_new_tokens=32, driver=driver)
     assert [r.tokens for r in found] == [r.tokens for r in plain]
     assert any(r.finished for r in plain)
     assert sum(r.forwards for r in found) < sum(r.forwards for r in plain)
@@ -128,7 +128,7 @@ def test_trained_answers_as_naive(conversations):
     network, codes, prompts, plain = conversations
     for sample in range(6):
         image = codes[sample].tolist()
-        assert plain[sample].tokens == naive.decode_text(network, image, prompts[sample], 40)
+        assert plain[sample].tokens == naive.decode_text(network, image, prompts[sample], 32)
 
 
 @pytest.mark.parametrize("driver", DRIVERS)

@@ -82,8 +82,6 @@ def _hand_out(
     batches: Iterator[Answers], files: Sequence[Path], question: str, folder: RunFolder | None
 ) -> None:
     """Print answers, or write them to the folder, batch by batch; then say what they cost."""
-    if folder is not None:
-        folder.begin()
     cost, done, cut = Statistics(), 0, 0
     with progress_bar("answers", len(files), show=folder is not None) as advance:
         for batch in batches:
@@ -101,6 +99,8 @@ def _hand_out(
                 )
             ]
             if folder is not None:
+                if not done:  # only now: an image of the first batch may have been unreadable
+                    folder.begin()
                 folder.add(notes)
             else:
                 for note in notes:
