@@ -10,6 +10,8 @@ import time
 import pytest
 import yaml
 
+from .experiment import small_experiment
+
 KEY = "model.init_args.weights.language"
 METRIC = "val/ar/tokens_per_forward"
 
@@ -18,52 +20,7 @@ METRIC = "val/ar/tokens_per_forward"
 def files(tmp_path, random_shapes_model, world, monkeypatch):
     """An experiment of seconds, and a sweep over it; gives a function that changes the sweep."""
     monkeypatch.chdir(tmp_path)
-    stage = {"epochs": 3, "steps": 2, "image_segments": 1, "image_trajectories": 8}
-    experiment = {
-        "seed_everything": 0,
-        "model": {
-            "class_path": "ShowoTurbo",
-            "init_args": {
-                "student": str(random_shapes_model),
-                "text_tokenizer": str(random_shapes_model),
-                "max_language_length": 16,
-                "evaluation": {"fit_steps": [1], "max_new_tokens": 4},
-            },
-        },
-        "data": {
-            "class_path": "DistillationDataModule",
-            "init_args": {
-                "resolution": 24,
-                "shapes": {
-                    "folder": str(world),
-                    "images": 48,
-                    "documents": 16,
-                    "validation_images": 8,
-                },
-                "batch_sizes": {"image": 4, "text": 0, "language": 2},
-                "prompts_per_category": 1,
-                "val_batch_size": 8,
-            },
-        },
-        "trainer": {
-            "accelerator": "cpu",
-            "default_root_dir": "runs/base",
-            "num_sanity_val_steps": 0,
-            "check_val_every_n_epoch": 1000,
-            "enable_progress_bar": False,
-            "callbacks": [
-                {"class_path": "Curriculum", "init_args": {"stages": [stage]}},
-                {
-                    "class_path": "ModelCheckpoint",
-                    "init_args": {
-                        "dirpath": "runs/base/checkpoints",
-                        "save_last": True,
-                        "save_on_train_epoch_end": True,
-                    },
-                },
-            ],
-        },
-    }
+    experiment = small_experiment(random_shapes_model, world)
     (tmp_path / "experiment.yaml").write_text(yaml.safe_dump(experiment))
 
     def write(**changes):

@@ -1,0 +1,50 @@
+"""`showo-turbo validate`: tables of a student, and of its teacher beside it."""
+
+import json
+
+import pytest
+import yaml
+
+from .experiment import small_experiment
+
+
+@pytest.fixture
+def config(tmp_path, random_shapes_model, world, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    experiment = small_experiment(random_shapes_model, world)
+    experiment["model"]["init_args"]["evaluation"] |= {
+        "steps": [2, 1],
+        "guidance_scales": [0.0],
+        "tables": ["images", "text", "top_k"],
+        "top_ks": [1, 5],
+        "metrics": [{"class_path": "showo_turbo.metrics.ShapesScore"}],
+    }
+    experiment["trainer"]["callbacks"] = [{"class_path": "EvaluationTable"}]
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(experiment))
+    return "config.yaml"
+
+
+def test_teacher_and_student_side_by_side(command, config, tmp_path, random_shapes_model):
+    result = command("validate", "-c", config, "--baseline", random_shapes_model)
+    assert result.status == 0, result.errors
+    found = json.loads((tmp_path / "runs/base/evaluation/validate.json").read_text())
+    settings = [(row["model"], row["steps"]) for row in found["images"]]
+    assert settings == [("teacher", 2), ("teacher", 1), ("student", 2), ("student", 1)]
+    # The same network with the same seeds, so the same scores, by the checker and by the metric.
+    for teacher, student in zip(found["images"][:2], found["images"][2:], strict=True):
+        assert teacher["by_category"] == student["by_category"]
+        assert teacher["metrics"]["ShapesScore"] == pytest.approx(teacher["score"], abs=1e-4)
+    assert [row["decoding"] for row in found["text"]] == ["ar", "jacobi"] * 2
+    assert {row["top_k"] for row in found["top_k"]} == {1, 5}
+    for words in ("ShapesScore", "top-k", "CIDEr-D", "teacher"):
+        assert words in result.output
+
+
+@pytest.mark.bad_input
+def test_mistakes(mistake, config):
+    tables = "--model.init_args.evaluation.tables"
+    assert "colors" in mistake("validate", "-c", config, tables, "[images, colors]")
+    assert "nowhere" in mistake("validate", "-c", config, "--baseline", "nowhere")
+    metric = "{class_path: showo_turbo.metrics.HPSv2}"
+    line = mistake("validate", "-c", config, "--model.init_args.evaluation.metrics", f"[{metric}]")
+    assert "hf download xswu/HPSv2 HPS_v2_compressed.pt" in line
