@@ -14,6 +14,7 @@ LAYERS = [
         "dotted_keys",
         "errors",
         "files",
+        "lazy",
         "process",
         "progress",
         "vocabulary",

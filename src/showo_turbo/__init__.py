@@ -1,7 +1,8 @@
 """Consistency distillation of Show-o: fast parallel decoding of images and text."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from .lazy import lazy_names
 
 if TYPE_CHECKING:
     from .callbacks import Curriculum, Stage
@@ -48,13 +49,5 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    """Import the main classes when they are first asked for: PyTorch takes seconds."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name], __name__), name)
-
-
-def __dir__() -> list[str]:
-    """The names that completion offers."""
-    return sorted({*globals(), *__all__})
+# Importing PyTorch takes seconds, which `showo-turbo --help` need not.
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

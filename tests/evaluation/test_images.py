@@ -11,7 +11,6 @@ from showo_turbo.evaluation import (
     guidance_samplings,
     satisfies_shapes_prompt,
 )
-from showo_turbo.evaluation.images import evaluating
 from showo_turbo.sampling.parallel import ImageSampling
 
 from ..tiny import tiny_magvitv2, tiny_showo
@@ -21,7 +20,6 @@ from .worlds import (
     scenes_with_prompts,
     score,
     shapes_networks,
-    shapes_showo,
 )
 
 NOISY = ImageSampling(steps=3, token_temperature=1.0, confidence_temperature=2.0)
@@ -95,15 +93,6 @@ def test_another_seed_draws_another_image(networks):
     other = draw_images(*networks, text, NOISY, [1, 2])
     assert torch.equal(same[0], same[1])
     assert not torch.equal(other[0], other[1])
-
-
-def test_modes_are_restored():
-    model = shapes_showo()
-    model.train()
-    still = tiny_magvitv2(bits=9)
-    with evaluating(model, still):
-        assert not model.training and not still.training
-    assert model.training and not still.training
 
 
 def test_progress_counts_prompts(networks):

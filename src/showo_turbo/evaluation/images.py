@@ -1,19 +1,19 @@
 """How often generated images satisfy their prompts, by sampling steps and guidance."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torchmetrics import Metric
 
 from ..data.shapes.prompts import Prompt
 from ..errors import UserError
 from ..metrics.shapes import satisfies_shapes_prompt
 from ..models.magvitv2 import MAGVITv2
+from ..models.modes import evaluating
 from ..models.showo import Showo
 from ..prompting import UnifiedPrompting
 from ..sampling.parallel import ImageSampling, decode_image_codes
@@ -39,19 +39,6 @@ class GuidanceChoice:
 
     chosen: dict[int, float]
     sweep: list[ImageScore]
-
-
-@contextmanager
-def evaluating(*modules: nn.Module) -> Iterator[None]:
-    """Put modules into eval mode and back into the mode that they were in."""
-    modes = [module.training for module in modules]
-    for module in modules:
-        module.eval()
-    try:
-        yield
-    finally:
-        for module, training in zip(modules, modes, strict=True):
-            module.train(training)
 
 
 def prompt_seed(seed: int, index: int) -> int:

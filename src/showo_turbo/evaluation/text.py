@@ -9,13 +9,14 @@ from torch import Tensor
 from ..errors import UserError
 from ..metrics.cider import cider_d
 from ..models.magvitv2 import MAGVITv2
+from ..models.modes import evaluating
 from ..models.showo import Showo
 from ..prompting import format_question
 from ..sampling.autoregressive import TextResult, autoregressive_decode
 from ..sampling.jacobi import Driver, JacobiResult, jacobi_decode
 from ..text_tokenizer import TextTokenizer
 from ..trajectories.segments import stateless_seed
-from .images import evaluating, seconds_now
+from .images import seconds_now
 from .text_scores import Decoding, TextScore
 
 __all__ = ["TextRecord", "TextScore", "encode_records", "evaluate_text"]

@@ -1,22 +1,16 @@
 """The loop that both collectors share: shard by shard, over processes, with progress."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from torch import Tensor, nn
 
 from ..errors import UserError
 from ..files import remove_leftovers
+from ..models.modes import evaluating
+from ..progress import progress_bar
 from .lock import folder_lock
 from .store import TrajectoryStore, no_barrier
 
@@ -70,7 +64,9 @@ def collect(
             remove_leftovers(store.folder)
         barrier()
         pending = store.pending(rank, world_size)
-        with _evaluating(teacher), _progress(store, pending, progress and rank == 0) as advance:
+        count = sum(len(store.identity.shard_prompts(index)) for index in pending)
+        bar = progress_bar(f"collecting {store.identity.kind}", count, progress and rank == 0)
+        with evaluating(teacher), bar as advance:
             for index in pending:
                 content = make_shard(store.identity.shard_prompts(index), advance)
                 store.write_shard(
@@ -121,32 +117,3 @@ def check_positive(settings: object, *names: str) -> None:
         value = getattr(settings, name)
         if value < 1:
             raise UserError(f"{name} is {value}; expected at least 1")
-
-
-@contextmanager
-def _evaluating(teacher: nn.Module) -> Iterator[None]:
-    """Put a network into evaluation mode for a while."""
-    training = teacher.training
-    teacher.eval()
-    try:
-        yield
-    finally:
-        teacher.train(training)
-
-
-@contextmanager
-def _progress(
-    store: TrajectoryStore, pending: Sequence[int], show: bool
-) -> Iterator[Callable[[int], None]]:
-    """Show a bar that counts this process's prompts; give what advances it."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    total = sum(len(store.identity.shard_prompts(index)) for index in pending)
-    with Progress(*columns, disable=not show or not total) as bar:
-        task = bar.add_task(f"collecting {store.identity.kind}", total=total)
-        yield lambda done: bar.advance(task, done)
