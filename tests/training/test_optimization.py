@@ -8,6 +8,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 
 from showo_turbo.training.optimization import optimizer_and_schedule
+from showo_turbo.training.schedules import WarmupStableDecay
 
 
 class Line(LightningModule):
@@ -63,3 +64,8 @@ def test_a_schedule_is_stepped_with_the_optimizer():
 def test_one_that_watches_a_value_is_stepped_with_the_epoch():
     found = rates(lambda made: ReduceLROnPlateau(made, monitor="loss", factor=0.5, patience=0))
     assert found == [8, 8, 8, 8, 4, 4]
+
+
+def test_warmup_stable_decay():
+    found = rates(lambda made: WarmupStableDecay(made, 2, total_steps=6, decay_steps=2))
+    assert found == [4, 8, 8, 8, 8, 4]

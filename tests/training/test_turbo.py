@@ -142,6 +142,23 @@ def test_gradient_checkpointing_gives_the_same_gradients(random_shapes_model, ba
     torch.testing.assert_close(gradient(True), gradient(False))
 
 
+def test_bfloat16_is_close_to_float32(random_shapes_model, batch):
+    def losses(dtype):
+        module = turbo(random_shapes_model)
+        with torch.autocast("cpu", dtype=dtype, enabled=dtype != torch.float32):
+            loss, logged = loss_of(module, batch)
+        loss.backward()
+        gradient = module.student.showo.lm_head.weight.grad
+        assert gradient.dtype == torch.float32  # bf16-mixed: the weights stay as they are
+        assert gradient.isfinite().all()
+        return logged
+
+    exact, rounded = losses(torch.float32), losses(torch.bfloat16)
+    for name, value in exact.items():
+        assert rounded[name] == pytest.approx(value, rel=0.05, abs=1e-3), name
+        assert value == 0 or rounded[name] != value, f"{name} was not computed in bfloat16"
+
+
 def test_validation_scores_images_and_texts(random_shapes_model, world):
     from showo_turbo.data import DistillationDataModule, ShapesWorld
     from showo_turbo.training.evaluation import EvaluationGrid

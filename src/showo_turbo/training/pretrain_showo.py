@@ -7,9 +7,11 @@ import torch
 import torch.nn.functional as F
 from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
+from ..errors import UserError
 from ..metrics.shapes import ExactMatch, ShapesScore
 from ..models.checkpoints import SHOWO_CONFIG_KEY, TEXT_TOKENIZER_KEY
 from ..models.magvitv2 import MAGVITv2
@@ -29,10 +31,11 @@ class PretrainShowo(LightningModule):
     Three streams, each optional in a batch: `t2i` (image and caption: predict the masked image
     tokens), `mmu` (image, question and answer: predict the answer) and `lm` (text: predict the
     next token). A share of the captions is dropped, which teaches the unconditional image that
-    guidance needs.
+    guidance needs. Captions that are longer than a prompt may be are left out and counted.
 
-    Logged in training: `train/loss`, `train/t2i`, `train/mmu`, `train/lm`. In validation, on the
-    shapes world: `val/image_score` (share of prompts satisfied) and `val/exact_match` (answers).
+    Logged in training: `train/loss`, `train/t2i`, `train/mmu`, `train/lm` and, once there are any,
+    `train/captions_left_out`, their number so far. In validation, on the shapes world:
+    `val/image_score` (share of prompts satisfied) and `val/exact_match` (answers).
 
     Args:
         showo: Sizes of a network that starts from random weights.
@@ -78,6 +81,7 @@ class PretrainShowo(LightningModule):
         self.sampling = sampling
         self.optimizer = optimizer
         self.lr_scheduler = lr_scheduler
+        self.captions_left_out = 0
         self.image_score = ShapesScore()
         self.exact_match = ExactMatch()
         self.model: Showo | None = None
@@ -108,18 +112,49 @@ class PretrainShowo(LightningModule):
     def _t2i_loss(self, stream: dict[str, Any]) -> Tensor:
         assert self.model is not None
         vocabulary = self.model.vocabulary
-        codes = self._encode_images(stream["pixels"])
-        drop = [seed % 10_000 < self.caption_dropout * 10_000 for seed in stream["seed"]]
-        prompts = [
-            [] if dropped else self.prompting.encode_prompt(self.text_tokenizer, caption)
-            for caption, dropped in zip(stream["caption"], drop, strict=True)
-        ]
-        masked = mask_codes(codes, vocabulary.mask_code, stream["seed"])
-        batch = self.prompting.text_to_image(prompts, masked)
+        prompts = self._encode_captions(stream["caption"], stream["seed"])
+        seeds = [stream["seed"][place] for place in prompts]
+        codes = self._encode_images(stream["pixels"][list(prompts)])
+        masked = mask_codes(codes, vocabulary.mask_code, seeds)
+        batch = self.prompting.text_to_image(list(prompts.values()), masked)
         image = self._hidden(batch)[:, -codes.shape[1] - 1 : -1]
         hidden = masked == vocabulary.mask_code
         logits = self.model.logits(image[hidden], vocabulary.image_rows)
         return F.cross_entropy(logits.float(), codes[hidden])
+
+    def _encode_captions(
+        self, captions: Sequence[str], seeds: Sequence[int]
+    ) -> dict[int, list[int]]:
+        """Text ids by the caption's place; a share is dropped, and what is too long left out."""
+        prompts = {}
+        for place, (caption, seed) in enumerate(zip(captions, seeds, strict=True)):
+            dropped = seed % 10_000 < self.caption_dropout * 10_000
+            ids = [] if dropped else self.text_tokenizer.encode(caption)
+            if len(ids) <= self.prompting.longest_prompt:
+                prompts[place] = ids
+        if left_out := len(captions) - len(prompts):
+            self._leave_out(left_out, of=len(captions))
+        return prompts
+
+    def _leave_out(self, count: int, of: int) -> None:
+        """Count captions that are left out of a batch, and say so the first time.
+
+        Raises:
+            UserError: If none of the batch is left.
+        """
+        most = f"more than {self.prompting.longest_prompt} tokens, the longest prompt of this model"
+        if count == of:
+            raise UserError(
+                f"all {of} captions of a batch have {most}; give shorter ones or raise "
+                "showo.max_text_length"
+            )
+        if not self.captions_left_out:
+            rank_zero_info(
+                f"left out {count} of {of} captions of a batch, which have {most}; the number so "
+                "far is logged as train/captions_left_out"
+            )
+        self.captions_left_out += count
+        self.log("train/captions_left_out", float(self.captions_left_out))
 
     def _mmu_loss(self, stream: dict[str, Any]) -> Tensor:
         codes = self._encode_images(stream["pixels"])

@@ -1,0 +1,159 @@
+import pytest
+import torch
+import torch.nn.functional as F
+from lightning.pytorch import Trainer
+
+from showo_turbo.data import PretrainDataModule, ShapesWorld
+from showo_turbo.errors import UserError
+from showo_turbo.prompting import IGNORE, format_question
+from showo_turbo.sampling.autoregressive import TextResult
+from showo_turbo.training import pretrain_showo
+from showo_turbo.training.masking import mask_codes
+from showo_turbo.training.pretrain_showo import PretrainShowo
+
+CAPTIONS = ["a red circle", "two squares on a white background", "a star"]
+TOO_LONG = "a red circle " * 20
+
+
+def module(model, **options):
+    torch.manual_seed(0)
+    made = PretrainShowo(initial_weights=str(model), text_tokenizer=str(model), **options)
+    made.configure_model()
+    made.logged = {}
+    made.log = lambda name, value, **_: made.logged.update({name: float(value)})
+    made.log_dict = lambda values, **_: [made.log(*entry) for entry in values.items()]
+    return made
+
+
+def drawings(captions=CAPTIONS, seeds=None):
+    generator = torch.Generator().manual_seed(0)
+    return {
+        "pixels": torch.rand(len(captions), 3, 24, 24, generator=generator) * 2 - 1,
+        "caption": list(captions),
+        "seed": list(seeds or range(1, len(captions) + 1)),
+    }
+
+
+def expected_image_loss(made, stream, captions):
+    """From the logits of whole sequences and the labels of the prompting."""
+    codes = made.image_tokenizer.encode(stream["pixels"])
+    masked = mask_codes(codes, made.model.vocabulary.mask_code, stream["seed"])
+    prompts = [made.text_tokenizer.encode(caption) for caption in captions]
+    batch = made.prompting.text_to_image(prompts, masked, codes)
+    logits = made.model(batch.input_ids, batch.attention_mask, batch.position_ids)
+    vocabulary = made.model.vocabulary
+    image = batch.labels[:, -codes.shape[1] - 1 : -1]
+    rows = logits[:, -codes.shape[1] - 1 : -1, vocabulary.image_rows]
+    labels = torch.where(image == IGNORE, IGNORE, image - vocabulary.image_offset)
+    return F.cross_entropy(rows.flatten(0, 1), labels.flatten(), ignore_index=IGNORE)
+
+
+def loss_of(made, **streams):
+    return made.training_step(streams, 0)
+
+
+def test_masked_tokens_are_predicted_from_captions(random_shapes_model):
+    made = module(random_shapes_model, caption_dropout=0.0)
+    stream = drawings()
+    torch.testing.assert_close(
+        loss_of(made, t2i=stream), expected_image_loss(made, stream, CAPTIONS)
+    )
+
+
+def test_dropped_captions_are_empty_prompts(random_shapes_model):
+    made = module(random_shapes_model, caption_dropout=1.0)
+    stream = drawings()
+    torch.testing.assert_close(
+        loss_of(made, t2i=stream), expected_image_loss(made, stream, [""] * 3)
+    )
+
+
+def test_as_many_captions_are_dropped_as_asked_for(random_shapes_model):
+    made = module(random_shapes_model, caption_dropout=0.1)
+    prompts = made._encode_captions(["a star"] * 10_000, range(10_000))
+    assert sum(not ids for ids in prompts.values()) == 1_000
+
+
+def test_answers_are_predicted_and_questions_are_not(random_shapes_model):
+    made = module(random_shapes_model)
+    stream = drawings() | {
+        "question": ["what is it?", "how many?", "where?"],
+        "answer": ["a red circle", "two", "at the top left"],
+    }
+    encode = made.text_tokenizer.encode
+    codes = made.image_tokenizer.encode(stream["pixels"])
+    losses = []
+    for row, question, answer in zip(codes, stream["question"], stream["answer"], strict=True):
+        # One by one, without padding.
+        prompt, tokens = encode(format_question(question)), encode(answer)
+        batch = made.prompting.understanding(row[None], [prompt], [tokens])
+        logits = made.model(batch.input_ids, batch.attention_mask)[0, :, :640]
+        targets = torch.tensor([*tokens, made.model.vocabulary.eot_id])
+        losses += F.cross_entropy(logits[-len(targets) - 1 : -1], targets, reduction="none")
+    torch.testing.assert_close(loss_of(made, mmu=stream), torch.stack(losses).mean())
+
+
+def test_the_loss_is_the_weighted_sum_of_the_logged_ones(random_shapes_model):
+    made = module(random_shapes_model, t2i_weight=0.5, mmu_weight=2.0, lm_weight=3.0)
+    questions = {"question": ["what is it?"] * 3, "answer": CAPTIONS}
+    loss = loss_of(
+        made, t2i=drawings(), mmu=drawings() | questions, lm={"text": ["a circle is round"] * 2}
+    )
+    terms = [made.logged[f"train/{name}"] for name in ("t2i", "mmu", "lm")]
+    assert float(loss) == pytest.approx(0.5 * terms[0] + 2 * terms[1] + 3 * terms[2], rel=1e-5)
+    assert made.logged["train/loss"] == pytest.approx(float(loss))
+
+
+@pytest.mark.bad_input
+class TestCaptionsThatAreTooLong:
+    def test_are_left_out_and_counted(self, random_shapes_model):
+        made = module(random_shapes_model, caption_dropout=0.0)
+        stream = drawings([CAPTIONS[0], TOO_LONG, CAPTIONS[2]])
+        loss = loss_of(made, t2i=stream)
+        fitting = {"pixels": stream["pixels"][[0, 2]], "seed": [1, 3]}
+        expected = expected_image_loss(made, fitting, [CAPTIONS[0], CAPTIONS[2]])
+        torch.testing.assert_close(loss, expected)
+        loss_of(made, t2i=stream)
+        assert made.logged["train/captions_left_out"] == 2
+
+    def test_a_whole_batch_of_them(self, random_shapes_model):
+        made = module(random_shapes_model, caption_dropout=0.0)
+        with pytest.raises(UserError, match="all 2 captions of a batch have more than 30 tokens"):
+            loss_of(made, t2i=drawings([TOO_LONG] * 2))
+
+
+def test_validation_counts_what_is_right(random_shapes_model, world, monkeypatch):
+    """One answer in four is made right, and no image is."""
+    answers = {}
+
+    def decode(model, codes, prompts, **_):
+        answers["asked"] = answers.get("asked", 0) + len(prompts)
+        return [TextResult([], 1, True) for _ in prompts]
+
+    monkeypatch.setattr(pretrain_showo, "autoregressive_decode", decode)
+    made = PretrainShowo(
+        initial_weights=str(random_shapes_model), text_tokenizer=str(random_shapes_model)
+    )
+    data = PretrainDataModule(
+        24,
+        shapes=ShapesWorld(world, images=48, documents=16, validation_images=8),
+        prompts_per_category=1,
+    )
+    data.prepare_data()
+    data.setup("validate")
+    (*_, (_, questions)) = data.open_evaluation_streams("validate")
+    right = [questions[index]["answer"] for index in range(0, len(questions), 4)]
+    order = iter(range(len(questions)))
+    monkeypatch.setattr(
+        made.text_tokenizer,
+        "decode",
+        lambda _: right[place // 4] if (place := next(order)) % 4 == 0 else "no idea",
+        raising=False,
+    )
+    trainer = Trainer(
+        accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False
+    )
+    values = {key: value for entry in trainer.validate(made, data) for key, value in entry.items()}
+    assert answers["asked"] == len(questions)
+    assert values["val/exact_match"] == pytest.approx(len(right) / len(questions))
+    assert values["val/image_score"] == 0
