@@ -84,6 +84,14 @@ def test_an_interrupted_trial_is_continued_in_its_folder(tmp_path, played, monke
     assert [trial.state.name for trial in study.trials].count("FAIL") == 1
 
 
+def test_a_trial_that_was_killed_before_it_had_a_folder(tmp_path, played, monkeypatch):
+    sweep = Sweep(space(), tmp_path)
+    sweep.study.ask()
+    monkeypatch.setattr(study_module, "NAMELESS_SECONDS", -1.0)
+    sweep.run(lambda line: None)
+    assert len({entry[:2] for entry in played}) == len(played) == 6
+
+
 def test_a_trial_that_somebody_works_on_is_left_alone(tmp_path, played):
     sweep = Sweep(space(), tmp_path)
     folder = tmp_path / "elsewhere"

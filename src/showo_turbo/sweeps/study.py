@@ -3,6 +3,7 @@
 import os
 import socket
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 SPACE, FOLDER, HOST, FAULT = "space", "folder", "host", "fault"
 STORAGE_FILE = "study.journal"
+
+NAMELESS_SECONDS = 60.0
+"""A trial that has not said for so long whose it is belongs to a process that is gone."""
 
 
 class Sweep:
@@ -62,7 +66,10 @@ class Sweep:
         """
         from optuna import TrialPruned
 
+        begun: list[int] = []
+
         def objective(trial: "Trial") -> float:
+            begun.append(trial.number)
             chosen = self.space.suggest(trial)
             folder = Path(trial.user_attrs.get(FOLDER, self.folder / f"trial-{trial.number:04d}"))
             lock = lock_trial(folder)
@@ -98,9 +105,7 @@ class Sweep:
                 self.study.optimize(objective, n_trials=1, catch=(TrialFailedError,))
             except KeyboardInterrupt:
                 # Optuna counts it as failed; its grid point would never be tried.
-                last = self.study.trials[-1]
-                if last.user_attrs.get(HOST) == socket.gethostname():
-                    self._queue_again(last)
+                self._queue_again(self.study.trials[begun[-1]])
                 raise
             self._begin_stale_trials_again(report)
 
@@ -184,7 +189,7 @@ class Sweep:
                 state=TrialState.WAITING,
                 params=trial.params,
                 distributions=trial.distributions,
-                user_attrs={FOLDER: trial.user_attrs[FOLDER]},
+                user_attrs={FOLDER: folder} if (folder := trial.user_attrs.get(FOLDER)) else {},
                 # Optuna's own name for the trial that this one continues.
                 system_attrs=trial.system_attrs | {"failed_trial": trial.number},
             )
@@ -192,7 +197,11 @@ class Sweep:
 
     def _is_stale(self, trial: "FrozenTrial") -> bool:
         """Whether a trial's process is gone; of another machine's nothing is known."""
-        if trial.user_attrs.get(HOST) != socket.gethostname():
+        host = trial.user_attrs.get(HOST)
+        if host is None:  # killed before it said whose it is
+            started = trial.datetime_start or datetime.min
+            return datetime.now() - started > timedelta(seconds=NAMELESS_SECONDS)
+        if host != socket.gethostname():
             return False
         lock = lock_trial(Path(trial.user_attrs[FOLDER]))
         if lock is None:
