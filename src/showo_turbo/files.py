@@ -149,19 +149,6 @@ def read_lines(path: Path) -> list[tuple[int, str]]:
     return [(number, line.strip()) for number, line in enumerate(lines, start=1) if line.strip()]
 
 
-def resolve_inside(folder: Path, relative: str) -> Path:
-    """Join `relative` to `folder`, refusing paths and links that lead out of it.
-
-    Raises:
-        UserError: If the result lies outside `folder`.
-    """
-    root = Path(folder).resolve()
-    path = (root / relative).resolve()
-    if not path.is_relative_to(root):
-        raise UserError(f"{relative!r} leads outside {folder}; files must stay in their folder")
-    return path
-
-
 def sha256_of(path: Path) -> str:
     """Hexadecimal SHA-256 of a file's bytes."""
     with open(path, "rb") as file:
