@@ -1,4 +1,4 @@
-"""Reading and writing files so that nothing is ever half-written or outside its folder."""
+"""Reading and writing files so that nothing is ever half-written."""
 
 import errno
 import hashlib
