@@ -1,6 +1,6 @@
 """Kills runs of `showo-turbo fit` at random moments and compares them with one that was left alone.
 
-    python benchmarks/chaos.py --runs 5 --kills 30 --output benchmarks/results/chaos.json
+    python benchmarks/chaos.py --runs 5 --kills 32 --fork --output benchmarks/results/chaos.json
 
 Every run is a real process on tiny random networks and a tiny world: it makes its data, collects,
 trains two stages with validation and ends. A killed run (SIGKILL) is started again with the same
@@ -329,21 +329,25 @@ class Forked:
 class Phases:
     """What a process tells of the phases that it enters and leaves; the inner one counts."""
 
-    stack: list[tuple[str, float]] = field(default_factory=list)
+    stack: list[str] = field(default_factory=list)
+    since: float = 0.0
     entries: Counter[str] = field(default_factory=Counter)
     spent: Counter[str] = field(default_factory=Counter)
 
     @property
     def current(self) -> str:
-        return self.stack[-1][0] if self.stack else ""
+        return self.stack[-1] if self.stack else ""
 
     def read(self, line: str) -> None:
+        now = time.monotonic()
+        if self.stack:
+            self.spent[self.current] += now - self.since
+        self.since = now
         if line[0] == "+":
-            self.stack.append((line[1:], time.monotonic()))
+            self.stack.append(line[1:])
             self.entries[line[1:]] += 1
         else:
-            name, since = self.stack.pop()
-            self.spent[name] += time.monotonic() - since
+            self.stack.pop()
 
     def mean_seconds(self) -> dict[str, float]:
         return {name: self.spent[name] / self.entries[name] for name in self.entries}
