@@ -1,0 +1,54 @@
+"""What the README's section on use shows, with fewer samples."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from showo_turbo.cli import main
+from showo_turbo.data.shapes.write import write_world
+from showo_turbo.trajectories import TrajectoryStore
+
+README = Path(__file__).parents[1] / "README.md"
+SECTION = README.read_text(encoding="utf-8").split("\n## Use\n")[1].split("\n## ")[0]
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """A working directory with a small shapes world where the section writes a large one."""
+    monkeypatch.chdir(tmp_path)
+    write_world("data/shapes", images=48, documents=16, validation_images=8, progress=False)
+    return tmp_path
+
+
+def with_fewer_samples(text):
+    smaller = {"64": "16", "epochs=2": "epochs=1"}
+    world = "images=48, documents=16, validation_images=8"
+    text = re.sub(r'ShapesWorld\((Path\("data/shapes"\))\)', rf"ShapesWorld(\1, {world})", text)
+    for old, new in smaller.items():
+        assert old in text
+        text = text.replace(old, new)
+    return text
+
+
+def test_collecting_and_showing(here, monkeypatch, capsys):
+    (block, *_) = re.findall(r"```bash\n(.*?)```", SECTION, flags=re.DOTALL)
+    world = "--shapes.images 48 --shapes.documents 16 --shapes.validation_images 8"
+    lines = [line for line in block.splitlines() if "data/trajectories" in line]
+    assert len(lines) == 2
+    for line in lines:
+        line = line.replace("--shapes.folder data/shapes", f"--shapes.folder data/shapes {world}")
+        monkeypatch.setattr("sys.argv", shlex.split(line.replace("64", "4"), comments=True))
+        main()
+    assert "Trajectories in data/trajectories/images" in capsys.readouterr().out
+    assert list((here / "data").rglob("*-strips/*.png"))
+
+
+@pytest.mark.slow
+def test_training_from_python(here):
+    (code,) = re.findall(r"```python\n(from pathlib.*?)```", SECTION, flags=re.DOTALL)
+    exec(compile(with_fewer_samples(code), "README.md", "exec"), {})
+    for round_index in (0, 1):
+        store = here / f"runs/mine/curriculum/round-{round_index}/images"
+        assert TrajectoryStore.open(store).num_samples == 16
