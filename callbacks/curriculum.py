@@ -17,6 +17,7 @@ from showo_turbo.data.images import encode_images
 from showo_turbo.errors import UserError
 from showo_turbo.files import read_json, write_json
 from showo_turbo.models.checkpoints import save_checkpoint
+from showo_turbo.models.magvitv2 import MAGVITv2
 from showo_turbo.models.showo import Showo
 from showo_turbo.sampling.mask_schedules import MaskSchedule
 from showo_turbo.training.turbo import ShowoTurbo
@@ -399,9 +400,10 @@ class Curriculum(Callback):
         data: DistillationDataModule,
     ) -> TrajectoryStore:
         questions = data.text_requests(self.stage.text_trajectories, selection=self.round)
+        image_tokenizer = _whole_image_tokenizer(trainer, module)
 
         def codes(pixels: torch.Tensor) -> torch.Tensor:
-            return module.image_tokenizer.encode(pixels.to(module.device))
+            return image_tokenizer.encode(pixels.to(module.device))
 
         requests = text_requests(
             questions,
@@ -488,6 +490,13 @@ def _turbo(module: LightningModule) -> ShowoTurbo:
 def _base(trainer: Trainer, module: ShowoTurbo) -> Showo:
     """The whole model that a run starts from."""
     return Showo.from_pretrained(module.model_id) if is_sharded(trainer) else module.teacher
+
+
+def _whole_image_tokenizer(trainer: Trainer, module: ShowoTurbo) -> MAGVITv2:
+    """The module's image tokenizer, or a copy where the strategy has sharded it."""
+    if not is_sharded(trainer):
+        return module.image_tokenizer
+    return MAGVITv2.from_pretrained(module.image_tokenizer_id).eval().to(module.device)
 
 
 def _data(trainer: Trainer) -> DistillationDataModule:
