@@ -40,8 +40,8 @@ def printed(arguments, capsys):
 @pytest.mark.parametrize("path", WHOLE, ids=lambda path: path.stem)
 def test_a_config_is_parsed(path, capsys):
     config = printed(["-c", str(path)], capsys)
-    assert config["model"]["class_path"].startswith("showo_turbo.training.")
-    assert config["data"]["class_path"].startswith("showo_turbo.data.")
+    assert config["model"]["class_path"].startswith("showo_turbo.")
+    assert config["data"]["class_path"].startswith("showo_turbo.")
 
 
 @pytest.mark.parametrize("name", ["turbo_256", "turbo_512"])
