@@ -9,6 +9,8 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
+from torch.distributed.fsdp import FullyShardedDataParallel
+from torch.optim import Optimizer
 
 from ..losses.consistency import image_consistency, text_consistency
 from ..losses.language_model import language_model_loss
@@ -270,6 +272,20 @@ class ShowoTurbo(LightningModule):
         """Add what it takes to export a checkpoint on its own."""
         checkpoint[SHOWO_CONFIG_KEY] = self.student.config.to_dict()
         checkpoint[TEXT_TOKENIZER_KEY] = self.text_tokenizer_id
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip by the norm over all shards, which Lightning leaves to the module under FSDP."""
+        network = self.trainer.strategy.model
+        by_norm = bool(gradient_clip_val) and gradient_clip_algorithm != "value"
+        if by_norm and isinstance(network, FullyShardedDataParallel):
+            network.clip_grad_norm_(gradient_clip_val)
+        else:
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return the optimizer over the student, and the schedule if there is one."""
