@@ -26,7 +26,7 @@ from ..trajectories.batch import ImageBatch, TextBatch
 from .averaging import average_of
 from .evaluation import EvaluationGrid, Evaluator, is_last_batch
 from .forwards import block_logits, image_logits
-from .frozen import exclude_from_checkpoints, freeze
+from .frozen import drop_excluded, exclude_from_checkpoints, freeze
 from .lora import LoRAOptions, add_lora
 from .optimization import optimizer_and_schedule
 from .ranks import global_means
@@ -270,6 +270,7 @@ class ShowoTurbo(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what it takes to export a checkpoint on its own."""
+        drop_excluded(self, checkpoint["state_dict"])
         checkpoint[SHOWO_CONFIG_KEY] = self.student.config.to_dict()
         checkpoint[TEXT_TOKENIZER_KEY] = self.text_tokenizer_id
 
