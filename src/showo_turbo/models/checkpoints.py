@@ -1,7 +1,9 @@
 """Model folders: where a model id points, and reading and writing the released layout."""
 
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, TypeGuard
@@ -26,6 +28,7 @@ TEXT_TOKENIZER_KEY = "text_tokenizer"
 """...and the id of its text tokenizer, so that they can be exported on their own."""
 
 WEIGHTS = "pytorch_model.safetensors"
+_ACCEPT_NON_FINITE = ContextVar("accept_non_finite", default=False)
 _WEIGHT_FILES = (WEIGHTS, "model.safetensors", "pytorch_model.bin")
 
 
@@ -45,7 +48,7 @@ def resolve_folder(
     if str(model) == SHAPES:
         return Path(str(resources.files("showo_turbo") / "assets" / SHAPES / kind))
     folder = Path(model)
-    if folder.is_dir():
+    if folder.is_dir() and str(model):
         return folder
     if str(model).count("/") != 1 or folder.is_absolute() or str(model).startswith("."):
         raise UserError(
@@ -92,7 +95,8 @@ def load_state(folder: Path) -> dict[str, Tensor]:
                 return load_file(path)
             except (SafetensorError, OSError) as error:
                 raise UserError(
-                    f"{path} is damaged ({error}); download or export it again"
+                    f"{path} is damaged ({error}); expected safetensors, download or export it "
+                    "again"
                 ) from None
         state = load_weights_only(path)
         if not is_state_dict(state):
@@ -140,6 +144,16 @@ def _is_compressed(path: Path) -> bool:
         return any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist())
 
 
+@contextmanager
+def accept_non_finite() -> Iterator[None]:
+    """Load weights within this context as they are: those of a run that went wrong."""
+    before = _ACCEPT_NON_FINITE.set(True)
+    try:
+        yield
+    finally:
+        _ACCEPT_NON_FINITE.reset(before)
+
+
 def load_state_into(network: nn.Module, folder: Path) -> None:
     """Fill a network, usually built on the meta device, with a folder's weights in float32.
 
@@ -155,7 +169,8 @@ def load_state_into(network: nn.Module, folder: Path) -> None:
             f"the weights in {folder} do not fit its config.json: {misfits}; restore both from "
             "where they come from"
         )
-    check_finite(state, f"the weights in {folder}")
+    if not _ACCEPT_NON_FINITE.get():
+        check_finite(state, f"the weights in {folder}")
     state = {key: value.to(expected[key].dtype) for key, value in state.items()}
     buffers = dict(network.named_buffers())
     network.load_state_dict(state, assign=True)

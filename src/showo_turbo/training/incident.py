@@ -8,6 +8,7 @@ import torch
 
 from ..errors import UserError
 from ..files import read_json
+from ..models.checkpoints import accept_non_finite
 from ..models.showo import Showo
 from .turbo import LossWeights, ShowoTurbo
 
@@ -78,9 +79,11 @@ def rebuild_module(folder: Path, settings: dict[str, Any]) -> ShowoTurbo:
             f"{folder / INCIDENT_FILE} has other settings than this version ({error}); replay it "
             "with the version that wrote it"
         ) from None
-    module.configure_model()
-    if target_of(module) is not None:
-        module.target.load_state_dict(Showo.from_pretrained(folder / TARGET_FOLDER).state_dict())
+    with accept_non_finite():
+        module.configure_model()
+        if target_of(module) is not None:
+            target = Showo.from_pretrained(folder / TARGET_FOLDER)
+            module.target.load_state_dict(target.state_dict())
     return module.train()
 
 
