@@ -64,7 +64,9 @@ def replace_teacher(trainer: Trainer, module: ShowoTurbo, source: Showo) -> None
         module.reseed_teacher(source)
         return
     # A teacher that is not wrapped on its own lies, sharded, in the module around it.
-    with FullyShardedDataParallel.summon_full_params(trainer.strategy.model, writeback=True):
+    network = trainer.strategy.model
+    assert network is not None  # set up with the strategy
+    with FullyShardedDataParallel.summon_full_params(network, writeback=True):
         for mine, given in zip(module.teacher.parameters(), source.parameters(), strict=True):
             mine.copy_(given)
 

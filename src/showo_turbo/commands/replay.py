@@ -45,7 +45,8 @@ def replay(folder: Path, device: str | None = None) -> None:
         logger=False,
         enable_checkpointing=False,
     ).precision_plugin
-    module = plugin.convert_module(rebuild_module(folder, incident["settings"])).to(target)
+    module = rebuild_module(folder, incident["settings"]).to(target)
+    plugin.convert_module(module)  # in place
     console = Console()
     for path in batch_files(folder):
         batch = move_data_to_device(load_batch(path), target)

@@ -10,6 +10,33 @@ from ..errors import UserError
 from ..files import remove_leftovers
 from ..training.checkpoint_io import checkpoint_fault
 
+WORDS = ("best", "last", "hpc", "registry")
+"""What Lightning takes for `--ckpt_path` besides files."""
+
+
+def check_named_checkpoint(path: str, resuming: bool) -> None:
+    """Refuse a `--ckpt_path` that is missing, damaged, or holds more than tensors and plain values.
+
+    Args:
+        path: The option's value.
+        resuming: Whether a run is to go on from it.
+
+    Raises:
+        UserError: If it is a file or a folder and cannot be used.
+    """
+    if path in WORDS or ":" in path:
+        return
+    if not Path(path).exists():
+        raise UserError(
+            f"{path} does not exist; expected a checkpoint of training, such as "
+            "runs/quickstart/checkpoints/last.ckpt"
+        )
+    fault = checkpoint_fault(Path(path), resuming)
+    if fault is not None:
+        raise UserError(
+            f"{path} {fault}; expected a checkpoint of training, name another or use --resume auto"
+        )
+
 
 def checkpoint_to_resume(trainer: Trainer) -> Path | None:
     """Find the newest good checkpoint of a run, and clear away what was left half-written.
@@ -46,7 +73,8 @@ def checkpoint_to_resume(trainer: Trainer) -> Path | None:
 
 def _callback_folders(trainer: Trainer) -> set[Path]:
     """Folders that the checkpoint callbacks were told to write to."""
-    callbacks = (entry for entry in trainer.callbacks if isinstance(entry, Checkpoint))
+    listed = trainer.callbacks  # type: ignore[attr-defined]
+    callbacks = (entry for entry in listed if isinstance(entry, Checkpoint))
     named = (getattr(callback, "dirpath", None) for callback in callbacks)
     return {Path(name) for name in named if name}
 

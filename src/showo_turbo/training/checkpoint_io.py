@@ -8,10 +8,13 @@ from typing import Any
 import torch
 from lightning.fabric.plugins.io import TorchCheckpointIO
 from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
 
+from ..errors import shown
 from ..files import write_atomically
 
 _PROGRESS = ("global_step", "epoch", "state_dict", "optimizer_states", "loops")
+_WEIGHTS = ("state_dict",)
 _SHARDED = ("meta.pt", ".metadata")
 """What is written last into the folder of a checkpoint that is sharded over processes."""
 
@@ -62,11 +65,11 @@ class ExactResume(Callback):
     ) -> None:
         """Have Lightning log now what it is about to log."""
         done = trainer.fit_loop.epoch_loop.batch_progress.current
-        if trainer.training and done.processed > done.completed:
+        if trainer.training and done.processed > done.completed:  # type: ignore[attr-defined]
             trainer._logger_connector.update_train_step_metrics()
 
 
-def checkpoint_fault(path: Path) -> str | None:
+def checkpoint_fault(path: Path, resuming: bool = True) -> str | None:
     """Say what keeps a checkpoint from being resumed from, if anything does.
 
     Every byte of a checkpoint file is compared with the checksums that PyTorch writes into it. Of
@@ -74,6 +77,7 @@ def checkpoint_fault(path: Path) -> str | None:
 
     Args:
         path: A file or folder that Lightning wrote.
+        resuming: Whether a run is to go on from it; to measure a model, its weights are enough.
 
     Returns:
         A phrase that follows the path in a message, or None for a good checkpoint.
@@ -93,9 +97,22 @@ def checkpoint_fault(path: Path) -> str | None:
         return f"is damaged ({_first_line(error)})"
     except (zipfile.BadZipFile, pickle.UnpicklingError) as error:
         return f"is no whole checkpoint ({_first_line(error)})"
-    expected = _PROGRESS[:2] if path.name == _SHARDED[0] else _PROGRESS
+    sharded = path.name == _SHARDED[0]
+    expected = _PROGRESS[:2] if sharded else _PROGRESS if resuming else _WEIGHTS
     if not isinstance(content, dict) or not set(expected) <= content.keys():
         return "holds no state of a training run"
+    return None if sharded else _weights_fault(content["state_dict"])
+
+
+def _weights_fault(state: Any) -> str | None:
+    """Say what is wrong with the weights of a checkpoint, if anything is."""
+    if not isinstance(state, dict):
+        return "holds no weights"
+    for name, value in state.items():
+        if not isinstance(name, str) or not isinstance(value, Tensor):
+            return f"holds {shown(name)} among its weights, which is none"
+        if value.is_floating_point() and not value.isfinite().all():
+            return f"holds NaN or infinite weights in {name}"
     return None
 
 

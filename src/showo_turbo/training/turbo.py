@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.distributed.fsdp import FullyShardedDataParallel
 from torch.optim import Optimizer
 
+from ..errors import UserError
 from ..losses.consistency import image_consistency, text_consistency
 from ..losses.language_model import language_model_loss
 from ..losses.reduction import LossValue
@@ -21,12 +22,14 @@ from ..models.lora import merge_lora
 from ..models.magvitv2 import MAGVITv2
 from ..models.showo import Showo
 from ..prompting import UnifiedPrompting
+from ..sampling.options import check_not_negative
 from ..text_tokenizer import TextTokenizer
 from ..trajectories.batch import ImageBatch, TextBatch
 from .averaging import average_of
 from .evaluation import EvaluationGrid, Evaluator, is_last_batch
 from .forwards import block_logits, image_logits
 from .frozen import drop_excluded, exclude_from_checkpoints, freeze
+from .geometry import check_geometry
 from .lora import LoRAOptions, add_lora
 from .optimization import optimizer_and_schedule
 from .ranks import global_means
@@ -51,6 +54,11 @@ class LossWeights:
     text_consistency: float = 0.5
     text_regularizer: float = 5.0
     language: float = 0.1
+
+    def __post_init__(self) -> None:
+        check_not_negative(**asdict(self))
+        if not any(asdict(self).values()):
+            raise UserError("all weights are 0; expected one above 0, set it")
 
 
 class ShowoTurbo(LightningModule):
@@ -119,6 +127,10 @@ class ShowoTurbo(LightningModule):
         self.student: Showo
         self.teacher: Showo
         self.image_tokenizer: MAGVITv2
+        if max_language_length < 2:
+            raise UserError(
+                f"max_language_length is {max_language_length}; expected at least 2, set it so"
+            )
         self.evaluation_rows: dict[str, list[Any]] = {}
         self._evaluator: Evaluator | None = None
         exclude_from_checkpoints(self, "teacher")
@@ -135,6 +147,7 @@ class ShowoTurbo(LightningModule):
         freeze(self.teacher)
         self.image_tokenizer = MAGVITv2.from_pretrained(self.image_tokenizer_id)
         freeze(self.image_tokenizer)
+        check_geometry(self, self.student, self.image_tokenizer, self.text_tokenizer)
         config = self.student.config
         self.prompting = UnifiedPrompting(config.vocabulary, config.max_text_length)
         if self.gradient_checkpointing:
@@ -282,9 +295,9 @@ class ShowoTurbo(LightningModule):
     ) -> None:
         """Clip by the norm over all shards, which Lightning leaves to the module under FSDP."""
         network = self.trainer.strategy.model
-        by_norm = bool(gradient_clip_val) and gradient_clip_algorithm != "value"
-        if by_norm and isinstance(network, FullyShardedDataParallel):
-            network.clip_grad_norm_(gradient_clip_val)
+        sharded = isinstance(network, FullyShardedDataParallel)
+        if sharded and gradient_clip_val and gradient_clip_algorithm != "value":
+            cast(FullyShardedDataParallel, network).clip_grad_norm_(gradient_clip_val)
         else:
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
