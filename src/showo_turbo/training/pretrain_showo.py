@@ -18,9 +18,11 @@ from ..models.magvitv2 import MAGVITv2
 from ..models.showo import Showo, ShowoConfig
 from ..prompting import IGNORE, TokenBatch, UnifiedPrompting, format_question
 from ..sampling.autoregressive import autoregressive_decode
+from ..sampling.options import check_not_negative
 from ..sampling.parallel import ImageSampling, decode_image_codes
 from ..text_tokenizer import TextTokenizer
 from .frozen import exclude_from_checkpoints, freeze
+from .geometry import check_geometry
 from .masking import mask_codes
 from .optimization import optimizer_and_schedule
 
@@ -75,6 +77,13 @@ class PretrainShowo(LightningModule):
         self.image_tokenizer_id = image_tokenizer
         self.text_tokenizer_id = text_tokenizer
         self.text_tokenizer = TextTokenizer.from_pretrained(text_tokenizer)
+        check_not_negative(t2i_weight=t2i_weight, mmu_weight=mmu_weight, lm_weight=lm_weight)
+        if not 0 <= caption_dropout <= 1:
+            raise UserError(
+                f"caption_dropout is {caption_dropout}; expected a share, set it to 0..1"
+            )
+        if max_lm_length < 2:
+            raise UserError(f"max_lm_length is {max_lm_length}; expected at least 2, set it so")
         self.weights = {"t2i": t2i_weight, "mmu": mmu_weight, "lm": lm_weight}
         self.caption_dropout = caption_dropout
         self.max_lm_length = max_lm_length
@@ -99,6 +108,9 @@ class PretrainShowo(LightningModule):
         self.prompting = UnifiedPrompting(self.model.vocabulary, self.model.config.max_text_length)
         self.image_tokenizer = MAGVITv2.from_pretrained(self.image_tokenizer_id)
         freeze(self.image_tokenizer)
+        check_geometry(self, self.model, self.image_tokenizer, self.text_tokenizer)
+        config = self.model.config
+        self.sampling.check(config.image_tokens, config.codebook_size)
 
     def training_step(self, batch: dict[str, dict[str, Any]], batch_index: int) -> Tensor:
         """Return the weighted sum of the losses of the streams that the batch holds."""

@@ -1,0 +1,37 @@
+"""Whether the networks of a run, and its data, belong together."""
+
+from lightning.pytorch import LightningModule
+
+from ..errors import UserError
+from ..models.magvitv2 import MAGVITv2
+from ..models.showo import Showo
+from ..pipeline.loading import check_fit, image_side
+from ..text_tokenizer import TextTokenizer
+
+
+def check_geometry(
+    module: LightningModule,
+    showo: Showo,
+    image_tokenizer: MAGVITv2,
+    text_tokenizer: TextTokenizer,
+) -> None:
+    """Refuse networks that do not belong together, and images of another size than theirs.
+
+    Args:
+        module: Whose networks they are; its trainer, if it has one, knows the data.
+        showo: The transformer.
+        image_tokenizer: Its image tokenizer.
+        text_tokenizer: Its text tokenizer.
+
+    Raises:
+        UserError: Naming what differs.
+    """
+    check_fit(showo, image_tokenizer, text_tokenizer)
+    data = getattr(module._trainer, "datamodule", None)
+    resolution = getattr(data, "resolution", None)
+    side = image_side(showo, image_tokenizer)
+    if resolution is not None and resolution != side:
+        raise UserError(
+            f"the data has resolution {resolution}, but the model's {showo.config.image_tokens} "
+            f"image tokens are images of {side} x {side} pixels; set resolution to {side}"
+        )
