@@ -274,7 +274,7 @@ class TestAnswer:
 
 
 def test_images_of_any_size_and_mode_are_cut_to_squares(pipeline):
-    images = [Image.new("L", (40, 30), 200), Image.new("RGBA", (5, 90)), Image.new("P", (16, 16))]
+    images = [Image.new("L", (40, 30), 200), Image.new("RGBA", (9, 90)), Image.new("P", (16, 16))]
     assert pipeline.encode_images(images).shape == (3, 16)
 
 

@@ -154,7 +154,7 @@ def test_the_teacher_is_in_evaluation_mode_meanwhile_even_if_it_fails(store, tra
 def test_only_what_is_pending_is_counted_in_the_progress(store, capsys):
     write(store, 0)
     collect(nn.Identity(), store, make_shard)
-    shown = capsys.readouterr().out
+    shown = capsys.readouterr().err
     assert "collecting images" in shown
     assert "3/3" in shown
 

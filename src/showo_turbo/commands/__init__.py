@@ -14,7 +14,7 @@ COMMANDS = {
     "collect": "Record a model's trajectories, of images for captions and of answers to questions.",
     "trajectories": "Show what stores of trajectories hold, and draw film strips of a few.",
     "sweep": "Run an experiment many times with other settings: grid, random or TPE.",
-    "report": "Write one HTML page about runs: pictures beside numbers.",
+    "report": "Write one self-contained HTML page about runs.",
     "replay": "Run a batch that stopped a training again, and show where it goes wrong.",
     "export": "Write the network of a training checkpoint as a model folder.",
 }

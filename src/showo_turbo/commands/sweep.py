@@ -47,7 +47,7 @@ def sweep(
     storage: str | None = None,
     arguments: Sequence[str] = (),
 ) -> None:
-    """Run what is left of a sweep, then show and write its results.
+    """Run an experiment many times with other settings: grid, random or TPE.
 
     Args:
         configs: YAML files of the experiment.
