@@ -6,7 +6,8 @@
 
 Every row measures its two ways in turns in one process, checks that they give the same tokens, and
 is added to `benchmarks/results/decoding-<hardware>.json` as soon as it is done. `naive_s` is the
-time of what a row compares with, `ours_s` that of this package; "what" says which these are. The
+time of what a row compares with, `ours_s` that of this package; "what" says which these are; the
+processor's seconds (`naive_cpu_s`, `ours_cpu_s`) hardly depend on other work on the machine. The
 naive ways are those of `tests/naive.py`: no cache, whole padded sequences, the whole vocabulary.
 
 Rows with t2i_ and jacobi_ use a random network in between the shapes and the released ones (hidden
@@ -236,6 +237,7 @@ class Rows:
             driver: {
                 "seconds": round(found[driver].seconds, 4),
                 "ratio": round(plain.seconds / found[driver].seconds, 3),
+                "cpu_ratio": round(plain.cpu_seconds / found[driver].cpu_seconds, 3),
                 "tokens_per_forward": round(
                     sum(map(len, tokens)) / sum(r.forwards for r in found[driver].result), 3
                 ),
@@ -332,6 +334,9 @@ def _row(plain: Any, ours: Any, exact: bool, what: str) -> Row:
         "ours_s": round(ours.seconds, 4),
         "ratio": round(plain.seconds / ours.seconds, 3),
         "exact": exact,
+        "naive_cpu_s": round(plain.cpu_seconds, 4),
+        "ours_cpu_s": round(ours.cpu_seconds, 4),
+        "cpu_ratio": round(plain.cpu_seconds / ours.cpu_seconds, 3),
         "naive_peak_mib": plain.peak_mib,
         "ours_peak_mib": ours.peak_mib,
     }
@@ -398,6 +403,7 @@ def main() -> None:
             row |= {"command": "python benchmarks/decoding.py", "version": source_version()}
             row |= {"torch": torch.__version__, "threads": torch.get_num_threads()}
             add_row(path, describe_hardware(device), row, list(rows.by_name))
+            print(f"{name}: {row['ratio']:.2f}x", file=sys.stderr)
             values = [row["naive_s"], row["ours_s"], f"{row['ratio']:.2f}", row["exact"]]
             table.add_row(
                 name, *map(str, values), str(row["naive_peak_mib"]), str(row["ours_peak_mib"])

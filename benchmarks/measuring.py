@@ -18,33 +18,53 @@ class Measured:
     """One way's best time.
 
     Attributes:
-        seconds: Shortest of all turns.
+        seconds: Shortest of all turns, by the clock on the wall.
+        cpu_seconds: Likewise, of all threads on the processor: what other work on the machine
+            hardly changes.
         peak_mib: Largest memory of the process (of the GPU, if there is one) in MiB; None where
             the system does not tell.
         result: What the work gave.
     """
 
     seconds: float
+    cpu_seconds: float
     peak_mib: int | None
     result: Any
 
 
-def in_turns(ways: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, Measured]:
-    """Do every way's work once, then once more, ...: what else the machine does hits all alike."""
+def in_turns(
+    ways: Mapping[str, Callable[[], Any]], repeats: int, enough: float = 120.0
+) -> dict[str, Measured]:
+    """Do every way's work once, then once more, ...: what else the machine does hits all alike.
+
+    Args:
+        ways: The work by name.
+        repeats: Turns at most.
+        enough: Seconds after which no further turn begins.
+    """
     best: dict[str, Measured] = {}
-    for _ in range(repeats):
+    ends = time.perf_counter() + enough
+    for turn in range(repeats):
+        if turn and time.perf_counter() > ends:
+            break
         for name, work in ways.items():
             _reset_peak()
-            began = _now()
+            began, cpu_began = _now(), time.process_time()
             result = work()
-            measured = Measured(_now() - began, _peak_mib(), result)
-            if name in best:
-                measured.seconds = min(measured.seconds, best[name].seconds)
-                measured.peak_mib = measured.peak_mib and max(
-                    measured.peak_mib, best[name].peak_mib or 0
-                )
-            best[name] = measured
+            seconds, cpu_seconds = _now() - began, time.process_time() - cpu_began
+            measured = Measured(seconds, cpu_seconds, _peak_mib(), result)
+            best[name] = _better(best[name], measured) if name in best else measured
     return best
+
+
+def _better(first: Measured, second: Measured) -> Measured:
+    peaks = [peak for peak in (first.peak_mib, second.peak_mib) if peak is not None]
+    return Measured(
+        min(first.seconds, second.seconds),
+        min(first.cpu_seconds, second.cpu_seconds),
+        max(peaks, default=None),
+        second.result,
+    )
 
 
 def _now() -> float:

@@ -1,11 +1,12 @@
 """Lightning callbacks, installed as showo_turbo.callbacks."""
 
-from .curriculum import Curriculum, Stage
+from .curriculum import Curriculum
 from .evaluation_table import EvaluationTable
 from .export_student import ExportStudent
 from .finite_guard import FiniteGuard
 from .sample_grid import SampleGrid
 from .speedup_report import SpeedupReport
+from .stage import Stage
 from .stage_progress_bar import StageProgressBar
 from .step_checkpoint import StepCheckpoint
 from .sweep_metric import SweepMetric

@@ -2,7 +2,6 @@
 
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,6 @@ from showo_turbo.trajectories import (
     ImageCollection,
     TextCollection,
     TrajectoryStore,
-    check_segments,
     collect_images,
     collect_texts,
     fingerprint_module,
@@ -34,52 +32,8 @@ from showo_turbo.trajectories import (
 )
 from showo_turbo.trajectories.requests import image_prompts, text_requests
 
+from .stage import Stage
 from .student_weights import gather_student, is_sharded, replace_teacher
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One stage of the curriculum.
-
-    Args:
-        epochs: Passes over the stage's image trajectories.
-        steps: K, the teacher's denoising steps.
-        guidance_scale: w, the teacher's classifier-free guidance; it is distilled into the student.
-        image_segments: S, equal segments of an image trajectory; must divide `steps`.
-        text_segments: Segments of a block's Jacobi iterations.
-        confidence_temperature: Noise on the order in which the teacher reveals tokens, see
-            `ImageCollection`; 0 reveals the surest first, as published.
-        noise_seed: Seed of that noise.
-        image_trajectories: Captions to collect for; all by default.
-        text_trajectories: Questions to collect for; all by default.
-        learning_rate: Learning rate of the stage; the optimizer's own by default.
-        final_learning_rate: Learning rate of the stage's last epoch, reached from `learning_rate`
-            in equal steps from epoch to epoch; that of the first epoch by default.
-        refresh_every_n_epochs: Make the student the teacher and collect anew this often within
-            the stage; 0 does it only when the stage begins.
-        keep_optimizer: Keep the optimizer's moments when the stage begins.
-    """
-
-    epochs: int
-    steps: int = 16
-    guidance_scale: float = 0.0
-    image_segments: int = 4
-    text_segments: int = 4
-    confidence_temperature: float = 0.0
-    noise_seed: int = 0
-    image_trajectories: int | None = None
-    text_trajectories: int | None = None
-    learning_rate: float | None = None
-    final_learning_rate: float | None = None
-    refresh_every_n_epochs: int = 0
-    keep_optimizer: bool = False
-
-    def __str__(self) -> str:
-        """The stage in a few words, for people."""
-        return (
-            f"{self.steps} steps, guidance {self.guidance_scale:g}, "
-            f"{self.image_segments}/{self.text_segments} segments"
-        )
 
 
 class Curriculum(Callback):
@@ -138,15 +92,6 @@ class Curriculum(Callback):
         super().__init__()
         if not stages:
             raise UserError("the curriculum has no stages; give at least one under `stages`")
-        for number, stage in enumerate(stages, start=1):
-            if stage.epochs < 1:
-                raise UserError(f"stage {number} has {stage.epochs} epochs; it needs at least 1")
-            check_segments(stage.steps, stage.image_segments)
-            if stage.final_learning_rate is not None and stage.learning_rate is None:
-                raise UserError(
-                    f"stage {number} has final_learning_rate {stage.final_learning_rate} but no "
-                    f"learning_rate to start from; give both"
-                )
         self.stages = stages
         self.folder = folder
         self.mask_schedule = mask_schedule
@@ -214,12 +159,7 @@ class Curriculum(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin the first round, or go back to the one that the checkpoint was in."""
-        tokens = _turbo(pl_module).student.config.image_tokens
-        for number, stage in enumerate(self.stages, start=1):
-            if stage.steps > tokens:
-                raise UserError(
-                    f"stage {number} has {stage.steps} steps; at most {tokens} fit (image tokens)"
-                )
+        self._check_stages(_turbo(pl_module), _data(trainer))
         if trainer.ckpt_path is None or not trainer.strategy.restore_checkpoint_after_setup:
             self._enter(trainer, _turbo(pl_module))
 
@@ -256,6 +196,48 @@ class Curriculum(Callback):
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note how long the last round trained."""
         self._clock_round()
+
+    def _check_stages(self, module: ShowoTurbo, data: DistillationDataModule) -> None:
+        """Find what cannot be collected in any stage before the first one begins.
+
+        Raises:
+            UserError: Naming the stage and what is wrong with it.
+        """
+        config = module.student.config
+        for round_index, (stage_index, _) in enumerate(self.rounds):
+            stage = self.stages[stage_index]
+            try:
+                if "image" in data.batch_sizes:
+                    settings = self._image_settings(stage)
+                    settings.sampling.check(config.image_tokens, config.codebook_size)
+                    data.image_prompts(stage.image_trajectories, selection=round_index)
+                if "text" in data.batch_sizes:
+                    self._text_settings(round_index)
+                    data.text_requests(stage.text_trajectories, selection=round_index)
+            except UserError as error:
+                raise UserError(f"stage {stage_index + 1}: {error}") from None
+
+    def _image_settings(self, stage: Stage) -> ImageCollection:
+        return ImageCollection(
+            steps=stage.steps,
+            segments=stage.image_segments,
+            guidance_scale=stage.guidance_scale,
+            mask_schedule=self.mask_schedule,
+            confidence_temperature=stage.confidence_temperature,
+            noise_seed=stage.noise_seed,
+            kept_codes=self.kept_codes,
+            batch_size=self.batch_size,
+            shard_size=self.shard_size,
+        )
+
+    def _text_settings(self, round_index: int) -> TextCollection:
+        return TextCollection(
+            max_new_tokens=self.max_new_tokens,
+            block_size=self.block_size,
+            seed=round_index,
+            batch_size=self.batch_size,
+            shard_size=self.shard_size,
+        )
 
     def _round_of_epoch(self, epoch: int) -> int:
         """The round that an epoch belongs to; the last one for epochs beyond the end."""
@@ -375,17 +357,7 @@ class Curriculum(Callback):
                 f"left out {left_out} of {len(captions)} captions, which have more than "
                 f"{module.prompting.longest_prompt} tokens"
             )
-        settings = ImageCollection(
-            steps=self.stage.steps,
-            segments=self.stage.image_segments,
-            guidance_scale=self.stage.guidance_scale,
-            mask_schedule=self.mask_schedule,
-            confidence_temperature=self.stage.confidence_temperature,
-            noise_seed=self.stage.noise_seed,
-            kept_codes=self.kept_codes,
-            batch_size=self.batch_size,
-            shard_size=self.shard_size,
-        )
+        settings = self._image_settings(self.stage)
         identity = image_identity(self._teacher_fingerprint, prompts, settings)
         store = TrajectoryStore.create_or_continue(
             self.round_folder(self.round) / "images", identity, **_ranks(trainer, create=True)
@@ -405,19 +377,20 @@ class Curriculum(Callback):
         def codes(pixels: torch.Tensor) -> torch.Tensor:
             return image_tokenizer.encode(pixels.to(module.device))
 
-        requests = text_requests(
+        room = module.student.config.text_room
+        requests, left_out = text_requests(
             questions,
             lambda paths: encode_images(paths, data.resolution, codes, data.bad_samples.skip),
             module.text_tokenizer,
+            room,
             self.batch_size,
         )
-        settings = TextCollection(
-            max_new_tokens=self.max_new_tokens,
-            block_size=self.block_size,
-            seed=self.round,
-            batch_size=self.batch_size,
-            shard_size=self.shard_size,
-        )
+        if left_out:
+            rank_zero_info(
+                f"left out {left_out} of {len(questions)} questions, which have {room} tokens or "
+                "more"
+            )
+        settings = self._text_settings(self.round)
         identity = text_identity(self._teacher_fingerprint, requests, settings)
         store = TrajectoryStore.create_or_continue(
             self.round_folder(self.round) / "texts", identity, **_ranks(trainer, create=True)

@@ -111,9 +111,9 @@ def read_json(path: Path) -> Any:
     try:
         text = Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise UserError(f"{path} does not exist; expected a JSON file there") from None
+        raise UserError(f"{path} does not exist; expected a JSON file, correct the name") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read ({error}); expected a JSON file") from None
+        raise UserError(f"{path} cannot be read ({error}); expected JSON, restore it") from None
     return parse_json(text, str(path))
 
 
@@ -143,9 +143,9 @@ def read_lines(path: Path) -> list[tuple[int, str]]:
     try:
         lines = Path(path).read_text(encoding="utf-8").split("\n")
     except FileNotFoundError:
-        raise UserError(f"{path} does not exist; expected a text file there") from None
+        raise UserError(f"{path} does not exist; expected a text file, correct the name") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read ({error}); expected a text file") from None
+        raise UserError(f"{path} cannot be read ({error}); expected text, restore it") from None
     return [(number, line.strip()) for number, line in enumerate(lines, start=1) if line.strip()]
 
 

@@ -160,22 +160,43 @@ def test_refreshing_cuts_a_stage_into_rounds():
 
 @pytest.mark.bad_input
 @pytest.mark.parametrize(
-    ("stages", "message"),
+    ("values", "message"),
     [
-        ([], "no stages"),
-        ([Stage(epochs=0)], "0 epochs"),
-        ([Stage(epochs=1, steps=16, image_segments=5)], "5 segments do not divide 16 steps"),
+        ({"epochs": 0}, "epochs is 0; expected at least 1"),
+        ({"image_segments": 5}, "5 segments do not divide 16 steps"),
+        ({"text_segments": 0}, "text_segments is 0; expected at least 1"),
+        ({"image_trajectories": 0}, "image_trajectories is 0; expected at least 1"),
+        ({"learning_rate": 0.0}, r"learning_rate is 0\.0; expected a value above 0"),
+        ({"final_learning_rate": 0.1}, "no learning_rate to start from; give both"),
+        ({"refresh_every_n_epochs": -1}, "refresh_every_n_epochs is -1; expected 0 or more"),
     ],
 )
-def test_wrong_stages_are_refused(stages, message):
+def test_a_wrong_stage_is_refused(values, message):
     with pytest.raises(UserError, match=message):
-        Curriculum(stages)
+        Stage(**({"epochs": 1} | values))
 
 
 @pytest.mark.bad_input
-def test_more_steps_than_image_tokens_are_refused(random_shapes_model, world, tmp_path):
-    stages = [Stage(epochs=1, steps=40, image_segments=1, image_trajectories=4)]
-    with pytest.raises(UserError, match="at most 36"):
+def test_no_stage_is_refused():
+    with pytest.raises(UserError, match="no stages"):
+        Curriculum([])
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"steps": 40}, r"stage 2: steps is 40; choose 1 to 36 \(the image tokens\)"),
+        ({"guidance_scale": -1.0}, r"stage 2: guidance_scale is -1\.0; it must be 0 or more"),
+        ({"image_trajectories": 999}, r"stage 2: 999 trajectories asked for, .* ask for 1 to"),
+        ({"text_trajectories": 999}, r"stage 2: 999 trajectories asked for, .* ask for 1 to"),
+    ],
+)
+def test_what_no_stage_can_collect_is_said_before_the_first(
+    random_shapes_model, world, tmp_path, values, message
+):
+    stages = [Stage(epochs=1), Stage(**({"epochs": 1, "image_segments": 1} | values))]
+    with pytest.raises(UserError, match=message):
         run(random_shapes_model, world, tmp_path, stages=stages)
     assert not (tmp_path / "curriculum").exists()
 

@@ -46,6 +46,8 @@ def answer(
         decoding: How answers are written.
         model: The model.
     """
+    if not question.strip():
+        raise UserError("the question is empty; expected a text, write one")
     files = find_images(images)
     pipeline = model.load()
     folder = None

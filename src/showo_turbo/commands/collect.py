@@ -138,12 +138,18 @@ def _collect_texts(
     def codes(pixels: Tensor) -> Tensor:
         return pipeline.image_tokenizer.encode(pixels.to(pipeline.device))
 
-    requests = text_requests(
+    room = pipeline.showo.config.text_room
+    requests, left_out = text_requests(
         questions,
         lambda paths: encode_images(paths, pipeline.resolution, codes, skip),
         pipeline.text_tokenizer,
+        room,
         settings.batch_size,
     )
+    if left_out:
+        print(
+            f"left out {left_out} of {len(questions)} questions, which have {room} tokens or more"
+        )
     identity = text_identity(teacher, requests, settings)
     store = TrajectoryStore.create_or_continue(output / "texts", identity)
     return collect_texts(pipeline.showo, requests, settings, store)

@@ -14,6 +14,7 @@ from ..models.checkpoints import (
     MAGVITV2_CONFIG_KEY,
     SHOWO_CONFIG_KEY,
     TEXT_TOKENIZER_KEY,
+    check_finite,
     describe_misfits,
     load_weights_only,
     read_config,
@@ -117,10 +118,12 @@ def _read_checkpoint(path: Path) -> dict[str, Any]:
             f"`python -m lightning.pytorch.utilities.consolidate_checkpoint {path}`"
         )
     if not path.is_file():
-        raise UserError(f"{path} does not exist; expected a checkpoint of training")
+        raise UserError(f"{path} does not exist; expected a checkpoint of training, name another")
     content = load_weights_only(path)
     if not isinstance(content, dict) or not isinstance(content.get("state_dict"), dict):
-        raise UserError(f"{path} has no state_dict; expected a checkpoint of training")
+        raise UserError(
+            f"{path} has no state_dict; expected a checkpoint of training, name another"
+        )
     return content
 
 
@@ -169,7 +172,11 @@ def _part(state: Mapping[str, Any], attribute: str, starts: tuple[str, ...]) -> 
 
 def _expect_fit(state: Mapping[str, Tensor], network: torch.nn.Module, path: Path) -> None:
     if misfits := describe_misfits(network.state_dict(), state):
-        raise UserError(f"the network in {path} does not fit its configuration: {misfits}")
+        raise UserError(
+            f"the network in {path} does not fit its configuration: {misfits}; name another "
+            "checkpoint, or the model that has its sizes with --config_from"
+        )
+    check_finite(state, f"the weights in {path}")
 
 
 def _showo_config(content: Mapping[str, Any], path: Path, config_from: str | None) -> ShowoConfig:

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
+from textwrap import shorten
 from typing import Any, Literal
 
 from lightning.fabric.plugins.io import TorchCheckpointIO
@@ -22,7 +22,7 @@ from ..training.turbo import ShowoTurbo
 from . import LIGHTNING_COMMANDS
 from .config_files import check_config_files
 from .messages import OneLineErrors
-from .resume import checkpoint_to_resume
+from .resume import check_named_checkpoint, checkpoint_to_resume
 
 _HELP = (
     "Everything is set in YAML (-c config.yaml, several are merged) or by options such as "
@@ -32,9 +32,6 @@ _HELP = (
     "--model.help PretrainMAGVITv2 and --data.help ImageDataModule. A class of your own goes by "
     "its import path, such as my_callbacks.Mine."
 )
-
-_CHECKPOINT_WORDS = ("best", "last", "hpc", "registry")
-"""What Lightning takes for `--ckpt_path` besides files."""
 
 
 class _CLI(LightningCLI):
@@ -73,15 +70,16 @@ class _CLI(LightningCLI):
                 )
             self.model.evaluation = replace(self.model.evaluation, baseline=baseline)
 
-    def before_instantiate_classes(self) -> None:
-        """Look for the checkpoint before networks are loaded."""
-        path = self.config[self.subcommand].get("ckpt_path")
-        names_a_file = path and path not in _CHECKPOINT_WORDS and ":" not in path
-        if names_a_file and not Path(path).exists():
-            raise UserError(
-                f"{path} does not exist; expected a checkpoint of training, such as "
-                "runs/quickstart/checkpoints/last.ckpt"
-            )
+    def _parse_ckpt_path(self) -> None:
+        """Check the checkpoint before networks are loaded.
+
+        Lightning would take hyper-parameters from it, names of classes among them, over those of
+        the user. What runs is for the configuration to say; a checkpoint is data.
+        """
+        name = self.config["subcommand"]
+        path = self.config[name].get("ckpt_path")
+        if path:
+            check_named_checkpoint(path, resuming=name == "fit")
 
     def instantiate_trainer(self, **options: Any) -> Trainer:
         """Build the trainer, and say in one line what is wrong with its options."""
@@ -152,5 +150,10 @@ def run_lightning(arguments: Sequence[str]) -> LightningCLI:
             raise UserError(
                 "another process of this run has died or hangs; see what it said, then start the "
                 "run again with --resume auto"
+            ) from error
+        if str(error).startswith("Error(s) in loading state_dict"):
+            raise UserError(
+                f"the checkpoint does not fit the model ({shorten(str(error), 300)}); expected one "
+                "of the same classes and sizes, name another or correct the configuration"
             ) from error
         raise

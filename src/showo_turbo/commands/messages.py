@@ -8,6 +8,8 @@ from jsonargparse import ArgumentParser
 from ..errors import UserError
 
 _NOISE = re.compile(
+    r"Not a valid subclass of |Subclass types expect one of:|a class path \(str\)"
+    r"|a dict with(out)? class_path entry|a dict with class_path |"
     r"Does not validate against any of the Union subtypes|Subtypes: |Errors:$|Given value"
     r"|- Expected a <class 'NoneType'>"
 )

@@ -59,7 +59,12 @@ class StreamsDataModule(LightningDataModule):
         self.seed = seed
         self.samples_per_epoch = samples_per_epoch
         if val_batch_size < 1:
-            raise UserError(f"val_batch_size is {val_batch_size}; expected at least 1")
+            raise UserError(f"val_batch_size is {val_batch_size}; expected at least 1, set it so")
+        if samples_per_epoch is not None and samples_per_epoch < 1:
+            raise UserError(
+                f"samples_per_epoch is {samples_per_epoch}; expected at least 1, set it so or "
+                "leave it out"
+            )
         self.loader = loader
         self.shapes = shapes
         self.max_bad_samples = max_bad_samples

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
+from ..errors import UserError
 from .bad_samples import Skip, refuse
 from .sampler import JoinedBatchSampler
 from .streams import JoinedDataset, SingleStream
@@ -20,11 +21,20 @@ class LoaderOptions:
         num_workers: Worker processes; 0 loads in the main process.
         prefetch_factor: Batches that each worker holds ready.
         pin_memory: Whether batches lie in page-locked memory, from which they reach a GPU faster.
+
+    Raises:
+        UserError: If a number is out of range.
     """
 
     num_workers: int = 0
     prefetch_factor: int = 2
     pin_memory: bool = False
+
+    def __post_init__(self) -> None:
+        for name, least in (("num_workers", 0), ("prefetch_factor", 1)):
+            value = getattr(self, name)
+            if value < least:
+                raise UserError(f"{name} is {value}; expected {least} or more, set it so")
 
     def arguments(self) -> dict[str, Any]:
         """The options as arguments of PyTorch's `DataLoader`."""

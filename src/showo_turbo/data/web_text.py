@@ -110,7 +110,9 @@ def _find_files(files: Sequence[Path]) -> list[Path]:
             raise UserError(f"{path} holds no *.parquet file; name another folder, or the files")
         found += in_folder
     if not found:
-        raise UserError("no text files are named; expected parquet files, or folders of them")
+        raise UserError(
+            "no text files are named; expected parquet files, or folders of them, name some"
+        )
     return found
 
 

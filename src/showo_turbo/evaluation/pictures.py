@@ -146,8 +146,8 @@ def quality_figure(
         )
         if against == "seconds":
             for row, place in zip(points, places, strict=True):
-                shown = f" {row.steps}"
-                axes.annotate(shown, (place, row.score), fontsize=7, va="bottom")
+                options: dict[str, Any] = {"textcoords": "offset points", "fontsize": 7}
+                axes.annotate(str(row.steps), (place, row.score), (5, -9), **options)
     if against == "steps":
         axes.set_xscale("log", base=2)
         axes.xaxis.set_major_locator(FixedLocator(sorted({row.steps for row in scores})))

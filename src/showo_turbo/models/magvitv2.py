@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Self
 import torch
 from torch import Tensor, nn
 
-from ..errors import UserError
+from ..errors import UserError, shown
 from .checkpoints import load_state_into, read_config, resolve_folder, save_checkpoint
 from .convolutional import IMAGE_CHANNELS, Decoder, Encoder
 from .patches import find_distinct, join_patches, split_patches
@@ -20,6 +20,10 @@ from .quantizer import LookupFreeQuantizer
 
 _LEVELS = ("encoder_multipliers", "decoder_multipliers", "encoder_blocks", "decoder_blocks")
 """The sizes that have one entry a resolution."""
+
+_LARGEST = {"channels": 2**16, "bits": 24, "norm_groups": 2**16}
+_LARGEST_LEVEL = 256
+"""Larger networks exist nowhere but in a damaged `config.json`."""
 
 
 @dataclass(frozen=True)
@@ -56,19 +60,21 @@ class MAGVITv2Config:
 
     def __post_init__(self) -> None:
         """Check the sizes, also against each other."""
-        for name in ("channels", "bits", "norm_groups"):
-            if not _is_count(value := getattr(self, name)):
+        for name, most in _LARGEST.items():
+            if not _is_count(value := getattr(self, name), most):
                 raise UserError(
-                    f"MAGVIT-v2 {name} is {value!r}; expected a whole number of at least 1"
+                    f"MAGVIT-v2 {name} is {shown(value)}; expected a whole number from 1 to "
+                    f"{most:,}, correct it"
                 )
         for name in _LEVELS:
             levels = getattr(self, name)
             if not isinstance(levels, tuple | list) or not all(map(_is_count, levels)):
                 raise UserError(
-                    f"MAGVIT-v2 {name} is {levels!r}; expected whole numbers of at least 1"
+                    f"MAGVIT-v2 {name} is {shown(levels)}; expected a list of whole numbers from 1 "
+                    f"to {_LARGEST_LEVEL}, correct it"
                 )
         lengths = {len(getattr(self, name)) for name in _LEVELS}
-        if len(lengths) != 1 or lengths == {0}:
+        if len(lengths) != 1 or not 1 <= min(lengths) <= 16:
             raise UserError(
                 f"MAGVIT-v2 multipliers and blocks have lengths {sorted(lengths)}, expected one "
                 "entry a resolution in each: give all four the same length"
@@ -113,8 +119,8 @@ class MAGVITv2Config:
         }
 
 
-def _is_count(value: object) -> bool:
-    return type(value) is int and value >= 1
+def _is_count(value: object, most: int = _LARGEST_LEVEL) -> bool:
+    return type(value) is int and 1 <= value <= most
 
 
 class Reconstruction(NamedTuple):

@@ -160,6 +160,11 @@ class ShowoConfig:
             if not isinstance(text, str):
                 raise _wrong_value(name, text, "a folder or a hub id")
 
+    @property
+    def text_room(self) -> int:
+        """Text tokens that fit behind an image, question and answer together."""
+        return self.max_position_embeddings - self.image_tokens - 4
+
     def phi(self) -> PhiConfig:
         """The transformer's configuration for transformers."""
         sizes: dict[str, Any] = {

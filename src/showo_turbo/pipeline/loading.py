@@ -89,7 +89,8 @@ def check_fit(showo: Showo, image_tokenizer: MAGVITv2, text_tokenizer: TextToken
         )
     if math.isqrt(config.image_tokens) ** 2 != config.image_tokens:
         raise UserError(
-            f"the model has {config.image_tokens} image tokens; expected those of a square image"
+            f"the model has {config.image_tokens} image tokens; expected those of a square image, "
+            "restore its config.json"
         )
     if text_tokenizer.size > config.text_vocabulary_size:
         raise UserError(
@@ -101,6 +102,11 @@ def check_fit(showo: Showo, image_tokenizer: MAGVITv2, text_tokenizer: TextToken
             f"the text tokenizer ends texts with id {text_tokenizer.eos_id}, the model with "
             f"{config.eos_id}; name the text tokenizer that it was trained with"
         )
+
+
+def image_side(showo: Showo, image_tokenizer: MAGVITv2) -> int:
+    """Side length in pixels of the images that a model draws and reads."""
+    return math.isqrt(showo.config.image_tokens) * image_tokenizer.config.patch_size
 
 
 def choose_device(device: str | torch.device | None) -> torch.device:

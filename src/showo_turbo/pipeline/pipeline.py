@@ -1,6 +1,5 @@
 """The front door for inference."""
 
-import math
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -25,6 +24,7 @@ from .loading import (
     check_fit,
     choose_device,
     choose_dtype,
+    image_side,
     load_image_tokenizer,
     load_showo,
     load_text_tokenizer,
@@ -112,8 +112,7 @@ class ShowoPipeline:
     @property
     def resolution(self) -> int:
         """Side length of the images in pixels."""
-        side = math.isqrt(self.showo.config.image_tokens)
-        return side * self.image_tokenizer.config.patch_size
+        return image_side(self.showo, self.image_tokenizer)
 
     def generate(
         self,
@@ -324,8 +323,7 @@ class ShowoPipeline:
             UserError: If it leaves no room for the answer.
         """
         ids = self.text_tokenizer.encode(format_question(question))
-        config = self.showo.config
-        room = config.max_position_embeddings - config.image_tokens - 4
+        room = self.showo.config.text_room
         if len(ids) + max_new_tokens > room:
             raise UserError(
                 f"the question {question[:60]!r} has {len(ids)} tokens and the answer may have "

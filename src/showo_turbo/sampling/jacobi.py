@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..errors import UserError
 from ..models.showo import Showo
+from ..vocabulary import Vocabulary
 from .autoregressive import TextResult
 from .options import seed_of_each
 from .text_state import TextState
@@ -54,7 +55,8 @@ def jacobi_decode(
         max_new_tokens: Longest answer in tokens.
         block_size: Tokens guessed at once.
         driver: `block` settles a whole block before it guesses the next (the published way);
-            `window` always guesses `block_size` tokens ahead.
+            `window` always guesses `block_size` tokens ahead, or up to where the answer seems to
+            end.
         seeds: One a sample, for the random start tokens; 0, 1, 2, ... by default.
         starts: Start tokens of each sample's first block, instead of random ones.
         restrict_to_text: Whether only text tokens may be predicted.
@@ -75,17 +77,16 @@ def jacobi_decode(
             )
     state = TextState(model, image_codes, prompts, max_new_tokens, block_size, restrict_to_text)
     samples = [
-        _Guesses(model.vocabulary.text_size, block_size, seed, starts[i] if starts else None)
+        _Guesses(model.vocabulary, driver, block_size, seed, starts[i] if starts else None)
         for i, seed in enumerate(seed_of_each(seeds, len(prompts)))
     ]
     while state.active:
         active = [samples[s] for s in state.active]
-        width = max(len(sample.tokens) for sample in active)
-        fed = [(s.tokens + [0] * (width - len(s.tokens)))[: width - 1] for s in active]
+        asked = [sample.asked() for sample in active]
+        width = max(map(len, asked))
+        fed = [(tokens + [0] * (width - len(tokens)))[: width - 1] for tokens in asked]
         predictions = state.predict(fed).argmax(dim=-1).tolist()
-        state.accept(
-            [sample.correct(row, driver) for sample, row in zip(active, predictions, strict=True)]
-        )
+        state.accept([sample.correct(row) for sample, row in zip(active, predictions, strict=True)])
     return [
         JacobiResult(
             state.answers[i], state.forwards[i], state.finished[i], sample.recorded_blocks()
@@ -98,38 +99,60 @@ class _Guesses:
     """One sample's unsettled tokens.
 
     Args:
-        text_size: Start tokens are drawn below it.
+        vocabulary: Start tokens are drawn from its text.
+        driver: How decoding moves on.
         block_size: Tokens guessed at once.
         seed: Of the start tokens.
         start: The first block's start, instead of a random one.
     """
 
     def __init__(
-        self, text_size: int, block_size: int, seed: int, start: Sequence[int] | None
+        self,
+        vocabulary: Vocabulary,
+        driver: Driver,
+        block_size: int,
+        seed: int,
+        start: Sequence[int] | None,
     ) -> None:
-        self.text_size = text_size
+        self.vocabulary = vocabulary
+        self.driver = driver
         self.block_size = block_size
         self.generator = torch.Generator().manual_seed(seed)
         self.tokens = list(start) if start is not None else self._random(block_size)
+        self.predicted = 0
         self.settled: list[int] = []
         self.iterates: list[list[list[int]]] = [[self.tokens]]
 
     def _random(self, count: int) -> list[int]:
         drawn: list[int] = torch.randint(
-            self.text_size, (count,), generator=self.generator
+            self.vocabulary.text_size, (count,), generator=self.generator
         ).tolist()
         return drawn
 
-    def correct(self, predictions: list[int], driver: Driver) -> list[int]:
+    def asked(self) -> list[int]:
+        """The guesses that the next forward corrects.
+
+        A block is corrected as a whole, because its iterates are recorded. In a window, nothing
+        beyond an `eot` that was predicted: most likely the answer ends there.
+        """
+        eot = self.vocabulary.eot_id
+        if self.driver == "window" and eot in self.tokens[: self.predicted]:
+            return self.tokens[: self.tokens.index(eot) + 1]
+        return self.tokens
+
+    def correct(self, predictions: list[int]) -> list[int]:
         """Take a forward's predictions; give the tokens that settle."""
-        predictions = predictions[: len(self.tokens)]
+        asked = self.asked()
+        predictions = predictions[: len(asked)]
         matches = 0
-        while matches < len(predictions) - 1 and predictions[matches] == self.tokens[matches]:
+        while matches < len(asked) - 1 and predictions[matches] == asked[matches]:
             matches += 1
-        exact, self.tokens = predictions[: matches + 1], predictions[matches + 1 :]
-        if driver == "window":
-            self.tokens = self.tokens + self._random(len(exact))
+        exact, corrected = predictions[: matches + 1], predictions[matches + 1 :]
+        if self.driver == "window":
+            self.predicted = len(corrected)
+            self.tokens = corrected + self.tokens[len(asked) :] + self._random(len(exact))
             return exact
+        self.tokens = corrected
         self.settled += exact
         self.iterates[-1].append(self.settled + self.tokens)
         if not self.tokens:

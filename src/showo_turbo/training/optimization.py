@@ -4,6 +4,7 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable, Reduce
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import nn
 
+from ..errors import UserError
 from .optimizers import parameter_groups
 
 
@@ -17,8 +18,16 @@ def optimizer_and_schedule(
         optimizer: Makes the optimizer.
         lr_scheduler: Makes the schedule, which is stepped once an optimizer step; Lightning's
             `ReduceLROnPlateau` is stepped once an epoch, with the logged value that it monitors.
+
+    Raises:
+        UserError: If the optimizer refuses its options.
     """
-    made = optimizer(parameter_groups(module))
+    try:
+        made = optimizer(parameter_groups(module))
+    except (TypeError, ValueError) as error:  # such as a negative learning rate
+        raise UserError(
+            f"the optimizer cannot be made ({error}); correct its options, or name another"
+        ) from error
     if lr_scheduler is None:
         return made
     schedule = lr_scheduler(made)

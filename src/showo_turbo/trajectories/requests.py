@@ -45,24 +45,36 @@ def text_requests(
     questions: Sequence[tuple[Path, str]],
     encode: Callable[[Sequence[Path]], Mapping[Path, Tensor]],
     tokenizer: TextTokenizer,
+    room: int,
     batch_size: int,
-) -> list[TextRequest]:
+) -> tuple[list[TextRequest], int]:
     """Requests of questions about images, each distinct image being encoded once.
+
+    A question that leaves no room for an answer is left out, not cut.
 
     Args:
         questions: Pairs of an image file and what to ask about it.
         encode: Turns image files into codes `(image_tokens,)`. Questions about images that it
             leaves out are left out too.
         tokenizer: Encodes the questions.
+        room: Text tokens that fit behind an image.
         batch_size: Images encoded at once.
 
     Returns:
-        The requests, each with the place of its question as its key.
+        The requests, each with the place of its question as its key, and how many questions were
+        left out because of their length.
 
     Raises:
         UserError: If none is left.
     """
-    distinct = list(dict.fromkeys(path for path, _ in questions))
+    ids = {i: tokenizer.encode(format_question(text)) for i, (_, text) in enumerate(questions)}
+    fitting = {i: tokens for i, tokens in ids.items() if len(tokens) < room}
+    if questions and not fitting:
+        raise UserError(
+            f"all {len(questions)} questions have {room} tokens or more, which leaves no room for "
+            "an answer of this model; expected fewer, shorten them"
+        )
+    distinct = list(dict.fromkeys(questions[i][0] for i in fitting))
     codes: dict[Path, Tensor] = {}
     for start in range(0, len(distinct), batch_size):
         codes |= encode(distinct[start : start + batch_size])
@@ -70,8 +82,9 @@ def text_requests(
         raise UserError(
             f"all {len(distinct)} images that are asked about are bad; name a folder of others"
         )
-    return [
-        TextRequest(str(i), codes[path], tokenizer.encode(format_question(question)), question)
-        for i, (path, question) in enumerate(questions)
-        if path in codes
+    requests = [
+        TextRequest(str(i), codes[questions[i][0]], tokens, questions[i][1])
+        for i, tokens in fitting.items()
+        if questions[i][0] in codes
     ]
+    return requests, len(questions) - len(fitting)

@@ -1,0 +1,112 @@
+"""The benchmarks run, and count what they claim to count."""
+
+import json
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from showo_turbo.models.checkpoints import resolve_folder
+from showo_turbo.sampling.parallel import ImageSampling, denoise_images
+
+from .tiny import tiny_showo
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+WANTED = {
+    "t2i_256",
+    "t2i_512",
+    "t2i_256_guided",
+    "jacobi_512",
+    "jacobi_commit",
+    "student_jacobi_vs_ar",
+}
+
+
+@pytest.fixture
+def limits(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return import_module("limits")
+
+
+def run(*arguments):
+    return subprocess.run(
+        [sys.executable, BENCHMARKS / "decoding.py", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=BENCHMARKS.parent,
+    )
+
+
+def test_every_row_runs_and_is_exact(tmp_path):
+    student = resolve_folder("shapes", "showo")
+    path = tmp_path / "results.json"
+    done = run("--smoke", "--student", student, "--output", path)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(path.read_text())
+    rows = {row["name"]: row for row in found["rows"]}
+    assert rows.keys() >= WANTED
+    for row in rows.values():
+        assert row["exact"] is True
+        assert row["naive_s"] > 0 and row["ours_s"] > 0
+    assert rows["student_jacobi_vs_ar"]["tokens_per_forward"] >= 1
+    assert found["hardware"]
+    again = run("--smoke", "--only", "t2i_256", "--output", path)
+    assert again.returncode == 0, again.stderr
+    assert [row["name"] for row in json.loads(path.read_text())["rows"]] == list(rows)
+
+
+@pytest.mark.bad_input
+def test_unknown_rows_and_missing_students(tmp_path):
+    unknown = run("--only", "t2i_128")
+    assert unknown.returncode == 2
+    assert "there is no row 't2i_128'" in unknown.stderr
+    path = tmp_path / "results.json"
+    missing = run(
+        "--smoke", "--only", "student_t2i", "--student", tmp_path / "none", "--output", path
+    )
+    assert missing.returncode == 0
+    assert "left out: student_t2i" in missing.stderr
+    assert not path.exists()
+
+
+def test_committed_results_have_the_rows_that_are_promised():
+    files = list((BENCHMARKS / "results").glob("decoding-*.json"))
+    assert files
+    for path in files:
+        rows = {row["name"]: row for row in json.loads(path.read_text())["rows"]}
+        assert rows.keys() >= WANTED
+        assert all(row["exact"] for row in rows.values())
+        for row in rows.values():
+            assert row["ratio"] == pytest.approx(row["naive_s"] / row["ours_s"], rel=0.02)
+
+
+@pytest.mark.parametrize("guidance", [0.0, 2.0])
+def test_operations_of_an_image_step(limits, guidance):
+    network = tiny_showo()
+    prompt = [1, 2, 3]
+    steps = denoise_images(network, [prompt], ImageSampling(2, guidance))
+    next(steps)
+    with FlopCounterMode(display=False) as counter:
+        next(steps)
+    rows = 2 if guidance else 1
+    ids = len(prompt) + 3
+    counted = limits.image_step_operations(network.config, rows, ids)
+    # Attention runs over whole blocks of key slots, a few more than there are tokens.
+    assert 1 <= counter.get_total_flops() / counted < 1.2
+
+
+def test_bytes_of_a_text_token(limits):
+    network = tiny_showo()
+    layers = network.showo.model.layers
+    matrices = sum(p.numel() for p in layers.parameters() if p.dim() == 2)
+    head = network.vocabulary.text_size * network.config.hidden_size
+    cache = network.new_cache(1, 16)
+    with torch.no_grad():
+        network.append(torch.ones(1, 16, dtype=torch.long), cache)
+    cached = sum(t[:, :, :16].numel() for t in (*cache._keys, *cache._values))
+    assert limits.text_forward_bytes(network.config, 16, 4) == 4 * (matrices + head + cached)
