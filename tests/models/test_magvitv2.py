@@ -82,10 +82,10 @@ class TestConfig:
         [
             ({"encoder_blocks": (1, 1)}, r"lengths \[2, 3\], expected one entry a resolution"),
             ({"norm_groups": 3}, "width 8 is no multiple of norm_groups=3: choose"),
-            ({"norm_groups": 0}, "norm_groups is 0; expected a whole number of at least 1"),
+            ({"norm_groups": 0}, "norm_groups is 0; expected a whole number from 1"),
             ({"channels": None}, "channels is None; expected a whole number"),
             ({"bits": "13"}, "bits is '13'; expected a whole number"),
-            ({"encoder_blocks": 3}, "encoder_blocks is 3; expected whole numbers of at least 1"),
+            ({"encoder_blocks": 3}, "encoder_blocks is 3; expected a list of whole numbers"),
             (
                 {"decoder_multipliers": (1, 0.5, 1)},
                 r"decoder_multipliers is \(1, 0.5, 1\); expected",
