@@ -4,6 +4,7 @@ from .curriculum import Curriculum
 from .evaluation_table import EvaluationTable
 from .export_student import ExportStudent
 from .finite_guard import FiniteGuard
+from .prediction_writer import PredictionWriter
 from .sample_grid import SampleGrid
 from .speedup_report import SpeedupReport
 from .stage import Stage
@@ -16,6 +17,7 @@ __all__ = [
     "EvaluationTable",
     "ExportStudent",
     "FiniteGuard",
+    "PredictionWriter",
     "SampleGrid",
     "SpeedupReport",
     "Stage",

@@ -75,6 +75,20 @@ class Good:
         trainer.save_checkpoint(self.folder / "last.ckpt")
         return self.folder / "last.ckpt"
 
+    def collection(self, output):
+        """The command line that collects trajectories of images and texts."""
+        captions = ["--captions.images", self.images, "--captions.annotations", self.captions]
+        questions = ["--instructions.images", self.images]
+        questions += ["--instructions.annotations", self.instructions]
+        settings = ["--images.steps", "4", "--images.segments", "2", "--texts.max_new_tokens", "64"]
+        return ["collect", output, *captions, *questions, *settings, "--model", self.model]
+
+    @cached_property
+    def stores(self):
+        """The folder of the two stores that it makes."""
+        main([str(argument) for argument in self.collection(self.folder / "stores")])
+        return self.folder / "stores"
+
     def image(self, number):
         return self.images / f"{number}.png"
 

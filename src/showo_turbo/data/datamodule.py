@@ -103,8 +103,8 @@ class StreamsDataModule(LightningDataModule):
             self._streams = self.open_streams()
         if stage in ("fit", "validate"):
             self._evaluation_streams["validate"] = self.open_evaluation_streams("validate")
-        if stage == "test":
-            self._evaluation_streams["test"] = self.open_evaluation_streams("test")
+        if stage in ("test", "predict"):
+            self._evaluation_streams[stage] = self.open_evaluation_streams("test")
 
     def teardown(self, stage: str) -> None:
         """Say how many samples were left out."""
@@ -150,6 +150,10 @@ class StreamsDataModule(LightningDataModule):
     def test_dataloader(self) -> list[EvaluationLoader]:
         """One loader for each stream to test on."""
         return self._evaluation_loaders("test")
+
+    def predict_dataloader(self) -> list[EvaluationLoader]:
+        """One loader for each stream to test on."""
+        return self._evaluation_loaders("predict")
 
     def state_dict(self) -> dict[str, Any]:
         """The position in the training streams.

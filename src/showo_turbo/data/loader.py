@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch.utils.data import DataLoader
+from torch.utils.data.distributed import DistributedSampler
 
 from ..errors import UserError
 from .bad_samples import Skip, refuse
@@ -112,7 +113,10 @@ class ResumableLoader:
 
 
 class EvaluationLoader(DataLoader[Any]):
-    """Iterates over the batches of one stream, in order.
+    """Iterates over the batches of one stream, in order, and over all of them in every process.
+
+    Scores then are those of a single process, whatever the number; and processes that share the
+    weights of a network stay in step, whose decoding takes every sample another number of passes.
 
     Args:
         dataset: The stream.
@@ -126,6 +130,8 @@ class EvaluationLoader(DataLoader[Any]):
     ) -> None:
         self.skip = skip  # under this name Lightning finds it when it adds a distributed sampler
         options.setdefault("collate_fn", dataset.collate)
+        # Lightning leaves a distributed sampler as it is.
+        options.setdefault("sampler", DistributedSampler(dataset, 1, rank=0, shuffle=False))
         super().__init__(dataset, batch_size=batch_size, **options)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:  # type: ignore[override]
