@@ -170,7 +170,7 @@ class SpeedupReport(Callback):
         told: dict[str, list[float]] = {}
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, Curriculum):
-                told = callback.seconds
+                told = callback.clock.seconds
         return {
             "data": round(data.preparation_seconds, 1),
             "collect": [round(seconds, 1) for seconds in told.get("collect", [])],

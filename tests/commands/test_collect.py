@@ -99,7 +99,7 @@ def test_an_interrupted_run_continues(command, model, files, tmp_path, monkeypat
             return collect_images(*arguments, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr("showo_turbo.commands.collect.collect_images", interrupted)
+        patch.setattr("showo_turbo.trajectories.collector.collect_images", interrupted)
         assert command("collect", tmp_path / "out", *run).status == 130
     assert not TrajectoryStore.inspect(tmp_path / "out" / "images").complete
     assert command("collect", tmp_path / "out", *run).status == 0

@@ -10,7 +10,7 @@ from torch import nn
 
 from showo_turbo.errors import UserError
 from showo_turbo.trajectories import StoreIdentity, TrajectoryStore
-from showo_turbo.trajectories.collection import ShardContent, batches, collect
+from showo_turbo.trajectories.collection import Processes, ShardContent, batches, collect
 from showo_turbo.trajectories.lock import folder_lock
 
 from .conftest import content
@@ -41,9 +41,7 @@ def test_the_first_process_finishes_after_all_have_written(store):
         if len(calls) == 2:
             write(store, 1)  # what the other process was still busy with
 
-    finished = collect(
-        nn.Identity(), store, make_shard, world_size=2, barrier=barrier, progress=False
-    )
+    finished = collect(nn.Identity(), store, make_shard, Processes(0, 2, barrier), progress=False)
     assert calls == [[0, 1, 2], [1], []]
     assert finished.num_samples == 5
 
@@ -58,9 +56,7 @@ def test_other_processes_open_the_store_after_it_was_finished(store):
             write(store, 2)
             TrajectoryStore.inspect(store.folder).finish()
 
-    finished = collect(
-        nn.Identity(), store, make_shard, rank=1, world_size=2, barrier=barrier, progress=False
-    )
+    finished = collect(nn.Identity(), store, make_shard, Processes(1, 2, barrier), progress=False)
     assert calls == [[0, 1, 2], [0, 2], [0, 2]]
     assert finished.complete
 

@@ -8,6 +8,7 @@ from showo_turbo.sampling import parallel
 from showo_turbo.trajectories import (
     ImageCollection,
     ImageTrajectoryDataset,
+    Processes,
     TrajectoryStore,
     collect_images,
     fingerprint_module,
@@ -29,16 +30,8 @@ def begin(folder, teacher, prompts, settings, **options):
 
 def collect(folder, teacher, prompts, settings, rank=0, world_size=1, barrier=no_barrier):
     store = begin(folder, teacher, prompts, settings, rank=rank, barrier=barrier)
-    return collect_images(
-        teacher,
-        prompts,
-        settings,
-        store,
-        rank=rank,
-        world_size=world_size,
-        barrier=barrier,
-        progress=False,
-    )
+    processes = Processes(rank, world_size, barrier)
+    return collect_images(teacher, prompts, settings, store, processes, progress=False)
 
 
 def test_noise_on_the_order_is_the_same_for_every_prompt(teacher, prompts):

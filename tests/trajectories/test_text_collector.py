@@ -7,6 +7,7 @@ from showo_turbo.errors import UserError
 from showo_turbo.sampling.autoregressive import TextResult
 from showo_turbo.sampling.jacobi import JacobiResult, jacobi_decode
 from showo_turbo.trajectories import (
+    Processes,
     TextCollection,
     TextTrajectoryDataset,
     TrajectoryStore,
@@ -45,16 +46,8 @@ def talkative(requests):
 def collect(folder, teacher, requests, settings, rank=0, world_size=1, barrier=no_barrier):
     identity = text_identity(fingerprint_module(teacher), requests, settings)
     store = TrajectoryStore.create_or_continue(folder, identity, rank=rank, barrier=barrier)
-    return collect_texts(
-        teacher,
-        requests,
-        settings,
-        store,
-        rank=rank,
-        world_size=world_size,
-        barrier=barrier,
-        progress=False,
-    )
+    processes = Processes(rank, world_size, barrier)
+    return collect_texts(teacher, requests, settings, store, processes, progress=False)
 
 
 def test_a_store_holds_the_finished_answers_with_their_iterates(

@@ -13,22 +13,16 @@ from ..data import (
     InstructionFiles,
     ShapesWorld,
 )
-from ..data.bad_samples import BadSamples, Skip
+from ..data.bad_samples import BadSamples
 from ..data.images import encode_images
 from ..errors import UserError
-from ..pipeline import ShowoPipeline
 from ..trajectories import (
     ImageCollection,
     TextCollection,
-    TrajectoryStore,
-    collect_images,
-    collect_texts,
+    TrajectoryCollector,
     describe_store,
     fingerprint_module,
-    image_identity,
-    text_identity,
 )
-from ..trajectories.requests import image_prompts, text_requests
 from .command_line import run_function
 from .model_options import ModelOptions
 
@@ -88,68 +82,23 @@ def collect(
     data.bad_samples = bad_samples = BadSamples(max_bad_samples, output)
     data.prepare_data()
     data.setup("fit")
-    teacher = fingerprint_module(pipeline.showo)
+    collector = TrajectoryCollector(
+        pipeline.showo, fingerprint_module(pipeline.showo), pipeline.text_tokenizer, output, print
+    )
+
+    def codes(pixels: Tensor) -> Tensor:
+        return pipeline.image_tokenizer.encode(pixels.to(pipeline.device))
+
+    def encode(paths: Sequence[Path]) -> dict[Path, Tensor]:
+        return encode_images(paths, pipeline.resolution, codes, bad_samples.skip)
+
     stores = []
     if with_images:
-        stores.append(
-            _collect_images(pipeline, data.image_prompts(num_images), images, teacher, output)
-        )
+        stores.append(collector.images(data.image_prompts(num_images), images))
     if with_texts:
-        stores.append(
-            _collect_texts(
-                pipeline, data.text_requests(num_texts), texts, teacher, output, bad_samples.skip
-            )
-        )
+        stores.append(collector.texts(data.text_requests(num_texts), encode, texts))
     if bad_samples.reasons:
         print(f"left out {len(bad_samples.reasons)} bad samples, listed in {bad_samples.file}")
     console = Console()
     for store in stores:
         console.print(describe_store(store.folder))
-
-
-def _collect_images(
-    pipeline: ShowoPipeline,
-    captions: Sequence[str],
-    settings: ImageCollection,
-    teacher: str,
-    output: Path,
-) -> TrajectoryStore:
-    config = pipeline.showo.config
-    settings.sampling.check(config.image_tokens, config.codebook_size)
-    prompts, left_out = image_prompts(captions, pipeline.prompting, pipeline.text_tokenizer)
-    if left_out:
-        print(
-            f"left out {left_out} of {len(captions)} captions, which have more than "
-            f"{pipeline.prompting.longest_prompt} tokens"
-        )
-    identity = image_identity(teacher, prompts, settings)
-    store = TrajectoryStore.create_or_continue(output / "images", identity)
-    return collect_images(pipeline.showo, prompts, settings, store)
-
-
-def _collect_texts(
-    pipeline: ShowoPipeline,
-    questions: Sequence[tuple[Path, str]],
-    settings: TextCollection,
-    teacher: str,
-    output: Path,
-    skip: Skip,
-) -> TrajectoryStore:
-    def codes(pixels: Tensor) -> Tensor:
-        return pipeline.image_tokenizer.encode(pixels.to(pipeline.device))
-
-    room = pipeline.showo.config.text_room
-    requests, left_out = text_requests(
-        questions,
-        lambda paths: encode_images(paths, pipeline.resolution, codes, skip),
-        pipeline.text_tokenizer,
-        room,
-        settings.batch_size,
-    )
-    if left_out:
-        print(
-            f"left out {left_out} of {len(questions)} questions, which have {room} tokens or more"
-        )
-    identity = text_identity(teacher, requests, settings)
-    store = TrajectoryStore.create_or_continue(output / "texts", identity)
-    return collect_texts(pipeline.showo, requests, settings, store)

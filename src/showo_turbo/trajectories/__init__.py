@@ -6,6 +6,8 @@ from .batch import (
     collate_image_trajectories,
     collate_text_blocks,
 )
+from .collection import Processes
+from .collector import TrajectoryCollector
 from .dataset import ImageTrajectoryDataset, TextTrajectoryDataset
 from .describe import describe_store
 from .film_strip import draw_film_strip, draw_text_strip
@@ -30,6 +32,7 @@ __all__ = [
     "ImagePrompt",
     "ImageTrajectory",
     "ImageTrajectoryDataset",
+    "Processes",
     "StoreIdentity",
     "TextBatch",
     "TextBlock",
@@ -37,6 +40,7 @@ __all__ = [
     "TextRequest",
     "TextTrajectory",
     "TextTrajectoryDataset",
+    "TrajectoryCollector",
     "TrajectoryStore",
     "check_segments",
     "collate_image_trajectories",

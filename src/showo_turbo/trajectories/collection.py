@@ -1,9 +1,9 @@
 """The loop that both collectors share: shard by shard, over processes, with progress."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
@@ -11,10 +11,31 @@ from ..errors import UserError
 from ..files import remove_leftovers
 from ..models.modes import evaluating
 from ..progress import progress_bar
+from .fingerprint import fingerprint_lines
 from .lock import folder_lock
+from .manifest import StoreIdentity
 from .store import TrajectoryStore, no_barrier
 
 Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Processes:
+    """Who shares the work of a collection.
+
+    Args:
+        rank: Which process this is.
+        world_size: How many there are.
+        barrier: Returns when all processes have called it.
+    """
+
+    rank: int = 0
+    world_size: int = 1
+    barrier: Callable[[], None] = no_barrier
+
+
+ALONE = Processes()
+"""One process does all."""
 
 
 @dataclass
@@ -31,10 +52,7 @@ def collect(
     teacher: nn.Module,
     store: TrajectoryStore,
     make_shard: Callable[[range, Callable[[int], None]], ShardContent],
-    *,
-    rank: int = 0,
-    world_size: int = 1,
-    barrier: Callable[[], None] = no_barrier,
+    processes: Processes = ALONE,
     progress: bool = True,
 ) -> TrajectoryStore:
     """Make all shards that are yet to be made, and finish the store.
@@ -47,9 +65,7 @@ def collect(
         store: Begun with `TrajectoryStore.create_or_continue`.
         make_shard: Called with the prompts' indices and with a function that is to be told how
             many of them have been done.
-        rank: Which process this is.
-        world_size: How many there are.
-        barrier: Returns when all processes have called it.
+        processes: Who shares the work.
         progress: Whether to show a progress bar; only the first process does.
 
     Returns:
@@ -59,13 +75,14 @@ def collect(
         UserError: If another run writes to the store; or if, in the end, a shard is missing: the
             processes share no folder.
     """
-    with folder_lock(store.folder) if rank == 0 else nullcontext():
-        if rank == 0:
+    first = processes.rank == 0
+    with folder_lock(store.folder) if first else nullcontext():
+        if first:
             remove_leftovers(store.folder)
-        barrier()
-        pending = store.pending(rank, world_size)
+        processes.barrier()
+        pending = store.pending(processes.rank, processes.world_size)
         count = sum(len(store.identity.shard_prompts(index)) for index in pending)
-        bar = progress_bar(f"collecting {store.identity.kind}", count, progress and rank == 0)
+        bar = progress_bar(f"collecting {store.identity.kind}", count, progress and first)
         with evaluating(teacher), bar as advance:
             for index in pending:
                 content = make_shard(store.identity.shard_prompts(index), advance)
@@ -76,10 +93,10 @@ def collect(
                     filtered=content.filtered,
                     totals=content.totals,
                 )
-        barrier()
-        if rank == 0:
+        processes.barrier()
+        if first:
             store.finish()
-        barrier()
+        processes.barrier()
     return TrajectoryStore.open(store.folder, verify=False)
 
 
@@ -87,6 +104,23 @@ def batches(indices: range, batch_size: int) -> Iterator[range]:
     """Cut a shard's prompts into batches; none reaches into another shard."""
     for start in range(0, len(indices), batch_size):
         yield indices[start : start + batch_size]
+
+
+def store_identity(
+    kind: str, teacher: str, rows: Iterable[object], count: int, settings: Mapping[str, Any]
+) -> StoreIdentity:
+    """Return what determines a store.
+
+    Args:
+        kind: `images` or `texts`.
+        teacher: The teacher's `fingerprint_module`.
+        rows: What of each prompt goes into the fingerprint.
+        count: Number of prompts.
+        settings: How they are collected. The size of a batch leaves no trace in a store.
+    """
+    recorded = {name: value for name, value in settings.items() if name != "batch_size"}
+    shard_size = recorded.pop("shard_size")
+    return StoreIdentity(kind, teacher, fingerprint_lines(rows), count, shard_size, recorded)
 
 
 def check_items(store: TrajectoryStore, kind: str, items: Sequence[Item], shard_size: int) -> None:

@@ -11,13 +11,21 @@ from ..errors import UserError
 from ..models.showo import Showo
 from ..sampling.mask_schedules import MaskSchedule
 from ..sampling.parallel import DenoisingStep, ImageSampling, denoise_images
-from .collection import ShardContent, batches, check_items, check_positive, collect
-from .fingerprint import fingerprint_lines
+from .collection import (
+    ALONE,
+    Processes,
+    ShardContent,
+    batches,
+    check_items,
+    check_positive,
+    collect,
+    store_identity,
+)
 from .manifest import StoreIdentity
 from .record import ImageTrajectory
 from .segments import check_segments, segment_ends
 from .shards import pack_images
-from .store import TrajectoryStore, no_barrier
+from .store import TrajectoryStore
 
 
 class ImagePrompt(NamedTuple):
@@ -99,13 +107,8 @@ def image_identity(
         prompts: All prompts of the collection, in order.
         settings: How they are collected.
     """
-    recorded = asdict(settings)
-    del recorded["batch_size"]
-    shard_size = recorded.pop("shard_size")
     rows = ([prompt.key, prompt.text, list(prompt.ids)] for prompt in prompts)
-    return StoreIdentity(
-        "images", teacher, fingerprint_lines(rows), len(prompts), shard_size, recorded
-    )
+    return store_identity("images", teacher, rows, len(prompts), asdict(settings))
 
 
 def collect_images(
@@ -113,10 +116,7 @@ def collect_images(
     prompts: Sequence[ImagePrompt],
     settings: ImageCollection,
     store: TrajectoryStore,
-    *,
-    rank: int = 0,
-    world_size: int = 1,
-    barrier: Callable[[], None] = no_barrier,
+    processes: Processes = ALONE,
     progress: bool = True,
 ) -> TrajectoryStore:
     """Decode images greedily with guidance and record how; continue what an earlier run began.
@@ -126,9 +126,7 @@ def collect_images(
         prompts: All prompts, the same in every process.
         settings: How to collect.
         store: Begun with the `image_identity` of these arguments.
-        rank: Which process this is.
-        world_size: How many there are.
-        barrier: Returns when all processes have called it.
+        processes: Who shares the work.
         progress: Whether to show a progress bar.
 
     Returns:
@@ -149,15 +147,7 @@ def collect_images(
         totals = {"positions": mass.numel(), "kept_mass": round(float(mass.sum()), 3)}
         return ShardContent(pack_images(records), len(records), totals=totals)
 
-    return collect(
-        teacher,
-        store,
-        make_shard,
-        rank=rank,
-        world_size=world_size,
-        barrier=barrier,
-        progress=progress,
-    )
+    return collect(teacher, store, make_shard, processes, progress)
 
 
 @torch.no_grad()

@@ -11,14 +11,23 @@ from torch import Tensor
 from ..errors import UserError
 from ..models.showo import Showo
 from ..sampling.jacobi import JacobiResult, jacobi_decode
-from .collection import ShardContent, batches, check_items, check_positive, collect
-from .fingerprint import fingerprint_lines, fingerprint_tensors
+from .collection import (
+    ALONE,
+    Processes,
+    ShardContent,
+    batches,
+    check_items,
+    check_positive,
+    collect,
+    store_identity,
+)
+from .fingerprint import fingerprint_tensors
 from .manifest import StoreIdentity
 from .record import TextTrajectory, settled_iterates
 from .repetition import is_repetitive
 from .segments import stateless_seed
 from .shards import pack_texts
-from .store import TrajectoryStore, no_barrier
+from .store import TrajectoryStore
 
 
 class TextRequest(NamedTuple):
@@ -79,16 +88,11 @@ def text_identity(
         requests: All requests of the collection, in order.
         settings: How they are collected.
     """
-    recorded = asdict(settings)
-    del recorded["batch_size"]
-    shard_size = recorded.pop("shard_size")
     rows = (
         [r.key, r.text, list(r.ids), fingerprint_tensors({"codes": r.image_codes.long()})]
         for r in requests
     )
-    return StoreIdentity(
-        "texts", teacher, fingerprint_lines(rows), len(requests), shard_size, recorded
-    )
+    return store_identity("texts", teacher, rows, len(requests), asdict(settings))
 
 
 def collect_texts(
@@ -96,10 +100,7 @@ def collect_texts(
     requests: Sequence[TextRequest],
     settings: TextCollection,
     store: TrajectoryStore,
-    *,
-    rank: int = 0,
-    world_size: int = 1,
-    barrier: Callable[[], None] = no_barrier,
+    processes: Processes = ALONE,
     progress: bool = True,
 ) -> TrajectoryStore:
     """Answer by greedy Jacobi decoding and record the iterates; continue what a run began.
@@ -111,9 +112,7 @@ def collect_texts(
         requests: All requests, the same in every process.
         settings: How to collect.
         store: Begun with the `text_identity` of these arguments.
-        rank: Which process this is.
-        world_size: How many there are.
-        barrier: Returns when all processes have called it.
+        processes: Who shares the work.
         progress: Whether to show a progress bar.
 
     Returns:
@@ -146,15 +145,7 @@ def collect_texts(
             pack_texts(records, settings.block_size), len(records), filtered, totals
         )
 
-    return collect(
-        teacher,
-        store,
-        make_shard,
-        rank=rank,
-        world_size=world_size,
-        barrier=barrier,
-        progress=progress,
-    )
+    return collect(teacher, store, make_shard, processes, progress)
 
 
 @torch.no_grad()

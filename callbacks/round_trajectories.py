@@ -1,0 +1,149 @@
+"""The trajectories of a round: checked before training, and collected when the round begins."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities.seed import isolate_rng
+from torch import Tensor
+
+from showo_turbo.data import DistillationDataModule
+from showo_turbo.data.images import encode_images
+from showo_turbo.errors import UserError
+from showo_turbo.models.magvitv2 import MAGVITv2
+from showo_turbo.models.showo import Showo, ShowoConfig
+from showo_turbo.sampling.mask_schedules import MaskSchedule
+from showo_turbo.training.turbo import ShowoTurbo
+from showo_turbo.trajectories import (
+    ImageCollection,
+    Processes,
+    TextCollection,
+    TrajectoryCollector,
+    TrajectoryStore,
+)
+
+from .rounds import rounds_of
+from .stage import Stage
+from .student_weights import is_sharded
+
+
+@dataclass(frozen=True)
+class RoundTrajectories:
+    """How the trajectories of every round are collected; what differs is in the stages.
+
+    Args:
+        mask_schedule: Of the image trajectories.
+        kept_codes: Codes that are recorded of each of the teacher's distributions.
+        block_size: Text tokens that are decoded together.
+        max_new_tokens: Longest answer.
+        batch_size: Samples that the teacher decodes at once.
+        shard_size: Trajectories a file.
+    """
+
+    mask_schedule: MaskSchedule
+    kept_codes: int
+    block_size: int
+    max_new_tokens: int
+    batch_size: int
+    shard_size: int
+
+    def images(self, stage: Stage) -> ImageCollection:
+        """How a stage's image trajectories are collected."""
+        return ImageCollection(
+            steps=stage.steps,
+            segments=stage.image_segments,
+            guidance_scale=stage.guidance_scale,
+            mask_schedule=self.mask_schedule,
+            confidence_temperature=stage.confidence_temperature,
+            noise_seed=stage.noise_seed,
+            kept_codes=self.kept_codes,
+            batch_size=self.batch_size,
+            shard_size=self.shard_size,
+        )
+
+    def texts(self, round_index: int) -> TextCollection:
+        """How a round's text trajectories are collected."""
+        return TextCollection(
+            max_new_tokens=self.max_new_tokens,
+            block_size=self.block_size,
+            seed=round_index,
+            batch_size=self.batch_size,
+            shard_size=self.shard_size,
+        )
+
+    def check(
+        self, stages: Sequence[Stage], config: ShowoConfig, data: DistillationDataModule
+    ) -> None:
+        """Find what cannot be collected in any stage before the first one begins.
+
+        Raises:
+            UserError: Naming the stage and what is wrong with it.
+        """
+        for round_index, (stage_index, _) in enumerate(rounds_of(stages)):
+            stage = stages[stage_index]
+            try:
+                if "image" in data.batch_sizes:
+                    sampling = self.images(stage).sampling
+                    sampling.check(config.image_tokens, config.codebook_size)
+                    data.image_prompts(stage.image_trajectories, selection=round_index)
+                if "text" in data.batch_sizes:
+                    self.texts(round_index)
+                    data.text_requests(stage.text_trajectories, selection=round_index)
+            except UserError as error:
+                raise UserError(f"stage {stage_index + 1}: {error}") from None
+
+    def collect(
+        self,
+        trainer: Trainer,
+        module: ShowoTurbo,
+        data: DistillationDataModule,
+        teacher: tuple[Showo, str],
+        folder: Path,
+        stage: Stage,
+        round_index: int,
+    ) -> dict[str, TrajectoryStore]:
+        """Collect a round's trajectories, or open those that are there.
+
+        Args:
+            trainer: Knows the processes and the precision.
+            module: Whose image and text tokenizers are used.
+            data: Knows the captions and questions, and for which of them trajectories are wanted.
+            teacher: The whole teacher, and its fingerprint.
+            folder: The round's.
+            stage: The round's.
+            round_index: Which round it is.
+
+        Returns:
+            The stores `images` and `texts`, as far as the data module trains on them.
+        """
+        processes = Processes(trainer.global_rank, trainer.world_size, trainer.strategy.barrier)
+        collector = TrajectoryCollector(
+            *teacher, module.text_tokenizer, folder, rank_zero_info, processes
+        )
+        stores: dict[str, TrajectoryStore] = {}
+        with isolate_rng(), torch.no_grad(), trainer.precision_plugin.forward_context():
+            if "image" in data.batch_sizes:
+                captions = data.image_prompts(stage.image_trajectories, selection=round_index)
+                stores["images"] = collector.images(captions, self.images(stage))
+            if "text" in data.batch_sizes:
+                image_tokenizer = _whole_image_tokenizer(trainer, module)
+
+                def codes(pixels: Tensor) -> Tensor:
+                    return image_tokenizer.encode(pixels.to(module.device))
+
+                def encode(paths: Sequence[Path]) -> dict[Path, Tensor]:
+                    return encode_images(paths, data.resolution, codes, data.bad_samples.skip)
+
+                questions = data.text_requests(stage.text_trajectories, selection=round_index)
+                stores["texts"] = collector.texts(questions, encode, self.texts(round_index))
+        return stores
+
+
+def _whole_image_tokenizer(trainer: Trainer, module: ShowoTurbo) -> MAGVITv2:
+    """The module's image tokenizer, or a copy where the strategy has sharded it."""
+    if not is_sharded(trainer):
+        return module.image_tokenizer
+    return MAGVITv2.from_pretrained(module.image_tokenizer_id).eval().to(module.device)

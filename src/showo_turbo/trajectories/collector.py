@@ -1,0 +1,93 @@
+"""What one teacher makes of captions and of questions, collected into folders."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from ..models.showo import Showo
+from ..prompting import UnifiedPrompting
+from ..text_tokenizer import TextTokenizer
+from .collection import ALONE, Processes
+from .image_collector import ImageCollection, collect_images, image_identity
+from .manifest import StoreIdentity
+from .requests import image_prompts, text_requests
+from .store import TrajectoryStore
+from .text_collector import TextCollection, collect_texts, text_identity
+
+
+@dataclass(frozen=True)
+class TrajectoryCollector:
+    """Collects the trajectories of one teacher; continues what an earlier run began.
+
+    Args:
+        teacher: The network to record.
+        fingerprint: Its `fingerprint_module`.
+        text_tokenizer: Its text tokenizer.
+        folder: The stores go to `images` and `texts` in it.
+        say: Told how many captions or questions are left out, and why.
+        processes: Who shares the work.
+    """
+
+    teacher: Showo
+    fingerprint: str
+    text_tokenizer: TextTokenizer
+    folder: Path
+    say: Callable[[str], None]
+    processes: Processes = ALONE
+
+    def images(self, captions: Sequence[str], settings: ImageCollection) -> TrajectoryStore:
+        """Collect a trajectory for each caption that is not too long.
+
+        Raises:
+            UserError: If the settings do not fit the teacher, all captions are too long, or the
+                store is another's.
+        """
+        config = self.teacher.config
+        settings.sampling.check(config.image_tokens, config.codebook_size)
+        prompting = UnifiedPrompting(config.vocabulary, config.max_text_length)
+        prompts, left_out = image_prompts(captions, prompting, self.text_tokenizer)
+        if left_out:
+            self.say(
+                f"left out {left_out} of {len(captions)} captions, which have more than "
+                f"{prompting.longest_prompt} tokens"
+            )
+        store = self._store("images", image_identity(self.fingerprint, prompts, settings))
+        return collect_images(self.teacher, prompts, settings, store, self.processes)
+
+    def texts(
+        self,
+        questions: Sequence[tuple[Path, str]],
+        encode: Callable[[Sequence[Path]], Mapping[Path, Tensor]],
+        settings: TextCollection,
+    ) -> TrajectoryStore:
+        """Collect a trajectory for each question that is not too long.
+
+        Args:
+            questions: Pairs of an image file and what to ask about it.
+            encode: Turns image files into codes `(image_tokens,)`, see `text_requests`.
+            settings: How to collect.
+
+        Raises:
+            UserError: If all questions are too long, or the store is another's.
+        """
+        room = self.teacher.config.text_room
+        requests, left_out = text_requests(
+            questions, encode, self.text_tokenizer, room, settings.batch_size
+        )
+        if left_out:
+            self.say(
+                f"left out {left_out} of {len(questions)} questions, which have {room} tokens or "
+                "more"
+            )
+        store = self._store("texts", text_identity(self.fingerprint, requests, settings))
+        return collect_texts(self.teacher, requests, settings, store, self.processes)
+
+    def _store(self, name: str, identity: StoreIdentity) -> TrajectoryStore:
+        return TrajectoryStore.create_or_continue(
+            self.folder / name,
+            identity,
+            rank=self.processes.rank,
+            barrier=self.processes.barrier,
+        )
