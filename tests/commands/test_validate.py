@@ -1,6 +1,9 @@
 """`showo-turbo validate`: tables of a student, and of its teacher beside it."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import yaml
@@ -38,6 +41,21 @@ def test_teacher_and_student_side_by_side(command, config, tmp_path, random_shap
     assert {row["top_k"] for row in found["top_k"]} == {1, 5}
     for words in ("ShapesScore", "top-k", "CIDEr-D", "teacher"):
         assert words in result.output
+
+
+@pytest.mark.slow
+def test_two_processes_measure_what_one_does(config, tmp_path):
+    def measure(*options):
+        script = Path(sys.executable).with_name("showo-turbo")
+        done = subprocess.run(
+            [script, "validate", "-c", config, *options], capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        found = json.loads((tmp_path / "runs/base/evaluation/validate.json").read_text())
+        rows = [*found["images"], *found["text"]]
+        return [{k: v for k, v in row.items() if "second" not in k} for row in rows]
+
+    assert measure("--trainer.devices=2", "--trainer.strategy=ddp") == measure()
 
 
 @pytest.mark.bad_input

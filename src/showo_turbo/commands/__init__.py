@@ -4,7 +4,7 @@ LIGHTNING_COMMANDS = {
     "fit": "Train: distill a model, or pretrain one.",
     "validate": "Score a model by sampling steps, and its text decoding.",
     "test": "Score a model on the test data.",
-    "predict": "Run a module's predict_step over its data.",
+    "predict": "Draw the test prompts and answer the questions, into files by PredictionWriter.",
 }
 
 COMMANDS = {

@@ -172,8 +172,8 @@ class StreamsDataModule(LightningDataModule):
             EvaluationLoader(
                 SingleStream(name, stream),
                 self.val_batch_size,
+                self.loader,
                 self.bad_samples.skip,
-                **self.loader.arguments(),
             )
             for name, stream in self._evaluation_streams[stage]
         ]

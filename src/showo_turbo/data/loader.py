@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from torch.utils.data import DataLoader
-from torch.utils.data.distributed import DistributedSampler
 
 from ..errors import UserError
 from .bad_samples import Skip, refuse
@@ -112,35 +111,43 @@ class ResumableLoader:
         self.sampler.load_state_dict(state)
 
 
-class EvaluationLoader(DataLoader[Any]):
+class EvaluationLoader:
     """Iterates over the batches of one stream, in order, and over all of them in every process.
 
     Scores then are those of a single process, whatever the number; and processes that share the
     weights of a network stay in step, whose decoding takes every sample another number of passes.
+    It is no `DataLoader`, so Lightning does not give every process a share of it.
 
     Args:
         dataset: The stream.
         batch_size: Samples in a batch.
+        options: How samples are loaded.
         skip: Leaves out a bad sample, or refuses to.
-        **options: Of PyTorch's `DataLoader`.
     """
 
     def __init__(
-        self, dataset: SingleStream, batch_size: int, skip: Skip = refuse, **options: Any
+        self,
+        dataset: SingleStream,
+        batch_size: int,
+        options: LoaderOptions,
+        skip: Skip = refuse,
     ) -> None:
-        self.skip = skip  # under this name Lightning finds it when it adds a distributed sampler
-        options.setdefault("collate_fn", dataset.collate)
-        # Lightning leaves a distributed sampler as it is.
-        options.setdefault("sampler", DistributedSampler(dataset, 1, rank=0, shuffle=False))
-        super().__init__(dataset, batch_size=batch_size, **options)
+        self.skip = skip
+        self._batches: DataLoader[Any] = DataLoader(
+            dataset, batch_size=batch_size, collate_fn=dataset.collate, **options.arguments()
+        )
 
-    def __iter__(self) -> Iterator[dict[str, Any]]:  # type: ignore[override]
+    def __len__(self) -> int:
+        """Batches."""
+        return len(self._batches)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
         """The batches.
 
         Raises:
             UserError: If a sample cannot be made and must not be left out, or all of a batch.
         """
-        for loaded in super().__iter__():
+        for loaded in self._batches:
             yield loaded.good(self.skip)
 
 

@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, cast
 
 import torch
-from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
@@ -26,11 +25,12 @@ from ..sampling.options import check_not_negative
 from ..text_tokenizer import TextTokenizer
 from ..trajectories.batch import ImageBatch, TextBatch
 from .averaging import average_of
-from .evaluation import EvaluationGrid, Evaluator, is_last_batch
+from .evaluation import EvaluationGrid
 from .forwards import block_logits, image_logits
 from .frozen import drop_excluded, exclude_from_checkpoints, freeze
 from .geometry import check_geometry
 from .lora import LoRAOptions, add_lora
+from .measured_student import MeasuredStudent
 from .optimization import optimizer_and_schedule
 from .ranks import global_means
 
@@ -61,7 +61,7 @@ class LossWeights:
             raise UserError("all weights are 0; expected one above 0, set it")
 
 
-class ShowoTurbo(LightningModule):
+class ShowoTurbo(MeasuredStudent):
     """A student that learns to jump along its teacher's sampling trajectories.
 
     The student is trained; the teacher is frozen, collects the trajectories (see the `Curriculum`
@@ -111,7 +111,7 @@ class ShowoTurbo(LightningModule):
         optimizer: OptimizerCallable = torch.optim.AdamW,
         lr_scheduler: LRSchedulerCallable | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(evaluation)
         self.model_id = student
         self.image_tokenizer_id = image_tokenizer
         self.text_tokenizer_id = text_tokenizer
@@ -121,18 +121,13 @@ class ShowoTurbo(LightningModule):
         self.max_language_length = max_language_length
         self.lora = lora
         self.gradient_checkpointing = gradient_checkpointing
-        self.evaluation = evaluation
         self.optimizer = optimizer
         self.lr_scheduler = lr_scheduler
-        self.student: Showo
         self.teacher: Showo
-        self.image_tokenizer: MAGVITv2
         if max_language_length < 2:
             raise UserError(
                 f"max_language_length is {max_language_length}; expected at least 2, set it so"
             )
-        self.evaluation_rows: dict[str, list[Any]] = {}
-        self._evaluator: Evaluator | None = None
         exclude_from_checkpoints(self, "teacher")
         exclude_from_checkpoints(self, "image_tokenizer")
 
@@ -166,7 +161,7 @@ class ShowoTurbo(LightningModule):
     def training_step(self, batch: Mapping[str, Any], batch_index: int) -> Tensor:
         """Return the weighted sum of the loss terms of the streams that the batch holds."""
         terms = self.loss_terms(batch)
-        own, overall = global_means(terms)
+        own, overall = global_means(terms, tuple(asdict(self.weights)))
         for name, mean in overall.items():
             self.log(f"train/{name}", mean, batch_size=1)
         self.log("train/loss", self.weighted_sum(overall), prog_bar=True, batch_size=1)
@@ -254,32 +249,6 @@ class ShowoTurbo(LightningModule):
     def reseed_teacher(self, source: Showo | None = None) -> None:
         """Make the teacher equal to `source`, the student by default."""
         self.teacher.load_state_dict(merge_lora((source or self.student).state_dict()))
-
-    def on_validation_epoch_start(self) -> None:
-        """Begin a new table."""
-        self.evaluation_rows = {}
-        fitting = self.trainer.state.fn == "fit"
-        grid = self.evaluation.during_fit() if fitting else self.evaluation
-        self._evaluator = Evaluator(self.student, self.image_tokenizer, self.text_tokenizer, grid)
-
-    def validation_step(
-        self, batch: Mapping[str, Any], batch_index: int, dataloader_idx: int = 0
-    ) -> None:
-        """Gather prompts and questions; with the last of them draw, answer and score."""
-        assert self._evaluator is not None
-        self._evaluator.update(batch)
-        # Not when the epoch ends: by then weight averaging has taken the average away again.
-        if is_last_batch(self.trainer, batch_index, dataloader_idx):
-            self.evaluation_rows = self._evaluator.compute()
-
-    def on_validation_epoch_end(self) -> None:
-        """Log the scores; callbacks find the table in `evaluation_rows`."""
-        assert self._evaluator is not None
-        self.log_dict(self._evaluator.scalars("val"), sync_dist=True)
-
-    on_test_epoch_start = on_validation_epoch_start
-    test_step = validation_step
-    on_test_epoch_end = on_validation_epoch_end
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what it takes to export a checkpoint on its own."""

@@ -194,9 +194,9 @@ class _Recorder:
         kept = min(self.settings.kept_codes, step.logits.shape[-1])
         rows = step.logits[needed.to(step.logits.device)].float().log_softmax(dim=-1)
         top = rows.topk(kept, dim=-1)
-        log_probs = torch.zeros(*needed.shape, kept, dtype=torch.float16)
+        log_probs = torch.zeros(*needed.shape, kept)
         ids = torch.zeros(*needed.shape, kept, dtype=self.code_type)
-        log_probs[needed] = top.values.half().cpu()
+        log_probs[needed] = top.values.cpu()
         ids[needed] = top.indices.to(self.code_type).cpu()
         if not self.reveal_step.numel():
             self.reveal_step = torch.zeros(needed.shape, dtype=torch.int16)
@@ -222,11 +222,11 @@ class _Recorder:
             codes=self.codes[sample].to(self.code_type),
             reveal_step=self.reveal_step[sample],
             top_ids=self.top_ids[sample],
-            top_log_probs=self.top_log_probs[sample],
+            top_log_probs=self.top_log_probs[sample].half(),
             boundary_top_ids=torch.cat([self.top_ids.new_zeros(0, kept), *(e[0] for e in ends)]),
             boundary_top_log_probs=torch.cat(
                 [self.top_log_probs.new_zeros(0, kept), *(e[1] for e in ends)]
-            ),
+            ).half(),
             steps=self.settings.steps,
             segments=self.settings.segments,
         )

@@ -1,0 +1,64 @@
+"""The pictures and answers of `predict` as files."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import BasePredictionWriter
+from PIL import Image
+
+from showo_turbo.files import write_atomically
+
+
+class PredictionWriter(BasePredictionWriter):
+    """Writes what `showo-turbo predict` draws and answers, batch by batch.
+
+    Into `folder` go `<split>-<index>.png` for every prompt, and `predictions.jsonl` with a line for
+    every prompt and question, in the order of the data.
+
+    Example:
+        YAML::
+
+            trainer:
+              callbacks:
+                - class_path: PredictionWriter
+
+    Args:
+        folder: Where to write; `<trainer.default_root_dir>/predictions` by default.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        super().__init__(write_interval="batch")
+        self.folder = folder
+        self._lines: list[str] = []
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin a new file."""
+        self.folder = self.folder or Path(trainer.default_root_dir) / "predictions"
+        self._lines = []
+
+    def write_on_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        prediction: Sequence[dict[str, Any]],
+        batch_indices: Sequence[int] | None,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int,
+    ) -> None:
+        """Write a batch; the first process does, since all predict the same."""
+        if not trainer.is_global_zero:
+            return
+        assert self.folder is not None  # set in on_predict_start
+        for entry in prediction:
+            values = dict(entry)
+            if isinstance(image := values.pop("image", None), Image.Image):
+                values["file"] = f"{values['split']}-{values['index']:05d}.png"
+                with write_atomically(self.folder / values["file"]) as temporary:
+                    image.save(temporary, format="PNG")
+            self._lines.append(json.dumps(values, ensure_ascii=False) + "\n")
+        with write_atomically(self.folder / "predictions.jsonl") as temporary:
+            temporary.write_text("".join(self._lines), encoding="utf-8")

@@ -1,0 +1,66 @@
+"""Validation, test and prediction of a student, apart from how it is trained."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from lightning.pytorch import LightningModule
+
+from ..models.magvitv2 import MAGVITv2
+from ..models.showo import Showo
+from ..text_tokenizer import TextTokenizer
+from .evaluation import EvaluationGrid, Evaluator, is_last_batch
+from .prediction import predict
+
+
+class MeasuredStudent(LightningModule):
+    """A student with its tokenizers that is scored on prompts and questions.
+
+    Args:
+        evaluation: What is measured.
+
+    Attributes:
+        evaluation_rows: The scores of the last validation or test, see `Evaluator`.
+    """
+
+    student: Showo
+    image_tokenizer: MAGVITv2
+    text_tokenizer: TextTokenizer
+
+    def __init__(self, evaluation: EvaluationGrid) -> None:
+        super().__init__()
+        self.evaluation = evaluation
+        self.evaluation_rows: dict[str, list[Any]] = {}
+        self._evaluator: Evaluator | None = None
+
+    def on_validation_epoch_start(self) -> None:
+        """Begin a new table."""
+        self.evaluation_rows = {}
+        fitting = self.trainer.state.fn == "fit"
+        grid = self.evaluation.during_fit() if fitting else self.evaluation
+        self._evaluator = Evaluator(self.student, self.image_tokenizer, self.text_tokenizer, grid)
+
+    def validation_step(
+        self, batch: Mapping[str, Any], batch_index: int, dataloader_idx: int = 0
+    ) -> None:
+        """Gather prompts and questions; with the last of them draw, answer and score."""
+        assert self._evaluator is not None
+        self._evaluator.update(batch)
+        # Not when the epoch ends: by then weight averaging has taken the average away again.
+        if is_last_batch(self.trainer, batch_index, dataloader_idx):
+            self.evaluation_rows = self._evaluator.compute()
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the scores; callbacks find the table in `evaluation_rows`."""
+        assert self._evaluator is not None
+        self.log_dict(self._evaluator.scalars("val"), sync_dist=True)
+
+    def predict_step(
+        self, batch: Mapping[str, Any], batch_index: int, dataloader_idx: int = 0
+    ) -> list[dict[str, Any]]:
+        """Draw the prompts, or answer the questions, as the student is meant to; see `predict`."""
+        networks = (self.student, self.image_tokenizer, self.text_tokenizer)
+        return predict(*networks, batch, self.evaluation)
+
+    on_test_epoch_start = on_validation_epoch_start
+    test_step = validation_step
+    on_test_epoch_end = on_validation_epoch_end

@@ -1,0 +1,73 @@
+"""What `ShowoTurbo` gives in prediction: pictures of prompts, and answers to questions."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from ..data.images import to_images
+from ..evaluation.images import draw_images, prompt_seed
+from ..models.magvitv2 import MAGVITv2
+from ..models.showo import Showo
+from ..prompting import format_question
+from ..sampling.jacobi import jacobi_decode
+from ..text_tokenizer import TextTokenizer
+from ..trajectories.segments import stateless_seed
+from .evaluation import EvaluationGrid
+
+
+@torch.no_grad()
+def predict(
+    model: Showo,
+    image_tokenizer: MAGVITv2,
+    text_tokenizer: TextTokenizer,
+    batch: Mapping[str, Any],
+    grid: EvaluationGrid,
+) -> list[dict[str, Any]]:
+    """Draw a batch of prompts, or answer a batch of questions by Jacobi decoding.
+
+    Args:
+        model: Network in eval mode.
+        image_tokenizer: Encodes and decodes images.
+        text_tokenizer: Encodes prompts, decodes answers.
+        batch: With the one stream `prompts` or `instructions`.
+        grid: Images are drawn without guidance in the first of its `fit_steps`.
+
+    Returns:
+        For each prompt `{split, index, prompt, image}`, the last a PIL image; for each question
+        `{index, id, question, answer, reference}`.
+    """
+    if "prompts" in batch:
+        stream = batch["prompts"]
+        sampling = grid.during_fit().samplings()[0]
+        seeds = [prompt_seed(grid.seed, index) for index in stream["index"]]
+        pixels = draw_images(
+            model, image_tokenizer, text_tokenizer, stream["prompt"], sampling, seeds
+        )
+        return _rows(
+            split=stream["split"],
+            index=stream["index"],
+            prompt=stream["prompt"],
+            image=to_images(pixels),
+        )
+    stream = batch["instructions"]
+    results = jacobi_decode(
+        model,
+        image_tokenizer.encode(stream["pixels"]),
+        [text_tokenizer.encode(format_question(question)) for question in stream["question"]],
+        max_new_tokens=grid.max_new_tokens,
+        seeds=[stateless_seed(grid.seed, index, stream="jacobi") for index in stream["index"]],
+    )
+    answers = [text_tokenizer.decode(result.tokens) for result in results]
+    return _rows(
+        index=stream["index"],
+        id=stream["id"],
+        question=stream["question"],
+        answer=answers,
+        reference=stream["answer"],
+    )
+
+
+def _rows(**columns: Sequence[Any]) -> list[dict[str, Any]]:
+    """Turn columns of one length into rows."""
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
