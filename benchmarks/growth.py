@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from chaos import CONFIG, STAGE, write_model
 from lightning.pytorch import Callback, LightningModule, Trainer
+from small_run import CONFIG, STAGE, write_model
 
 
 class Watch(Callback):

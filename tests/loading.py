@@ -13,5 +13,9 @@ def load_script(path):
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(name, ROOT / path)
         sys.modules[name] = module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
+        sys.path.insert(0, str((ROOT / path).parent))  # as Python does for a script
+        try:
+            spec.loader.exec_module(module)
+        finally:
+            sys.path.pop(0)
     return sys.modules[name]

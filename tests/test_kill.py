@@ -6,7 +6,9 @@ import pytest
 
 from .loading import load_script
 
-chaos = load_script("benchmarks/chaos.py")
+killing = load_script("benchmarks/killing.py")
+outcome = load_script("benchmarks/outcome.py")
+small_run = load_script("benchmarks/small_run.py")
 
 IN_ORDER = [
     "data generation",
@@ -24,15 +26,15 @@ IN_ORDER = [
 def calm(tmp_path_factory):
     """A run that is left alone, and what it ends in."""
     folder = tmp_path_factory.mktemp("chaos")
-    chaos.write_model(folder / "model")
-    run = chaos.Run(folder / "left-alone", folder / "model")
+    small_run.write_model(folder / "model")
+    run = killing.Run(folder / "left-alone", folder / "model")
     assert run.start_and_kill(None)
-    return run, chaos.contents(run.folder)
+    return run, outcome.contents(run.folder)
 
 
 def killed(calm, *moments):
     """A run that is killed at these moments, and then left to end."""
-    run = chaos.Run(calm.folder.with_name(f"killed-{len(moments)}-times"), calm.model)
+    run = killing.Run(calm.folder.with_name(f"killed-{len(moments)}-times"), calm.model)
     for moment in moments:
         assert not run.start_and_kill(moment)
     assert run.start_and_kill(None)
@@ -53,28 +55,28 @@ def test_what_a_run_ends_in_is_all_there(calm):
 def test_killed_in_training_and_in_the_change_of_stage(calm):
     run, expected = calm
     moments = [
-        chaos.Moment("training mid-epoch", 3, 0.0),
-        chaos.Moment("change of stage", 1, run.seconds["change of stage"] / 2),
+        killing.Moment("training mid-epoch", 3, 0.0),
+        killing.Moment("change of stage", 1, run.seconds["change of stage"] / 2),
     ]
     again = killed(run, *moments)
-    assert chaos.unequal(expected, chaos.contents(again.folder)) == []
+    assert outcome.unequal(expected, outcome.contents(again.folder)) == []
 
 
 @pytest.mark.slow
 def test_killed_in_every_phase(calm):
     run, expected = calm
-    moments = [chaos.Moment(phase, 1, run.seconds[phase] / 2) for phase in IN_ORDER]
+    moments = [killing.Moment(phase, 1, run.seconds[phase] / 2) for phase in IN_ORDER]
     again = killed(run, *moments)
-    assert chaos.unequal(expected, chaos.contents(again.folder)) == []
+    assert outcome.unequal(expected, outcome.contents(again.folder)) == []
 
 
 def test_all_phases_are_known():
-    assert sorted(IN_ORDER) == sorted(chaos.PHASES)
+    assert sorted(IN_ORDER) == sorted(killing.PHASES)
 
 
 def test_a_difference_would_be_found(calm):
     _, expected = calm
     name = next(name for name in expected if name.startswith("train/loss at"))
     changed = expected | {name: expected[name] + " and 0.5"}
-    assert chaos.unequal(expected, changed) == [name]
-    assert chaos.unequal(expected, {k: v for k, v in expected.items() if k != name}) == [name]
+    assert outcome.unequal(expected, changed) == [name]
+    assert outcome.unequal(expected, {k: v for k, v in expected.items() if k != name}) == [name]

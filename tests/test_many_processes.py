@@ -16,7 +16,8 @@ from safetensors.torch import load_file
 
 from .loading import load_script
 
-chaos = load_script("benchmarks/chaos.py")
+outcome = load_script("benchmarks/outcome.py")
+small_run = load_script("benchmarks/small_run.py")
 
 LOSS_TOLERANCE = {"rel": 1e-5, "abs": 1e-6}
 """Halves of a batch are summed in another order than the whole, step after step. The absolute part
@@ -88,7 +89,7 @@ class Watch(Callback):
 
 
 def config_of(batch_size, **trainer):
-    config = copy.deepcopy(chaos.CONFIG)
+    config = copy.deepcopy(small_run.CONFIG)
     data = config["data"]["init_args"]
     data["shapes"] |= {"images": 24, "documents": 16}
     data["batch_sizes"] = {"image": batch_size, "text": batch_size, "language": batch_size // 2}
@@ -144,7 +145,7 @@ class Run:
         return {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file()}
 
     def losses(self):
-        found = chaos.logged(self.folder / "run/logs")
+        found = outcome.logged(self.folder / "run/logs")
         return {name: float(v) for name, v in found.items() if "segment" not in name}
 
 
@@ -156,7 +157,7 @@ def whole(process):
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     folder = tmp_path_factory.mktemp("model")
-    chaos.write_model(folder)
+    small_run.write_model(folder)
     return folder
 
 
