@@ -1,8 +1,10 @@
 """Image files, asked about one by one."""
 
 import io
+import os
 import struct
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -73,6 +75,17 @@ def dangling_link(bench):
     return ["answer", "a.png", "--question", "What?", *model(bench)]
 
 
+def folder_with(make):
+    """Ask about a folder with one entry, `a.png`."""
+
+    def prepare(bench):
+        (bench.folder / "folder").mkdir()
+        make(bench.folder / "folder" / "a.png")
+        return ["answer", "folder", "--question", "What?", "--output", "out", *model(bench)]
+
+    return prepare
+
+
 def no_image(bench):
     return ["answer", "--question", "What?", *model(bench)]
 
@@ -89,6 +102,22 @@ CASES = [
     Case("missing", answer("a.png", None), "a.png does not exist", "image files", "name"),
     Case("folder without images", folder, "folder holds no images", "image files", "name"),
     Case("dangling link", dangling_link, "a.png does not exist", "image files", "name"),
+    Case(
+        "link to a device",
+        folder_with(lambda path: path.symlink_to("/dev/zero")),
+        "a.png is no file",
+        "expected an image",
+        "remove it",
+    ),
+    Case("pipe", folder_with(os.mkfifo), "a.png is no file", "expected an image", "remove it"),
+    Case(
+        "link to itself",
+        folder_with(lambda path: path.symlink_to("a.png")),
+        "a.png",
+        "expected",
+        "remove it",
+    ),
+    Case("folder for an image", folder_with(Path.mkdir), "a.png is no file", "image", "remove it"),
     Case("zero bytes", answer("a.png", b""), "a.png cannot be read", NAMES, REPLACE),
     Case("text", answer("a.jpg", "a photo"), "a.jpg cannot be read", NAMES, REPLACE),
     Case("signature only", answer("a.png", PNG[:8]), "a.png cannot be read", NAMES, REPLACE),

@@ -18,6 +18,12 @@ def parquet(**columns):
     return sink.getvalue()
 
 
+def twice(name):
+    sink = io.BytesIO()
+    pq.write_table(pa.Table.from_arrays([pa.array(["a"])] * 2, [name] * 2), sink)
+    return sink.getvalue()
+
+
 def texts(content, name="texts.parquet", **changes):
     """Train on texts of this content; None stands for no file."""
 
@@ -51,6 +57,13 @@ CASES = [
         "no column 'content'",
         "it has ['text']",
         "choose one of them",
+    ),
+    Case(
+        "the column twice",
+        texts(twice("content")),
+        "2 columns 'content'",
+        "expected one",
+        "rename the others",
     ),
     Case(
         "another column",

@@ -138,6 +138,13 @@ VALUES = [
     Case("stages as mapping", curriculum(stages={"epochs": 1}), "stages", "list", HELP),
     Case("no epochs", stage(epochs=0), "epochs is 0", "at least 1", "correct the stage"),
     Case("no steps", stage(steps=0), "steps is 0", "at least 1", "set the number"),
+    Case(
+        "endless steps",
+        stage(steps=10**12, image_segments=7),
+        "steps is 1000000000000",
+        "at most 32,767",
+        "set the number",
+    ),
     Case("segments", stage(image_segments=3), "3 segments", "do not divide 4 steps", "choose"),
     Case("no segment", stage(image_segments=0), "0 segments", "do not divide", "choose segments"),
     Case("no text segment", stage(text_segments=0), "text_segments is 0", "at least 1", "correct"),

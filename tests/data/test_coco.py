@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from showo_turbo.data import COCOCaptions
-from showo_turbo.errors import UserError
+from showo_turbo.errors import BadSample, UserError
 
 
 def write(path: Path, content: Any) -> Path:
@@ -53,6 +53,16 @@ def test_images_without_caption_are_left_out(tmp_path: Path) -> None:
     }
     dataset = COCOCaptions(tmp_path, write(tmp_path / "c.json", content), 8)
     assert len(dataset) == 1 and dataset.captions() == ["two"]
+
+
+def test_an_image_whose_captions_are_all_bad_is_left_out(tmp_path: Path) -> None:
+    content = {
+        "images": [{"id": 1, "file_name": "a.png"}, {"id": 2, "file_name": "b.png"}],
+        "annotations": [{"image_id": 1, "caption": ""}, {"image_id": 2, "caption": "two"}],
+    }
+    skipped: list[BadSample] = []
+    dataset = COCOCaptions(tmp_path, write(tmp_path / "c.json", content), 8, skipped.append)
+    assert len(dataset) == len(skipped) == 1 and dataset.captions() == ["two"]
 
 
 IMAGE = {"id": 1, "file_name": "a.png"}

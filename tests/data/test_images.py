@@ -99,6 +99,15 @@ def test_a_decompression_bomb_is_refused_before_it_is_decoded(tmp_path: Path) ->
         load_image(tmp_path / "bomb.png", 24)
 
 
+def test_links_of_the_user_are_followed(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    Image.new("RGB", (16, 16), "red").save(tmp_path / "elsewhere/a.png")
+    (tmp_path / "images").symlink_to("elsewhere")
+    (tmp_path / "b.png").symlink_to("images/a.png")
+    path = image_path(tmp_path, "b.png", "a record")
+    assert load_image(path, 16).shape == (3, 16, 16)
+
+
 @pytest.mark.bad_input
 @pytest.mark.parametrize("name", ["../secret.png", "a/../../secret.png", "/etc/secret.png", ""])
 def test_a_name_cannot_leave_its_folder(name: str) -> None:

@@ -69,7 +69,7 @@ def test_a_dead_owners_lock_is_taken_over_and_said(tmp_path, owner, caplog):
     assert not caplog.text
 
 
-@pytest.mark.parametrize("note", ["", "{", "[]", '{"since": "noon"}'])
+@pytest.mark.parametrize("note", ["", "{", "[]", "[" * 9999, '{"since": "noon"}', '{"since": NaN}'])
 def test_a_lock_that_says_nothing_readable_is_no_obstacle(tmp_path, note):
     (tmp_path / LOCK_NAME).write_text(note)
     with folder_lock(tmp_path):

@@ -92,7 +92,7 @@ class RunFolder:
         for line in self.index.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
                 note = json.loads(line)
-            except json.JSONDecodeError:
+            except (ValueError, RecursionError):
                 continue
             if isinstance(note, dict) and isinstance(note.get(key), str):
                 notes.append(note)

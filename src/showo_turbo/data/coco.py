@@ -82,7 +82,8 @@ def _read_captions(
                     f"{where} has image_id {shown(image_id)}, which no entry of 'images' has; "
                     "add the image or remove the caption"
                 )
-            captions.setdefault(image_id, []).append(text_field(annotation, "caption", where))
+            caption = text_field(annotation, "caption", where)
+            captions.setdefault(image_id, []).append(caption)
         except BadSample as error:
             skip(error)
     if not captions:

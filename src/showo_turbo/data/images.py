@@ -64,7 +64,8 @@ def load_image(path: Path, resolution: int) -> Tensor:
         Pixels `(3, resolution, resolution)`, float32 in `[-1, 1]`.
 
     Raises:
-        BadSample: If the file is missing, no image, damaged, or `check_image` refuses it.
+        BadSample: If the file is missing, no image, damaged, or `check_image` refuses it. What
+            never ends, such as a link to a device, is not opened.
     """
     return square_pixels(_decode(path), resolution)
 
@@ -169,6 +170,10 @@ def to_images(pixels: Tensor) -> list[Image.Image]:
 
 def _decode(path: Path) -> Image.Image:
     try:
+        if path.exists() and not path.is_file():
+            raise BadSample(
+                f"{path} is no file, but a folder, a pipe or a device; expected an image, remove it"
+            )
         with warnings.catch_warnings():
             # Pillow warns about large images; the limit here is stricter. What else it warns about
             # is damaged metadata, which the pixels can do without.

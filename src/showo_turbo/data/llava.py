@@ -97,6 +97,12 @@ class LLaVAInstructions(StreamDataset):
             return
         name = text_field(record, "image", where)
         path = image_path(images, name, where)
+        record_id = record.get("id", name)
+        if type(record_id) not in (str, int):
+            raise BadSample(
+                f"{where} has {shown(record_id)} for 'id'; expected a text or an integer, correct "
+                "or remove it"
+            )
         messages = record.get("conversations")
         if not isinstance(messages, list) or not messages or len(messages) % 2:
             found = f"{len(messages)} messages" if isinstance(messages, list) else shown(messages)
@@ -106,7 +112,7 @@ class LLaVAInstructions(StreamDataset):
             )
         self._turns += [
             _Turn(
-                record=str(record.get("id", name)),
+                record=str(record_id),
                 image=path,
                 question=written(
                     _value(question, "human", where).replace(IMAGE_MARK, ""), "a question", where

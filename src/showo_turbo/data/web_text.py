@@ -105,7 +105,10 @@ def _find_files(files: Sequence[Path]) -> list[Path]:
     """The files to read, those of a folder by name."""
     found: list[Path] = []
     for path in map(Path, files):
-        in_folder = sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
+        in_folder = [path]
+        if path.is_dir():
+            # Some programs write folders of this name, with the files in them.
+            in_folder = sorted(entry for entry in path.rglob("*.parquet") if entry.is_file())
         if not in_folder:
             raise UserError(f"{path} holds no *.parquet file; name another folder, or the files")
         found += in_folder
@@ -129,6 +132,11 @@ def _row_group_sizes(file: Path, column: str) -> list[int]:
     if column not in schema.names:
         raise UserError(
             f"{file} has no column {column!r}; it has {shown(schema.names)}, choose one of them"
+        )
+    if schema.names.count(column) > 1:
+        raise UserError(
+            f"{file} has {schema.names.count(column)} columns {column!r}; expected one, rename "
+            "the others"
         )
     kind = schema.field(column).type
     if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):

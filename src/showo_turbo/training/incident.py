@@ -50,7 +50,10 @@ def read_incident(folder: Path) -> dict[str, Any]:
         UserError: If the folder holds none that can be replayed.
     """
     incident = read_json(folder / INCIDENT_FILE)
-    if not isinstance(incident, dict) or not isinstance(incident.get("settings"), dict):
+    kinds = {"settings": dict, "losses": dict, "precision": str}
+    if not isinstance(incident, dict) or not all(
+        isinstance(incident.get(name), kind) for name, kind in kinds.items()
+    ):
         raise UserError(f"{folder / INCIDENT_FILE} describes no incident; name another folder")
     if not incident["settings"] or not batch_files(folder):
         raise UserError(

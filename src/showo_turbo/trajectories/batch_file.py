@@ -15,6 +15,16 @@ from .batch import ImageBatch, TextBatch
 
 _TYPES: dict[str, Any] = {"ImageBatch": ImageBatch, "TextBatch": TextBatch}
 _LAYOUT = "layout"
+_FAULTS = (
+    SafetensorError,
+    OSError,
+    AttributeError,
+    KeyError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+_LONGEST_REASON = 200
 
 
 def save_batch(path: Path, batch: Any) -> None:
@@ -45,8 +55,9 @@ def load_batch(path: Path) -> Any:
         with safe_open(path, framework="pt") as file:
             layout = json.loads((file.metadata() or {})[_LAYOUT])
             return _unpack(layout, file)
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path} holds no training batch ({error}); name another file") from None
+    except _FAULTS as error:
+        reason = " ".join(str(error).split())[:_LONGEST_REASON]
+        raise UserError(f"{path} holds no training batch ({reason}); name another file") from None
 
 
 def _pack(value: Any, name: str, tensors: dict[str, Tensor]) -> dict[str, Any]:

@@ -7,17 +7,20 @@ import os
 import shlex
 import socket
 import sys
+import textwrap
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
-from ..errors import UserError
+from ..errors import UserError, shown
 
 logger = logging.getLogger(__name__)
 
 LOCK_NAME = ".lock"
+_OWNER = {"host": str, "pid": int, "since": int, "command": str}
+_LONGEST_COMMAND = 300
 
 
 @contextmanager
@@ -89,7 +92,7 @@ def _read_owner(file: TextIO) -> dict[str, Any]:
     file.seek(0)
     try:
         owner = json.load(file)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return owner if isinstance(owner, dict) else {}
 
@@ -108,12 +111,15 @@ def _write_owner(file: TextIO) -> None:
 
 
 def _describe(owner: dict[str, Any]) -> str:
-    """An owner in words."""
-    if not isinstance(owner.get("since"), (int, float)):
+    """An owner in words; what `_write_owner` did not write is not trusted."""
+    if any(type(owner.get(name)) is not kind for name, kind in _OWNER.items()):
         return "another process"
-    age = max(0, int(time.time() - owner["since"]))
+    if not 0 <= owner["since"] < 2**63:
+        return "another process"
+    age = max(0, int(time.time()) - owner["since"])
     hours, minutes, seconds = age // 3600, age // 60 % 60, age % 60
+    command = textwrap.shorten(owner["command"], _LONGEST_COMMAND, placeholder="...")
     return (
-        f"process {owner.get('pid')} on {owner.get('host')} (`{owner.get('command')}`), "
+        f"process {shown(owner['pid'])} on {owner['host'][:64]} (`{command}`), "
         f"begun {hours}:{minutes:02}:{seconds:02} ago"
     )

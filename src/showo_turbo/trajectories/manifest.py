@@ -1,8 +1,8 @@
 """What a store of trajectories says about itself: how it was made and what is in each shard."""
 
-import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from ..errors import UserError, shown
@@ -11,6 +11,8 @@ from ..files import read_json, write_json
 FORMAT = "showo-turbo trajectories"
 FORMAT_VERSION = 1
 KINDS = ("images", "texts")
+_MOST = 2**63 - 1
+_LONGEST_REASON = 200
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,7 @@ def read_manifest(path: Path) -> Manifest:
         raise UserError(f"{path} is not a manifest of trajectories; name a folder made by collect")
     if value.get("version") != FORMAT_VERSION:
         raise UserError(
-            f"{path} has format version {value.get('version')!r}; "
+            f"{path} has format version {shown(value.get('version'))}; "
             f"expected {FORMAT_VERSION}; collect again with this version"
         )
     try:
@@ -156,10 +158,10 @@ def read_manifest(path: Path) -> Manifest:
         shards = {
             _shard_index(entry["file"], identity): parse_shard(entry) for entry in value["shards"]
         }
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
+    except (KeyError, TypeError, ValueError) as error:
+        reason = f"{type(error).__name__}: {error}"
         raise UserError(
-            f"{path} is damaged ({type(error).__name__}: {error}); "
-            "delete its folder and collect again"
+            f"{path} is damaged ({reason[:_LONGEST_REASON]}); delete its folder and collect again"
         ) from None
     return Manifest(identity, shards)
 
@@ -177,8 +179,8 @@ def parse_shard(entry: Any) -> Shard:
     _require(entry["filtered"], int, *entry["filtered"])
     _require(entry["totals"], (int, float), *entry["totals"])
     counts = [shard.samples, *shard.filtered.values(), *shard.totals.values()]
-    if not all(math.isfinite(count) and count >= 0 for count in counts):
-        raise ValueError(f"{shard.file} has counts that are negative or no numbers")
+    if not all(0 <= count <= _MOST for count in counts):
+        raise ValueError(f"{shard.file} has counts that are negative, endless or no numbers")
     return shard
 
 
@@ -197,9 +199,10 @@ def _identity(value: Any) -> StoreIdentity:
     _require(value, int, "num_prompts", "shard_size")
     _require(value, dict, "settings")
     if identity.kind not in KINDS:
-        raise ValueError(f"kind is {identity.kind!r}, expected one of {', '.join(KINDS)}")
-    if identity.num_prompts < 1 or identity.shard_size < 1:
+        raise ValueError(f"kind is {shown(identity.kind)}, expected one of {', '.join(KINDS)}")
+    if not (1 <= identity.num_prompts <= _MOST and 1 <= identity.shard_size <= _MOST):
         raise ValueError(f"it is for {identity.num_prompts} prompts, {identity.shard_size} a shard")
+    _require(identity.settings, (str, int, float, NoneType), *identity.settings)
     return identity
 
 
@@ -211,7 +214,7 @@ def _require(values: Any, kind: type | tuple[type, ...], *names: str) -> None:
     """
     for name in names:
         if not isinstance(values[name], kind):
-            raise TypeError(f"{name} is {values[name]!r}")
+            raise TypeError(f"{name} is {shown(values[name])}")
 
 
 def _flat(value: dict[str, Any]) -> dict[str, Any]:
@@ -221,4 +224,4 @@ def _flat(value: dict[str, Any]) -> dict[str, Any]:
 
 def _short(value: Any) -> str:
     """Show a value, a fingerprint by its first digits."""
-    return f"{value[:12]}..." if isinstance(value, str) and len(value) == 64 else repr(value)
+    return f"{value[:12]}..." if isinstance(value, str) and len(value) == 64 else shown(value)

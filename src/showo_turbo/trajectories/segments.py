@@ -8,7 +8,10 @@ multistep consistency models (arXiv 2403.06807).
 import hashlib
 import struct
 
-from ..errors import UserError
+from ..errors import UserError, shown
+
+MOST_STEPS = 2**15 - 1
+"""The step that reveals a token is recorded in 16 bits."""
 
 
 def check_segments(steps: int, segments: int) -> None:
@@ -17,12 +20,16 @@ def check_segments(steps: int, segments: int) -> None:
     Raises:
         UserError: If not.
     """
-    if steps < 1:
-        raise UserError(f"steps is {steps}; expected at least 1; set the number of sampling steps")
+    if not 1 <= steps <= MOST_STEPS:
+        raise UserError(
+            f"steps is {shown(steps)}; expected at least 1 and at most {MOST_STEPS:,}; set the "
+            "number of sampling steps"
+        )
     if segments < 1 or steps % segments:
         divisors = ", ".join(str(d) for d in range(1, steps + 1) if steps % d == 0)
         raise UserError(
-            f"{segments} segments do not divide {steps} steps; choose segments from {divisors}"
+            f"{shown(segments)} segments do not divide {steps} steps; choose segments from "
+            f"{divisors}"
         )
 
 

@@ -1,0 +1,63 @@
+"""Gives every reader of files thousands of wrong ones, and counts them.
+
+    python benchmarks/fuzz.py --output benchmarks/results/fuzz.json
+
+It runs the slow form of `tests/fuzz`: new inputs every time. A reader that raised anything but the
+documented error, took more memory or time than it may, or gave a senseless result, is a crash.
+"""
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from showo_turbo.evaluation.environment import describe_hardware, source_version
+from showo_turbo.files import write_json
+
+TESTS = Path(__file__).parents[1] / "tests/fuzz"
+
+
+class Counter:
+    """Notes what the tests say of their inputs, and which of them fail."""
+
+    def __init__(self) -> None:
+        self.inputs: dict[str, int] = {}
+        self.crashes: list[str] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            self.crashes.append(report.nodeid.rpartition("::")[2])
+        elif report.when == "call":
+            noted = dict(report.user_properties)
+            self.inputs[str(noted["reader"])] = int(str(noted["inputs"]))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--output", type=Path, help="JSON file for the result")
+    options = parser.parse_args()
+    counter = Counter()
+    began = time.monotonic()
+    status = pytest.main([str(TESTS), "-q", "-m", "slow"], plugins=[counter])
+    result: dict[str, Any] = {
+        "inputs": counter.inputs,
+        "inputs_in_all": sum(counter.inputs.values()),
+        "crashes": len(counter.crashes),
+        "crashed": counter.crashes,
+        "seconds": round(time.monotonic() - began, 1),
+        "command": " ".join(["python", *sys.argv]),
+        "hardware": describe_hardware(),
+        "version": source_version(),
+    }
+    print(json.dumps(result, indent=2))
+    if options.output:
+        write_json(options.output, result)
+    raise SystemExit(status)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""Readers of files give a good result or the documented error, whatever the files hold.
+
+Every input is read with an address space that leaves little more room than the program has taken
+already: to ask for gigabytes fails as an error of its own.
+"""
+
+import resource
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from showo_turbo.errors import UserError, printable
+
+from .readers import READERS
+
+ROOM = 2**29
+"""Bytes of memory that a reader may ask for; the files have some thousand."""
+
+DEADLINE = 20_000
+"""Milliseconds that an input may take, so as to find a reader that does not come to an end; on a
+busy machine the usual few may become a hundred."""
+
+LONGEST_MESSAGE = 1200
+
+each_reader = pytest.mark.parametrize("reader", READERS, ids=lambda r: r.name.replace(" ", "-"))
+
+
+@contextmanager
+def little_memory():
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + ROOM, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limits)
+
+
+def fuzz(reader, folder, inputs, **options):
+    """Give a reader many inputs; returns how many."""
+    path = reader.prepare(folder)
+    good = path.read_bytes()
+    for read in reader.reads:
+        path.write_bytes(good)
+        with suppress(UserError):
+            read(path)
+    count = 0
+
+    @settings(
+        max_examples=inputs,
+        deadline=DEADLINE,
+        suppress_health_check=list(HealthCheck),
+        print_blob=True,
+        **options,
+    )
+    @given(reader.contents(good))
+    def check(content):
+        nonlocal count
+        count += 1
+        for read in reader.reads:
+            path.write_bytes(content)
+            try:
+                with little_memory():
+                    read(path)
+            except UserError as error:
+                assert len(printable(str(error))) <= LONGEST_MESSAGE, "a message of a page"
+
+    check()
+    return count
+
+
+@each_reader
+def test_only_the_documented_error_comes(reader, tmp_path):
+    """A few inputs, the same in every run."""
+    assert fuzz(reader, tmp_path, 60, derandomize=True, database=None) >= 20
+
+
+@pytest.mark.slow
+@each_reader
+def test_only_the_documented_error_comes_of_thousands(reader, tmp_path, record_property):
+    """New ones in every run; `benchmarks/fuzz.py` counts them."""
+    inputs = fuzz(reader, tmp_path, 1000)
+    record_property("reader", reader.name)
+    record_property("inputs", inputs)
