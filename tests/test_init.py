@@ -1,5 +1,7 @@
 """The main classes by their short names."""
 
+import subprocess
+import sys
 from importlib import import_module
 
 import pytest
@@ -27,3 +29,8 @@ def test_they_are_imported_and_offered_like_any_name():
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="has no attribute 'ShowTurbo'"):
         showo_turbo.ShowTurbo  # noqa: B018
+
+
+def test_importing_the_package_imports_no_torch():
+    code = "import sys, showo_turbo, showo_turbo.cli; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 
 from showo_turbo.models.magvitv2 import MAGVITv2, MAGVITv2Config
 from showo_turbo.models.showo import Showo, ShowoConfig
+from showo_turbo.sampling.jacobi import jacobi_decode
 from showo_turbo.text_tokenizer import TextTokenizer
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -59,6 +60,22 @@ def golden_showo():
     return network.eval()
 
 
+def golden_jacobi():
+    """Our decoding of the golden block, and its recorded iterates, the start among them."""
+    model, golden = golden_showo(), golden_cases()
+    iterates = golden["jacobi.iterates"]
+    (result,) = jacobi_decode(
+        model,
+        golden["mmu.input_ids"][:, 2:18] - model.vocabulary.image_offset,
+        [[20, 21, 22]],
+        max_new_tokens=8,
+        block_size=8,
+        starts=[iterates[0].tolist()],
+        restrict_to_text=False,
+    )
+    return result, iterates
+
+
 def tiny_showo(seed=0, *, decided=True, **sizes):
     """A random network; `decided` ones differ clearly in what they predict where."""
     torch.manual_seed(seed)
@@ -83,6 +100,18 @@ def tiny_showo(seed=0, *, decided=True, **sizes):
             # Some answers end early, some late, some never.
             network.showo.lm_head.bias[network.vocabulary.eot_id] += 1.2
     return network
+
+
+def shapes_showo(seed=0):
+    """A random network with the sizes of the shapes world's tokens."""
+    return tiny_showo(
+        seed,
+        text_vocabulary_size=640,
+        codebook_size=512,
+        image_tokens=36,
+        max_text_length=32,
+        eos_id=0,
+    )
 
 
 def tiny_networks(seed=0, **sizes):

@@ -13,9 +13,9 @@ from showo_turbo.evaluation import (
 )
 from showo_turbo.evaluation.text import full_blocks, published_iterations
 from showo_turbo.sampling.autoregressive import TextResult
-from showo_turbo.sampling.jacobi import JacobiResult, jacobi_decode
+from showo_turbo.sampling.jacobi import JacobiResult
 
-from ..tiny import golden_cases, golden_showo
+from ..tiny import golden_jacobi
 from .worlds import records, shapes_networks, shapes_showo, text_score
 
 OPTIONS = {"max_new_tokens": 40, "batch_size": 4, "timed": 2}
@@ -107,17 +107,7 @@ def test_published_iterations_by_hand():
 
 
 def test_published_iterations_of_the_golden_block():
-    model, golden = golden_showo(), golden_cases()
-    iterates = golden["jacobi.iterates"]
-    (result,) = jacobi_decode(
-        model,
-        golden["mmu.input_ids"][:, 2:18] - model.vocabulary.image_offset,
-        [[20, 21, 22]],
-        max_new_tokens=8,
-        block_size=8,
-        starts=[iterates[0].tolist()],
-        restrict_to_text=False,
-    )
+    result, iterates = golden_jacobi()
     # The published loop recorded its start and every iteration, the repeating one included.
     assert published_iterations(result.blocks[0]) == len(iterates) - 1
 

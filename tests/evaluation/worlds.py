@@ -10,18 +10,7 @@ from showo_turbo.data.shapes.splits import held_out_prompts
 from showo_turbo.evaluation import ImageScore, TextRecord, TextScore
 from showo_turbo.text_tokenizer import TextTokenizer
 
-from ..tiny import tiny_magvitv2, tiny_showo
-
-
-def shapes_showo(seed=0):
-    return tiny_showo(
-        seed,
-        text_vocabulary_size=640,
-        codebook_size=512,
-        image_tokens=36,
-        max_text_length=32,
-        eos_id=0,
-    )
+from ..tiny import shapes_showo, tiny_magvitv2
 
 
 def shapes_networks(seed=0):

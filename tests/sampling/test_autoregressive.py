@@ -7,19 +7,7 @@ from showo_turbo.errors import UserError
 from showo_turbo.sampling.autoregressive import _draw, autoregressive_decode
 
 from .. import naive
-from ..tiny import tiny_showo
 from .answers import make_requests
-
-
-@pytest.fixture(scope="module")
-def model():
-    return tiny_showo()
-
-
-@pytest.fixture(scope="module")
-def precise_model():
-    """In double precision no rounding can tip one of thousands of comparisons."""
-    return tiny_showo().double()
 
 
 @settings(max_examples=10)

@@ -13,20 +13,9 @@ from showo_turbo.sampling.parallel import (
 )
 
 from .. import naive
-from ..tiny import golden_cases, golden_showo, tiny_showo
+from ..tiny import golden_cases, golden_showo
 
 PROMPTS = [[], [3], [1, 2, 3, 4, 5, 6, 7], [28, 4]]
-
-
-@pytest.fixture(scope="module")
-def model():
-    return tiny_showo()
-
-
-@pytest.fixture(scope="module")
-def precise_model():
-    """In double precision no rounding can tip one of thousands of comparisons."""
-    return tiny_showo().double()
 
 
 @pytest.fixture(scope="module")

@@ -2,41 +2,22 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Self
 
 import torch
-from PIL import Image
-from torch import Tensor
 
-from ..data.images import load_image, square_pixels, to_images
+from ..data.images import to_images
 from ..errors import UserError
-from ..models.magvitv2 import MAGVITv2
-from ..models.showo import Showo
-from ..prompting import UnifiedPrompting, format_question
 from ..sampling.jacobi import Driver
 from ..sampling.mask_schedules import MaskSchedule
 from ..sampling.options import seed_of_each
 from ..sampling.parallel import ImageSampling, decode_image_codes
-from ..text_tokenizer import TextTokenizer
 from .batching import first_batch_size, run_in_batches
-from .loading import (
-    check_fit,
-    choose_device,
-    choose_dtype,
-    image_side,
-    load_image_tokenizer,
-    load_showo,
-    load_text_tokenizer,
-)
+from .loaded_model import ImageSource, LoadedModel
 from .results import Answers, GeneratedImages, Statistics
 from .text_decoding import Decoding, TextDecoding
 
-ImageSource = str | Path | Image.Image
-"""An image file, or an image."""
 
-
-class ShowoPipeline:
+class ShowoPipeline(LoadedModel):
     """Generates images from prompts, and answers questions about images.
 
     Every sample depends on its own seed only: not on what else is asked for, in which order or at
@@ -56,63 +37,6 @@ class ShowoPipeline:
         >>> result.images[0].save("circle.png")
         >>> pipeline.answer(result.images, "What is in the image?").texts
     """
-
-    def __init__(
-        self, showo: Showo, image_tokenizer: MAGVITv2, text_tokenizer: TextTokenizer
-    ) -> None:
-        check_fit(showo, image_tokenizer, text_tokenizer)
-        self.showo = showo.eval()
-        self.image_tokenizer = image_tokenizer.eval()
-        self.text_tokenizer = text_tokenizer
-        self.prompting = UnifiedPrompting(showo.vocabulary, showo.config.max_text_length)
-
-    @classmethod
-    def from_pretrained(
-        cls,
-        model: str | Path,
-        image_tokenizer: str | Path | None = None,
-        text_tokenizer: str | Path | None = None,
-        device: str | torch.device | None = None,
-        dtype: str | torch.dtype | None = None,
-        compile: bool = False,
-    ) -> Self:
-        """Load everything that inference needs.
-
-        Args:
-            model: `shapes`, a folder, or a hub id such as `showlab/show-o-512x512`.
-            image_tokenizer: Likewise; what the model's `config.json` names by default, and
-                `showlab/magvitv2` where it names none, as the released ones.
-            text_tokenizer: Likewise; `tokenizer.json` in the model's folder by default, or what
-                its `config.json` names.
-            device: `cpu`, `cuda`, `cuda:1`, ...; a GPU by default if there is one.
-            dtype: Of the transformer: `float32`, `bfloat16` or `float16`; by default `float32`, or
-                `bfloat16` with `compile`. The image tokenizer stays in float32.
-            compile: Decode with compiled code: the first batch of every shape takes a minute or
-                more, the next ones are faster. It needs a C++ compiler; on a GPU, CUDA graphs are
-                used. Made for accelerators.
-
-        Raises:
-            UserError: If something is missing or damaged or does not belong together.
-        """
-        default = "bfloat16" if compile else "float32"
-        place, precision = choose_device(device), choose_dtype(dtype or default)
-        showo = load_showo(model)
-        images = load_image_tokenizer(showo.config, image_tokenizer)
-        texts = load_text_tokenizer(showo.config, model, text_tokenizer)
-        pipeline = cls(showo.to(place, precision), images.to(place), texts)
-        if compile:
-            pipeline.showo.compile_decoding()
-        return pipeline
-
-    @property
-    def device(self) -> torch.device:
-        """Where the networks are."""
-        return self.showo.device
-
-    @property
-    def resolution(self) -> int:
-        """Side length of the images in pixels."""
-        return image_side(self.showo, self.image_tokenizer)
 
     def generate(
         self,
@@ -307,43 +231,6 @@ class ShowoPipeline:
             device=self.device,
         )
         return run_in_batches(len(images), batch_size, largest, write)
-
-    def encode_prompts(self, prompts: Sequence[str]) -> list[list[int]]:
-        """Text ids of prompts.
-
-        Raises:
-            UserError: If one is longer than the model takes.
-        """
-        return [self.prompting.encode_prompt(self.text_tokenizer, prompt) for prompt in prompts]
-
-    def encode_question(self, question: str, max_new_tokens: int) -> list[int]:
-        """Text ids of a question in the format that the model was instructed with.
-
-        Raises:
-            UserError: If it leaves no room for the answer.
-        """
-        ids = self.text_tokenizer.encode(format_question(question))
-        room = self.showo.config.text_room
-        if len(ids) + max_new_tokens > room:
-            raise UserError(
-                f"the question {question[:60]!r} has {len(ids)} tokens and the answer may have "
-                f"{max_new_tokens} more; together at most {room} fit: shorten one of them"
-            )
-        return ids
-
-    def encode_images(self, images: Sequence[ImageSource]) -> Tensor:
-        """Image codes `(images, image_tokens)` of files or images, cut to squares.
-
-        Raises:
-            UserError: If a file cannot be read.
-        """
-        pixels = [
-            square_pixels(image, self.resolution)
-            if isinstance(image, Image.Image)
-            else load_image(Path(image), self.resolution)
-            for image in images
-        ]
-        return self.image_tokenizer.encode(torch.stack(pixels).to(self.device))
 
     def _now(self) -> float:
         """Seconds on a clock, once all work that was given to a GPU is done."""

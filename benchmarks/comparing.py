@@ -1,0 +1,68 @@
+"""Rows of a table: two ways to do the same work, timed in turns, and their results compared."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from measuring import Measured, in_turns
+
+from showo_turbo.models.showo import Showo
+from showo_turbo.sampling.parallel import ImageSampling, denoise_images
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+import naive
+
+Row = dict[str, Any]
+
+
+def compare(
+    plain: Callable[[], Any], ours: Callable[[], Any], repeats: int, what: str
+) -> dict[str, Any]:
+    """Time two ways in turns; see `row_of`."""
+    found = in_turns({"plain": plain, "ours": ours}, repeats)
+    exact = found["plain"].result == found["ours"].result
+    return row_of(found["plain"], found["ours"], exact, what)
+
+
+def compare_images(network: Showo, prompts: list[list[int]], repeats: int, guidance: float) -> Row:
+    """Images in 4 steps, one after the other: naive against ours, every step compared."""
+    sampling = ImageSampling(4, guidance)
+
+    def plain() -> list[list[list[int]]]:
+        return [
+            naive.decode_image(network, prompt, steps=4, guidance_scale=guidance)[1:]
+            for prompt in prompts
+        ]
+
+    def ours() -> list[list[list[int]]]:
+        return [
+            [step.codes[0].tolist() for step in denoise_images(network, [prompt], sampling)]
+            for prompt in prompts
+        ]
+
+    row = compare(plain, ours, repeats, "naive full sequence")
+    return row | {"images": len(prompts), "steps": 4, "guidance_scale": guidance}
+
+
+def row_of(plain: Measured, ours: Measured, exact: bool, what: str) -> Row:
+    """The figures of a row.
+
+    Args:
+        plain: What is compared with.
+        ours: This package.
+        exact: Whether both gave the same.
+        what: Which two ways these are.
+    """
+    return {
+        "what": what,
+        "naive_s": round(plain.seconds, 4),
+        "ours_s": round(ours.seconds, 4),
+        "ratio": round(plain.seconds / ours.seconds, 3),
+        "exact": exact,
+        "naive_cpu_s": round(plain.cpu_seconds, 4),
+        "ours_cpu_s": round(ours.cpu_seconds, 4),
+        "cpu_ratio": round(plain.cpu_seconds / ours.cpu_seconds, 3),
+        "naive_peak_mib": plain.peak_mib,
+        "ours_peak_mib": ours.peak_mib,
+    }

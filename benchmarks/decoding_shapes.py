@@ -1,0 +1,92 @@
+"""Rows of `decoding.py` on the shapes models: what training changes."""
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+from comparing import Row, compare_images, row_of
+from measuring import in_turns
+from PIL import Image
+from random_networks import Scale
+
+from showo_turbo.data.shapes.conversations import DESCRIBE_QUESTION
+from showo_turbo.data.shapes.render import render
+from showo_turbo.data.shapes.sampling import sample_example
+from showo_turbo.pipeline import ShowoPipeline
+from showo_turbo.prompting import format_question
+from showo_turbo.sampling.autoregressive import autoregressive_decode
+from showo_turbo.sampling.jacobi import jacobi_decode
+
+DRIVERS = ("block", "window")
+
+
+class ShapesRows:
+    """The rows base_* or student_*.
+
+    Args:
+        scale: How much work is measured.
+        name: What the rows' names begin with.
+        model: `shapes`, or the folder of a distilled model.
+    """
+
+    def __init__(self, scale: Scale, name: str, model: str) -> None:
+        self.scale = scale
+        self.model = model
+        self.by_name: dict[str, Callable[[], Row]] = {
+            f"{name}_t2i": self.images,
+            f"{name}_jacobi_vs_ar": self.jacobi_vs_ar,
+        }
+
+    @cached_property
+    def pipeline(self) -> ShowoPipeline:
+        """The model, loaded when it is first needed."""
+        return ShowoPipeline.from_pretrained(self.model, device="cpu")
+
+    def images(self) -> Row:
+        """Images one at a time, naive against ours."""
+        prompts = self.pipeline.encode_prompts(
+            [sample_example(index).prompts[0].text for index in range(min(self.scale.answers, 8))]
+        )
+        return compare_images(self.pipeline.showo, prompts, self.scale.repeats, 0.0)
+
+    def jacobi_vs_ar(self) -> Row:
+        """Answers at batch 1, by the better of the two drivers."""
+        pixels = [
+            Image.fromarray(render(sample_example(index, split="test").scene))
+            for index in range(self.scale.answers)
+        ]
+        codes = self.pipeline.encode_images(pixels)
+        question = self.pipeline.text_tokenizer.encode(format_question(DESCRIBE_QUESTION))
+
+        def each(decode: Callable[..., Any], **more: Any) -> Callable[[], list[Any]]:
+            network = self.pipeline.showo
+            return lambda: [
+                decode(network, codes[i : i + 1], [question], max_new_tokens=64, **more)[0]
+                for i in range(len(codes))
+            ]
+
+        ways = {"ar": each(autoregressive_decode)}
+        ways |= {driver: each(jacobi_decode, driver=driver) for driver in DRIVERS}
+        found = in_turns(ways, self.scale.repeats)
+        plain = found["ar"]
+        tokens = [result.tokens for result in plain.result]
+        drivers = {
+            driver: {
+                "seconds": round(found[driver].seconds, 4),
+                "ratio": round(plain.seconds / found[driver].seconds, 3),
+                "cpu_ratio": round(plain.cpu_seconds / found[driver].cpu_seconds, 3),
+                "tokens_per_forward": round(
+                    sum(map(len, tokens)) / sum(r.forwards for r in found[driver].result), 3
+                ),
+            }
+            for driver in DRIVERS
+        }
+        better = min(DRIVERS, key=lambda driver: found[driver].seconds)
+        exact = all([r.tokens for r in found[driver].result] == tokens for driver in DRIVERS)
+        row = row_of(plain, found[better], exact, f"cached autoregression against Jacobi, {better}")
+        return row | {
+            "answers": len(tokens),
+            "tokens": sum(map(len, tokens)),
+            "tokens_per_forward": drivers[better]["tokens_per_forward"],
+            "drivers": drivers,
+        }

@@ -1,0 +1,185 @@
+"""Sizes of a Show-o network, and the `config.json` that holds them."""
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from transformers import PhiConfig
+
+from ..errors import UserError, shown
+from ..vocabulary import Vocabulary
+from .checkpoints import read_config
+
+LARGEST_SIZE = 2**24
+LARGEST_SIZES = {"layers": 1024}
+"""Larger networks exist nowhere but in a damaged `config.json`, and take forever to build."""
+
+_RELEASED_NAMES = {
+    "text_vocabulary_size": "llm_vocab_size",
+    "codebook_size": "codebook_size",
+    "image_tokens": "num_vq_tokens",
+    "tokenizer": "llm_model_path",
+}
+"""How the released `config.json` files call what they hold of a `ShowoConfig`."""
+
+
+@dataclass(frozen=True)
+class ShowoConfig:
+    """Sizes of a Show-o network; the defaults are those of the released 256 px model.
+
+    Args:
+        text_vocabulary_size: Text tokens of the tokenizer.
+        codebook_size: Codes of the image tokenizer.
+        image_tokens: Tokens an image (256 at 256 px, 1,024 at 512 px).
+        max_text_length: Longest prompt in tokens, `sot` and `eot` included; the published
+            training uses 128 with images.
+        tokenizer: Folder or hub id of the text tokenizer; none when `tokenizer.json` lies in the
+            model's own folder.
+        image_tokenizer: `shapes`, folder or hub id of the image tokenizer.
+        eos_id: Id of `<|endoftext|>`.
+        hidden_size: Width.
+        layers: Number of transformer layers.
+        heads: Attention heads.
+        intermediate_size: Width of the feed-forward layers; 4 x hidden by default.
+        partial_rotary_factor: Share of each head's dimensions that rotate.
+        max_position_embeddings: Longest sequence that the rotary table is meant for.
+
+    Raises:
+        UserError: If a value is of the wrong type or out of range.
+    """
+
+    text_vocabulary_size: int = 50295
+    codebook_size: int = 8192
+    image_tokens: int = 256
+    max_text_length: int = 128
+    tokenizer: str | None = "microsoft/phi-1_5"
+    image_tokenizer: str = "showlab/magvitv2"
+    eos_id: int = 50256
+    hidden_size: int = 2048
+    layers: int = 24
+    heads: int = 32
+    intermediate_size: int | None = None
+    partial_rotary_factor: float = 0.5
+    max_position_embeddings: int = 2048
+    vocabulary: Vocabulary = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        self._check()
+        vocabulary = Vocabulary(
+            self.text_vocabulary_size, self.codebook_size, bos_id=self.eos_id, eos_id=self.eos_id
+        )
+        object.__setattr__(self, "vocabulary", vocabulary)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Read a `config.json`, of a released checkpoint or of our own.
+
+        Released files name only the vocabulary (`llm_vocab_size`, `codebook_size`,
+        `num_vq_tokens`, `llm_model_path`); the network's sizes then are Phi-1.5's. Our own add
+        what differs under `showo_turbo`.
+
+        Raises:
+            UserError: If a value is of the wrong type or out of range.
+        """
+        own = values.get("showo_turbo", {})
+        if not isinstance(own, dict):
+            raise _wrong_value("showo_turbo", own, "an object of sizes")
+        released = {
+            name: values[theirs]
+            for name, theirs in _RELEASED_NAMES.items()
+            if values.get(theirs) is not None
+        }
+        known = {name: own[name] for name in cls.__dataclass_fields__ if name in own}
+        return cls(**(known | released))
+
+    @classmethod
+    def from_folder(cls, folder: Path) -> Self:
+        """Read a model folder's `config.json`.
+
+        Raises:
+            UserError: If it is missing, no JSON object, or describes no Show-o.
+        """
+        values = read_config(folder)
+        try:
+            return cls.from_dict(values)
+        except UserError as error:
+            raise UserError(f"{folder / 'config.json'} describes no Show-o: {error}") from None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The `config.json` that both the released code and `from_dict` read."""
+        own = {k: v for k, v in asdict(self).items() if k != "vocabulary"}
+        return {
+            "_class_name": "Showo",
+            "codebook_size": self.codebook_size,
+            "llm_model_path": self.tokenizer,
+            "llm_vocab_size": self.text_vocabulary_size,
+            "mask_token_id": self.vocabulary.mask_id,
+            "num_vq_tokens": self.image_tokens,
+            "vocab_size": self.vocabulary.size,
+            "w_clip_vit": False,
+            "showo_turbo": own,
+        }
+
+    def _check(self) -> None:
+        """Refuse sizes that no network has."""
+        counts = {
+            "text_vocabulary_size": self.text_vocabulary_size,
+            "codebook_size": self.codebook_size,
+            "image_tokens": self.image_tokens,
+            "max_text_length": self.max_text_length,
+            "hidden_size": self.hidden_size,
+            "layers": self.layers,
+            "heads": self.heads,
+            "max_position_embeddings": self.max_position_embeddings,
+        }
+        if self.intermediate_size is not None:
+            counts["intermediate_size"] = self.intermediate_size
+        for name, value in counts.items():
+            largest = LARGEST_SIZES.get(name, LARGEST_SIZE)
+            if type(value) is not int or not 1 <= value <= largest:
+                raise _wrong_value(name, value, f"a whole number from 1 to {largest:,}")
+        if type(self.eos_id) is not int or not 0 <= self.eos_id < self.text_vocabulary_size:
+            raise _wrong_value("eos_id", self.eos_id, f"0 to {self.text_vocabulary_size - 1}")
+        if self.hidden_size % self.heads:
+            raise _wrong_value("heads", self.heads, f"a divisor of hidden_size={self.hidden_size}")
+        factor: object = self.partial_rotary_factor
+        if not isinstance(factor, int | float) or not 0 < factor <= 1:
+            raise _wrong_value("partial_rotary_factor", factor, "above 0 and at most 1")
+        tokenizers: dict[str, object] = {
+            "tokenizer": self.tokenizer or "",
+            "image_tokenizer": self.image_tokenizer,
+        }
+        for name, text in tokenizers.items():
+            if not isinstance(text, str):
+                raise _wrong_value(name, text, "a folder or a hub id")
+
+    @property
+    def text_room(self) -> int:
+        """Text tokens that fit behind an image, question and answer together."""
+        return self.max_position_embeddings - self.image_tokens - 4
+
+    def phi(self) -> PhiConfig:
+        """The transformer's configuration for transformers."""
+        sizes: dict[str, Any] = {
+            "vocab_size": self.vocabulary.size,
+            "hidden_size": self.hidden_size,
+            "intermediate_size": self.intermediate_size or 4 * self.hidden_size,
+            "num_hidden_layers": self.layers,
+            "num_attention_heads": self.heads,
+            "partial_rotary_factor": self.partial_rotary_factor,
+            "qk_layernorm": True,
+            "layer_norm_eps": 1e-5,
+            "hidden_act": "gelu_pytorch_tanh",  # the fused form of the released gelu_new
+            "max_position_embeddings": self.max_position_embeddings,
+            "tie_word_embeddings": False,
+            "bos_token_id": None,
+            "eos_token_id": None,
+            "attn_implementation": "sdpa",
+        }
+        return PhiConfig(**sizes)
+
+
+def _wrong_value(name: str, value: object, expected: str) -> UserError:
+    theirs = _RELEASED_NAMES.get(name, name)
+    label = name if theirs == name else f"{name} ({theirs} in released files)"
+    return UserError(f"{label} is {shown(value)}; expected {expected}, correct or restore it")

@@ -1,0 +1,159 @@
+import pytest
+import torch
+
+from showo_turbo.data.images import to_images
+from showo_turbo.errors import UserError
+from showo_turbo.prompting import format_question
+from showo_turbo.sampling.autoregressive import autoregressive_decode
+from showo_turbo.sampling.parallel import ImageSampling, decode_image_codes
+
+from .conftest import PROMPTS
+
+QUESTIONS = ["What is in the image?", "How many?", "Is it red? Or blue? Or green?"]
+
+
+@pytest.fixture(scope="module")
+def pictures(pipeline):
+    return pipeline.generate(PROMPTS, steps=2).images
+
+
+class TestGenerate:
+    def test_is_the_sampler_and_the_tokenizer(self, pipeline):
+        sampling = ImageSampling(4, 1.5, "linear", 0.7, 2.0, 30, 0.5)
+        seeds = [3, 1, 4, 1, 5]
+        result = pipeline.generate(
+            PROMPTS,
+            steps=4,
+            guidance_scale=1.5,
+            mask_schedule="linear",
+            token_temperature=0.7,
+            confidence_temperature=2.0,
+            top_k=30,
+            guidance_end=0.5,
+            seeds=seeds,
+            batch_size=5,
+        )
+        ids = [pipeline.text_tokenizer.encode(prompt) for prompt in PROMPTS]
+        codes = decode_image_codes(pipeline.showo, ids, sampling, seeds)
+        assert torch.equal(result.codes, codes)
+        assert result.seeds == seeds
+        expected = to_images(pipeline.image_tokenizer.decode(codes))
+        assert [i.tobytes() for i in result.images] == [i.tobytes() for i in expected]
+        assert {(image.size, image.mode) for image in result.images} == {((16, 16), "RGB")}
+
+    @pytest.mark.parametrize("batch_size", [1, 2, None])
+    def test_the_batch_size_changes_nothing(self, pipeline, batch_size):
+        options = {"steps": 4, "token_temperature": 1.0, "guidance_scale": 1.0}
+        together = pipeline.generate(PROMPTS, batch_size=5, **options)
+        found = pipeline.generate(PROMPTS, batch_size=batch_size, **options)
+        assert torch.equal(found.codes, together.codes)
+        assert found.statistics.forwards == together.statistics.forwards
+
+    def test_statistics(self, pipeline):
+        plain = pipeline.generate(PROMPTS, steps=4).statistics
+        assert (plain.samples, plain.tokens, plain.forwards) == (5, 5 * 16, 5 * 4)
+        assert plain.tokens_per_forward == 4
+        assert plain.seconds > 0
+        guided = pipeline.generate(PROMPTS, steps=4, guidance_scale=1).statistics
+        assert guided.forwards == 2 * 5 * 4
+        assert "5 samples, 80 tokens in" in str(plain)
+
+    def test_a_single_prompt(self, pipeline):
+        alone = pipeline.generate("a red circle", steps=2)
+        assert torch.equal(alone.codes, pipeline.generate(["a red circle"], steps=2).codes)
+
+    def test_batches_come_in_order_as_they_are_done(self, pipeline):
+        sampling = ImageSampling(2)
+        parts = list(pipeline.generate_batches(PROMPTS, sampling, batch_size=2))
+        assert [len(part.images) for part in parts] == [2, 2, 1]
+        assert [seed for part in parts for seed in part.seeds] == [0, 1, 2, 3, 4]
+
+    @pytest.mark.bad_input
+    @pytest.mark.parametrize(
+        ("prompts", "options", "message"),
+        [
+            ([], {}, "there are no prompts"),
+            (["a red circle " * 30], {}, r"has \d+ tokens; at most 30 fit"),
+            (["a"], {"steps": 0}, "steps is 0; choose 1 to 16"),
+            (["a"], {"steps": 17}, "steps is 17; choose 1 to 16"),
+            (["a"], {"guidance_scale": -1.0}, "guidance_scale is -1.0"),
+            (["a"], {"top_k": 65}, "top_k is 65; choose 1 to 64"),
+            (["a"], {"batch_size": 0}, "batch_size is 0; it must be at least 1"),
+            (["a"], {"seeds": [1, 2]}, "2 seeds for 1 prompt"),
+            (["a"], {"seeds": [-1]}, "seed -1 is out of range"),
+        ],
+    )
+    def test_bad_input(self, pipeline, prompts, options, message):
+        with pytest.raises(UserError, match=message):
+            pipeline.generate(prompts, **{"steps": 2, **options})
+
+
+class TestAnswer:
+    @pytest.mark.parametrize("driver", ["block", "window"])
+    def test_jacobi_and_autoregression_agree(self, pipeline, pictures, driver):
+        options = {"max_new_tokens": 20}
+        question = "What is in the image?"
+        plain = pipeline.answer(pictures, question, decoding="autoregressive", **options)
+        parallel = pipeline.answer(pictures, question, driver=driver, **options)
+        assert parallel.tokens == plain.tokens
+        assert parallel.texts == plain.texts
+        assert parallel.finished == plain.finished
+        assert plain.statistics.tokens_per_forward == 1
+        assert parallel.statistics.tokens_per_forward >= 1
+        assert plain.statistics.tokens == sum(map(len, plain.tokens))
+
+    def test_is_the_sampler_on_the_images_codes(self, pipeline, pictures):
+        result = pipeline.answer(pictures[:3], QUESTIONS, max_new_tokens=10)
+        prompts = [pipeline.text_tokenizer.encode(format_question(q)) for q in QUESTIONS]
+        codes = pipeline.encode_images(pictures[:3])
+        expected = autoregressive_decode(pipeline.showo, codes, prompts, max_new_tokens=10)
+        assert result.tokens == [entry.tokens for entry in expected]
+
+    def test_files_and_images_are_the_same(self, pipeline, pictures, tmp_path):
+        pictures[0].save(tmp_path / "a.png")
+        ways = [pictures[0], tmp_path / "a.png", str(tmp_path / "a.png"), [pictures[0]]]
+        answers = {pipeline.answer(way, "What?", max_new_tokens=8).texts[0] for way in ways}
+        assert len(answers) == 1
+
+    def test_one_image_and_several_questions(self, pipeline, pictures):
+        together = pipeline.answer(pictures[0], QUESTIONS, max_new_tokens=6)
+        alone = [pipeline.answer(pictures[0], q, max_new_tokens=6).texts[0] for q in QUESTIONS]
+        assert together.texts == alone
+
+    @pytest.mark.parametrize("batch_size", [1, 2])
+    def test_the_batch_size_changes_nothing(self, pipeline, pictures, batch_size):
+        options = {"max_new_tokens": 12, "decoding": "autoregressive", "temperature": 2.0}
+        together = pipeline.answer(pictures, "What?", batch_size=5, **options)
+        found = pipeline.answer(pictures, "What?", batch_size=batch_size, **options)
+        assert found.tokens == together.tokens
+
+    @pytest.mark.bad_input
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"temperature": 1.0}, "temperature is 1.0, but Jacobi decoding is greedy"),
+            ({"decoding": "beam"}, "decoding is 'beam'; choose 'jacobi' or 'autoregressive'"),
+            ({"max_new_tokens": 0}, "max_new_tokens is 0"),
+            ({"max_new_tokens": 1000}, r"the answer may have 1000 more; together at most 236 fit"),
+            ({"block_size": 0}, "block_size is 0"),
+            ({"batch_size": -1}, "batch_size is -1"),
+        ],
+    )
+    def test_options(self, pipeline, pictures, options, message):
+        with pytest.raises(UserError, match=message):
+            pipeline.answer(pictures[0], "What?", **options)
+
+    @pytest.mark.bad_input
+    def test_images_and_questions_of_different_numbers(self, pipeline, pictures):
+        with pytest.raises(UserError, match="3 images and 2 questions"):
+            pipeline.answer(pictures[:3], QUESTIONS[:2])
+        with pytest.raises(UserError, match="there are no images"):
+            pipeline.answer([], [])
+
+    @pytest.mark.bad_input
+    def test_unreadable_images(self, pipeline, tmp_path):
+        with pytest.raises(UserError, match=r"none.png does not exist"):
+            pipeline.answer(tmp_path / "none.png", "What?")
+        (tmp_path / "bad.png").write_text("no image")
+        with pytest.raises(UserError, match=r"bad.png cannot be read as an image"):
+            pipeline.answer(tmp_path / "bad.png", "What?")
