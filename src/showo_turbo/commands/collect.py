@@ -73,9 +73,9 @@ def collect(
     pipeline = model.load()
     data = DistillationDataModule(
         pipeline.resolution,
-        captions,
-        instructions,
-        batch_sizes=DistillationBatchSizes(int(with_images), int(with_texts), language=0),
+        DistillationBatchSizes(int(with_images), int(with_texts), language=0),
+        captions=captions,
+        instructions=instructions,
         seed=seed,
         shapes=shapes,
     )

@@ -3,17 +3,15 @@
 from collections.abc import Hashable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ..errors import UserError
 from ..trajectories.store import TrajectoryStore
 from .coco import COCOCaptions
-from .evaluation import PromptFiles
 from .llava import LLaVAInstructions
-from .loader import LoaderOptions
 from .multimodal import MultimodalDataModule
 from .permutation import Permutation, stable_hash
-from .sources import CaptionFiles, InstructionFiles, ShapesWorld, TextFiles, required
+from .sources import required
 from .streams import Stream
 from .trajectory_streams import ImageTrajectoryStream, TextTrajectoryStream
 
@@ -46,56 +44,20 @@ class DistillationDataModule(MultimodalDataModule):
 
     Args:
         resolution: Side length of the images in pixels.
-        captions: Captions that the teacher generates images for; their images are not read.
-        instructions: Images and questions that the teacher answers.
-        web_text: Texts that keep the language ability.
-        prompts: Prompts to evaluate on; none if missing.
-        val_instructions: Images, questions and answers to evaluate on; none if missing.
-        prompts_per_category: Evaluates on the first so many prompts of each category of each file;
-            on all if missing.
         batch_sizes: Samples of each stream in the batch of one device.
         val_batch_size: Samples in an evaluation batch.
-        seed: Chooses the captions and questions, the order of the samples, and what is drawn for
-            each of them.
-        samples_per_epoch: Image trajectories in an epoch, over all devices; all of them if missing.
-        loader: How samples are loaded.
-        shapes: A shapes world, generated if it is not there, for all files that are not named.
-        max_bad_samples: Bad samples (damaged images, malformed records) that are left out, and
-            listed in `bad_samples.txt` in the run's folder, before the run ends.
+        **options: The files and the rest, see `MultimodalDataModule`.
     """
 
     def __init__(
         self,
         resolution: int,
-        captions: CaptionFiles | None = None,
-        instructions: InstructionFiles | None = None,
-        web_text: TextFiles | None = None,
-        prompts: PromptFiles | None = None,
-        val_instructions: InstructionFiles | None = None,
-        prompts_per_category: int | None = None,
         batch_sizes: DistillationBatchSizes = DistillationBatchSizes(),
         val_batch_size: int = 32,
-        seed: int = 0,
-        samples_per_epoch: int | None = None,
-        loader: LoaderOptions = LoaderOptions(),
-        shapes: ShapesWorld | None = None,
-        max_bad_samples: int = 0,
+        **options: Any,
     ) -> None:
         super().__init__(
-            resolution,
-            captions,
-            instructions,
-            web_text,
-            prompts,
-            val_instructions,
-            prompts_per_category,
-            asdict(batch_sizes),
-            val_batch_size,
-            seed,
-            samples_per_epoch,
-            loader,
-            shapes,
-            max_bad_samples,
+            resolution, batch_sizes=asdict(batch_sizes), val_batch_size=val_batch_size, **options
         )
         self._captions: COCOCaptions | None = None
         self._instructions: LLaVAInstructions | None = None

@@ -18,38 +18,44 @@ class MultimodalDataModule(StreamsDataModule):
 
     Args:
         resolution: Side length of the images in pixels.
-        captions: Captions with images.
-        instructions: Images with questions and answers.
-        web_text: Texts.
+        captions: Captions with images to train on; those of a distillation are drawn by the
+            teacher, and their images are not read.
+        instructions: Images with questions and answers to train on; in a distillation, the teacher
+            answers.
+        web_text: Texts to train on.
         prompts: Prompts to evaluate on; none if missing.
-        val_instructions: Images with questions and answers to evaluate on; none if missing.
+        val_instructions: Images, questions and answers to evaluate on; none if missing.
         prompts_per_category: Evaluates on the first so many prompts of each category of each file;
             on all if missing.
-        batch_sizes: See `StreamsDataModule`, as are the others.
-        val_batch_size: See there.
-        seed: See there.
-        samples_per_epoch: See there.
-        loader: See there.
-        shapes: See there.
-        max_bad_samples: See there.
+        batch_sizes: Samples of each stream in the batch of one device; 0 leaves a stream out.
+        val_batch_size: Samples in an evaluation batch.
+        seed: Chooses the order of the samples, what is drawn for each of them, and the captions and
+            questions of a distillation.
+        samples_per_epoch: Samples of the first stream in an epoch, over all devices; all of them if
+            missing.
+        loader: How samples are loaded.
+        shapes: A shapes world, generated if it is not there, for all files that are not named.
+        max_bad_samples: Bad samples (damaged images, malformed records) that are left out, and
+            listed in `bad_samples.txt` in the run's folder, before the run ends.
     """
 
     def __init__(
         self,
         resolution: int,
-        captions: CaptionFiles | None,
-        instructions: InstructionFiles | None,
-        web_text: TextFiles | None,
-        prompts: PromptFiles | None,
-        val_instructions: InstructionFiles | None,
-        prompts_per_category: int | None,
+        captions: CaptionFiles | None = None,
+        instructions: InstructionFiles | None = None,
+        web_text: TextFiles | None = None,
+        prompts: PromptFiles | None = None,
+        val_instructions: InstructionFiles | None = None,
+        prompts_per_category: int | None = None,
+        *,
         batch_sizes: Mapping[str, int],
         val_batch_size: int,
-        seed: int,
-        samples_per_epoch: int | None,
-        loader: LoaderOptions,
-        shapes: ShapesWorld | None,
-        max_bad_samples: int,
+        seed: int = 0,
+        samples_per_epoch: int | None = None,
+        loader: LoaderOptions = LoaderOptions(),
+        shapes: ShapesWorld | None = None,
+        max_bad_samples: int = 0,
     ) -> None:
         super().__init__(
             batch_sizes, val_batch_size, seed, samples_per_epoch, loader, shapes, max_bad_samples

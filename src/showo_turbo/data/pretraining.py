@@ -4,10 +4,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from .datamodule import StreamsDataModule
-from .evaluation import PromptFiles
 from .loader import LoaderOptions
 from .multimodal import MultimodalDataModule
-from .sources import CaptionFiles, InstructionFiles, ShapesWorld, TextFiles, required
+from .sources import CaptionFiles, ShapesWorld, required
 from .streams import Stream
 
 
@@ -36,55 +35,20 @@ class PretrainDataModule(MultimodalDataModule):
 
     Args:
         resolution: Side length of the images in pixels.
-        captions: Images with captions to train on.
-        instructions: Images with questions and answers to train on.
-        web_text: Texts to train on.
-        prompts: Prompts to evaluate on; none if missing.
-        val_instructions: Images with questions and answers to evaluate on; none if missing.
-        prompts_per_category: Evaluates on the first so many prompts of each category of each file;
-            on all if missing.
         batch_sizes: Samples of each stream in the batch of one device.
-        val_batch_size: Samples in a validation batch.
-        seed: Chooses the order of the samples, and what is drawn for each of them.
-        samples_per_epoch: Samples of `t2i` in an epoch, over all devices; all images if missing.
-        loader: How samples are loaded.
-        shapes: A shapes world, generated if it is not there, for all files that are not named.
-        max_bad_samples: Bad samples (damaged images, malformed records) that are left out, and
-            listed in `bad_samples.txt` in the run's folder, before the run ends.
+        val_batch_size: Samples in an evaluation batch.
+        **options: The files and the rest, see `MultimodalDataModule`.
     """
 
     def __init__(
         self,
         resolution: int,
-        captions: CaptionFiles | None = None,
-        instructions: InstructionFiles | None = None,
-        web_text: TextFiles | None = None,
-        prompts: PromptFiles | None = None,
-        val_instructions: InstructionFiles | None = None,
-        prompts_per_category: int | None = None,
         batch_sizes: PretrainBatchSizes = PretrainBatchSizes(),
         val_batch_size: int = 64,
-        seed: int = 0,
-        samples_per_epoch: int | None = None,
-        loader: LoaderOptions = LoaderOptions(),
-        shapes: ShapesWorld | None = None,
-        max_bad_samples: int = 0,
+        **options: Any,
     ) -> None:
         super().__init__(
-            resolution,
-            captions,
-            instructions,
-            web_text,
-            prompts,
-            val_instructions,
-            prompts_per_category,
-            asdict(batch_sizes),
-            val_batch_size,
-            seed,
-            samples_per_epoch,
-            loader,
-            shapes,
-            max_bad_samples,
+            resolution, batch_sizes=asdict(batch_sizes), val_batch_size=val_batch_size, **options
         )
 
     def open_streams(self) -> dict[str, Stream]:
