@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from .lazy import lazy_names
+from .version import __version__
 
 if TYPE_CHECKING:
     from .callbacks import Curriculum, Stage
@@ -12,8 +13,6 @@ if TYPE_CHECKING:
     from .pipeline import ShowoPipeline
     from .text_tokenizer import TextTokenizer
     from .training import PretrainMAGVITv2, PretrainShowo, ShowoTurbo
-
-__version__ = "0.1.0"
 
 __all__ = [
     "Curriculum",

@@ -5,11 +5,11 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-from . import __version__
 from .commands import COMMANDS, LIGHTNING_COMMANDS
 from .errors import UserError, printable
 from .files import is_out_of_space, is_refused
 from .process import import_from_working_directory, keep_freed_memory
+from .version import __version__
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

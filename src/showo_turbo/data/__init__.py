@@ -3,14 +3,13 @@
 from .coco import COCOCaptions
 from .datamodule import StreamsDataModule
 from .distillation import DistillationBatchSizes, DistillationDataModule
-from .evaluation import PromptFiles
 from .images import load_image
 from .llava import LLaVAInstructions
 from .loader import LoaderOptions, ResumableLoader
 from .pretraining import ImageDataModule, PretrainBatchSizes, PretrainDataModule
 from .prompts import PromptFile
 from .sampler import JoinedBatchSampler
-from .sources import CaptionFiles, InstructionFiles, ShapesWorld, TextFiles
+from .sources import CaptionFiles, InstructionFiles, PromptFiles, ShapesWorld, TextFiles
 from .streams import JoinedDataset, SampleKey, SingleStream, Stream, StreamDataset
 from .web_text import WebText
 

@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from typing import Literal
 
 from .datamodule import StreamsDataModule
-from .evaluation import PromptFiles
 from .loader import LoaderOptions
 from .prompts import PromptFile
-from .sources import CaptionFiles, InstructionFiles, ShapesWorld, TextFiles
+from .sources import CaptionFiles, InstructionFiles, PromptFiles, ShapesWorld, TextFiles
 from .streams import Stream
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal, Self, TypeVar
 
 from lightning.pytorch.utilities import rank_zero_info
 
@@ -125,6 +125,27 @@ class ShapesWorld:
     def prompts(self, split: str) -> Path:
         """The evaluation prompts of a split."""
         return self.folder / f"prompts/{split}.jsonl"
+
+
+@dataclass(frozen=True)
+class PromptFiles:
+    """Prompts to evaluate on, in the format of GenEval.
+
+    Args:
+        validation: Prompts for validation during training and for choosing settings.
+        test: Files of prompts for the final test; each is reported on its own.
+    """
+
+    validation: Path
+    test: list[Path]
+
+    @classmethod
+    def of(cls, world: ShapesWorld) -> Self:
+        """The prompts of a shapes world, combinations held out from training last."""
+        return cls(
+            world.prompts("validation"),
+            [world.prompts("test"), world.prompts("unseen_combination")],
+        )
 
 
 def required(files: _Files | None, argument: str) -> _Files:

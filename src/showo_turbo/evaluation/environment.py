@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from .. import __version__
+from ..version import __version__
 
 
 def describe_hardware(device: torch.device | None = None) -> str:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError
-from .text_state import TextMetric
+from .text_metric import TextMetric
 
 PERCEPTION = (
     "existence",

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .text_state import TextMetric
+from .text_metric import TextMetric
 
 LONGEST = 4
 SIGMA = 6.0

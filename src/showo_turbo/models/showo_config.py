@@ -174,6 +174,7 @@ class ShowoConfig:
             "tie_word_embeddings": False,
             "bos_token_id": None,
             "eos_token_id": None,
+            "pad_token_id": None,
             "attn_implementation": "sdpa",
         }
         return PhiConfig(**sizes)
