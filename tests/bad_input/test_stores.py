@@ -90,6 +90,14 @@ def link(folder):
     (folder / IMAGES).symlink_to(folder.parent / "elsewhere.safetensors")
 
 
+def without_identity(content):
+    del content["identity"]
+
+
+def of_videos(content):
+    content["identity"]["kind"] = "videos"
+
+
 def not_a_number(content):
     return json.dumps(content).replace('"samples": 4', '"samples": NaN')
 
@@ -138,9 +146,9 @@ CASES = [
         "expected 1",
         "again",
     ),
-    Case("no identity", manifest(lambda c: c.pop("identity")), "KeyError", "is damaged", AGAIN),
+    Case("no identity", manifest(without_identity), "KeyError", "is damaged", AGAIN),
     Case("identity as a list", manifest(lambda c: c.update(identity=[])), "TypeError", "", AGAIN),
-    Case("unknown kind", identity(kind="videos"), "'videos'", "one of images, texts", AGAIN),
+    Case("unknown kind", manifest(of_videos), "'videos'", "one of images, texts", AGAIN),
     Case("no prompt", identity(num_prompts=0), "0 prompts", "is damaged", AGAIN),
     Case("settings as text", identity(settings="a"), "settings is 'a'", "is damaged", AGAIN),
     Case("no steps", identity(settings={}), "nothing for steps", "whole number", "collect again"),

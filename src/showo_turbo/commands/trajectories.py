@@ -89,8 +89,16 @@ def _draw_images(
 ) -> None:
     tokenizer = load_image_tokenizer(load_showo_config(model), image_tokenizer)
     dataset = ImageTrajectoryDataset(store)
+    last = tokenizer.config.codebook_size - 1
     for index in chosen:
-        draw_film_strip(dataset[index], tokenizer.decode, folder / f"image-{index:05d}.png")
+        record = dataset[index]
+        outside = record.codes[(record.codes < 0) | (record.codes > last)]
+        if outside.numel():
+            raise UserError(
+                f"{store.folder} has the image code {int(outside[0])}, but those of {model} go "
+                f"from 0 to {last}; name the model that it was collected with, with --model"
+            )
+        draw_film_strip(record, tokenizer.decode, folder / f"image-{index:05d}.png")
 
 
 def _draw_texts(

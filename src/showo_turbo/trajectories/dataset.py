@@ -133,8 +133,9 @@ def _setting(store: TrajectoryStore, name: str) -> int:
     """
     value = store.identity.settings.get(name)
     if type(value) is not int or value < 1:
+        found = "nothing" if value is None else shown(value)
         raise UserError(
-            f"the manifest of {store.folder} has {shown(value)} for {name}; expected a whole "
+            f"the manifest of {store.folder} has {found} for {name}; expected a whole "
             "number of at least 1, collect again"
         )
     return value
