@@ -2,8 +2,9 @@
 
     python benchmarks/fuzz.py --output benchmarks/results/fuzz.json
 
-It runs the slow form of `tests/fuzz`: new inputs every time. A reader that raised anything but the
-documented error, took more memory or time than it may, or gave a senseless result, is a crash.
+It runs the slow form of `tests/fuzz` with more inputs, new ones every time. A reader that raised
+anything but the documented error, took more memory or time than it may, or gave a senseless result,
+is a crash.
 """
 
 import argparse
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from showo_turbo.evaluation.environment import describe_hardware, source_version
 from showo_turbo.files import write_json
@@ -38,11 +40,14 @@ class Counter:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--inputs", type=int, default=2000, help="for each reader")
     parser.add_argument("--output", type=Path, help="JSON file for the result")
     options = parser.parse_args()
+    settings.register_profile("many", max_examples=options.inputs)
     counter = Counter()
     began = time.monotonic()
-    status = pytest.main([str(TESTS), "-q", "-m", "slow"], plugins=[counter])
+    arguments = [str(TESTS), "-q", "-m", "slow", "--hypothesis-profile", "many"]
+    status = pytest.main(arguments, plugins=[counter])
     result: dict[str, Any] = {
         "inputs": counter.inputs,
         "inputs_in_all": sum(counter.inputs.values()),
