@@ -1,4 +1,5 @@
 import inspect
+import re
 import subprocess
 import sys
 from importlib import import_module
@@ -6,7 +7,7 @@ from importlib import import_module
 import pytest
 from docstring_parser import parse
 
-from showo_turbo import __version__, cli
+from showo_turbo import __version__, callbacks, cli
 from showo_turbo.commands import COMMANDS, LIGHTNING_COMMANDS
 from showo_turbo.errors import UserError
 
@@ -45,18 +46,41 @@ def test_summaries_are_the_first_lines_of_the_helps(name):
     assert parse(inspect.getdoc(function)).short_description == COMMANDS[name]
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+def unexplained(help_text):
+    """The options of a help that say nothing of themselves but their type and default."""
+    for entry in help_text.partition("options:")[2].split("\n  --")[1:]:
+        words = " ".join(entry.split())
+        option = words.split()[0]
+        if len(words.partition(" (")[0].removeprefix(option).split()) < 2:
+            yield option
+
+
+@pytest.mark.parametrize("name", [*LIGHTNING_COMMANDS, *COMMANDS])
 def test_help_of_each_explains_every_argument(name, capsys):
     assert run(name, "--help") == 0
     shown = capsys.readouterr().out
-    assert f"usage: showo-turbo {name}" in shown
-    _, _, options = shown.partition("options:")
-    entries = "\n".join(line for line in options.splitlines()).split("\n  --")
-    for entry in entries[1:]:
-        words = " ".join(entry.split())
-        option = words.split()[0]
-        explained = words.partition(" (")[0].removeprefix(option)
-        assert len(explained.split()) >= 2, f"--{option} of {name} has no help"
+    assert re.match(rf"usage: showo-turbo (\[options\] )?{name} ", shown)
+    assert "\n  --" in shown
+    assert list(unexplained(shown)) == []
+
+
+@pytest.mark.parametrize(
+    ("option", "name"),
+    [
+        ("--model.help", "ShowoTurbo"),
+        ("--model.help", "PretrainShowo"),
+        ("--model.help", "PretrainMAGVITv2"),
+        ("--data.help", "DistillationDataModule"),
+        ("--data.help", "PretrainDataModule"),
+        ("--data.help", "ImageDataModule"),
+        *(("--trainer.callbacks.help", name) for name in callbacks.__all__ if name != "Stage"),
+    ],
+)
+def test_help_of_each_class_explains_every_argument(option, name, capsys):
+    assert run("fit", option, name) == 0
+    shown = capsys.readouterr().out
+    assert "\n  --" in shown
+    assert list(unexplained(f"options:{shown}")) == []
 
 
 @pytest.mark.bad_input

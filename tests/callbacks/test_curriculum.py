@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from lightning.pytorch import Callback, Trainer
@@ -151,11 +153,20 @@ def test_a_killed_run_ends_in_the_same_bits(whole, random_shapes_model, world, t
     assert again.current_epoch == trainer.current_epoch
 
 
-def test_refreshing_cuts_a_stage_into_rounds():
-    curriculum = Curriculum(
-        [Stage(epochs=5, refresh_every_n_epochs=2), Stage(epochs=2, steps=8, image_segments=2)]
-    )
-    assert curriculum.rounds == [(0, 0), (0, 2), (0, 4), (1, 5)]
+@pytest.mark.parametrize("keep", [False, True])
+def test_the_optimizer_is_reset_unless_it_is_to_be_kept(random_shapes_model, world, tmp_path, keep):
+    class Steps(Callback):
+        def __init__(self):
+            self.seen = []
+
+        def on_train_batch_end(self, trainer, module, outputs, batch, batch_index):
+            (optimizer,) = trainer.optimizers
+            self.seen.append(int(next(iter(optimizer.state.values()))["step"]))
+
+    watch = Steps()
+    stages = [replace(STAGES[0], epochs=1), replace(STAGES[1], keep_optimizer=keep)]
+    run(random_shapes_model, world, tmp_path, stages=stages, callbacks=[watch], every=100)
+    assert watch.seen == [1, 2, *([3, 4, 5] if keep else [1, 2, 3])]
 
 
 @pytest.mark.bad_input

@@ -1,9 +1,14 @@
-"""Real photographs go through collection and training, at the geometry of 256 px images."""
+"""Real photographs go through collection and training, at the geometry of the released models."""
 
+from pathlib import Path
+
+import pytest
 import torch
+import yaml
 from lightning.pytorch import Trainer
 
 from showo_turbo.callbacks import Curriculum, Stage
+from showo_turbo.cli import main
 from showo_turbo.data import (
     CaptionFiles,
     DistillationBatchSizes,
@@ -15,14 +20,17 @@ from showo_turbo.models.checkpoints import resolve_folder
 from showo_turbo.models.magvitv2 import MAGVITv2, MAGVITv2Config
 from showo_turbo.models.showo import Showo, ShowoConfig
 from showo_turbo.training.turbo import ShowoTurbo
-from showo_turbo.trajectories import TrajectoryStore
+from showo_turbo.trajectories import TrajectoryStore, fingerprint_module
+
+CONFIGS = Path(__file__).parents[2] / "configs"
 
 
-def write_models(folder):
-    """Narrow random networks in the released layout: 256 px, 256 tokens, 8,192 codes."""
+def write_models(folder, image_tokens=256):
+    """Narrow random networks in the released layout: 16 px a token, 8,192 codes."""
     torch.manual_seed(0)
     config = ShowoConfig(
         text_vocabulary_size=640,
+        image_tokens=image_tokens,
         tokenizer=None,
         eos_id=0,
         hidden_size=32,
@@ -74,3 +82,44 @@ def test_photographs_are_collected_for_and_trained_on(photographs, tmp_path):
     assert len(losses) == 2 and all(0 < loss < 1000 for loss in losses)
     store = TrajectoryStore.open(tmp_path / "run/curriculum/round-0/images", kind="images")
     assert store.num_samples == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "resolution"),
+    [("turbo_256", 256), pytest.param("turbo_512", 512, marks=pytest.mark.slow)],
+)
+def test_the_papers_configs_run(photographs, tmp_path, monkeypatch, name, resolution):
+    """Both stages as they are written, with narrow networks and few trajectories."""
+    monkeypatch.chdir(tmp_path)
+    write_models(tmp_path, image_tokens=(resolution // 16) ** 2)
+    config = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
+    curriculum = config["trainer"]["callbacks"][0]["init_args"]
+    for stage in curriculum["stages"]:
+        stage |= {"image_trajectories": 2, "text_trajectories": 2}
+    curriculum |= {"max_new_tokens": 64, "batch_size": 2}
+    config["data"]["init_args"] |= {
+        "captions": {"images": str(photographs.images), "annotations": str(photographs.captions)},
+        "instructions": {
+            "images": str(photographs.root),
+            "annotations": str(photographs.instructions),
+        },
+        "web_text": {"files": [str(photographs.texts)]},
+        "loader": {"num_workers": 0},
+    }
+    config["model"]["init_args"] |= {
+        "student": "showo",
+        "image_tokenizer": "magvitv2",
+        "text_tokenizer": "showo",
+    }
+    Path("narrow.yaml").write_text(yaml.safe_dump(config))
+    main(["fit", "-c", "narrow.yaml", "-c", str(CONFIGS / "hardware/cpu.yaml")])
+
+    run = tmp_path / "runs" / name
+    student = Showo.from_pretrained(run / "student")
+    assert fingerprint_module(student) != fingerprint_module(Showo.from_pretrained("showo"))
+    for index, stage in enumerate(curriculum["stages"]):
+        settings = TrajectoryStore.open(run / f"curriculum/round-{index}/images").identity.settings
+        for key in ("steps", "guidance_scale"):
+            assert settings[key] == stage[key]
+        assert settings["segments"] == stage["image_segments"]
+    assert (run / "checkpoints/last.ckpt").is_file()
