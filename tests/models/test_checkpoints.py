@@ -49,7 +49,7 @@ class TestWeights:
 
     @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
     def test_half_precision_storage_loads_in_single(self, folder, dtype):
-        original = load_file(folder / WEIGHTS)
+        original = {key: value.clone() for key, value in load_file(folder / WEIGHTS).items()}
         rewrite(folder, lambda state: state.update({k: v.to(dtype) for k, v in state.items()}))
         network = Showo.from_pretrained(folder)
         for key, value in network.state_dict().items():
