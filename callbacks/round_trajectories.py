@@ -58,7 +58,7 @@ class RoundTrajectories:
             guidance_scale=stage.guidance_scale,
             mask_schedule=self.mask_schedule,
             confidence_temperature=stage.confidence_temperature,
-            noise_seed=stage.noise_seed,
+            order_seed=stage.order_seed,
             kept_codes=self.kept_codes,
             batch_size=self.batch_size,
             shard_size=self.shard_size,

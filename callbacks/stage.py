@@ -19,7 +19,7 @@ class Stage:
         text_segments: Segments of a block's Jacobi iterations.
         confidence_temperature: Noise on the order in which the teacher reveals tokens, see
             `ImageCollection`; 0 reveals the surest first, as published.
-        noise_seed: Seed of that noise.
+        order_seed: Seed of that noise, one draw for all images and steps.
         image_trajectories: Captions to collect for; all by default.
         text_trajectories: Questions to collect for; all by default.
         learning_rate: Learning rate of the stage; the optimizer's own by default.
@@ -39,7 +39,7 @@ class Stage:
     image_segments: int = 4
     text_segments: int = 4
     confidence_temperature: float = 0.0
-    noise_seed: int = 0
+    order_seed: int = 0
     image_trajectories: int | None = None
     text_trajectories: int | None = None
     learning_rate: float | None = None

@@ -141,6 +141,8 @@ def test_prompts_are_a_random_selection_of_the_captions(tmp_path: Path) -> None:
     assert data.image_prompts(selection=1) != prompts
     assert make(tmp_path, seed=1).image_prompts() != prompts
     assert make(tmp_path).image_prompts() == prompts
+    few_words = make(tmp_path, max_prompt_words=6).image_prompts()
+    assert set(few_words) == {text for text in everything if text.count(" ") < 6}
 
 
 def test_requests_are_a_random_selection_of_the_questions(tmp_path: Path) -> None:
@@ -189,6 +191,8 @@ def test_mistakes_are_explained(tmp_path: Path) -> None:
         data.image_prompts(500)
     with pytest.raises(UserError, match="0 trajectories asked for, but the instructions hold"):
         data.text_requests(0)
+    with pytest.raises(UserError, match="but the captions hold 0 different ones"):
+        make(tmp_path, max_prompt_words=0).image_prompts(1)
     with pytest.raises(UserError, match="no data for image, text, but a batch size"):
         data.train_dataloader()
     with pytest.raises(UserError, match=r"holds trajectories of texts; expected images"):

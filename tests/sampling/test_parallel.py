@@ -174,6 +174,25 @@ def test_seeds_make_the_difference(model):
     assert torch.equal(greedy[0], greedy[1])
 
 
+def test_order_seed_fixes_one_order_for_all_images_and_steps(model):
+    def order(prompts, steps, seed):
+        noise = {"confidence_temperature": 1e6, "order_seed": seed}
+        sampling = ImageSampling(steps=steps, mask_schedule="linear", **noise)
+        revealed_by = torch.zeros(len(prompts), model.config.image_tokens, dtype=torch.long)
+        for step in denoise_images(model, prompts, sampling):
+            revealed_by[step.revealed] = step.index
+        return revealed_by
+
+    prompts = [[1, 2, 3], [4], [5, 6]]
+    one_by_one = order(prompts, model.config.image_tokens, 3)
+    assert (one_by_one == one_by_one[0]).all()
+    assert one_by_one[0].unique().numel() == model.config.image_tokens
+    for steps in (2, 4):
+        few = order(prompts[:1], steps, 3)[0]
+        assert (few[one_by_one[0].argsort()].diff() >= 0).all()
+    assert (order(prompts, model.config.image_tokens, 4) != one_by_one).any()
+
+
 def test_the_global_generator_is_left_alone(model):
     before = torch.get_rng_state()
     decode_image_codes(model, [[1]], ImageSampling(2, token_temperature=1.0))

@@ -41,7 +41,7 @@ def test_noise_on_the_order_is_the_same_for_every_prompt(teacher, prompts):
 
     together = reveal_steps(prompts[:3])
     assert together == [reveal_steps([prompt])[0] for prompt in prompts[:3]]
-    assert together != reveal_steps(prompts[:3], noise_seed=1)
+    assert together != reveal_steps(prompts[:3], order_seed=1)
     greedy = ImageCollection(steps=8, kept_codes=1)
     assert together[0] != record_images(teacher, prompts[:1], greedy)[0].reveal_step.tolist()
 
@@ -213,3 +213,13 @@ def test_the_teacher_s_mode_is_restored_and_no_gradient_kept(tmp_path, prompts, 
     collect(tmp_path / "s", teacher, prompts[:2], image_settings)
     assert teacher.training
     assert all(parameter.grad is None for parameter in teacher.parameters())
+
+
+def test_under_autocast_collects_what_is_decoded_under_it(tmp_path, teacher, prompts):
+    settings = ImageCollection(steps=8, segments=2)
+    with torch.autocast("cpu", torch.bfloat16):
+        collected = ImageTrajectoryDataset(collect(tmp_path, teacher, prompts, settings))
+        ids = [prompt.ids for prompt in prompts]
+        codes = parallel.decode_image_codes(teacher, ids, settings.sampling)
+    assert torch.equal(torch.stack([record.codes.long() for record in collected]), codes)
+    assert collected[0].top_log_probs.dtype == torch.float16

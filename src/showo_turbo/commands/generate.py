@@ -93,11 +93,12 @@ def _plan(
     """Every image's file and seed."""
     if images_per_prompt < 1:
         raise UserError(f"images_per_prompt is {images_per_prompt}; it must be at least 1")
-    greedy = sampling.token_temperature == 0 and sampling.confidence_temperature == 0
-    if images_per_prompt > 1 and greedy:
+    one_order = sampling.confidence_temperature == 0 or sampling.order_seed is not None
+    if images_per_prompt > 1 and one_order and sampling.token_temperature == 0:
         raise UserError(
-            f"images_per_prompt is {images_per_prompt}, but at temperature 0 all images of a "
-            "prompt are the same; raise token_temperature or confidence_temperature"
+            f"images_per_prompt is {images_per_prompt}, but at temperature 0 and in one order all "
+            "images of a prompt are the same; raise token_temperature, or confidence_temperature "
+            "without order_seed"
         )
     count = len(entries) * images_per_prompt
     digits = max(5, len(str(count - 1)))

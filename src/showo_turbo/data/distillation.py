@@ -46,6 +46,7 @@ class DistillationDataModule(MultimodalDataModule):
         resolution: Side length of the images in pixels.
         batch_sizes: Samples of each stream in the batch of one device.
         val_batch_size: Samples in an evaluation batch.
+        max_prompt_words: Longest captions that the teacher draws, in words; all if missing.
         **options: The files and the rest, see `MultimodalDataModule`.
     """
 
@@ -54,11 +55,13 @@ class DistillationDataModule(MultimodalDataModule):
         resolution: int,
         batch_sizes: DistillationBatchSizes = DistillationBatchSizes(),
         val_batch_size: int = 32,
+        max_prompt_words: int | None = None,
         **options: Any,
     ) -> None:
         super().__init__(
             resolution, batch_sizes=asdict(batch_sizes), val_batch_size=val_batch_size, **options
         )
+        self.max_prompt_words = max_prompt_words
         self._captions: COCOCaptions | None = None
         self._instructions: LLaVAInstructions | None = None
 
@@ -86,9 +89,11 @@ class DistillationDataModule(MultimodalDataModule):
             selection: Which of the random selections with this module's seed.
 
         Raises:
-            UserError: If there are fewer different captions.
+            UserError: If there are fewer different captions of at most `max_prompt_words`.
         """
         captions = required(self._captions, "captions").captions()
+        if self.max_prompt_words is not None:
+            captions = [text for text in captions if len(text.split()) <= self.max_prompt_words]
         return self._select(captions, count, f"captions/{selection}")
 
     def text_requests(self, count: int | None = None, selection: int = 0) -> list[tuple[Path, str]]:

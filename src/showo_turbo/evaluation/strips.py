@@ -42,6 +42,7 @@ def draw_sampling_strips(
         guidance_scale=sampling.guidance_scale,
         mask_schedule=sampling.mask_schedule,
         confidence_temperature=sampling.confidence_temperature,
+        order_seed=sampling.order_seed or 0,
         kept_codes=1,
     )
     items = [

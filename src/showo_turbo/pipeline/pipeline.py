@@ -49,6 +49,7 @@ class ShowoPipeline(LoadedModel):
         confidence_temperature: float = ImageSampling.confidence_temperature,
         top_k: int | None = ImageSampling.top_k,
         guidance_end: float | None = ImageSampling.guidance_end,
+        order_seed: int | None = ImageSampling.order_seed,
         seeds: Sequence[int] | None = None,
         batch_size: int | None = None,
     ) -> GeneratedImages:
@@ -63,6 +64,7 @@ class ShowoPipeline(LoadedModel):
             confidence_temperature: Noise on the reveal order.
             top_k: Draw only among the k likeliest codes.
             guidance_end: Guidance of the last step, reached in even steps; constant if missing.
+            order_seed: One draw of the noise on the reveal order for all images and steps.
             seeds: One a prompt; 0, 1, 2, ... by default. Unused when both temperatures are 0.
             batch_size: Prompts decoded at once; found by trying if missing.
 
@@ -77,6 +79,7 @@ class ShowoPipeline(LoadedModel):
             confidence_temperature,
             top_k,
             guidance_end,
+            order_seed,
         )
         prompts = [prompts] if isinstance(prompts, str) else prompts
         return GeneratedImages.joined(self.generate_batches(prompts, sampling, seeds, batch_size))

@@ -44,6 +44,9 @@ class ImageSampling:
         top_k: Draw only among the k likeliest codes.
         guidance_end: w of the last step, reached from `guidance_scale` in even steps; by default w
             stays the same.
+        order_seed: Draws the noise on the reveal order once, for all images and all steps; by
+            default every image draws its own at every step. Fewer steps then reveal in the order of
+            more steps, which is what a student learns from trajectories of one order.
     """
 
     steps: int = 16
@@ -53,6 +56,7 @@ class ImageSampling:
     confidence_temperature: float = 0.0
     top_k: int | None = None
     guidance_end: float | None = None
+    order_seed: int | None = None
 
     @property
     def guided(self) -> bool:
@@ -129,6 +133,9 @@ def denoise_images(
     cache.lengths = torch.tensor([len(tokens) for tokens in rows], device=model.device)
 
     noise = _Noise(seeds, image_tokens, model.device)
+    order = None
+    if sampling.order_seed is not None:
+        order = _Noise([sampling.order_seed], image_tokens, model.device).gumbel(1.0)
     codes = torch.full((batch, image_tokens), vocabulary.mask_code, device=model.device)
     edge = torch.ones(len(rows), 1, dtype=torch.long, device=model.device)
     left = image_tokens
@@ -147,7 +154,8 @@ def denoise_images(
         candidates, confidence = draw_tokens(logits, sampling, noise)
         unknown = codes == vocabulary.mask_code
         progress = step / sampling.steps
-        confidence = confidence + noise.gumbel(sampling.confidence_temperature * (1 - progress))
+        scale = sampling.confidence_temperature * (1 - progress)
+        confidence = confidence + (noise.gumbel(scale) if order is None else scale * order)
         left = tokens_left_masked(step, sampling.steps, image_tokens, left, sampling.mask_schedule)
         revealed = reveal_surest(confidence, unknown, left)
         codes = torch.where(revealed, candidates, codes)

@@ -31,6 +31,7 @@ class EvaluationGrid:
         fit_steps: Sampling steps, without guidance, when validation runs within `fit`.
         token_temperature: Temperature of the drawn tokens; 0 takes the likeliest.
         confidence_temperature: Noise on the reveal order.
+        order_seed: One draw of that noise for all images and steps, see `ImageSampling`.
         top_k: Draw only among the k likeliest codes.
         max_new_tokens: Longest answer.
         seed: Of the sampling.
@@ -51,6 +52,7 @@ class EvaluationGrid:
     fit_steps: tuple[int, ...] = (4,)
     token_temperature: float = 0.0
     confidence_temperature: float = 0.0
+    order_seed: int | None = None
     top_k: int | None = None
     max_new_tokens: int = 96
     seed: int = 0
@@ -80,6 +82,7 @@ class EvaluationGrid:
                 guidance_scale=guidance,
                 token_temperature=self.token_temperature,
                 confidence_temperature=self.confidence_temperature,
+                order_seed=self.order_seed,
                 top_k=self.top_k,
             )
             for guidance in self.guidance_scales
@@ -93,6 +96,7 @@ class EvaluationGrid:
                 steps=steps,
                 token_temperature=1.0,
                 confidence_temperature=self.confidence_temperature,
+                order_seed=self.order_seed,
                 top_k=top_k,
             )
             for top_k in self.top_ks

@@ -53,10 +53,10 @@ class ImageCollection:
         guidance_scale: Guidance of the teacher, which the student learns to do without.
         mask_schedule: Schedule of the teacher.
         confidence_temperature: Scale of Gumbel noise on the order in which tokens are revealed; 0
-            reveals the surest first, as published. One draw of the noise serves all prompts, so
-            that a trajectory stays a function of its prompt, which is what a student can learn in
-            few steps. Tokens are always the likeliest.
-        noise_seed: Seed of that noise.
+            reveals the surest first, as published. One draw of the noise serves all prompts and
+            steps, so that a trajectory stays a function of its prompt, which is what a student can
+            learn in few steps. Tokens are always the likeliest.
+        order_seed: Seed of that noise.
         kept_codes: How many of the most probable codes of a distribution are recorded.
         batch_size: Prompts decoded at once. It changes no more than the rounding of floating-point
             numbers, and is not part of a store's identity.
@@ -71,7 +71,7 @@ class ImageCollection:
     guidance_scale: float = 0.0
     mask_schedule: MaskSchedule = "cosine"
     confidence_temperature: float = 0.0
-    noise_seed: int = 0
+    order_seed: int = 0
     kept_codes: int = 16
     batch_size: int = 32
     shard_size: int = 256
@@ -94,6 +94,7 @@ class ImageCollection:
             guidance_scale=self.guidance_scale,
             mask_schedule=self.mask_schedule,
             confidence_temperature=self.confidence_temperature,
+            order_seed=self.order_seed,
         )
 
 
@@ -145,7 +146,8 @@ def collect_images(
             advance(len(batch))
         mass = torch.cat([record.kept_mass for record in records]).double()
         totals = {"positions": mass.numel(), "kept_mass": round(float(mass.sum()), 3)}
-        return ShardContent(pack_images(records), len(records), totals=totals)
+        with torch.autocast("cpu", enabled=False):  # under it float16 cannot be stacked
+            return ShardContent(pack_images(records), len(records), totals=totals)
 
     return collect(teacher, store, make_shard, processes, progress)
 
@@ -160,9 +162,7 @@ def record_images(
         UserError: If the settings do not fit the teacher.
     """
     recorder = _Recorder(teacher.vocabulary.mask_code, settings)
-    seeds = [settings.noise_seed] * len(prompts)
-    ids = [prompt.ids for prompt in prompts]
-    for step in denoise_images(teacher, ids, settings.sampling, seeds):
+    for step in denoise_images(teacher, [prompt.ids for prompt in prompts], settings.sampling):
         recorder.add(step)
     return [recorder.record(sample, prompt) for sample, prompt in enumerate(prompts)]
 
