@@ -47,6 +47,7 @@ def main() -> None:
     counter = Counter()
     began = time.monotonic()
     arguments = [str(TESTS), "-q", "-m", "slow", "--hypothesis-profile", "many"]
+    arguments += ["--timeout", "3600"]  # on a busy machine
     status = pytest.main(arguments, plugins=[counter])
     result: dict[str, Any] = {
         "inputs": counter.inputs,

@@ -69,7 +69,7 @@ def _losses(module: ShowoTurbo, batch: Any) -> dict[str, torch.Tensor]:
 def _table(path: Path, losses: dict[str, torch.Tensor], recorded: dict[str, Any]) -> Table:
     table = Table("", "replayed", "in the run", title=path.name)
     for name, value in losses.items():
-        table.add_row(name, f"{float(value):.8g}", str(recorded.get(name, "")))
+        table.add_row(name, f"{value.item():.8g}", str(recorded.get(name, "")))
     return table
 
 
