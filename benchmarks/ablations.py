@@ -9,9 +9,9 @@ It writes `ablations.json` and `ablations.md` to `benchmarks/results`.
 """
 
 import argparse
-import json
 import statistics
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -87,9 +87,15 @@ def by_variant(
     }
 
 
+def report_of(trial: Trial) -> dict[str, Any]:
+    """A trial's report."""
+    report: dict[str, Any] = read_json(Path(trial["folder"]) / "report.json")
+    return report
+
+
 def student_figures(trial: Trial) -> dict[str, float]:
     """The student's figures in a trial's report."""
-    report = json.loads((Path(trial["folder"]) / "report.json").read_text(encoding="utf-8"))
+    report = report_of(trial)
     figures = {
         f"{row['steps']} steps": row["score"]
         for row in report["images"]
@@ -106,13 +112,14 @@ def top_k_figures(trial: Trial, prompts: Path, per_category: int) -> dict[str, f
     """The student's scores by top-k and steps, codes drawn at temperature 1."""
     folder = Path(trial["folder"]) / "student"
     file = PromptFile(prompts, per_category)
+    base = ImageSampling(**report_of(trial)["settings"]["sampling"])
     scores = evaluate_images(
         Showo.from_pretrained(folder),
         MAGVITv2.from_pretrained("shapes"),
         TextTokenizer.from_pretrained(folder),
         [file.draw(index, index)["metadata"] for index in range(len(file))],
         [
-            ImageSampling(steps=steps, token_temperature=1.0, top_k=top_k)
+            replace(base, steps=steps, token_temperature=1.0, top_k=top_k)
             for top_k in TOP_KS
             for steps in STEPS
         ],
