@@ -7,6 +7,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from showo_turbo.errors import UserError
 from showo_turbo.evaluation import (
+    benchmark_figures,
     image_figures,
     make_console,
     metric_figures,
@@ -96,8 +97,9 @@ class EvaluationTable(Callback):
             figures += metric_figures(of_split)
         for split in dict.fromkeys(row.split for row in top_k):
             figures.append(top_k_figures([row for row in top_k if row.split == split]))
-        if text:
-            figures.append(text_figures(text))
+        if described := [row for row in text if row.benchmark is None]:
+            figures.append(text_figures(described))
+        figures += benchmark_figures(text)
         console = make_console()
         console.print(to_rich(figures))
         if name is None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ..data.benchmarks import write_mme, write_mmmu, write_pope
 from .experiment import small_experiment
 
 
@@ -40,6 +41,27 @@ def test_teacher_and_student_side_by_side(command, config, tmp_path, random_shap
     assert [row["decoding"] for row in found["text"]] == ["ar", "jacobi"] * 2
     assert {row["top_k"] for row in found["top_k"]} == {1, 5}
     for words in ("ShapesScore", "top-k", "CIDEr-D", "teacher"):
+        assert words in result.output
+
+
+def test_questions_of_benchmarks(command, config, tmp_path):
+    asked = [write_pope(tmp_path / "POPE"), write_mme(tmp_path / "MME")]
+    asked.append(write_mmmu(tmp_path / "MMMU"))
+    (tmp_path / "asked.yaml").write_text(
+        yaml.safe_dump({"data": {"init_args": {"questions": asked}}})
+    )
+    result = command("validate", "-c", config, "-c", "asked.yaml")
+    assert result.status == 0, result.errors
+    found = json.loads((tmp_path / "runs/base/evaluation/validate.json").read_text())
+    rows = [row for row in found["text"] if "benchmark" in row]
+    assert [(row["benchmark"], row["n"], row["decoding"]) for row in rows] == [
+        (name, 2, decoding) for name in ("POPE", "MME", "MMMU") for decoding in ("ar", "jacobi")
+    ]
+    # Both decodings give the same answers.
+    assert all(a["metrics"] == b["metrics"] for a, b in zip(rows[::2], rows[1::2], strict=True))
+    assert rows[0]["metrics"].keys() == {"accuracy", "precision", "recall", "f1", "yes"}
+    assert rows[2]["metrics"].keys() == {"perception", "cognition"}
+    for words in ("POPE (n = 2)", "MME (n = 2)", "MMMU (n = 2)", "perception"):
         assert words in result.output
 
 

@@ -117,7 +117,8 @@ def test_an_interrupted_report_goes_on(report, models, networks, cache_folder, m
     again = measure_speedup(
         models, *networks, DATA, SETTINGS, ScoreCache(cache_folder), progress=False
     )
-    assert again.to_dict() == report.to_dict()
+    # Somebody may commit meanwhile: the version of the code is that of each call.
+    assert again.to_dict() | {"commit": ""} == report.to_dict() | {"commit": ""}
 
 
 def test_another_student_is_measured_anew(report, models, networks, cache_folder, monkeypatch):

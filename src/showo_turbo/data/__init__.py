@@ -8,6 +8,7 @@ from .llava import LLaVAInstructions
 from .loader import LoaderOptions, ResumableLoader
 from .pretraining import ImageDataModule, PretrainBatchSizes, PretrainDataModule
 from .prompts import PromptFile
+from .questions import QuestionFiles
 from .sampler import JoinedBatchSampler
 from .sources import CaptionFiles, InstructionFiles, PromptFiles, ShapesWorld, TextFiles
 from .streams import JoinedDataset, SampleKey, SingleStream, Stream, StreamDataset
@@ -28,6 +29,7 @@ __all__ = [
     "PretrainDataModule",
     "PromptFile",
     "PromptFiles",
+    "QuestionFiles",
     "ResumableLoader",
     "SampleKey",
     "ShapesWorld",

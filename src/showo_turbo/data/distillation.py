@@ -1,9 +1,9 @@
 """The DataModule of consistency distillation."""
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from ..errors import UserError
 from ..trajectories.store import TrajectoryStore
@@ -11,6 +11,7 @@ from .coco import COCOCaptions
 from .llava import LLaVAInstructions
 from .multimodal import MultimodalDataModule
 from .permutation import Permutation, stable_hash
+from .questions import QuestionFiles
 from .sources import required
 from .streams import Stream
 from .trajectory_streams import ImageTrajectoryStream, TextTrajectoryStream
@@ -40,13 +41,15 @@ class DistillationDataModule(MultimodalDataModule):
     (`image_prompts`, `text_requests`); whoever collects them hands the stores back with
     `set_stores`. Training batches hold the streams `image` (`ImageBatch`), `text` (`TextBatch`) and
     `language`: `{text, seed}`. Evaluation batches hold `prompts`: `{prompt, category, metadata,
-    split, seed, index}` or `instructions`: `{pixels, question, answer, id, seed, index}`.
+    split, seed, index}` or `instructions`: `{pixels, question, answer, id, seed, index}`, or
+    `questions`: `{benchmark, pixels, question, truth, seed, index}`.
 
     Args:
         resolution: Side length of the images in pixels.
         batch_sizes: Samples of each stream in the batch of one device.
         val_batch_size: Samples in an evaluation batch.
         max_prompt_words: Longest captions that the teacher draws, in words; all if missing.
+        questions: Benchmarks whose questions `validate` and `test` ask.
         **options: The files and the rest, see `MultimodalDataModule`.
     """
 
@@ -56,12 +59,14 @@ class DistillationDataModule(MultimodalDataModule):
         batch_sizes: DistillationBatchSizes = DistillationBatchSizes(),
         val_batch_size: int = 32,
         max_prompt_words: int | None = None,
+        questions: Sequence[QuestionFiles] = (),
         **options: Any,
     ) -> None:
         super().__init__(
             resolution, batch_sizes=asdict(batch_sizes), val_batch_size=val_batch_size, **options
         )
         self.max_prompt_words = max_prompt_words
+        self.questions = questions
         self._captions: COCOCaptions | None = None
         self._instructions: LLaVAInstructions | None = None
 
@@ -79,6 +84,18 @@ class DistillationDataModule(MultimodalDataModule):
             self._instructions = instructions.open(self.resolution, skip)
         if "language" in self.batch_sizes:
             streams["language"] = required(self.web_text, "web_text").open()
+        return streams
+
+    def open_evaluation_streams(
+        self, stage: Literal["validate", "test"]
+    ) -> list[tuple[str, Stream]]:
+        """Open prompts and questions; those of benchmarks only where nothing else is done."""
+        streams = super().open_evaluation_streams(stage)
+        if self.trainer is None or self.trainer.state.fn in ("validate", "test"):
+            skip = self.bad_samples.skip
+            streams += [
+                ("questions", files.open(self.resolution, skip)) for files in self.questions
+            ]
         return streams
 
     def image_prompts(self, count: int | None = None, selection: int = 0) -> list[str]:

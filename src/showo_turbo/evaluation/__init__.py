@@ -15,6 +15,7 @@ from .report import Report, write_scores_csv
 from .speedup import measure_speedup
 from .speedup_settings import EvaluationData, SpeedupSettings
 from .tables import (
+    benchmark_figures,
     image_figures,
     make_console,
     metric_figures,
@@ -40,6 +41,7 @@ __all__ = [
     "TextRecord",
     "TextScore",
     "agreement",
+    "benchmark_figures",
     "choose_guidance",
     "draw_images",
     "encode_records",

@@ -125,18 +125,23 @@ def _image_lines(row: ImageScore) -> Iterator[dict[str, Any]]:
 
 def _text_lines(row: TextScore) -> Iterator[dict[str, Any]]:
     common = {"model": row.model, "decoding": row.decoding, "n": row.n}
-    low, high = row.ci95
-    yield common | {"figure": "exact_match", "value": row.exact_match, "low": low, "high": high}
     figures = row.to_dict()
+    if row.benchmark is None:
+        low, high = row.ci95
+        yield common | {"figure": "exact_match", "value": row.exact_match, "low": low, "high": high}
+    else:
+        common["split"] = row.benchmark
+        for name, value in row.metrics.items():
+            yield common | {"figure": name, "value": value}
     counts = {
         "tokens_per_forward": row.n,
         "iterations_per_block": figures["full_blocks"],
         "forwards_per_block": figures["full_blocks"],
-        "exact_match_long": figures["n_long"],
-        "cider_long": figures["n_long"],
-        "exact_match_short": figures["n_short"],
+        "exact_match_long": figures.get("n_long"),
+        "cider_long": figures.get("n_long"),
+        "exact_match_short": figures.get("n_short"),
         "tokens_per_second": figures["n_timed"],
     }
     for name, count in counts.items():
-        if figures[name] is not None:
+        if figures.get(name) is not None:
             yield common | {"figure": name, "value": figures[name], "n": count}

@@ -16,6 +16,8 @@ from .text_scores import TextScore
 LOG_WIDTH = 160
 """Columns of the tables in a log file."""
 
+DECODINGS = {"ar": "autoregressive", "jacobi": "Jacobi"}
+
 
 @dataclass(frozen=True)
 class Figures:
@@ -117,7 +119,7 @@ def text_figures_of(rows: Sequence[Mapping[str, Any]]) -> Figures:
         [
             [
                 row["model"],
-                {"ar": "autoregressive", "jacobi": "Jacobi"}[row["decoding"]],
+                DECODINGS[row["decoding"]],
                 _with_interval(row["exact_match"], row["ci95"]),
                 _number(row.get("cider_long"), 2),
                 f"{row['tokens_per_forward']:.2f}",
@@ -127,6 +129,34 @@ def text_figures_of(rows: Sequence[Mapping[str, Any]]) -> Figures:
             for row in rows
         ],
     )
+
+
+def benchmark_figures(scores: Sequence[TextScore]) -> list[Figures]:
+    """A table for each benchmark: its figures and the speed by model and decoding.
+
+    Args:
+        scores: Those without a benchmark are left out.
+    """
+    tables = []
+    for name in dict.fromkeys(row.benchmark for row in scores if row.benchmark):
+        rows = [row for row in scores if row.benchmark == name]
+        tables.append(
+            Figures(
+                f"{name} (n = {rows[0].n})",
+                ["model", "decoding", *rows[0].metrics, "tokens a forward", "tokens/s (batch 1)"],
+                [
+                    [
+                        row.model,
+                        DECODINGS[row.decoding],
+                        *(_number(value, 3) for value in row.metrics.values()),
+                        f"{row.tokens_per_forward:.2f}",
+                        _number(row.tokens_per_second, 0),
+                    ]
+                    for row in rows
+                ],
+            )
+        )
+    return tables
 
 
 def target_figures(targets: Sequence[Target]) -> Figures:

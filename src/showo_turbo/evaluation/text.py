@@ -1,11 +1,13 @@
 """How right and how fast a model's answers about images are."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from .. import metrics
 from ..errors import UserError
 from ..metrics.cider import cider_d
 from ..models.magvitv2 import MAGVITv2
@@ -19,7 +21,7 @@ from ..trajectories.segments import stateless_seed
 from .images import seconds_now
 from .text_scores import Decoding, TextScore
 
-__all__ = ["TextRecord", "TextScore", "encode_records", "evaluate_text"]
+__all__ = ["TextRecord", "TextScore", "encode_records", "evaluate_text", "judge_answers"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,6 +167,23 @@ def evaluate_text(
         timed_tokens=sum(len(result.tokens) for result in results[:timed]),
         timed_seconds=timed_seconds,
         cider_long=_mean_cider(answers, records, long),
+    )
+
+
+def judge_answers(
+    score: TextScore, benchmark: str, truths: Sequence[Mapping[str, Any]]
+) -> TextScore:
+    """Score answers to the questions of a benchmark by its metric.
+
+    Args:
+        score: The answers, in the order of the questions.
+        benchmark: Name of the metric in `showo_turbo.metrics`.
+        truths: What the metric needs to know of each question.
+    """
+    metric = getattr(metrics, benchmark)()
+    metric.update(score.answers, truths)
+    return replace(
+        score, matched=(), cider_long=None, benchmark=benchmark, metrics=metric.figures()
     )
 
 

@@ -1,7 +1,7 @@
 """What is known of a model's answers once they are there: exactness, speed, agreement."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ..sampling.jacobi import Driver
@@ -28,7 +28,8 @@ class TextScore:
         driver: How Jacobi decoding moves on, see `jacobi_decode`; None with `ar`.
         block_size: Tokens guessed at once.
         answers: The model's answers.
-        matched: Whether each equals its reference, white space at the ends aside.
+        matched: Whether each equals its reference, white space at the ends aside; empty where a
+            metric judges instead.
         long: Whether each reference fills at least one block.
         tokens: Tokens of all answers, the end of text included.
         forwards: Forwards that took part in them, summed over answers; prefills not counted.
@@ -42,6 +43,8 @@ class TextScore:
         timed_seconds: Wall clock of those, prefill included.
         cider_long: CIDEr-D of the answers whose reference fills at least one block (captions); None
             if there are none.
+        benchmark: The benchmark that the questions are from, if they are from one.
+        metrics: Its figures by name.
     """
 
     model: str
@@ -62,11 +65,13 @@ class TextScore:
     timed_tokens: int
     timed_seconds: float
     cider_long: float | None = None
+    benchmark: str | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def n(self) -> int:
         """Number of questions."""
-        return len(self.matched)
+        return len(self.answers)
 
     @property
     def tokens_per_forward(self) -> float:
@@ -109,9 +114,6 @@ class TextScore:
 
     def to_dict(self) -> dict[str, Any]:
         """The score for a report, without the single answers."""
-        low, high = self.ci95
-        long, n_long = self.exact_match_of(long=True)
-        short, n_short = self.exact_match_of(long=False)
         return {
             "model": self.model,
             "decoding": self.decoding,
@@ -120,13 +122,7 @@ class TextScore:
             "iterations_per_block": _rounded(self.iterations_per_block),
             "forwards_per_block": _rounded(self.forwards_per_block),
             "full_blocks": len(self.block_iterations),
-            "exact_match": round(self.exact_match, 4),
-            "ci95": [round(low, 4), round(high, 4)],
-            "exact_match_long": _rounded(long),
-            "n_long": n_long,
-            "cider_long": _rounded(self.cider_long),
-            "exact_match_short": _rounded(short),
-            "n_short": n_short,
+            **(self._quality() if self.benchmark is None else self._metrics()),
             "tokens_per_second": _rounded(self.tokens_per_second),
             "n_timed": self.timed,
             "tokens_per_second_batched": round(self.tokens / self.batched_seconds, 4),
@@ -134,6 +130,24 @@ class TextScore:
             "unfinished": self.unfinished,
             "n": self.n,
         }
+
+    def _quality(self) -> dict[str, Any]:
+        low, high = self.ci95
+        long, n_long = self.exact_match_of(long=True)
+        short, n_short = self.exact_match_of(long=False)
+        return {
+            "exact_match": round(self.exact_match, 4),
+            "ci95": [round(low, 4), round(high, 4)],
+            "exact_match_long": _rounded(long),
+            "n_long": n_long,
+            "cider_long": _rounded(self.cider_long),
+            "exact_match_short": _rounded(short),
+            "n_short": n_short,
+        }
+
+    def _metrics(self) -> dict[str, Any]:
+        figures = {name: round(value, 4) for name, value in self.metrics.items()}
+        return {"benchmark": self.benchmark, "metrics": figures}
 
 
 def exact_match_difference(first: TextScore, second: TextScore, long: bool = False) -> Difference:

@@ -55,7 +55,7 @@ class _Answers(TextMetric):
 
         Args:
             texts: What the model said.
-            records: See `showo_turbo.metrics.answer_files`.
+            records: See `showo_turbo.data.question_files`.
 
         Raises:
             UserError: If a record lacks an entry.
@@ -69,6 +69,10 @@ class _Answers(TextMetric):
                 )
             kept.append([text, *(record[name] for name in self.needed)])
         self.keep(kept)
+
+    def figures(self) -> dict[str, float]:
+        """What tables show."""
+        return {"accuracy": float(self.compute())}
 
 
 class POPE(_Answers):
@@ -120,10 +124,17 @@ class MME(_Answers):
 
     def compute(self) -> Tensor:
         """The sum over the part's categories."""
-        wanted = {"perception": PERCEPTION, "cognition": COGNITION}.get(self.part)
+        return torch.tensor(self._points(self.part))
+
+    def figures(self) -> dict[str, float]:
+        """The points of both parts, whichever `compute` gives."""
+        return {part: self._points(part) for part in ("perception", "cognition")}
+
+    def _points(self, part: str) -> float:
+        wanted = {"perception": PERCEPTION, "cognition": COGNITION}.get(part)
         points = self.by_category()
-        return torch.tensor(
-            sum(value for name, value in points.items() if wanted is None or name in wanted)
+        return sum(
+            (value for name, value in points.items() if wanted is None or name in wanted), 0.0
         )
 
     def by_category(self) -> dict[str, float]:

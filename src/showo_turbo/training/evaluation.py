@@ -1,6 +1,6 @@
 """What `ShowoTurbo` measures in validation: scores by sampling steps, and speed of text."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -12,7 +12,13 @@ from torchmetrics import Metric
 from ..evaluation.image_scores import ImageScore
 from ..evaluation.images import can_judge, evaluate_images
 from ..evaluation.targets import STUDENT, TEACHER
-from ..evaluation.text import TextRecord, TextScore, encode_records, evaluate_text
+from ..evaluation.text import (
+    TextRecord,
+    TextScore,
+    encode_records,
+    evaluate_text,
+    judge_answers,
+)
 from ..models.magvitv2 import MAGVITv2
 from ..models.showo import Showo
 from ..sampling.parallel import ImageSampling
@@ -138,11 +144,12 @@ class Evaluator:
         self.grid = grid
         self._prompts: dict[str, list[dict[str, Any]]] = {}
         self._records: list[TextRecord] = []
+        self._questions: dict[str, list[tuple[TextRecord, Mapping[str, Any]]]] = {}
         self._rows: dict[str, list[Any]] = {name: [] for name in ("images", "text", "top_k")}
 
     @torch.no_grad()
     def update(self, batch: Mapping[str, Any]) -> None:
-        """Take a batch with the one stream `prompts` or `instructions`."""
+        """Take a batch with the one stream `prompts`, `instructions` or `questions`."""
         if "prompts" in batch:
             stream = batch["prompts"]
             for split, metadata in zip(stream["split"], stream["metadata"], strict=True):
@@ -152,6 +159,15 @@ class Evaluator:
             codes: Tensor = self.image_tokenizer.encode(stream["pixels"])
             rows = zip(codes, stream["question"], stream["answer"], strict=True)
             self._records += [TextRecord(c, question, answer) for c, question, answer in rows]
+        if "questions" in batch:
+            stream = batch["questions"]
+            codes = self.image_tokenizer.encode(stream["pixels"]).cpu()
+            asked = zip(
+                stream["benchmark"], codes, stream["question"], stream["truth"], strict=True
+            )
+            for benchmark, image, question, truth in asked:
+                record = TextRecord(image, question, answer="")
+                self._questions.setdefault(benchmark, []).append((record, truth))
 
     def compute(self) -> dict[str, list[Any]]:
         """Score everything that was gathered: rows `images`, `text` and `top_k`."""
@@ -172,7 +188,11 @@ class Evaluator:
                 if table in grid.tables:
                     self._rows[table] += self._images(name, model, split, prompts, samplings)
         if self._records and "text" in grid.tables:
-            self._rows["text"] += self._texts(name, model)
+            self._rows["text"] += self._texts(name, model, self._records)
+        for benchmark, questions in self._questions.items():
+            records, truths = zip(*questions, strict=True)
+            for score in self._texts(name, model, records):
+                self._rows["text"].append(judge_answers(score, benchmark, truths))
 
     def _images(
         self,
@@ -197,7 +217,7 @@ class Evaluator:
             metrics=self.grid.metrics,
         )
 
-    def _texts(self, name: str, model: Showo) -> list[TextScore]:
+    def _texts(self, name: str, model: Showo, records: Sequence[TextRecord]) -> list[TextScore]:
         methods: tuple[dict[str, Any], ...] = (
             {"decoding": "ar"},
             {"decoding": "jacobi", "driver": "block"},
@@ -207,7 +227,7 @@ class Evaluator:
                 model,
                 self.image_tokenizer,
                 self.text_tokenizer,
-                self._records,
+                records,
                 max_new_tokens=self.grid.max_new_tokens,
                 batch_size=self.grid.batch_size,
                 seed=self.grid.seed,
@@ -228,7 +248,10 @@ class Evaluator:
                 for name, value in row.metrics.items():
                     values[f"{prefix}/{row.split}/{name}/{setting}"] = value
         for row in self._rows["text"]:
-            if row.model == STUDENT:
+            if row.model == STUDENT and row.benchmark is not None:
+                for name, value in row.metrics.items():
+                    values[f"{prefix}/{row.benchmark}/{name}/{row.decoding}"] = value
+            elif row.model == STUDENT:
                 values[f"{prefix}/{row.decoding}/exact_match"] = row.exact_match
                 values[f"{prefix}/{row.decoding}/tokens_per_forward"] = row.tokens_per_forward
         return values
