@@ -88,8 +88,9 @@ class Watch(Callback):
 '''
 
 
-def config_of(batch_size, **trainer):
+def config_of(batch_size, lora=None, **trainer):
     config = copy.deepcopy(small_run.CONFIG)
+    config["model"]["init_args"]["lora"] = lora
     data = config["data"]["init_args"]
     data["shapes"] |= {"images": 24, "documents": 16}
     data["batch_sizes"] = {"image": batch_size, "text": batch_size, "language": batch_size // 2}
@@ -117,11 +118,11 @@ class Run:
         (folder / "model").symlink_to(model)
         (folder / "my_callbacks.py").write_text(WATCH)
 
-    def fit(self, batch_size, processes, die="", **trainer):
+    def fit(self, batch_size, processes, die="", lora=None, **trainer):
         """Start or resume it; gives the ended process with what it said."""
         if processes > 1:
             trainer = {"strategy": "ddp"} | trainer
-        config = config_of(batch_size, devices=processes, **trainer)
+        config = config_of(batch_size, lora, devices=processes, **trainer)
         (self.folder / "config.yaml").write_text(yaml.safe_dump(config))
         command = [Path(sys.executable).with_name("showo-turbo"), "fit", "-c", "config.yaml"]
         return subprocess.run(
@@ -275,3 +276,28 @@ def test_fully_sharded_networks(model, one, tmp_path):
     other = load_file(one.folder / "run/student/pytorch_model.safetensors")
     assert exported.keys() == other.keys()
     assert all(exported[name].shape == other[name].shape for name in other)
+
+
+@pytest.mark.slow
+def test_fully_sharded_adapters(model, tmp_path):
+    """Only they are trained, in the checkpoints they stay apart, and the export is merged."""
+    one, two = Run(tmp_path / "one", model), Run(tmp_path / "two", model)
+    whole(one.fit(4, processes=1, lora={"rank": 2}))
+    sharded = {"strategy": {"class_path": "my_callbacks.CPUFSDP", "init_args": FSDP}}
+    whole(two.fit(2, processes=2, lora={"rank": 2}, **sharded))
+    alone, joint = one.losses(), two.losses()
+    for name in (name for name in alone if int(name.rpartition(" ")[2]) < 6):
+        assert joint[name] == pytest.approx(alone[name], **LOSS_TOLERANCE), name
+    before, after = (
+        load_file(folder / "pytorch_model.safetensors")
+        for folder in (model, two.folder / "run/student")
+    )
+    assert before.keys() == after.keys()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    state = torch.load(two.folder / "run/checkpoints/last.ckpt", weights_only=True)["state_dict"]
+    adapted = {
+        name.removeprefix("student.").replace(".lora_A.default.weight", ".weight")
+        for name in state
+        if ".lora_A." in name
+    }
+    assert changed == adapted and len(adapted) > 4
