@@ -40,6 +40,7 @@ def test_teacher_and_student_side_by_side(command, config, tmp_path, random_shap
         assert teacher["metrics"]["ShapesScore"] == pytest.approx(teacher["score"], abs=1e-4)
     assert [row["decoding"] for row in found["text"]] == ["ar", "jacobi"] * 2
     assert {row["top_k"] for row in found["top_k"]} == {1, 5}
+    assert "Validate metric" not in result.output
     for words in ("ShapesScore", "top-k", "CIDEr-D", "teacher"):
         assert words in result.output
 

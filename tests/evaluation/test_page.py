@@ -112,9 +112,23 @@ def test_of_two_logs_the_later_one_counts(tmp_path):
 def test_the_page_needs_no_other_file(run):
     html = render_page(read_runs([run]))
     references = References(html).found
-    assert len(references) > 4
+    assert len(references) >= 4
     assert all(address.startswith(("data:image/", "#")) for address in references)
     assert "url(" not in html and "@import" not in html
+
+
+def test_what_is_missing_is_said(run, tmp_path):
+    whole = render_page(read_runs([run]))
+    assert "no report.json" not in whole and "no TensorBoard logs" not in whole
+    (tmp_path / "unlogged").mkdir()
+    shutil.copy(run / "report.json", tmp_path / "unlogged")
+    assert "No curves: the folder has no TensorBoard logs" in render_page(
+        read_runs([tmp_path / "unlogged"])
+    )
+    shutil.copytree(run / "logs", tmp_path / "unmeasured" / "logs")
+    assert "Not measured: the folder has no report.json" in render_page(
+        read_runs([tmp_path / "unmeasured"])
+    )
 
 
 def test_what_runs_differ_in(run, tmp_path):

@@ -15,6 +15,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from .. import callbacks as _callbacks  # noqa: F401
 from .. import data as _data  # noqa: F401
 from .. import training as _training  # noqa: F401
+from ..callbacks import EvaluationTable
 from ..errors import UserError
 from ..training.checkpoint_io import AtomicCheckpointIO, ExactResume
 from ..training.ranks import lost_process
@@ -61,7 +62,10 @@ class _CLI(LightningCLI):
         return parser
 
     def before_validate(self) -> None:
-        """Tell the model what to measure beside it."""
+        """Tell the model what to measure beside it; one table of the scores is enough."""
+        callbacks = getattr(self.trainer, "callbacks", ())
+        if any(isinstance(callback, EvaluationTable) for callback in callbacks):
+            self.config_init["validate"].verbose = False
         baseline = self.config_init["validate"].baseline
         if baseline is not None:
             if not isinstance(self.model, ShowoTurbo):

@@ -15,6 +15,7 @@ FRAME_SIDE = 128
 MARGIN = 6
 FONT_SIZE = 13
 INK = "#202020"
+OUTLINE = "#c0c0c0"
 SETTLED = "#bfe5c5"
 UNSETTLED = "#f4d6c2"
 
@@ -54,6 +55,8 @@ def draw_film_strip(
     top = FONT_SIZE + 3 * MARGIN
     for column, (frame, label) in enumerate(zip(frames, labels, strict=True)):
         left = MARGIN + column * (frame_width + MARGIN)
+        # An outline, without which a white image would have no end.
+        draw.rectangle((left - 1, top - 1, left + frame_width, top + frame_height), OUTLINE)
         strip.paste(frame, (left, top))
         draw.text((left, top + frame_height + MARGIN), label, INK, font)
     _save(strip, path)
@@ -159,7 +162,9 @@ def evenly_chosen(count: int, most: int) -> list[int]:
 
 def _visible(text: str) -> str:
     """Show what would be invisible, and characters that the font lacks as escapes."""
-    shown = text.replace("\n", "\\n").replace("\t", "\\t")
+    shown = "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )
     if not shown.strip():
         return "_" * len(shown) or "(none)"
     return shown.encode("latin-1", "backslashreplace").decode("latin-1")

@@ -17,6 +17,7 @@ from ...files import read_json
 from ..image_scores import ImageScore
 from ..pictures import quality_figure
 from ..tables import Figures, image_figures, text_figures_of
+from ..targets import TEACHER
 from .curves import loss_figure
 from .runs import Run
 
@@ -70,14 +71,16 @@ def _quality_pictures(scores: Sequence[ImageScore]) -> list[tuple[str, str]]:
 def _section(run: Run) -> dict[str, Any]:
     """What the template shows of one run."""
     text: Sequence[dict[str, Any]] = run.report.get("text", [])
-    answers = {path.stem: read_json(path) for path in run.pictures("film_strips/*-answer.json")}
-    strips = run.pictures("film_strips/*.png")
+    tables = _teacher_first(run.pictures("film_strips/*-answer.json"))
+    answers = {path.stem: read_json(path) for path in tables}
+    strips = _teacher_first(run.pictures("film_strips/*.png"))
     return {
         "name": run.name,
         "hardware": run.report.get("hardware", ""),
         "commit": run.report.get("commit", ""),
-        "seconds": flatten(run.report.get("seconds", {})) if run.report.get("seconds") else {},
-        "tables": _tables(text),
+        "measured": bool(run.report),
+        "seconds": _phases(run.report.get("seconds") or {}),
+        "tables": _tables(run, text),
         "grid": run.pictures("grid.png"),
         "film_strips": [path for path in strips if not path.stem.endswith("-answer")],
         "answers": answers,
@@ -89,8 +92,22 @@ def _section(run: Run) -> dict[str, Any]:
     }
 
 
-def _tables(text: Sequence[dict[str, Any]]) -> list[Figures]:
-    return [text_figures_of(text)] if text else []
+def _teacher_first(paths: Sequence[Path]) -> list[Path]:
+    return sorted(paths, key=lambda path: not path.stem.startswith(TEACHER))
+
+
+def _tables(run: Run, text: Sequence[dict[str, Any]]) -> list[Figures]:
+    tables = [image_figures(run.unseen_combinations)] if run.unseen_combinations else []
+    return [*tables, text_figures_of(text)] if text else tables
+
+
+def _phases(seconds: dict[str, Any]) -> dict[str, float]:
+    """Seconds of each phase; those that every stage has are lists."""
+    return {
+        f"{phase}, stage {index + 1}" if isinstance(value, list) else phase: single
+        for phase, value in seconds.items()
+        for index, single in enumerate(value if isinstance(value, list) else [value])
+    }
 
 
 def _differences(runs: Sequence[Run]) -> Figures | None:

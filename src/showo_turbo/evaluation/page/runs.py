@@ -22,6 +22,7 @@ class Run:
         folder: Where it is.
         report: Its `report.json`; empty if it was not measured.
         images: The scores on the test prompts in the report.
+        unseen_combinations: Those on prompts whose combination training never showed.
         config: The configuration that it was started with, the last one if it was resumed.
         curves: Its training curves.
     """
@@ -30,6 +31,7 @@ class Run:
     folder: Path
     report: dict[str, Any]
     images: list[ImageScore]
+    unseen_combinations: list[ImageScore]
     config: dict[str, Any]
     curves: Curves
 
@@ -75,13 +77,17 @@ def read_run(folder: Path, name: str) -> Run:
         )
     report = read_json(path) if path.is_file() else {}
     try:
-        images = [ImageScore.from_dict(row) for row in report.get("images", [])]
+        images, unseen = (
+            [ImageScore.from_dict(row) for row in report.get(name, [])]
+            for name in ("images", "unseen_combinations")
+        )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(
             f"{path} is no report of showo-turbo ({error!r}); restore it or measure again"
         ) from None
     config = _read_config(folder, logs)
-    return Run(name, folder, report, images, config, read_curves(logs, stage_epochs(config)))
+    curves = read_curves(logs, stage_epochs(config))
+    return Run(name, folder, report, images, unseen, config, curves)
 
 
 def stage_epochs(config: dict[str, Any]) -> list[int]:
