@@ -141,8 +141,8 @@ def test_prompts_are_a_random_selection_of_the_captions(tmp_path: Path) -> None:
     assert data.image_prompts(selection=1) != prompts
     assert make(tmp_path, seed=1).image_prompts() != prompts
     assert make(tmp_path).image_prompts() == prompts
-    few_words = make(tmp_path, max_prompt_words=6).image_prompts()
-    assert set(few_words) == {text for text in everything if text.count(" ") < 6}
+    without_places = make(tmp_path, skip_prompts=r"\bat the\b").image_prompts()
+    assert set(without_places) == {text for text in everything if " at the " not in text}
 
 
 def test_requests_are_a_random_selection_of_the_questions(tmp_path: Path) -> None:
@@ -192,7 +192,9 @@ def test_mistakes_are_explained(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="0 trajectories asked for, but the instructions hold"):
         data.text_requests(0)
     with pytest.raises(UserError, match="but the captions hold 0 different ones"):
-        make(tmp_path, max_prompt_words=0).image_prompts(1)
+        make(tmp_path, skip_prompts="").image_prompts(1)
+    with pytest.raises(UserError, match=r"skip_prompts is '\(', which is no regular expression"):
+        make(tmp_path, skip_prompts="(")
     with pytest.raises(UserError, match="no data for image, text, but a batch size"):
         data.train_dataloader()
     with pytest.raises(UserError, match=r"holds trajectories of texts; expected images"):

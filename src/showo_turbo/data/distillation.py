@@ -1,5 +1,6 @@
 """The DataModule of consistency distillation."""
 
+import re
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -48,7 +49,7 @@ class DistillationDataModule(MultimodalDataModule):
         resolution: Side length of the images in pixels.
         batch_sizes: Samples of each stream in the batch of one device.
         val_batch_size: Samples in an evaluation batch.
-        max_prompt_words: Longest captions that the teacher draws, in words; all if missing.
+        skip_prompts: Regular expression; captions in which it is found are not drawn.
         questions: Benchmarks whose questions `validate` and `test` ask.
         **options: The files and the rest, see `MultimodalDataModule`.
     """
@@ -58,14 +59,14 @@ class DistillationDataModule(MultimodalDataModule):
         resolution: int,
         batch_sizes: DistillationBatchSizes = DistillationBatchSizes(),
         val_batch_size: int = 32,
-        max_prompt_words: int | None = None,
+        skip_prompts: str | None = None,
         questions: Sequence[QuestionFiles] = (),
         **options: Any,
     ) -> None:
         super().__init__(
             resolution, batch_sizes=asdict(batch_sizes), val_batch_size=val_batch_size, **options
         )
-        self.max_prompt_words = max_prompt_words
+        self.skip_prompts = _pattern(skip_prompts)
         self.questions = questions
         self._captions: COCOCaptions | None = None
         self._instructions: LLaVAInstructions | None = None
@@ -106,11 +107,11 @@ class DistillationDataModule(MultimodalDataModule):
             selection: Which of the random selections with this module's seed.
 
         Raises:
-            UserError: If there are fewer different captions of at most `max_prompt_words`.
+            UserError: If there are fewer different captions that are drawn.
         """
         captions = required(self._captions, "captions").captions()
-        if self.max_prompt_words is not None:
-            captions = [text for text in captions if len(text.split()) <= self.max_prompt_words]
+        if self.skip_prompts is not None:
+            captions = [text for text in captions if not self.skip_prompts.search(text)]
         return self._select(captions, count, f"captions/{selection}")
 
     def text_requests(self, count: int | None = None, selection: int = 0) -> list[tuple[Path, str]]:
@@ -161,3 +162,17 @@ class DistillationDataModule(MultimodalDataModule):
             )
         order = Permutation(len(distinct), stable_hash(self.seed, what))
         return [distinct[order[position]] for position in range(count)]
+
+
+def _pattern(skip_prompts: str | None) -> re.Pattern[str] | None:
+    """The compiled expression.
+
+    Raises:
+        UserError: If it is none.
+    """
+    try:
+        return re.compile(skip_prompts) if skip_prompts is not None else None
+    except re.error as error:
+        raise UserError(
+            f"skip_prompts is {skip_prompts!r}, which is no regular expression ({error}); correct it"
+        ) from None
