@@ -71,6 +71,14 @@ def test_a_killed_trial_is_continued_in_its_folder(tmp_path, played):
     assert len({entry[:2] for entry in played}) == len(played) == 6
 
 
+def test_the_last_trial_of_a_grid_is_continued_too(tmp_path, played):
+    options = {"parameters": {"x": [1.0], "seed_everything": [0]}}
+    begin(Sweep(space(**options), tmp_path), tmp_path / "trial-0000")
+    study = run(tmp_path, **options)
+    assert played == [(1.0, 0, tmp_path / "trial-0000")]
+    assert [trial.state.name for trial in study.trials] == ["FAIL", "COMPLETE"]
+
+
 def test_an_interrupted_trial_is_continued_in_its_folder(tmp_path, played, monkeypatch):
     def interrupt(config, metric, folder, lock, observe):
         raise KeyboardInterrupt

@@ -181,7 +181,8 @@ class Worker:
         return reply
 
     def _last_error(self) -> str:
-        assert self._errors is not None
+        if self._errors is None or self._errors.closed:  # this object is being collected
+            return "nothing"
         self._errors.seek(0)
         lines = [line.strip() for line in self._errors if line.strip()]
         return lines[-1] if lines else "nothing"

@@ -171,12 +171,20 @@ class Sweep:
 
     def _begin_stale_trials_again(self, report: Callable[[str], None]) -> None:
         """Queue the trials that a killed process on this machine has left behind."""
+        from optuna.samplers import RandomSampler
         from optuna.trial import TrialState
 
         for trial in self.study.get_trials(states=(TrialState.RUNNING,)):
             if not self._is_stale(trial):
                 continue
-            self.study.tell(trial.number, state=TrialState.FAIL)
+            # A grid's sampler would stop the study at its last point, which it cannot from here.
+            self.study.sampler = RandomSampler()
+            try:
+                self.study.tell(trial.number, state=TrialState.FAIL)
+            except ValueError:  # another process has just told it
+                continue
+            finally:
+                self.study.sampler = self._sampler
             self._queue_again(trial)
             report(f"trial {trial.number} was interrupted; it is continued")
 
