@@ -15,6 +15,9 @@ from .checkpoints import load_state_into, resolve_folder, save_checkpoint
 from .compiled import CacheSizes, CompiledDecoding, StaticKeyValueCache
 from .showo_config import ShowoConfig
 
+FEW_TOKENS = 8
+"""So many tokens at most are scored with the factors of the output head changed over."""
+
 __all__ = ["Showo", "ShowoConfig"]
 
 
@@ -160,7 +163,13 @@ class Showo(nn.Module):
             `(..., rows)`.
         """
         head = self.showo.lm_head
-        return F.linear(hidden, head.weight[rows], head.bias[rows])
+        weight, bias = head.weight[rows], head.bias[rows]
+        few = hidden.numel() <= FEW_TOKENS * hidden.shape[-1]
+        if few and hidden.device.type == "cpu" and not torch.is_grad_enabled():
+            # The weights as the left factor: read once, not packed anew for a handful of tokens.
+            scores = torch.addmm(bias[:, None], weight, hidden.flatten(0, -2).T)
+            return scores.T.reshape(*hidden.shape[:-1], -1)
+        return F.linear(hidden, weight, bias)
 
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor, position_ids: Tensor | None = None
