@@ -102,7 +102,7 @@ def main() -> None:
     with progress_bar("rows", len(names)) as advance:
         for name in names:
             row = {"name": name} | rows[name]()
-            row |= {"command": "python benchmarks/decoding.py", "version": source_version()}
+            row |= {"command": " ".join(["python", *sys.argv]), "version": source_version()}
             row |= {"torch": torch.__version__, "threads": torch.get_num_threads()}
             add_row(path, describe_hardware(device), row, list(rows))
             print(f"{name}: {row['ratio']:.2f}x", file=sys.stderr)
