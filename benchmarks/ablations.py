@@ -18,7 +18,7 @@ from typing import Any
 from showo_turbo.data import PromptFile
 from showo_turbo.errors import UserError
 from showo_turbo.evaluation import evaluate_images, to_markdown
-from showo_turbo.evaluation.environment import describe_hardware, source_version
+from showo_turbo.evaluation.environment import provenance
 from showo_turbo.evaluation.tables import Figures
 from showo_turbo.files import read_json, write_atomically, write_json
 from showo_turbo.models.magvitv2 import MAGVITv2
@@ -46,10 +46,7 @@ def main() -> None:
             [trial for trial in trials if trial["variant"] == DEFAULT],
             lambda trial: top_k_figures(trial, options.prompts, options.per_category),
         ),
-        "command": f"python benchmarks/ablations.py {options.sweep}",
-        "hardware": describe_hardware(),
-        "commit": source_version(),
-    }
+    } | provenance()
     write_json(options.output / "ablations.json", found)
     text = to_markdown([table_3(found["table_3"]), table_4(found["table_4"])])
     with write_atomically(options.output / "ablations.md") as temporary:

@@ -15,7 +15,6 @@ have been in when it died.
 import argparse
 import json
 import random
-import sys
 import time
 from collections import Counter
 from importlib import import_module
@@ -27,7 +26,7 @@ from killing import PHASES, Moment, Run
 from outcome import contents, unequal
 from small_run import write_model
 
-from showo_turbo.evaluation.environment import describe_hardware, source_version
+from showo_turbo.evaluation.environment import provenance
 from showo_turbo.files import write_json
 
 LATEST_ENTRY = {
@@ -57,11 +56,7 @@ def main() -> None:
         import_module("showo_turbo.commands.lightning")
         torch.set_num_threads(1)
     result = chaos(options.folder, options.runs, options.kills, options.seed, options.fork)
-    result |= {
-        "command": " ".join(["python", *sys.argv]),
-        "hardware": describe_hardware(),
-        "version": source_version(),
-    }
+    result |= provenance()
     print(json.dumps(result, indent=2))
     if options.output:
         write_json(options.output, result)

@@ -9,7 +9,6 @@ is a crash.
 
 import argparse
 import json
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from showo_turbo.evaluation.environment import describe_hardware, source_version
+from showo_turbo.evaluation.environment import provenance
 from showo_turbo.files import write_json
 
 TESTS = Path(__file__).parents[1] / "tests/fuzz"
@@ -55,10 +54,7 @@ def main() -> None:
         "crashes": len(counter.crashes),
         "crashed": counter.crashes,
         "seconds": round(time.monotonic() - began, 1),
-        "command": " ".join(["python", *sys.argv]),
-        "hardware": describe_hardware(),
-        "version": source_version(),
-    }
+    } | provenance()
     print(json.dumps(result, indent=2))
     if options.output:
         write_json(options.output, result)

@@ -87,18 +87,19 @@ def main() -> None:
     sys.modules["growth"] = sys.modules["__main__"]
 
     from showo_turbo.cli import main as showo_turbo
-    from showo_turbo.evaluation.environment import describe_hardware, source_version
+    from showo_turbo.evaluation.environment import provenance
     from showo_turbo.files import write_json
 
     arguments, sys.argv = sys.argv, ["showo-turbo", "fit", "-c", "config.yaml"]
     showo_turbo()
-    result = {
-        "command": " ".join(["python", *arguments]),
-        "hardware": describe_hardware(),
-        "version": source_version(),
-        "epochs": len(Watch.seen),
-        "collections": len(list(Path("run/curriculum").glob("round-*/images/manifest.json"))),
-    } | {name: summary(name, Watch.seen) for name in Watch.seen[0]}
+    result = (
+        provenance(arguments)
+        | {
+            "epochs": len(Watch.seen),
+            "collections": len(list(Path("run/curriculum").glob("round-*/images/manifest.json"))),
+        }
+        | {name: summary(name, Watch.seen) for name in Watch.seen[0]}
+    )
     print(json.dumps(result, indent=2))
     if output:
         write_json(output, result)

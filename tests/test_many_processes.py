@@ -1,158 +1,23 @@
 """Runs of `showo-turbo fit` in two processes on the CPU, next to runs in one."""
 
-import copy
-import json
-import os
 import signal
-import subprocess
-import sys
 from collections import Counter
-from pathlib import Path
 
 import pytest
 import torch
-import yaml
 from safetensors.torch import load_file
 
-from .loading import load_script
-
-outcome = load_script("benchmarks/outcome.py")
-small_run = load_script("benchmarks/small_run.py")
+from .watched_run import Run, small_run, whole
 
 LOSS_TOLERANCE = {"rel": 1e-5, "abs": 1e-6}
 """Halves of a batch are summed in another order than the whole, step after step. The absolute part
 is for divergences of nearly equal distributions, which are differences of numbers around 1."""
-
-ENDS_WITHIN = 120
-"""Seconds in which a run must end when one of its processes has died; gloo itself waits 1800."""
 
 FSDP = {
     "auto_wrap_policy": ["transformers.models.phi.modeling_phi.PhiDecoderLayer"],
     "state_dict_type": "full",
 }
 """As in `configs/hardware/fsdp.yaml`."""
-
-WATCH = '''
-import json, os, signal
-import torch
-from lightning.pytorch import Callback
-from lightning.pytorch.strategies import FSDPStrategy
-from torch.distributed.fsdp import FullyShardedDataParallel
-from showo_turbo.callbacks import Curriculum
-from showo_turbo.trajectories import TrajectoryStore
-
-
-class CPUFSDP(FSDPStrategy):
-    """Lightning's strategy without a GPU: it does not tell PyTorch that the device is the CPU."""
-
-    def _setup_model(self, model):
-        return FullyShardedDataParallel(
-            model,
-            device_id=torch.device("cpu"),
-            sharding_strategy=self.sharding_strategy,
-            **self.kwargs,
-        )
-
-
-def note(**what):
-    with open(f"notes-{os.environ.get('LOCAL_RANK', 0)}.jsonl", "a") as file:
-        file.write(json.dumps(what) + "\\n")
-
-
-write_shard = TrajectoryStore.write_shard
-
-
-def noted(store, index, *given, **named):
-    write_shard(store, index, *given, **named)
-    note(shard=str(store.shard_path(index)))
-
-
-TrajectoryStore.write_shard = noted
-
-
-class Watch(Callback):
-    """Notes samples and stages, and dies where it is told to."""
-
-    def on_train_batch_start(self, trainer, module, batch, batch_index):
-        if os.environ.get("DIE") == f"{trainer.global_rank} at {trainer.global_step}":
-            os.kill(os.getpid(), signal.SIGKILL)
-        curriculum = next(c for c in trainer.callbacks if isinstance(c, Curriculum))
-        image = batch["image"]
-        rows = zip(image.prompt_ids, image.codes.tolist(), image.step.tolist(), strict=True)
-        note(
-            step=trainer.global_step,
-            epoch=trainer.current_epoch,
-            stage=curriculum.stage_index,
-            samples=[repr(row) for row in rows],
-        )
-'''
-
-
-def config_of(batch_size, lora=None, **trainer):
-    config = copy.deepcopy(small_run.CONFIG)
-    config["model"]["init_args"]["lora"] = lora
-    data = config["data"]["init_args"]
-    data["shapes"] |= {"images": 24, "documents": 16}
-    data["batch_sizes"] = {"image": batch_size, "text": batch_size, "language": batch_size // 2}
-    curriculum, *_ = config["trainer"]["callbacks"]
-    for stage, epochs in zip(curriculum["init_args"]["stages"], (2, 1), strict=True):
-        stage["epochs"] = epochs
-    checkpoints = {"dirpath": "run/checkpoints", "every_n_train_steps": 1, "save_last": True}
-    config["trainer"]["callbacks"] = [
-        curriculum,
-        {"class_path": "my_callbacks.Watch"},
-        {"class_path": "ModelCheckpoint", "init_args": checkpoints},
-        {"class_path": "ExportStudent"},
-    ]
-    config["trainer"]["limit_val_batches"] = 0
-    config["trainer"] |= trainer
-    return config
-
-
-class Run:
-    """A run in a folder of its own, process after process."""
-
-    def __init__(self, folder, model):
-        self.folder = folder
-        folder.mkdir(parents=True)
-        (folder / "model").symlink_to(model)
-        (folder / "my_callbacks.py").write_text(WATCH)
-
-    def fit(self, batch_size, processes, die="", lora=None, **trainer):
-        """Start or resume it; gives the ended process with what it said."""
-        if processes > 1:
-            trainer = {"strategy": "ddp"} | trainer
-        config = config_of(batch_size, lora, devices=processes, **trainer)
-        (self.folder / "config.yaml").write_text(yaml.safe_dump(config))
-        command = [Path(sys.executable).with_name("showo-turbo"), "fit", "-c", "config.yaml"]
-        return subprocess.run(
-            [*map(str, command), "--resume", "auto"],
-            cwd=self.folder,
-            env=os.environ | {"OMP_NUM_THREADS": "1", "DIE": die},
-            capture_output=True,
-            text=True,
-            timeout=ENDS_WITHIN + 240,
-        )
-
-    def notes(self, rank=0):
-        path = self.folder / f"notes-{rank}.jsonl"
-        return [json.loads(line) for line in path.read_text().splitlines()]
-
-    def batches(self, rank=0):
-        return [note for note in self.notes(rank) if "samples" in note]
-
-    def files(self, part):
-        root = self.folder / "run" / part
-        return {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file()}
-
-    def losses(self):
-        found = outcome.logged(self.folder / "run/logs")
-        return {name: float(v) for name, v in found.items() if "segment" not in name}
-
-
-def whole(process):
-    assert process.returncode == 0, process.stderr[-3000:]
-    return process
 
 
 @pytest.fixture(scope="module")
@@ -243,6 +108,7 @@ def test_a_process_that_dies_ends_the_run_with_a_message(model, tmp_path, rank):
     ended = run.fit(2, processes=2, die=f"{rank} at 1")
     assert ended.returncode != 0
     assert "another process of this run has died" in ended.stderr
+    assert run.batches(rank), ended.stderr[-3000:]  # It had trained by then.
     # The batch that the survivor had begun was lost with the step.
     survivor = run.folder / f"notes-{1 - rank}.jsonl"
     kept = [line for line in survivor.read_text().splitlines() if '"step": 1,' not in line]

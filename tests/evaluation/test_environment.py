@@ -3,7 +3,7 @@ import subprocess
 
 import showo_turbo
 from showo_turbo.evaluation import environment
-from showo_turbo.evaluation.environment import describe_hardware, source_version
+from showo_turbo.evaluation.environment import describe_hardware, provenance, source_version
 
 
 def test_hardware_names_cores():
@@ -16,6 +16,13 @@ def test_hardware_without_proc(monkeypatch):
 
     monkeypatch.setattr(environment.Path, "read_text", unreadable)
     assert re.search(r"\w.*, \d+ cores", describe_hardware())
+
+
+def test_provenance_of_results():
+    found = provenance(["benchmarks/x.py", "--n", "3"])
+    assert found["command"] == "python benchmarks/x.py --n 3"
+    assert found["hardware"] == describe_hardware()
+    assert found["version"] == source_version()
 
 
 def test_version_of_a_checkout_or_of_a_package():

@@ -152,7 +152,8 @@ def run_lightning(arguments: Sequence[str]) -> LightningCLI:
     except RuntimeError as error:
         if lost_process(error):
             raise UserError(
-                "another process of this run has died or hangs; see what it said, then start the "
+                "another process of this run has died or hangs "
+                f"({shorten(' '.join(str(error).split()), 200)}); see what it said, then start the "
                 "run again with --resume auto"
             ) from error
         if str(error).startswith("Error(s) in loading state_dict"):

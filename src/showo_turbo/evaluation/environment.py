@@ -3,11 +3,29 @@
 import os
 import platform
 import subprocess
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
 from ..version import __version__
+
+
+def provenance(
+    arguments: Sequence[str] | None = None, device: torch.device | None = None
+) -> dict[str, str]:
+    """What every file of results says of itself: the command, the hardware and the version.
+
+    Args:
+        arguments: The command line of the Python script; that of this process by default.
+        device: Where the models run; the CPU by default.
+    """
+    return {
+        "command": " ".join(["python", *(sys.argv if arguments is None else arguments)]),
+        "hardware": describe_hardware(device),
+        "version": source_version(),
+    }
 
 
 def describe_hardware(device: torch.device | None = None) -> str:
