@@ -50,7 +50,8 @@ class Curriculum(Callback):
         folder: Where teachers and trajectories go; `<trainer.default_root_dir>/curriculum` by
             default.
         mask_schedule: Of the image trajectories.
-        kept_codes: Codes that are recorded of each of the teacher's distributions.
+        kept_codes: Codes that are recorded of each of the teacher's distributions, see
+            `ImageCollection`.
         block_size: Text tokens that are decoded together.
         max_new_tokens: Longest answer; longer ones are left out and counted.
         batch_size: Samples that the teacher decodes at once.

@@ -36,7 +36,8 @@ class RoundTrajectories:
 
     Args:
         mask_schedule: Of the image trajectories.
-        kept_codes: Codes that are recorded of each of the teacher's distributions.
+        kept_codes: Codes that are recorded of each of the teacher's distributions, see
+            `ImageCollection`.
         block_size: Text tokens that are decoded together.
         max_new_tokens: Longest answer.
         batch_size: Samples that the teacher decodes at once.

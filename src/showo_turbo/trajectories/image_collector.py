@@ -57,7 +57,10 @@ class ImageCollection:
             steps, so that a trajectory stays a function of its prompt, which is what a student can
             learn in few steps. Tokens are always the likeliest.
         order_seed: Seed of that noise.
-        kept_codes: How many of the most probable codes of a distribution are recorded.
+        kept_codes: How many of the most probable codes of a distribution are recorded. With 1 the
+            regularizer's target is the code that greedy decoding chose: a student then follows the
+            choice where the teacher was undecided, instead of being as undecided itself, and
+            parallel tokens agree with each other sooner.
         batch_size: Prompts decoded at once. It changes no more than the rounding of floating-point
             numbers, and is not part of a store's identity.
         shard_size: Prompts that go into a shard: what an interruption costs at most.
