@@ -35,6 +35,19 @@ def test_a_trial_gets_its_values_and_a_folder_of_its_own():
     assert CONFIG["trainer"]["default_root_dir"] == "runs/base"
 
 
+def test_a_sweep_may_name_what_the_experiment_has_left():
+    trained = "runs/base/curriculum/round-1/teacher"
+    found = space(
+        overrides={"model.init_args.weights": trained},
+        variants={"a": {"seed_everything": trained}},
+        parameters={RATE: [trained]},
+    )
+    config = found.configuration({"variant": "a", RATE: trained}, "sweep/trial-0001")
+    assert config["model"]["init_args"] == {"rate": trained, "weights": trained}
+    assert config["seed_everything"] == trained
+    assert config["trainer"]["logger"]["init_args"]["save_dir"] == "sweep/trial-0001"
+
+
 def test_variants_overrides_and_parameters_in_this_order():
     found = space(
         overrides={RATE: 1.0, LANGUAGE: 1.0},

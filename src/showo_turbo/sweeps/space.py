@@ -65,9 +65,8 @@ class SearchSpace:
             )
         for key in self._all_keys():
             with_value(config, key, None)
-        self.base = config
-        for key, value in settings.overrides.items():
-            self.base = with_value(self.base, key, value)
+        self._experiment = config
+        self.base = _with_values(config, settings.overrides)
 
     @property
     def grid(self) -> dict[str, list[Choice]]:
@@ -113,14 +112,14 @@ class SearchSpace:
     def configuration(self, chosen: Mapping[str, Any], folder: str) -> dict[str, Any]:
         """The configuration of a trial.
 
-        Paths inside the experiment's `trainer.default_root_dir` move to the trial's folder.
+        Paths inside the experiment's `trainer.default_root_dir` move to the trial's folder. Those
+        that the sweep itself names stay: a trial may begin with what the experiment has left.
 
         Args:
             chosen: What `suggest` gave.
             folder: The trial's folder.
         """
-        config = self.base
-        values: dict[str, Any] = {}
+        values = dict(self.settings.overrides)
         if VARIANT in chosen and self.settings.variants:
             values |= self.settings.variants[chosen[VARIANT]]
         for key, label in chosen.items():
@@ -128,11 +127,9 @@ class SearchSpace:
                 values[key] = label
             elif key != VARIANT or not self.settings.variants:
                 values[key] = self.choices[key][label]
-        for key, value in values.items():
-            config = with_value(config, key, value)
-        root = (config.get("trainer") or {}).get("default_root_dir")
-        moved: dict[str, Any] = _moved(config, root, folder) if root else config
-        return with_value(moved, ROOT_KEY, folder)
+        root = (self._experiment.get("trainer") or {}).get("default_root_dir")
+        config = _moved(self._experiment, root, folder) if root else self._experiment
+        return with_value(_with_values(config, values), ROOT_KEY, folder)
 
     def examples(self) -> Iterator[dict[str, Any]]:
         """Choices that together show every value of the space at least once."""
@@ -151,6 +148,12 @@ class SearchSpace:
         yield from self.settings.overrides
         for values in self.settings.variants.values():
             yield from values
+
+
+def _with_values(config: dict[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    for key, value in values.items():
+        config = with_value(config, key, value)
+    return config
 
 
 def _label(value: Any) -> Choice:

@@ -114,7 +114,8 @@ class Sweep:
         from optuna.storages import JournalStorage
         from optuna.storages.journal import JournalFileBackend
 
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        # What went wrong with a trial is told in one line by `run`.
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
         settings = self.space.settings
         place: str | BaseStorage
         if storage is None:
