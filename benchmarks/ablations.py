@@ -2,6 +2,7 @@
 
 First the runs, then this script:
 
+    showo-turbo fit -c configs/quickstart.yaml
     showo-turbo sweep -c configs/quickstart.yaml --sweep configs/sweeps/table_3.yaml
     python benchmarks/ablations.py runs/sweeps/table_3
 
@@ -10,15 +11,18 @@ It writes `ablations.json` and `ablations.md` to `benchmarks/results`.
 
 import argparse
 import statistics
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from showo_turbo.data import PromptFile
 from showo_turbo.errors import UserError
 from showo_turbo.evaluation import evaluate_images, to_markdown
-from showo_turbo.evaluation.environment import provenance
+from showo_turbo.evaluation.environment import describe_hardware, provenance
+from showo_turbo.evaluation.image_scores import ImageScore
 from showo_turbo.evaluation.tables import Figures
 from showo_turbo.files import read_json, write_atomically, write_json
 from showo_turbo.models.magvitv2 import MAGVITv2
@@ -40,17 +44,23 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results"))
     options = parser.parse_args()
     trials = finished_trials(options.sweep)
+    defaults = [trial for trial in trials if trial["variant"] == DEFAULT]
+    if not defaults:
+        raise UserError(f"no trial of the variant {DEFAULT} in {options.sweep} is complete")
+    start = start_figures(defaults[0], options.prompts)
+    variants = by_variant(trials, student_figures)
+    top_k = by_variant(
+        defaults, lambda trial: top_k_figures(trial, options.prompts, options.per_category)
+    )
     found = {
-        "table_3": by_variant(trials, student_figures),
-        "table_4": by_variant(
-            [trial for trial in trials if trial["variant"] == DEFAULT],
-            lambda trial: top_k_figures(trial, options.prompts, options.per_category),
-        ),
-    } | provenance()
-    write_json(options.output / "ablations.json", found)
-    text = to_markdown([table_3(found["table_3"]), table_4(found["table_4"])])
+        "start": {name: round(value, 4) for name, value in start.items()},
+        "table_3": variants,
+        "table_4": top_k,
+    }
+    write_json(options.output / "ablations.json", found | provenance())
+    text = to_markdown([table_3(variants, start), table_4(top_k)])
     with write_atomically(options.output / "ablations.md") as temporary:
-        temporary.write_text(f"{text}\nMean and deviation over seeds. {found['hardware']}.\n")
+        temporary.write_text(f"{text}\nMean and deviation over seeds. {describe_hardware()}.\n")
     print(text)
 
 
@@ -105,16 +115,24 @@ def student_figures(trial: Trial) -> dict[str, float]:
     return {name: value for name, value in figures.items() if value is not None}
 
 
+def start_figures(trial: Trial, prompts: Path) -> dict[str, float]:
+    """The scores of the model that the trials begin with, on the prompts of their reports."""
+    settings = report_of(trial)["settings"]
+    config = yaml.safe_load((Path(trial["folder"]) / "trial.yaml").read_text(encoding="utf-8"))
+    scores = scores_of(
+        Path(config["model"]["init_args"]["student"]),
+        PromptFile(prompts, settings["prompts_per_category"]),
+        [ImageSampling(**settings["sampling"] | {"steps": n}) for n in settings["steps"]],
+    )
+    return {f"{row.steps} steps": row.score for row in scores}
+
+
 def top_k_figures(trial: Trial, prompts: Path, per_category: int) -> dict[str, float]:
     """The student's scores by top-k and steps, codes drawn at temperature 1."""
-    folder = Path(trial["folder"]) / "student"
-    file = PromptFile(prompts, per_category)
     base = ImageSampling(**report_of(trial)["settings"]["sampling"])
-    scores = evaluate_images(
-        Showo.from_pretrained(folder),
-        MAGVITv2.from_pretrained("shapes"),
-        TextTokenizer.from_pretrained(folder),
-        [file.draw(index, index)["metadata"] for index in range(len(file))],
+    scores = scores_of(
+        Path(trial["folder"]) / "student",
+        PromptFile(prompts, per_category),
         [
             replace(base, steps=steps, token_temperature=1.0, top_k=top_k)
             for top_k in TOP_KS
@@ -124,9 +142,24 @@ def top_k_figures(trial: Trial, prompts: Path, per_category: int) -> dict[str, f
     return {f"k = {row.top_k}, {row.steps} steps": row.score for row in scores}
 
 
-def table_3(found: dict[str, dict[str, dict[str, float]]]) -> Figures:
+def scores_of(
+    model: Path, prompts: PromptFile, samplings: Sequence[ImageSampling]
+) -> list[ImageScore]:
+    """A model's scores on prompts."""
+    return evaluate_images(
+        Showo.from_pretrained(model),
+        MAGVITv2.from_pretrained("shapes"),
+        TextTokenizer.from_pretrained("shapes"),
+        [prompts.draw(index, index)["metadata"] for index in range(len(prompts))],
+        samplings,
+    )
+
+
+def table_3(found: dict[str, dict[str, dict[str, float]]], start: dict[str, float]) -> Figures:
     columns = list(dict.fromkeys(name for figures in found.values() for name in figures))
-    rows = [
+    before = [f"{start[name]:.3f}" if name in start else "" for name in columns]
+    rows = [["where they begin", *before]]
+    rows += [
         [variant.replace("_", " "), *(shown(figures.get(name)) for name in columns)]
         for variant, figures in found.items()
     ]
