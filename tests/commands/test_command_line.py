@@ -218,6 +218,11 @@ class TestMistakes:
             "trainer.max_epochs: expected int, got few",
         ),
         ("Given value: only noise", "got only noise"),
+        (
+            "Group 'data' does not accept option 'size'\n"
+            "Given value: NestedArg(key='size', val='20')",
+            "data: there is no option 'size', got '20'",
+        ),
         ("Errors:", "Errors:"),
     ],
 )

@@ -62,6 +62,8 @@ def one_line(message: str) -> str:
         text = line.strip()
         if text.startswith("Given value: "):
             given = text.removeprefix("Given value: ")
+            # So an option of the command line comes here that goes to a class.
+            given = re.sub(r"^NestedArg\(key='[^']*', val=(.*)\)$", r"\1", given)
         if not text or _NOISE.match(text):
             continue
         text = text.removeprefix("- ")
