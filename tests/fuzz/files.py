@@ -2,7 +2,6 @@
 
 import json
 
-MASK_CODE = 24
 AT_MOST = 9
 """Samples that are read of a file."""
 

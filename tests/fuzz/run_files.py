@@ -19,7 +19,9 @@ from showo_turbo.trajectories.lock import LOCK_NAME, folder_lock
 from showo_turbo.trajectories.shards import pack_images, pack_texts
 
 from ..trajectories.conftest import random_image_record, text_record
-from .files import MASK_CODE, draw_all, written
+from .files import draw_all, written
+
+MASK_CODE = 24
 
 IMAGES = StoreIdentity("images", "t" * 64, "p" * 64, 3, 2, {"steps": 8, "segments": 4, "w": None})
 TEXTS = StoreIdentity("texts", "t" * 64, "p" * 64, 2, 2, {"block_size": 4, "text": "a"})

@@ -1,5 +1,6 @@
 """Studies whose trials are played by a function instead of a run."""
 
+import logging
 import os
 import socket
 import sys
@@ -135,7 +136,7 @@ def test_bad_trials_are_given_up(tmp_path, played):
     assert "PRUNED" in [trial.state.name for trial in study.trials]
 
 
-def test_a_failed_trial_is_noted_and_the_others_run(tmp_path, played, monkeypatch):
+def test_a_failed_trial_is_noted_and_the_others_run(tmp_path, played, monkeypatch, caplog):
     play = study_module.run_trial
 
     def fail(config, *rest):
@@ -146,7 +147,11 @@ def test_a_failed_trial_is_noted_and_the_others_run(tmp_path, played, monkeypatc
     monkeypatch.setattr(study_module, "run_trial", fail)
     found = space()
     sweep = Sweep(found, tmp_path)
-    sweep.run(lambda line: None)
+    told = []
+    monkeypatch.setattr(logging.getLogger("optuna"), "handlers", [caplog.handler])
+    sweep.run(told.append)
+    assert sum("failed (showo-turbo: no such thing)" in line for line in told) == 2
+    assert "Traceback" not in caplog.text
     table = write_results(sweep.study, found, tmp_path)
     assert [row[0] for row in table.rows] == ["3.0", "1.0", "2.0"]
     assert table.rows[0][1:] == ["9", "0", "2", "0", "0"] and table.rows[2][-1] == "2"
