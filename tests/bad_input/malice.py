@@ -3,9 +3,10 @@
 import os
 import tempfile
 from pathlib import Path
+from uuid import uuid4
 
-CANARY = Path(tempfile.gettempdir()) / f"showo-turbo-canary-{os.getpid()}"
-"""What it would leave behind."""
+CANARY = Path(tempfile.gettempdir()) / f"showo-turbo-canary-{uuid4().hex}"
+"""What it would leave behind; no other test run has a folder of this name."""
 
 
 class Malicious:

@@ -1,12 +1,15 @@
 import dataclasses
 import json
 import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 
 from showo_turbo.errors import UserError
 from showo_turbo.trajectories import StoreIdentity, TrajectoryStore
+from showo_turbo.trajectories import store as store_module
 
 from .conftest import content
 
@@ -222,18 +225,46 @@ def test_manifests_that_lie_are_refused(finished, change, message):
     assert "\n" not in str(error.value)
 
 
-def test_processes_wait_for_the_first_to_begin_the_store(tmp_path):
+def test_all_processes_look_before_the_first_begins_the_store(tmp_path, monkeypatch):
+    """The second stops in the middle of looking, for as long as the first may take to write."""
     folder = tmp_path / "store"
-    calls = []
+    folder.mkdir()
+    barrier = threading.Barrier(2, timeout=60)
+    begun = threading.Event()
+    list_folder, write_manifest = type(folder).iterdir, store_module.write_manifest
+
+    def listed(path):
+        if threading.current_thread().name == "process 1":
+            begun.wait(0.5)
+        return list_folder(path)
+
+    def written(path, manifest):
+        write_manifest(path, manifest)
+        begun.set()
+
+    def process(rank):
+        threading.current_thread().name = f"process {rank}"
+        return TrajectoryStore.create_or_continue(
+            folder, identity(), rank=rank, barrier=barrier.wait
+        )
+
+    monkeypatch.setattr(type(folder), "iterdir", listed)
+    monkeypatch.setattr(store_module, "write_manifest", written)
+    with ThreadPoolExecutor(2) as pool:
+        stores = list(pool.map(process, range(2)))
+    assert begun.is_set()
+    assert [store.identity for store in stores] == [identity()] * 2
+
+
+def test_all_processes_refuse_a_folder_together(tmp_path):
+    (tmp_path / "photo.png").write_bytes(b"")
 
     def barrier():
-        # What the first process does meanwhile.
-        calls.append(folder.exists())
-        TrajectoryStore.create_or_continue(folder, identity())
+        raise AssertionError("one of them waits for the others, which have ended")
 
-    store = TrajectoryStore.create_or_continue(folder, identity(), rank=1, barrier=barrier)
-    assert calls == [False]
-    assert store.identity == identity()
+    for rank in range(2):
+        with pytest.raises(UserError, match="holds files but no"):
+            TrajectoryStore.create_or_continue(tmp_path, identity(), rank=rank, barrier=barrier)
 
 
 def test_nothing_is_left_of_a_shard_that_cannot_be_written(tmp_path):

@@ -59,7 +59,8 @@ class TrajectoryStore:
     ) -> "TrajectoryStore":
         """Begin a store, or take up one that was begun in the same way.
 
-        To be called by all processes of a collection at the same time.
+        To be called by all processes of a collection at the same time. All of them look at the
+        folder before the first changes it, so that they agree on what they find.
 
         Args:
             folder: An empty folder, one that does not exist, or a store of the same identity.
@@ -68,7 +69,8 @@ class TrajectoryStore:
             barrier: Returns when all processes have called it.
 
         Raises:
-            UserError: If the folder holds something else, or a store of another identity.
+            UserError: If the folder holds something else, or a store of another identity; in every
+                process.
         """
         folder = Path(folder)
         if (folder / MANIFEST_NAME).exists():
@@ -79,6 +81,7 @@ class TrajectoryStore:
             raise UserError(
                 f"{folder} holds files but no {MANIFEST_NAME}; name an empty folder for the store"
             )
+        barrier()
         if rank == 0:
             folder.mkdir(parents=True, exist_ok=True)
             if not (folder / MANIFEST_NAME).exists():
