@@ -6,6 +6,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info
 
 from showo_turbo.errors import UserError
+from showo_turbo.pipeline.generation_config import save_generation_config
+from showo_turbo.sampling.parallel import ImageSampling
 
 from .student_weights import student_of, write_student
 
@@ -13,9 +15,9 @@ from .student_weights import student_of, write_student
 class ExportStudent(Callback):
     """Writes the student when training ends, in the released layout, with its text tokenizer.
 
-    The folder holds `config.json`, `pytorch_model.safetensors` and `tokenizer.json`, and goes
-    wherever a model id is taken: `Showo.from_pretrained(folder)`, `TextTokenizer.from_pretrained`,
-    `showo-turbo generate --model <folder>`.
+    The folder holds `config.json`, `pytorch_model.safetensors`, `tokenizer.json` and, if asked for,
+    `generation_config.json`, and goes wherever a model id is taken:
+    `ShowoPipeline.from_pretrained(folder)`, `showo-turbo generate --model <folder>`.
 
     Events: `on_train_end`, while sharded weights can still be gathered; and `on_fit_end`, for a run
     that is resumed after its last epoch and so trains no more.
@@ -26,14 +28,19 @@ class ExportStudent(Callback):
             trainer:
               callbacks:
                 - class_path: ExportStudent
+                  init_args:
+                    sampling: {steps: 4}
 
     Args:
         folder: Where to write; `<trainer.default_root_dir>/student` by default.
+        sampling: How the student draws best. Written to `generation_config.json`, and so the
+            default of `showo-turbo generate` and `ShowoPipeline.generate`.
     """
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(self, folder: Path | None = None, sampling: ImageSampling | None = None) -> None:
         super().__init__()
         self.folder = folder
+        self.sampling = sampling
         self._exported = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -51,12 +58,14 @@ class ExportStudent(Callback):
         self._exported = False
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Check that there is a student.
+        """Check that there is a student, and that it can sample in this way.
 
         Raises:
-            UserError: If there is none.
+            UserError: If there is none, or it cannot.
         """
-        student_of(pl_module, "ExportStudent")
+        config = student_of(pl_module, "ExportStudent").config
+        if self.sampling is not None:
+            self.sampling.check(config.image_tokens, config.codebook_size)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the student."""
@@ -69,6 +78,8 @@ class ExportStudent(Callback):
 
     def _export(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert self.folder is not None  # set in setup
+        if self.sampling is not None and trainer.is_global_zero:
+            save_generation_config(self.folder, self.sampling)
         write_student(self.folder, trainer, pl_module)
         self._exported = True
         rank_zero_info(f"student written to {self.folder}")

@@ -4,6 +4,8 @@ import torch
 from showo_turbo.callbacks import ExportStudent
 from showo_turbo.errors import UserError
 from showo_turbo.models.showo import Showo
+from showo_turbo.pipeline.generation_config import load_generation_config
+from showo_turbo.sampling.parallel import ImageSampling
 from showo_turbo.text_tokenizer import TextTokenizer
 
 from .runs import Bystander, make_trainer
@@ -46,6 +48,20 @@ def test_a_run_with_nothing_left_to_train(tmp_path):
     again = Bystander()
     make_trainer(tmp_path, ExportStudent()).fit(again, ckpt_path=tmp_path / "last.ckpt")
     assert_same_weights(tmp_path / "student", module.student)
+
+
+def test_how_it_draws_best_goes_with_it(tmp_path):
+    sampling = ImageSampling(steps=4, order_seed=9)
+    make_trainer(tmp_path, ExportStudent(sampling=sampling)).fit(Bystander())
+    assert load_generation_config(tmp_path / "student") == sampling
+
+
+@pytest.mark.bad_input
+def test_a_way_of_drawing_that_it_has_not(tmp_path):
+    export = ExportStudent(sampling=ImageSampling(steps=99))
+    with pytest.raises(UserError, match="steps is 99; choose 1 to"):
+        make_trainer(tmp_path, export).fit(Bystander())
+    assert not (tmp_path / "student").exists()
 
 
 @pytest.mark.bad_input

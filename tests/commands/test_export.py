@@ -16,6 +16,8 @@ from showo_turbo.data import (
 from showo_turbo.models.magvitv2 import MAGVITv2
 from showo_turbo.models.showo import Showo
 from showo_turbo.pipeline import ShowoPipeline
+from showo_turbo.pipeline.generation_config import load_generation_config
+from showo_turbo.sampling.parallel import ImageSampling
 from showo_turbo.text_tokenizer import TextTokenizer
 from showo_turbo.training import PretrainMAGVITv2, PretrainShowo, ShowoTurbo
 
@@ -89,6 +91,8 @@ class TestWhatTrainingWrites:
         run = ["export", checkpoint, tmp_path / "out"]
         message = mistake(*run, "--text_tokenizer", "shapes")
         assert "holds an image tokenizer; leave out --text_tokenizer" in message
+        message = mistake(*run, "--sampling.steps", 4)
+        assert "holds an image tokenizer; leave out --sampling" in message
         assert command(*run, "--half").status == 0
         found = MAGVITv2.from_pretrained(tmp_path / "out")
         assert found.config == module.model.config
@@ -113,6 +117,16 @@ def write_checkpoint(path, prefix="student.", *, tokenizer="shapes", image_token
     }
     torch.save(content | more, path)
     return showo, images
+
+
+def test_how_it_draws_best_goes_with_it(command, mistake, tmp_path):
+    write_checkpoint(tmp_path / "last.ckpt")
+    run = ["export", tmp_path / "last.ckpt", tmp_path / "out", "--sampling.steps"]
+    assert "steps is 99; choose 1 to 16" in mistake(*run, 99)
+    assert not (tmp_path / "out").exists()
+    result = command(*run, 4, "--sampling.order_seed", 9)
+    assert result.status == 0, result.errors
+    assert load_generation_config(tmp_path / "out") == ImageSampling(steps=4, order_seed=9)
 
 
 @pytest.mark.parametrize("prefix", ["student.", "model."])

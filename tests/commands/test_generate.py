@@ -4,6 +4,8 @@ import pytest
 from PIL import Image
 
 from showo_turbo.pipeline import ShowoPipeline
+from showo_turbo.pipeline.generation_config import save_generation_config
+from showo_turbo.sampling.parallel import ImageSampling
 
 from ..tiny import write_tiny_model
 
@@ -63,6 +65,19 @@ def test_metadata_of_a_png(command, model, tmp_path):
         "guidance_end": "null",
         "order_seed": "null",
     }
+
+
+def test_the_models_own_way_of_drawing(command, tmp_path):
+    """It stands in for what is not given, and what was done is noted."""
+    own = write_tiny_model(tmp_path / "own")
+    save_generation_config(own, ImageSampling(steps=3, token_temperature=1.0))
+    run = ["generate", *PROMPTS[:2], "--model", own, "--output"]
+    assert command(*run, tmp_path / "out").status == 0
+    assert command(*run, tmp_path / "changed", "--steps", 2).status == 0
+    found = [(note["steps"], note["token_temperature"]) for note in index(tmp_path / "out")]
+    assert found == [(3, 1.0)] * 2
+    found = [(note["steps"], note["token_temperature"]) for note in index(tmp_path / "changed")]
+    assert found == [(2, 1.0)] * 2
 
 
 def test_seeds(command, model, tmp_path):
@@ -172,7 +187,7 @@ class TestBadInput:
             (["--steps", 2], "there are no prompts; give some"),
             (["a", "--steps", 0], "steps is 0; choose 1 to 16"),
             (["a", "--steps", 17], "steps is 17; choose 1 to 16"),
-            (["a", "--steps", "two"], "steps: two is no int"),
+            (["a", "--steps", "two"], "steps: expected int, got two"),
             (["a", "--top_k", 65], "top_k is 65; choose 1 to 64"),
             (["a", "--guidance_scale", -1], "guidance_scale is -1"),
             (["a", "--guidance_end", -1], "guidance_end is -1"),
@@ -183,7 +198,7 @@ class TestBadInput:
             (["fine", "a " * 40], "tokens; at most 30 fit"),
             (["a", "--images_per_prompt", 0], "images_per_prompt is 0"),
             (["a", "--images_per_prompt", 2], "all images of a prompt are"),
-            (["a", "--mask_schedule", "cube"], "mask_schedule: cube is none of 'cosine'"),
+            (["a", "--mask_schedule", "cube"], "mask_schedule: expected one of 'cosine'"),
             (["a", "--device", "abacus"], "device 'abacus' cannot be used"),
             (["a", "--prompts_file", "none.txt"], "none.txt does not exist"),
         ],

@@ -24,7 +24,9 @@ from ..models.checkpoints import (
 from ..models.lora import merge_lora
 from ..models.magvitv2 import MAGVITv2, MAGVITv2Config
 from ..models.showo import Showo, ShowoConfig
+from ..pipeline.generation_config import save_generation_config
 from ..pipeline.loading import load_showo_config, load_text_tokenizer
+from ..sampling.parallel import ImageSampling
 from ..text_tokenizer import FILE_NAME, TextTokenizer
 from .command_line import run_function
 from .model_card import image_tokenizer_card, showo_card
@@ -65,6 +67,7 @@ def export(
     output: Path,
     config_from: str | None = None,
     text_tokenizer: str | None = None,
+    sampling: ImageSampling | None = None,
     half: bool = False,
     card: bool = True,
     overwrite: bool = False,
@@ -84,6 +87,8 @@ def export(
         text_tokenizer: Text tokenizer to copy into the folder: `shapes`, a folder, a file or a hub
             id; by default, if the configuration names none, the one of `config_from` or else the
             one that was trained with.
+        sampling: How the model draws best, such as `--sampling.steps 4`. Written to
+            `generation_config.json`, and so the default of `generate`.
         half: Store the weights in half precision, in half the space; they load in float32.
         card: Write a model card, `README.md`, with the sizes and where the weights come from.
         overwrite: Replace the model that is in the folder.
@@ -95,6 +100,8 @@ def export(
     dtype = torch.float16 if half else torch.float32
     content = _read_checkpoint(checkpoint)
     network = _find_network(content, checkpoint, config_from, text_tokenizer, dtype)
+    if sampling is not None:
+        _check_sampling(sampling, network, checkpoint)
     weights = {
         key: value.to(dtype) if value.is_floating_point() else value
         for key, value in network.state.items()
@@ -104,6 +111,8 @@ def export(
     if network.tokenizer is not None:
         with write_atomically(output / FILE_NAME) as temporary:
             temporary.write_text(network.tokenizer.tokenizer.to_str(), encoding="utf-8")
+    if sampling is not None:
+        save_generation_config(output, sampling)
     if card:
         with write_atomically(output / CARD_FILE) as temporary:
             temporary.write_text(network.card, encoding="utf-8")
@@ -159,6 +168,17 @@ def _find_network(
         f"{path} holds no network to export; expected a checkpoint of ShowoTurbo, PretrainShowo or "
         f"PretrainMAGVITv2, whose keys begin with {', '.join((*_SHOWO_KEYS, *_MAGVITV2_KEYS))}"
     )
+
+
+def _check_sampling(sampling: ImageSampling, network: _Network, path: Path) -> None:
+    """Refuse what the network cannot do.
+
+    Raises:
+        UserError: If it is an image tokenizer, or an option is out of range.
+    """
+    if "num_vq_tokens" not in network.config:
+        raise UserError(f"{path} holds an image tokenizer; leave out --sampling")
+    sampling.check(network.config["num_vq_tokens"], network.config["codebook_size"])
 
 
 def _part(state: Mapping[str, Any], attribute: str, starts: tuple[str, ...]) -> dict[str, Tensor]:

@@ -12,6 +12,7 @@ from PIL.PngImagePlugin import PngInfo
 from ..errors import UserError
 from ..files import write_atomically
 from ..pipeline import ShowoPipeline, Statistics
+from ..pipeline.generation_config import SamplingChanges
 from ..progress import progress_bar
 from ..sampling.parallel import ImageSampling
 from ..trajectories.fingerprint import fingerprint_lines, fingerprint_module
@@ -44,7 +45,7 @@ def generate(
     images_per_prompt: int = 1,
     seed: int = 0,
     batch_size: int | None = None,
-    sampling: ImageSampling = ImageSampling(),
+    changes: SamplingChanges = SamplingChanges(),
     model: ModelOptions = ModelOptions(),
 ) -> None:
     """Draw images of prompts into a folder.
@@ -60,11 +61,13 @@ def generate(
         images_per_prompt: How many images of each prompt.
         seed: Seed of the first image; the next ones count on from it.
         batch_size: Images drawn at once; by default as many as fit.
-        sampling: How images are sampled.
+        changes: How images are sampled.
         model: The model.
     """
-    requests = _plan(read_prompts(prompts, prompts_file), images_per_prompt, seed, sampling)
+    entries = read_prompts(prompts, prompts_file)
     pipeline = model.load()
+    sampling = changes.over(pipeline.sampling)
+    requests = _plan(entries, images_per_prompt, seed, sampling)
     settings = {
         "command": "generate",
         "model": model.model,
@@ -97,8 +100,7 @@ def _plan(
     if images_per_prompt > 1 and one_order and sampling.token_temperature == 0:
         raise UserError(
             f"images_per_prompt is {images_per_prompt}, but at temperature 0 and in one order all "
-            "images of a prompt are the same; raise token_temperature, or confidence_temperature "
-            "without order_seed"
+            "images of a prompt are the same; raise token_temperature"
         )
     count = len(entries) * images_per_prompt
     digits = max(5, len(str(count - 1)))

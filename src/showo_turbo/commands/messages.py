@@ -21,6 +21,7 @@ _REWORDED = (
     (r"Expected a <class '([\w.]+)'>\. Got value: (.*)", r"\2 is no \1"),
     (r"Expected a <class '([\w.]+)'>$", r"expected \1"),
     (r"Expected a (?:typing\.)?Literal\[(.*)\]\. Got value: (.*)", r"\2 is none of \1"),
+    (r"Expected a (?:typing\.)?Literal\[(.*)\]$", r"expected one of \1"),
     (r"Subcommand '\w+' does not accept option '(.*)'", r"there is no option '\1'"),
     (r"Group '(.*)' does not accept option '(.*)'", r"\1: there is no option '\2'"),
     (r"Option '(.*)' is not accepted", r"there is no option '\1'"),
@@ -72,6 +73,7 @@ def one_line(message: str) -> str:
         parts.append(text.strip())
     shown = " ".join(parts)
     is_one_value = not given.startswith(("{", "[", "Namespace("))
-    if 0 < len(given) <= _LONGEST_VALUE and is_one_value and given not in shown:
+    is_shown = re.search(rf"(?<!\w){re.escape(given)}(?!\w)", shown)
+    if 0 < len(given) <= _LONGEST_VALUE and is_one_value and not is_shown:
         shown = f"{shown}, got {given}".removeprefix(", ")
     return shown or message

@@ -13,7 +13,9 @@ from ..errors import UserError
 from ..models.magvitv2 import MAGVITv2
 from ..models.showo import Showo
 from ..prompting import UnifiedPrompting, format_question
+from ..sampling.parallel import ImageSampling
 from ..text_tokenizer import TextTokenizer
+from .generation_config import load_generation_config
 from .loading import (
     check_fit,
     choose_device,
@@ -35,18 +37,24 @@ class LoadedModel:
         showo: The transformer.
         image_tokenizer: Its image tokenizer.
         text_tokenizer: Its text tokenizer.
+        sampling: How it draws best: the default wherever it is asked to draw.
 
     Raises:
         UserError: If they do not belong together.
     """
 
     def __init__(
-        self, showo: Showo, image_tokenizer: MAGVITv2, text_tokenizer: TextTokenizer
+        self,
+        showo: Showo,
+        image_tokenizer: MAGVITv2,
+        text_tokenizer: TextTokenizer,
+        sampling: ImageSampling = ImageSampling(),
     ) -> None:
         check_fit(showo, image_tokenizer, text_tokenizer)
         self.showo = showo.eval()
         self.image_tokenizer = image_tokenizer.eval()
         self.text_tokenizer = text_tokenizer
+        self.sampling = sampling
         self.prompting = UnifiedPrompting(showo.vocabulary, showo.config.max_text_length)
 
     @classmethod
@@ -59,10 +67,11 @@ class LoadedModel:
         dtype: str | torch.dtype | None = None,
         compile: bool = False,
     ) -> Self:
-        """Load everything that inference needs.
+        """Load everything that inference needs, and how the model draws best.
 
         Args:
-            model: `shapes`, a folder, or a hub id such as `showlab/show-o-512x512`.
+            model: `shapes`, a folder, or a hub id such as `showlab/show-o-512x512`. A
+                `generation_config.json` in its folder holds its own sampling options.
             image_tokenizer: Likewise; what the model's `config.json` names by default, and
                 `showlab/magvitv2` where it names none, as the released ones.
             text_tokenizer: Likewise; `tokenizer.json` in the model's folder by default, or what
@@ -82,7 +91,8 @@ class LoadedModel:
         showo = load_showo(model)
         images = load_image_tokenizer(showo.config, image_tokenizer)
         texts = load_text_tokenizer(showo.config, model, text_tokenizer)
-        pipeline = cls(showo.to(place, precision), images.to(place), texts)
+        sampling = load_generation_config(model)
+        pipeline = cls(showo.to(place, precision), images.to(place), texts, sampling)
         if compile:
             pipeline.showo.compile_decoding()
         return pipeline

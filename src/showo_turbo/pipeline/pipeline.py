@@ -12,6 +12,7 @@ from ..sampling.mask_schedules import MaskSchedule
 from ..sampling.options import seed_of_each
 from ..sampling.parallel import ImageSampling, decode_image_codes
 from .batching import first_batch_size, run_in_batches
+from .generation_config import SamplingChanges
 from .loaded_model import ImageSource, LoadedModel
 from .results import Answers, GeneratedImages, Statistics
 from .text_decoding import Decoding, TextDecoding
@@ -27,6 +28,7 @@ class ShowoPipeline(LoadedModel):
         showo: The transformer.
         image_tokenizer: Its image tokenizer.
         text_tokenizer: Its text tokenizer.
+        sampling: How it draws best; `generate` takes from here what it is not told.
 
     Raises:
         UserError: If they do not belong together.
@@ -42,18 +44,20 @@ class ShowoPipeline(LoadedModel):
         self,
         prompts: str | Sequence[str],
         *,
-        steps: int = ImageSampling.steps,
-        guidance_scale: float = ImageSampling.guidance_scale,
-        mask_schedule: MaskSchedule = ImageSampling.mask_schedule,
-        token_temperature: float = ImageSampling.token_temperature,
-        confidence_temperature: float = ImageSampling.confidence_temperature,
-        top_k: int | None = ImageSampling.top_k,
-        guidance_end: float | None = ImageSampling.guidance_end,
-        order_seed: int | None = ImageSampling.order_seed,
+        steps: int | None = None,
+        guidance_scale: float | None = None,
+        mask_schedule: MaskSchedule | None = None,
+        token_temperature: float | None = None,
+        confidence_temperature: float | None = None,
+        top_k: int | None = None,
+        guidance_end: float | None = None,
+        order_seed: int | None = None,
         seeds: Sequence[int] | None = None,
         batch_size: int | None = None,
     ) -> GeneratedImages:
         """Draw one image a prompt; see `ImageSampling` for the options of sampling.
+
+        What is not given is as in `self.sampling`, which a model's `generation_config.json` sets.
 
         Args:
             prompts: One or several texts.
@@ -63,7 +67,7 @@ class ShowoPipeline(LoadedModel):
             token_temperature: Of the drawn tokens; 0 takes the likeliest.
             confidence_temperature: Noise on the reveal order.
             top_k: Draw only among the k likeliest codes.
-            guidance_end: Guidance of the last step, reached in even steps; constant if missing.
+            guidance_end: Guidance of the last step, reached in even steps.
             order_seed: One draw of the noise on the reveal order for all images and steps.
             seeds: One a prompt; 0, 1, 2, ... by default. Unused when both temperatures are 0.
             batch_size: Prompts decoded at once; found by trying if missing.
@@ -71,7 +75,7 @@ class ShowoPipeline(LoadedModel):
         Raises:
             UserError: If there are no prompts, one is too long, or an option is out of range.
         """
-        sampling = ImageSampling(
+        changes = SamplingChanges(
             steps,
             guidance_scale,
             mask_schedule,
@@ -81,6 +85,7 @@ class ShowoPipeline(LoadedModel):
             guidance_end,
             order_seed,
         )
+        sampling = changes.over(self.sampling)
         prompts = [prompts] if isinstance(prompts, str) else prompts
         return GeneratedImages.joined(self.generate_batches(prompts, sampling, seeds, batch_size))
 

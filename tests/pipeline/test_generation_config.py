@@ -1,0 +1,73 @@
+"""What a model's folder says about how it draws best."""
+
+import json
+
+import pytest
+import torch
+
+from showo_turbo.errors import UserError
+from showo_turbo.pipeline import ShowoPipeline
+from showo_turbo.pipeline.generation_config import (
+    SamplingChanges,
+    load_generation_config,
+    save_generation_config,
+)
+from showo_turbo.sampling.parallel import ImageSampling
+
+from ..tiny import tiny_networks, write_tiny_model
+from .conftest import PROMPTS
+
+OWN = ImageSampling(3, 1.0, "linear", 0.5, 2.0, 7, 0.5, order_seed=4)
+
+
+def test_what_is_written_is_read(tmp_path):
+    save_generation_config(tmp_path, OWN)
+    assert load_generation_config(tmp_path) == OWN
+
+
+def test_a_model_that_says_nothing(tmp_path):
+    assert load_generation_config(tmp_path) == ImageSampling()
+    # As transformers writes it, for texts.
+    (tmp_path / "generation_config.json").write_text('{"eos_token_id": 50256}')
+    assert load_generation_config(tmp_path) == ImageSampling()
+
+
+def test_the_shipped_model_says_something():
+    assert load_generation_config("shapes") != ImageSampling()
+
+
+def test_changes_leave_the_rest():
+    assert SamplingChanges().over(OWN) == OWN
+    changed = SamplingChanges(steps=2, guidance_scale=0.0).over(OWN)
+    assert changed == ImageSampling(2, 0.0, "linear", 0.5, 2.0, 7, 0.5, order_seed=4)
+
+
+def test_the_pipeline_draws_in_the_models_way(tmp_path):
+    model = write_tiny_model(tmp_path / "model")
+    save_generation_config(model, OWN)
+    pipeline = ShowoPipeline.from_pretrained(model)
+    plain = ShowoPipeline(*tiny_networks())
+    by_default = pipeline.generate(PROMPTS).codes
+    sampling = ImageSampling(2, 0.0, "linear", 0.5, 2.0, 7, 0.5, order_seed=4)
+    changed = pipeline.generate(PROMPTS, steps=2, guidance_scale=0.0, guidance_end=0.5).codes
+    assert torch.equal(by_default, next(plain.generate_batches(PROMPTS, OWN)).codes)
+    assert torch.equal(changed, next(plain.generate_batches(PROMPTS, sampling)).codes)
+    assert not torch.equal(by_default, changed)
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ([], "no JSON object"),
+        ({"images": [4]}, "no JSON object under 'images'"),
+        ({"images": {"steps": "many"}}, "steps.*many"),
+        ({"images": {"steps": 1.5}}, "steps.*1.5"),
+        ({"images": {"mask_schedule": "steep"}}, "mask_schedule.*steep"),
+        ({"images": {"guidance": 1}}, "guidance"),
+    ],
+)
+def test_what_no_model_can_do_is_refused(tmp_path, content, message):
+    (tmp_path / "generation_config.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match=f"generation_config.json.*{message}.*correct or remove"):
+        load_generation_config(tmp_path)
