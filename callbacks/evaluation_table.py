@@ -7,13 +7,10 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from showo_turbo.errors import UserError
 from showo_turbo.evaluation import (
-    benchmark_figures,
-    image_figures,
+    by_split,
+    evaluation_figures,
     make_console,
-    metric_figures,
-    text_figures,
     to_rich,
-    top_k_figures,
     write_scores_csv,
 )
 from showo_turbo.evaluation.pictures import quality_figure, to_array
@@ -86,28 +83,20 @@ class EvaluationTable(Callback):
         assert isinstance(rows, dict)
         images, text = list(rows.get("images", [])), list(rows.get("text", []))
         top_k = list(rows.get("top_k", []))
-        figures = []
-        for split in dict.fromkeys(row.split for row in images):
-            of_split = [row for row in images if row.split == split]
+        for of_split in by_split(images) if name else ():
             if of_split[0].judged:
-                figures.append(image_figures(of_split))
                 picture = to_array(quality_figure(of_split))
-                for logger in trainer.loggers if name else ():
-                    log_picture(logger, f"{name}/{split}", picture, trainer.global_step)
-            figures += metric_figures(of_split)
-        for split in dict.fromkeys(row.split for row in top_k):
-            figures.append(top_k_figures([row for row in top_k if row.split == split]))
-        if described := [row for row in text if row.benchmark is None]:
-            figures.append(text_figures(described))
-        figures += benchmark_figures(text)
+                for logger in trainer.loggers:
+                    log_picture(logger, f"{name}/{of_split[0].split}", picture, trainer.global_step)
+        text_rows = [row.to_dict() for row in text]
         console = make_console()
-        console.print(to_rich(figures))
+        console.print(to_rich(evaluation_figures(images, top_k, text_rows)))
         if name is None:
             return
         folder = self.folder or Path(trainer.default_root_dir) / "evaluation"
         found = {
             "images": [row.to_dict() for row in images],
-            "text": [row.to_dict() for row in text],
+            "text": text_rows,
             "top_k": [row.to_dict() for row in top_k],
         }
         write_json(folder / f"{name}.json", found)

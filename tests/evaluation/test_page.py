@@ -126,9 +126,31 @@ def test_what_is_missing_is_said(run, tmp_path):
         read_runs([tmp_path / "unlogged"])
     )
     shutil.copytree(run / "logs", tmp_path / "unmeasured" / "logs")
-    assert "Not measured: the folder has no report.json" in render_page(
+    assert "Not measured: the folder has neither report.json nor" in render_page(
         read_runs([tmp_path / "unmeasured"])
     )
+
+
+def test_what_validate_measured(run, tmp_path):
+    """Of a run without a report of its own, such as one on photographs."""
+    row = score("student", 4, 0.0, (7, 10))
+    text = {"model": "student", "decoding": "jacobi", "n": 9, "benchmark": "POPE"}
+    speed = {"tokens_per_forward": 3.25, "tokens_per_second": 41.2}
+    found = {
+        "images": [row.to_dict() | {"metrics": {"CLIPScore": 0.2876}}],
+        "top_k": [row.to_dict() | {"top_k": 5}],
+        "text": [text | speed | {"metrics": {"accuracy": 0.8125}}],
+    }
+    (tmp_path / "evaluation").mkdir()
+    (tmp_path / "evaluation/validate.json").write_text(json.dumps(found))
+    html = render_page(read_runs([tmp_path]))
+    assert "Measured by <code>showo-turbo validate</code>" in html
+    assert "Not measured" not in html
+    cells = re.findall(r"<td>(.*?)</td>", html)
+    assert cells.count("0.700 [0.58, 0.78]") == 2
+    assert {"0.2876", "5", "0.812", "3.25", "41"} <= set(cells)
+    assert "POPE (n = 9)" in html
+    assert html.count("data:image/svg+xml") == 2
 
 
 def test_what_runs_differ_in(run, tmp_path):
@@ -145,7 +167,7 @@ def test_a_folder_that_is_no_run(tmp_path, run):
     with pytest.raises(UserError, match="named twice"):
         read_runs([run, run])
     (tmp_path / "report.json").write_text(json.dumps({"images": [{"model": "teacher"}]}))
-    with pytest.raises(UserError, match=r"is no report of showo-turbo"):
+    with pytest.raises(UserError, match=r"was not measured by showo-turbo"):
         read_run(tmp_path, "damaged")
 
 

@@ -108,7 +108,7 @@ def test_image_table_of_a_grid_of_guidance():
 
 
 def test_tables_in_a_log_are_not_folded(capsys):
-    make_console().print(to_rich([text_figures(make_report().text)]))
+    make_console().print(to_rich([text_figures([row.to_dict() for row in make_report().text])]))
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) > 80
     assert any("tokens/s (batch 1)" in line for line in lines)
@@ -119,7 +119,7 @@ def test_tables_hold_every_figure():
     shown = rendered([*report_figures(report), target_figures(report.targets)])
     for part in ("teacher", "stage1", "student", "unseen combination", "Jacobi", "0.900", "3.00"):
         assert part in shown
-    assert "5.00" in rendered([text_figures(report.text)])
+    assert "5.00" in rendered([text_figures([row.to_dict() for row in report.text])])
 
 
 def test_markdown():

@@ -15,17 +15,16 @@ from .report import Report, write_scores_csv
 from .speedup import measure_speedup
 from .speedup_settings import EvaluationData, SpeedupSettings
 from .tables import (
-    benchmark_figures,
+    by_split,
+    evaluation_figures,
     image_figures,
     make_console,
-    metric_figures,
     report_figures,
     report_markdown,
     target_figures,
     text_figures,
     to_markdown,
     to_rich,
-    top_k_figures,
 )
 from .text import TextRecord, encode_records, evaluate_text
 from .text_scores import TextScore, agreement, exact_match_difference
@@ -41,18 +40,18 @@ __all__ = [
     "TextRecord",
     "TextScore",
     "agreement",
-    "benchmark_figures",
+    "by_split",
     "choose_guidance",
     "draw_images",
     "encode_records",
     "evaluate_images",
     "evaluate_text",
+    "evaluation_figures",
     "exact_match_difference",
     "guidance_samplings",
     "image_figures",
     "make_console",
     "measure_speedup",
-    "metric_figures",
     "paired_difference",
     "report_figures",
     "report_markdown",
@@ -62,7 +61,6 @@ __all__ = [
     "text_figures",
     "to_markdown",
     "to_rich",
-    "top_k_figures",
     "wilson_interval",
     "write_scores_csv",
 ]

@@ -11,7 +11,6 @@ from rich.text import Text
 from .image_scores import ImageScore
 from .report import Report
 from .targets import Target
-from .text_scores import TextScore
 
 LOG_WIDTH = 160
 """Columns of the tables in a log file."""
@@ -93,13 +92,8 @@ def top_k_figures(scores: Sequence[ImageScore]) -> Figures:
     )
 
 
-def text_figures(scores: Sequence[TextScore]) -> Figures:
-    """Exact match and speed of the answers by model and decoding."""
-    return text_figures_of([row.to_dict() for row in scores])
-
-
-def text_figures_of(rows: Sequence[Mapping[str, Any]]) -> Figures:
-    """The same from the scores of a report.
+def text_figures(rows: Sequence[Mapping[str, Any]]) -> Figures:
+    """Exact match and speed of the answers by model and decoding.
 
     Args:
         rows: What `TextScore.to_dict` gave.
@@ -131,32 +125,65 @@ def text_figures_of(rows: Sequence[Mapping[str, Any]]) -> Figures:
     )
 
 
-def benchmark_figures(scores: Sequence[TextScore]) -> list[Figures]:
+def benchmark_figures(rows: Sequence[Mapping[str, Any]]) -> list[Figures]:
     """A table for each benchmark: its figures and the speed by model and decoding.
 
     Args:
-        scores: Those without a benchmark are left out.
+        rows: What `TextScore.to_dict` gave; those without a benchmark are left out.
     """
     tables = []
-    for name in dict.fromkeys(row.benchmark for row in scores if row.benchmark):
-        rows = [row for row in scores if row.benchmark == name]
+    for name in dict.fromkeys(row["benchmark"] for row in rows if row.get("benchmark")):
+        of_it = [row for row in rows if row.get("benchmark") == name]
         tables.append(
             Figures(
-                f"{name} (n = {rows[0].n})",
-                ["model", "decoding", *rows[0].metrics, "tokens a forward", "tokens/s (batch 1)"],
+                f"{name} (n = {of_it[0]['n']})",
+                [
+                    "model",
+                    "decoding",
+                    *of_it[0]["metrics"],
+                    "tokens a forward",
+                    "tokens/s (batch 1)",
+                ],
                 [
                     [
-                        row.model,
-                        DECODINGS[row.decoding],
-                        *(_number(value, 3) for value in row.metrics.values()),
-                        f"{row.tokens_per_forward:.2f}",
-                        _number(row.tokens_per_second, 0),
+                        row["model"],
+                        DECODINGS[row["decoding"]],
+                        *(_number(value, 3) for value in row["metrics"].values()),
+                        f"{row['tokens_per_forward']:.2f}",
+                        _number(row["tokens_per_second"], 0),
                     ]
-                    for row in rows
+                    for row in of_it
                 ],
             )
         )
     return tables
+
+
+def evaluation_figures(
+    images: Sequence[ImageScore], top_k: Sequence[ImageScore], text: Sequence[Mapping[str, Any]]
+) -> list[Figures]:
+    """All tables of a validation.
+
+    Args:
+        images: Scores by sampling steps and guidance.
+        top_k: Scores by top-k.
+        text: What `TextScore.to_dict` gave.
+    """
+    figures = []
+    for of_split in by_split(images):
+        if of_split[0].judged:
+            figures.append(image_figures(of_split))
+        figures += metric_figures(of_split)
+    figures += [top_k_figures(of_split) for of_split in by_split(top_k)]
+    if described := [row for row in text if row.get("benchmark") is None]:
+        figures.append(text_figures(described))
+    return figures + benchmark_figures(text)
+
+
+def by_split(scores: Sequence[ImageScore]) -> list[list[ImageScore]]:
+    """Scores on the same prompts, together."""
+    splits = dict.fromkeys(row.split for row in scores)
+    return [[row for row in scores if row.split == split] for split in splits]
 
 
 def target_figures(targets: Sequence[Target]) -> Figures:
@@ -184,7 +211,7 @@ def report_figures(report: Report) -> list[Figures]:
     if report.unseen_combinations:
         figures.append(image_figures(report.unseen_combinations))
     if report.text:
-        figures.append(text_figures(report.text))
+        figures.append(text_figures([row.to_dict() for row in report.text]))
     return figures
 
 

@@ -16,7 +16,7 @@ from ...dotted_keys import flatten
 from ...files import read_json
 from ..image_scores import ImageScore
 from ..pictures import quality_figure
-from ..tables import Figures, image_figures, text_figures_of
+from ..tables import Figures, evaluation_figures, image_figures, text_figures
 from ..targets import TEACHER
 from .curves import loss_figure
 from .runs import Run
@@ -78,9 +78,17 @@ def _section(run: Run) -> dict[str, Any]:
         "name": run.name,
         "hardware": run.report.get("hardware", ""),
         "commit": run.report.get("commit", ""),
-        "measured": bool(run.report),
+        "measured": bool(run.report or run.evaluations),
         "seconds": _phases(run.report.get("seconds") or {}),
         "tables": _tables(run, text),
+        "evaluations": [
+            {
+                "command": f"showo-turbo {command}",
+                "quality": _quality_pictures([row for row in found.images if row.judged]),
+                "tables": evaluation_figures(found.images, found.top_k, found.text),
+            }
+            for command, found in run.evaluations.items()
+        ],
         "grid": run.pictures("grid.png"),
         "film_strips": [path for path in strips if not path.stem.endswith("-answer")],
         "answers": answers,
@@ -98,7 +106,7 @@ def _teacher_first(paths: Sequence[Path]) -> list[Path]:
 
 def _tables(run: Run, text: Sequence[dict[str, Any]]) -> list[Figures]:
     tables = [image_figures(run.unseen_combinations)] if run.unseen_combinations else []
-    return [*tables, text_figures_of(text)] if text else tables
+    return [*tables, text_figures(text)] if text else tables
 
 
 def _phases(seconds: dict[str, Any]) -> dict[str, float]:

@@ -14,6 +14,21 @@ from .curves import Curves, read_curves
 
 
 @dataclass(frozen=True)
+class Evaluation:
+    """What `EvaluationTable` wrote of one command.
+
+    Attributes:
+        images: Scores by sampling steps and guidance.
+        top_k: Scores by top-k.
+        text: Scores of answers, as `TextScore.to_dict` gave them.
+    """
+
+    images: list[ImageScore]
+    top_k: list[ImageScore]
+    text: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
 class Run:
     """A run's folder, read.
 
@@ -23,6 +38,7 @@ class Run:
         report: Its `report.json`; empty if it was not measured.
         images: The scores on the test prompts in the report.
         unseen_combinations: Those on prompts whose combination training never showed.
+        evaluations: What `validate` and `test` measured, by command.
         config: The configuration that it was started with, the last one if it was resumed.
         curves: Its training curves.
     """
@@ -32,6 +48,7 @@ class Run:
     report: dict[str, Any]
     images: list[ImageScore]
     unseen_combinations: list[ImageScore]
+    evaluations: dict[str, Evaluation]
     config: dict[str, Any]
     curves: Curves
 
@@ -70,24 +87,48 @@ def read_run(folder: Path, name: str) -> Run:
     logs = sorted(path.parent for path in folder.rglob("events.out.tfevents.*"))
     logs = list(dict.fromkeys(logs))
     path = folder / "report.json"
-    if not path.is_file() and not logs:
+    evaluations = {name: folder / "evaluation" / f"{name}.json" for name in ("validate", "test")}
+    evaluations = {name: file for name, file in evaluations.items() if file.is_file()}
+    if not path.is_file() and not evaluations and not logs:
         raise UserError(
             f"{folder} holds neither report.json nor TensorBoard logs; name the folder of a run, "
             "its default_root_dir"
         )
-    report = read_json(path) if path.is_file() else {}
-    try:
-        images, unseen = (
-            [ImageScore.from_dict(row) for row in report.get(name, [])]
-            for name in ("images", "unseen_combinations")
-        )
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise UserError(
-            f"{path} is no report of showo-turbo ({error!r}); restore it or measure again"
-        ) from None
+    report = _read_scores(path, ("images", "unseen_combinations")) if path.is_file() else {}
+    measured = {name: _read_scores(file, ("images", "top_k")) for name, file in evaluations.items()}
     config = _read_config(folder, logs)
     curves = read_curves(logs, stage_epochs(config))
-    return Run(name, folder, report, images, unseen, config, curves)
+    return Run(
+        name,
+        folder,
+        report,
+        report.get("images", []),
+        report.get("unseen_combinations", []),
+        {
+            name: Evaluation(found["images"], found["top_k"], found["text"])
+            for name, found in measured.items()
+        },
+        config,
+        curves,
+    )
+
+
+def _read_scores(path: Path, names: Sequence[str]) -> dict[str, Any]:
+    """Read what was measured, with an `ImageScore` in place of each row under these names.
+
+    Raises:
+        UserError: If the file holds something else.
+    """
+    found = read_json(path)
+    try:
+        scores = {
+            name: [ImageScore.from_dict(row) for row in found.get(name, [])] for name in names
+        }
+        return {"text": [], **found, **scores}
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{path} was not measured by showo-turbo ({error!r}); restore it or measure again"
+        ) from None
 
 
 def stage_epochs(config: dict[str, Any]) -> list[int]:
