@@ -1,5 +1,6 @@
-"""Checkpoints every few steps, from which nothing of an epoch's end is lost."""
+"""Checkpoints in the run's own folder, from which nothing of an epoch's end is lost."""
 
+from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
@@ -22,10 +23,18 @@ class StepCheckpoint(ModelCheckpoint):
                     every_n_train_steps: 100
                     save_last: true
 
-    All arguments are those of `ModelCheckpoint`.
+    All arguments are those of `ModelCheckpoint`, but checkpoints go to
+    `<trainer.default_root_dir>/checkpoints` unless `dirpath` says otherwise, so that a run moves as
+    a whole.
     """
 
     _waits = False
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Settle on the folder."""
+        if self.dirpath is None:
+            self.dirpath = str(Path(trainer.default_root_dir).absolute() / "checkpoints")
+        super().setup(trainer, pl_module, stage)
 
     def on_train_batch_end(
         self,

@@ -44,6 +44,15 @@ def test_a_config_is_parsed(path, capsys):
     assert config["data"]["class_path"].startswith("showo_turbo.")
 
 
+@pytest.mark.parametrize("path", WHOLE, ids=lambda path: path.stem)
+def test_a_run_moves_as_a_whole(path, capsys):
+    """Whatever is written goes where `trainer.default_root_dir` says."""
+    own = yaml.safe_load(path.read_text())["trainer"]["default_root_dir"]
+    config = printed(["-c", str(path), "--trainer.default_root_dir", "elsewhere"], capsys)
+    assert own.startswith("runs/")
+    assert own not in yaml.safe_dump(config)
+
+
 @pytest.mark.parametrize("name", ["turbo_256", "turbo_512"])
 def test_every_value_is_commented(name):
     lines = (CONFIGS / f"{name}.yaml").read_text().splitlines()

@@ -79,5 +79,5 @@ def test_the_quickstart_runs_from_data_to_report(tmp_path, random_shapes_model):
     for name in ("grid.png", "report.csv", "report.md", "student/config.json"):
         assert (run / name).is_file(), name
     assert list((run / "film_strips").glob("*.png"))
-    assert list((run / "logs").rglob("events.out.tfevents.*"))
+    assert list((run / "lightning_logs").rglob("events.out.tfevents.*"))
     shutil.rmtree(run)

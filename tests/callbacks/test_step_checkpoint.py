@@ -4,6 +4,7 @@ import pytest
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger
 from torch.utils.data import DataLoader
 
 from showo_turbo.callbacks import StepCheckpoint
@@ -113,3 +114,21 @@ def test_the_last_step_waits_for_the_end_of_the_epoch(whole):
         assert (state["epoch_progress"]["current"]["processed"] == 1) is waits
     names = [{path.name for path in folder.iterdir()} for folder, _ in whole.values()]
     assert names[0] == names[1]
+
+
+def test_where_they_go(tmp_path):
+    """Into the run's own folder, also where a logger has one of its own."""
+    logger = CSVLogger(tmp_path / "logs")
+    for place, options in (("run/checkpoints", {}), ("named", {"dirpath": tmp_path / "named"})):
+        trainer = Trainer(
+            accelerator="cpu",
+            default_root_dir=tmp_path / "run",
+            max_epochs=1,
+            logger=logger,
+            callbacks=[StepCheckpoint(save_last=True, **options)],
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+        trainer.fit(Diary())
+        assert (tmp_path / place / "last.ckpt").is_file()
+    assert not list((tmp_path / "logs").rglob("*.ckpt"))

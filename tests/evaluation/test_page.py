@@ -150,7 +150,7 @@ def test_what_validate_measured(run, tmp_path):
     assert cells.count("0.700 [0.58, 0.78]") == 2
     assert {"0.2876", "5", "0.812", "3.25", "41"} <= set(cells)
     assert "POPE (n = 9)" in html
-    assert html.count("data:image/svg+xml") == 2
+    assert html.count("data:image/svg+xml") == 1
 
 
 def test_what_runs_differ_in(run, tmp_path):
