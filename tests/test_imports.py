@@ -14,7 +14,6 @@ LAYERS = [
         "dotted_keys",
         "errors",
         "files",
-        "lazy",
         "process",
         "progress",
         "version",

@@ -55,11 +55,15 @@ def test_rewards_come_through_the_pipe(files):
     assert float(metric.compute()) == pytest.approx((12 + 24 + 30) / 3)
 
 
-def test_a_process_that_died_is_started_again(files):
+@pytest.mark.parametrize("gone", [True, False])
+def test_a_process_that_died_is_started_again(files, gone):
+    """Whether it is gone when it is asked, or only while it is."""
     metric = ImageReward(*files)
     metric.update(gray(10.0), [{"prompt": "die once"}])
     assert float(metric.compute()) == 18.0
     metric.worker._process.kill()
+    if gone:
+        metric.worker._process.wait()
     metric.update(gray(20.0), [{"prompt": "12345678"}])
     assert float(metric.compute()) == pytest.approx((18 + 28) / 2)
 

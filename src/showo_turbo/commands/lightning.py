@@ -13,9 +13,10 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 # Imported so that YAML files can name these classes without their modules.
 from .. import callbacks as _callbacks  # noqa: F401
-from .. import data as _data  # noqa: F401
 from .. import training as _training  # noqa: F401
 from ..callbacks import EvaluationTable
+from ..data import distillation as _distillation  # noqa: F401
+from ..data import pretraining as _pretraining  # noqa: F401
 from ..errors import UserError
 from ..training.checkpoint_io import AtomicCheckpointIO, ExactResume
 from ..training.ranks import lost_process

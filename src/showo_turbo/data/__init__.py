@@ -1,43 +1,9 @@
-"""Datasets of COCO captions, LLaVA instructions and web text, and their DataModules."""
+"""Datasets of COCO captions, LLaVA instructions and web text, and their DataModules.
 
-from .coco import COCOCaptions
-from .datamodule import StreamsDataModule
-from .distillation import DistillationBatchSizes, DistillationDataModule
-from .images import load_image
-from .llava import LLaVAInstructions
-from .loader import LoaderOptions, ResumableLoader
-from .pretraining import ImageDataModule, PretrainBatchSizes, PretrainDataModule
-from .prompts import PromptFile
-from .questions import QuestionFiles
-from .sampler import JoinedBatchSampler
-from .sources import CaptionFiles, InstructionFiles, PromptFiles, ShapesWorld, TextFiles
-from .streams import JoinedDataset, SampleKey, SingleStream, Stream, StreamDataset
-from .web_text import WebText
+The names stand in `__init__.pyi`, and are imported when they are first asked for: inference reads
+images, but needs no Lightning.
+"""
 
-__all__ = [
-    "COCOCaptions",
-    "CaptionFiles",
-    "DistillationBatchSizes",
-    "DistillationDataModule",
-    "ImageDataModule",
-    "InstructionFiles",
-    "JoinedBatchSampler",
-    "JoinedDataset",
-    "LLaVAInstructions",
-    "LoaderOptions",
-    "PretrainBatchSizes",
-    "PretrainDataModule",
-    "PromptFile",
-    "PromptFiles",
-    "QuestionFiles",
-    "ResumableLoader",
-    "SampleKey",
-    "ShapesWorld",
-    "SingleStream",
-    "Stream",
-    "StreamDataset",
-    "StreamsDataModule",
-    "TextFiles",
-    "WebText",
-    "load_image",
-]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,23 +1,9 @@
 """Scores of generated images and texts, each a `torchmetrics.Metric`.
 
-In YAML they go by names such as `showo_turbo.metrics.CLIPScore`. Their modules are imported when
-they are asked for: some bring large libraries along.
+In YAML they go by names such as `showo_turbo.metrics.CLIPScore`. The names stand in `__init__.pyi`,
+and are imported when they are first asked for: some bring large libraries along.
 """
 
-from ..lazy import lazy_names
+import lazy_loader
 
-_HOMES = {
-    "CIDEr": ".cider",
-    "CLIPScore": ".similarity",
-    "ExactMatch": ".shapes",
-    "FID": ".fid",
-    "GenEval": ".geneval",
-    "HPSv2": ".similarity",
-    "ImageReward": ".image_reward",
-    "MME": ".answers",
-    "MMMU": ".answers",
-    "POPE": ".answers",
-    "ShapesScore": ".shapes",
-}
-
-__getattr__, __dir__ = lazy_names(__name__, _HOMES)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from typing import IO, Any
@@ -133,7 +134,8 @@ class Worker:
             self._last = self._last_error()
             for pipe in (self._process.stdin, self._process.stdout, self._errors):
                 if pipe is not None:
-                    pipe.close()
+                    with suppress(BrokenPipeError):  # of a request that nobody was there to read
+                        pipe.close()
             self._process = None
 
     def __del__(self) -> None:
