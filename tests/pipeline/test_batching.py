@@ -1,9 +1,16 @@
+import math
+
 import pytest
 import torch
 
 from showo_turbo.errors import UserError
 from showo_turbo.pipeline import pipeline as pipeline_module
-from showo_turbo.pipeline.batching import first_batch_size, run_in_batches
+from showo_turbo.pipeline.batching import (
+    first_batch_size,
+    free_memory,
+    left_in_container,
+    run_in_batches,
+)
 from showo_turbo.sampling.parallel import decode_image_codes
 
 from ..tiny import tiny_showo
@@ -71,3 +78,16 @@ class TestMemory:
             sizes.append(first_batch_size(config, **shape, **place))
         assert sizes[0] == 1
         assert 1 < sizes[1] < sizes[2] <= sizes[3] == 64
+
+    def test_a_container_has_no_more_than_its_limit(self, tmp_path, monkeypatch):
+        cpu = torch.device("cpu")
+        outside = free_memory(cpu)
+        assert outside > 2**20
+        assert left_in_container(tmp_path) == math.inf
+        (tmp_path / "memory.max").write_text("max\n")
+        (tmp_path / "memory.current").write_text("1000\n")
+        assert left_in_container(tmp_path) == math.inf
+        (tmp_path / "memory.max").write_text("5000\n")
+        assert left_in_container(tmp_path) == 4000
+        monkeypatch.setattr("showo_turbo.pipeline.batching.left_in_container", lambda: 4000)
+        assert free_memory(cpu) == 4000

@@ -1,8 +1,10 @@
+import numpy as np
 import pytest
 import torch
 
 from showo_turbo.data.images import to_images
 from showo_turbo.errors import UserError
+from showo_turbo.pipeline import pipeline as pipeline_module
 from showo_turbo.prompting import format_question
 from showo_turbo.sampling.autoregressive import autoregressive_decode
 from showo_turbo.sampling.parallel import ImageSampling, decode_image_codes
@@ -67,6 +69,20 @@ class TestGenerate:
         parts = list(pipeline.generate_batches(PROMPTS, sampling, batch_size=2))
         assert [len(part.images) for part in parts] == [2, 2, 1]
         assert [seed for part in parts for seed in part.seeds] == [0, 1, 2, 3, 4]
+
+    def test_what_python_users_give(self, pipeline):
+        """Any iterable of prompts, one seed for all, and NumPy's whole numbers."""
+        options = {"steps": 2, "token_temperature": 1.0}
+        expected = pipeline.generate(PROMPTS[:2], seeds=[7, 7], **options).codes
+        for seeds in (7, np.array([7, 7])):
+            found = pipeline.generate((text for text in PROMPTS[:2]), seeds=seeds, **options)
+            assert torch.equal(found.codes, expected)
+
+    def test_pixels_do_not_depend_on_how_many_are_decoded_together(self, pipeline, monkeypatch):
+        expected = pipeline.generate(PROMPTS, steps=2).images
+        monkeypatch.setattr(pipeline_module, "DECODED_AT_ONCE", 2)
+        found = pipeline.generate(PROMPTS, steps=2).images
+        assert [image.tobytes() for image in found] == [image.tobytes() for image in expected]
 
     @pytest.mark.bad_input
     @pytest.mark.parametrize(
@@ -135,7 +151,13 @@ class TestAnswer:
             ({"decoding": "beam"}, "decoding is 'beam'; choose 'jacobi' or 'autoregressive'"),
             ({"max_new_tokens": 0}, "max_new_tokens is 0"),
             ({"max_new_tokens": 1000}, r"the answer may have 1000 more; together at most 236 fit"),
+            ({"max_new_tokens": 3.5}, "max_new_tokens is 3.5; expected a whole number"),
             ({"block_size": 0}, "block_size is 0"),
+            ({"driver": "zig"}, "driver is 'zig'; choose 'block' or 'window'"),
+            ({"top_k": 5}, "top_k is 5, but Jacobi decoding is greedy"),
+            ({"top_p": 0.9}, "top_p is 0.9, but Jacobi decoding is greedy"),
+            ({"top_p": 7.0, "decoding": "autoregressive"}, "top_p is 7.0; it must be above 0"),
+            ({"temperature": 1e-40, "decoding": "autoregressive"}, "or at least 0.001"),
             ({"batch_size": -1}, "batch_size is -1"),
         ],
     )
@@ -148,7 +170,9 @@ class TestAnswer:
         with pytest.raises(UserError, match="3 images and 2 questions"):
             pipeline.answer(pictures[:3], QUESTIONS[:2])
         with pytest.raises(UserError, match="there are no images"):
-            pipeline.answer([], [])
+            pipeline.answer([], ["What?"])
+        with pytest.raises(UserError, match="there are no questions"):
+            pipeline.answer(pictures[0], [])
 
     @pytest.mark.bad_input
     def test_unreadable_images(self, pipeline, tmp_path):

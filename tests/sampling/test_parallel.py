@@ -244,6 +244,12 @@ class TestBadInput:
             ({"guidance_end": float("nan")}, "guidance_end is nan; it must be 0 or more"),
             ({"guidance_scale": float("inf")}, "guidance_scale is inf; it must be"),
             ({"mask_schedule": "square"}, "mask schedule 'square' is unknown"),
+            ({"steps": 1, "mask_schedule": "square"}, "mask schedule 'square' is unknown"),
+            ({"steps": 2.0}, "steps is 2.0; expected a whole number"),
+            ({"top_k": 2.5}, "top_k is 2.5; expected a whole number"),
+            ({"token_temperature": 1e-40}, "choose 0 for the likeliest, or at least 0.001"),
+            ({"order_seed": -1}, "order_seed -1 is out of range"),
+            ({"order_seed": 2**70}, "order_seed 1180591620717411303424 is out of range"),
         ],
     )
     def test_options(self, model, options, message):
@@ -257,3 +263,8 @@ class TestBadInput:
     def test_seeds_of_another_number(self, model):
         with pytest.raises(UserError, match="2 seeds for 1 prompt"):
             decode_image_codes(model, [[1]], ImageSampling(2), [1, 2])
+
+    @pytest.mark.parametrize("seed", ["7", 7.0, True, torch.tensor(7)])
+    def test_seeds_that_are_none(self, model, seed):
+        with pytest.raises(UserError, match="expected a whole number"):
+            decode_image_codes(model, [[1]], ImageSampling(2), [seed])

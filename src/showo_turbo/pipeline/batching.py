@@ -1,7 +1,8 @@
 """How many samples are decoded at once."""
 
-import os
+import math
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TypeVar
 
 import torch
@@ -104,11 +105,27 @@ def first_batch_size(
     return max(1, min(LARGEST_BATCH, int(fitting)))
 
 
-def free_memory(device: torch.device) -> int:
-    """Bytes that a device has left; a guess where the system does not tell."""
+def free_memory(device: torch.device) -> float:
+    """Bytes that a device has left; a guess where the system does not tell.
+
+    On the CPU what Linux could free counts too, such as its cache of files; in a container, no more
+    than its limit leaves.
+    """
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        (available,) = (line.split()[1] for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, ValueError):
         return _LEAST_MEMORY
+    return min(int(available) * 1024, left_in_container())
+
+
+def left_in_container(group: Path = Path("/sys/fs/cgroup")) -> float:
+    """Bytes below the limit of the control group (version 2); infinitely many without one."""
+    try:
+        limit = int((group / "memory.max").read_text(encoding="ascii"))
+        used = int((group / "memory.current").read_text(encoding="ascii"))
+    except (OSError, ValueError):  # no such file, or "max"
+        return math.inf
+    return max(0, limit - used)

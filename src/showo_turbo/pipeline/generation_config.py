@@ -16,10 +16,19 @@ FILE_NAME = "generation_config.json"
 IMAGES_KEY = "images"
 """Where the file holds fields of `ImageSampling`."""
 
+_REFINED_BY = {
+    "guidance_scale": "guidance_end",
+    "confidence_temperature": "order_seed",
+    "token_temperature": "top_k",
+}
+
 
 @dataclass(frozen=True)
 class SamplingChanges:
     """How images are sampled; by default as the model's own `generation_config.json` says.
+
+    What only refines another option goes with it: who gives `guidance_scale` gives up the model's
+    `guidance_end`, `confidence_temperature` its `order_seed`, and `token_temperature` its `top_k`.
 
     Args:
         steps: Denoising steps, 1 .. image tokens; 16 if the model says nothing.
@@ -45,7 +54,9 @@ class SamplingChanges:
 
     def over(self, sampling: ImageSampling) -> ImageSampling:
         """Return a model's own way of sampling with these changes."""
-        return replace(sampling, **{k: v for k, v in asdict(self).items() if v is not None})
+        given = {name: value for name, value in asdict(self).items() if value is not None}
+        refined = {_REFINED_BY[name]: None for name in given if name in _REFINED_BY}
+        return replace(sampling, **(refined | given))
 
 
 def load_generation_config(model: str | Path) -> ImageSampling:

@@ -1,7 +1,7 @@
 """The front door for inference."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 
@@ -16,6 +16,9 @@ from .generation_config import SamplingChanges
 from .loaded_model import ImageSource, LoadedModel
 from .results import Answers, GeneratedImages, Statistics
 from .text_decoding import Decoding, TextDecoding
+
+DECODED_AT_ONCE = 8
+"""Images that the image tokenizer turns into pixels together."""
 
 
 class ShowoPipeline(LoadedModel):
@@ -42,7 +45,7 @@ class ShowoPipeline(LoadedModel):
 
     def generate(
         self,
-        prompts: str | Sequence[str],
+        prompts: str | Iterable[str],
         *,
         steps: int | None = None,
         guidance_scale: float | None = None,
@@ -52,7 +55,7 @@ class ShowoPipeline(LoadedModel):
         top_k: int | None = None,
         guidance_end: float | None = None,
         order_seed: int | None = None,
-        seeds: Sequence[int] | None = None,
+        seeds: int | Sequence[int] | None = None,
         batch_size: int | None = None,
     ) -> GeneratedImages:
         """Draw one image a prompt; see `ImageSampling` for the options of sampling.
@@ -69,7 +72,8 @@ class ShowoPipeline(LoadedModel):
             top_k: Draw only among the k likeliest codes.
             guidance_end: Guidance of the last step, reached in even steps.
             order_seed: One draw of the noise on the reveal order for all images and steps.
-            seeds: One a prompt; 0, 1, 2, ... by default. Unused when both temperatures are 0.
+            seeds: One a prompt, or one for all; 0, 1, 2, ... by default. Unused when both
+                temperatures are 0.
             batch_size: Prompts decoded at once; found by trying if missing.
 
         Raises:
@@ -86,8 +90,11 @@ class ShowoPipeline(LoadedModel):
             order_seed,
         )
         sampling = changes.over(self.sampling)
-        prompts = [prompts] if isinstance(prompts, str) else prompts
-        return GeneratedImages.joined(self.generate_batches(prompts, sampling, seeds, batch_size))
+        texts = [prompts] if isinstance(prompts, str) else list(prompts)
+        every_seed = [seeds] * len(texts) if isinstance(seeds, int) else seeds
+        return GeneratedImages.joined(
+            self.generate_batches(texts, sampling, every_seed, batch_size)
+        )
 
     def generate_batches(
         self,
@@ -118,7 +125,10 @@ class ShowoPipeline(LoadedModel):
                 self.showo, [ids[index] for index in indices], sampling, chosen
             )
             seconds = self._now() - began
-            pixels = self.image_tokenizer.decode(codes)
+            # The decoder takes far more memory an image than the transformer.
+            pixels = torch.cat(
+                [self.image_tokenizer.decode(part) for part in codes.split(DECODED_AT_ONCE)]
+            )
             forwards = rows * sampling.steps * len(indices)
             return GeneratedImages(
                 to_images(pixels),
@@ -140,8 +150,8 @@ class ShowoPipeline(LoadedModel):
 
     def answer(
         self,
-        images: ImageSource | Sequence[ImageSource],
-        questions: str | Sequence[str],
+        images: ImageSource | Iterable[ImageSource],
+        questions: str | Iterable[str],
         *,
         decoding: Decoding = TextDecoding.decoding,
         max_new_tokens: int = TextDecoding.max_new_tokens,
@@ -150,7 +160,7 @@ class ShowoPipeline(LoadedModel):
         temperature: float = TextDecoding.temperature,
         top_k: int | None = TextDecoding.top_k,
         top_p: float | None = TextDecoding.top_p,
-        seeds: Sequence[int] | None = None,
+        seeds: int | Sequence[int] | None = None,
         batch_size: int | None = None,
     ) -> Answers:
         """Answer questions about images; see `TextDecoding` for the options of decoding.
@@ -165,7 +175,7 @@ class ShowoPipeline(LoadedModel):
             temperature: Of autoregressive decoding; 0 takes the likeliest token.
             top_k: Draw only among the k likeliest tokens.
             top_p: Draw only among the likeliest tokens that together reach this probability.
-            seeds: One a question; 0, 1, 2, ... by default.
+            seeds: One a question, or one for all; 0, 1, 2, ... by default.
             batch_size: Questions answered at once; found by trying if missing.
 
         Raises:
@@ -177,11 +187,14 @@ class ShowoPipeline(LoadedModel):
         )
         every_image = [images] if isinstance(images, ImageSource) else list(images)
         every_question = [questions] if isinstance(questions, str) else list(questions)
+        if not every_question:
+            raise UserError("there are no questions; give at least one")
         if len(every_image) == 1:
             every_image = every_image * len(every_question)
         elif len(every_question) == 1:
             every_question = every_question * len(every_image)
-        parts = self.answer_batches(every_image, every_question, options, seeds, batch_size)
+        every_seed = [seeds] * len(every_question) if isinstance(seeds, int) else seeds
+        parts = self.answer_batches(every_image, every_question, options, every_seed, batch_size)
         return Answers.joined(parts)
 
     def answer_batches(

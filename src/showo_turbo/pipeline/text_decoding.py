@@ -9,7 +9,8 @@ from torch import Tensor
 from ..errors import UserError
 from ..models.showo import Showo
 from ..sampling.autoregressive import TextResult, autoregressive_decode
-from ..sampling.jacobi import Driver, jacobi_decode
+from ..sampling.jacobi import Driver, check_driver, jacobi_decode
+from ..sampling.options import check_temperature, check_top_p, check_whole
 
 Decoding = Literal["jacobi", "autoregressive"]
 
@@ -22,17 +23,18 @@ class TextDecoding:
         decoding: `jacobi` guesses several tokens at once and corrects them in parallel;
             `autoregressive` writes one token a forward. Greedy, both give the same answer.
         max_new_tokens: Longest answer in tokens.
-        driver: Of Jacobi decoding: `block` settles a block of tokens before it guesses the next;
-            `window` always guesses a block's length ahead.
+        driver: Of Jacobi decoding: `window` always guesses a block's length ahead; `block` settles
+            a block of tokens before it guesses the next, as published.
         block_size: Tokens that Jacobi decoding guesses at once.
         temperature: 0 takes the likeliest token; above, tokens are drawn, autoregressively only.
-        top_k: Draw only among the k likeliest tokens.
-        top_p: Draw only among the likeliest tokens that together reach this probability.
+        top_k: Draw only among the k likeliest tokens, autoregressively only.
+        top_p: Draw only among the likeliest tokens that together reach this probability,
+            autoregressively only.
     """
 
     decoding: Decoding = "jacobi"
     max_new_tokens: int = 96
-    driver: Driver = "block"
+    driver: Driver = "window"
     block_size: int = 16
     temperature: float = 0.0
     top_k: int | None = None
@@ -46,11 +48,17 @@ class TextDecoding:
         """
         if self.decoding not in ("jacobi", "autoregressive"):
             raise UserError(f"decoding is {self.decoding!r}; choose 'jacobi' or 'autoregressive'")
-        if self.decoding == "jacobi" and self.temperature != 0:
-            raise UserError(
-                f"temperature is {self.temperature}, but Jacobi decoding is greedy; choose "
-                "decoding 'autoregressive' or temperature 0"
-            )
+        check_driver(self.driver, self.block_size)
+        check_whole(max_new_tokens=self.max_new_tokens, top_k=self.top_k)
+        check_temperature(temperature=self.temperature)
+        check_top_p(self.top_p)
+        of_drawing = {"temperature": self.temperature, "top_k": self.top_k, "top_p": self.top_p}
+        for name, value in of_drawing.items():
+            if self.decoding == "jacobi" and value:
+                raise UserError(
+                    f"{name} is {value}, but Jacobi decoding is greedy; choose decoding "
+                    f"'autoregressive' or leave {name} out"
+                )
 
     def lookahead(self) -> int:
         """Tokens that a forward may compute beyond the longest answer."""

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..errors import UserError
 from ..models.showo import Showo
-from .options import check_not_negative, check_top_k, seed_of_each
+from .options import check_temperature, check_top_k, check_top_p, seed_of_each
 from .text_state import TextState
 
 
@@ -56,12 +55,11 @@ def autoregressive_decode(
     Raises:
         UserError: If an option is out of range.
     """
-    check_not_negative(temperature=temperature)
+    check_temperature(temperature=temperature)
     vocabulary = model.vocabulary
     candidates = vocabulary.text_size if restrict_to_text else vocabulary.size
     check_top_k(top_k, candidates, "vocabulary")
-    if top_p is not None and not 0 < top_p <= 1:
-        raise UserError(f"top_p is {top_p}; it must be above 0 and at most 1")
+    check_top_p(top_p)
     state = TextState(model, image_codes, prompts, max_new_tokens, 1, restrict_to_text)
     generators = [torch.Generator().manual_seed(seed) for seed in seed_of_each(seeds, len(prompts))]
     while state.active:

@@ -11,7 +11,7 @@ from ..errors import UserError
 from ..models.showo import Showo
 from ..vocabulary import Vocabulary
 from .autoregressive import TextResult
-from .options import seed_of_each
+from .options import check_whole, seed_of_each
 from .text_state import TextState
 
 Driver = Literal["block", "window"]
@@ -27,6 +27,19 @@ class JacobiResult(TextResult):
     """
 
     blocks: list[Tensor]
+
+
+def check_driver(driver: str, block_size: int) -> None:
+    """Refuse a way to move on that there is not, and blocks of nothing.
+
+    Raises:
+        UserError: Naming the value and those that there are.
+    """
+    check_whole(block_size=block_size)
+    if block_size < 1:
+        raise UserError(f"block_size is {block_size}; it must be at least 1")
+    if driver not in ("block", "window"):
+        raise UserError(f"driver is {driver!r}; choose 'block' or 'window'")
 
 
 @torch.no_grad()
@@ -66,10 +79,11 @@ def jacobi_decode(
 
     Source: CLLM (arXiv 2403.00835), section 3.1; blocks as in Show-o Turbo (arXiv 2502.05415).
     """
-    if block_size < 1:
-        raise UserError(f"block_size is {block_size}; it must be at least 1")
-    if driver not in ("block", "window"):
-        raise UserError(f"driver is {driver!r}; choose 'block' or 'window'")
+    check_driver(driver, block_size)
+    if starts is not None and len(starts) != len(prompts):
+        raise UserError(
+            f"there are {len(starts)} starts for {len(prompts)} prompts; give one for each"
+        )
     for start in starts or ():
         if len(start) != block_size:
             raise UserError(

@@ -30,6 +30,18 @@ _SCHEDULES: dict[str, Callable[[float], float]] = {
 }
 
 
+def check_mask_schedule(schedule: str) -> None:
+    """Refuse a schedule that there is not.
+
+    Raises:
+        UserError: Naming those that there are.
+    """
+    if schedule not in _SCHEDULES:
+        raise UserError(
+            f"mask schedule {schedule!r} is unknown; choose one of {', '.join(_SCHEDULES)}"
+        )
+
+
 def masked_share(ratio: float, schedule: MaskSchedule = "cosine") -> float:
     """Share of tokens still masked when `ratio` of the steps is done.
 
@@ -43,10 +55,7 @@ def masked_share(ratio: float, schedule: MaskSchedule = "cosine") -> float:
 
     Source: MaskGIT (arXiv 2202.04200), section 3.3.
     """
-    if schedule not in _SCHEDULES:
-        raise UserError(
-            f"mask schedule {schedule!r} is unknown; choose one of {', '.join(_SCHEDULES)}"
-        )
+    check_mask_schedule(schedule)
     return min(1.0, max(0.0, _SCHEDULES[schedule](ratio)))
 
 

@@ -2,8 +2,23 @@
 
 import math
 from collections.abc import Sequence
+from numbers import Integral
 
-from ..errors import UserError
+from ..errors import UserError, shown
+
+LEAST_TEMPERATURE = 1e-3
+"""Below, quotients of float32 logits overflow, and nothing but the likeliest would be drawn."""
+
+
+def check_whole(**options: object) -> None:
+    """Refuse options that are no whole number; None stands for one that is not used.
+
+    Raises:
+        UserError: Naming the first such option.
+    """
+    for name, value in options.items():
+        if value is not None and (type(value) is bool or not isinstance(value, Integral)):
+            raise UserError(f"{name} is {shown(value)}; expected a whole number")
 
 
 def check_not_negative(**options: float) -> None:
@@ -17,6 +32,20 @@ def check_not_negative(**options: float) -> None:
             raise UserError(f"{name} is {value}; it must be 0 or more")
 
 
+def check_temperature(**options: float) -> None:
+    """Refuse temperatures that are neither 0 nor large enough to divide by.
+
+    Raises:
+        UserError: Naming the first such option.
+    """
+    check_not_negative(**options)
+    for name, value in options.items():
+        if 0 < value < LEAST_TEMPERATURE:
+            raise UserError(
+                f"{name} is {value}; choose 0 for the likeliest, or at least {LEAST_TEMPERATURE}"
+            )
+
+
 def check_top_k(top_k: int | None, candidates: int, kind: str) -> None:
     """Refuse a top-k that is none.
 
@@ -28,8 +57,30 @@ def check_top_k(top_k: int | None, candidates: int, kind: str) -> None:
     Raises:
         UserError: If it is below 1 or above their number.
     """
+    check_whole(top_k=top_k)
     if top_k is not None and not 1 <= top_k <= candidates:
         raise UserError(f"top_k is {top_k}; choose 1 to {candidates} (the {kind})")
+
+
+def check_top_p(top_p: float | None) -> None:
+    """Refuse a top-p that is no probability.
+
+    Raises:
+        UserError: If it is not above 0, or above 1.
+    """
+    if top_p is not None and not 0 < top_p <= 1:
+        raise UserError(f"top_p is {top_p}; it must be above 0 and at most 1")
+
+
+def check_seed(seed: int, name: str = "seed") -> None:
+    """Refuse a seed that no generator takes.
+
+    Raises:
+        UserError: If it is no whole number or out of range.
+    """
+    check_whole(**{name: seed})
+    if not 0 <= seed < 2**63:
+        raise UserError(f"{name} {seed} is out of range; choose 0 to 2**63 - 1")
 
 
 def seed_of_each(seeds: Sequence[int] | None, samples: int) -> Sequence[int]:
@@ -45,6 +96,5 @@ def seed_of_each(seeds: Sequence[int] | None, samples: int) -> Sequence[int]:
             f"there are {len(seeds)} seeds for {samples} prompts; give one seed for each prompt"
         )
     for seed in seeds:
-        if not 0 <= seed < 2**63:
-            raise UserError(f"seed {seed} is out of range; choose 0 to 2**63 - 1")
-    return seeds
+        check_seed(seed)
+    return [int(seed) for seed in seeds]

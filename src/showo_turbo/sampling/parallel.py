@@ -8,8 +8,15 @@ from torch import Tensor
 
 from ..errors import UserError
 from ..models.showo import Showo
-from .mask_schedules import MaskSchedule, tokens_left_masked
-from .options import check_not_negative, check_top_k, seed_of_each
+from .mask_schedules import MaskSchedule, check_mask_schedule, tokens_left_masked
+from .options import (
+    check_not_negative,
+    check_seed,
+    check_temperature,
+    check_top_k,
+    check_whole,
+    seed_of_each,
+)
 
 
 @dataclass(frozen=True)
@@ -76,14 +83,18 @@ class ImageSampling:
         Raises:
             UserError: Naming the value and its range.
         """
+        check_whole(steps=self.steps)
         if not 1 <= self.steps <= image_tokens:
             raise UserError(f"steps is {self.steps}; choose 1 to {image_tokens} (the image tokens)")
+        check_mask_schedule(self.mask_schedule)
         check_not_negative(
             guidance_scale=self.guidance_scale,
             guidance_end=self.guidance_end or 0.0,
-            token_temperature=self.token_temperature,
             confidence_temperature=self.confidence_temperature,
         )
+        check_temperature(token_temperature=self.token_temperature)
+        if self.order_seed is not None:
+            check_seed(self.order_seed, "order_seed")
         check_top_k(self.top_k, codebook_size, "codebook")
 
 
