@@ -243,7 +243,7 @@ def _show(report: Report, files: list[Path]) -> None:
     """Print the tables, the choice of guidance and where the files are."""
     console = make_console()
     console.print(to_rich([*report_figures(report), target_figures(report.targets)]))
-    for steps, scale in report.guidance.items():
-        console.print(f"guidance chosen for the teacher at {steps} steps: {scale:g}")
+    for steps, sampling in report.teacher_sampling.items():
+        console.print(f"chosen for the teacher at {steps} steps: {sampling}")
     for file in files:
         console.print(f"written: {file}")

@@ -1,11 +1,13 @@
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 
 from showo_turbo.errors import UserError
 from showo_turbo.evaluation import (
-    choose_guidance,
+    ImageScore,
+    choose_sampling,
     draw_images,
     evaluate_images,
     guidance_samplings,
@@ -134,19 +136,25 @@ def test_other_worlds_bring_their_own_checker():
     assert row.by_category == {"benches": 0.0, "cows": 1.0}
 
 
-def test_the_best_guidance_is_chosen_at_each_number_of_steps():
+def test_the_best_setting_is_chosen_at_each_number_of_steps():
+    good = {(16, 0.0): 5, (16, 1.0): 8, (16, 2.0): 7, (4, 2.0): 6, (4, 1.0): 6, (4, 0.0): 2}
     sweep = [
-        score(steps=16, guidance=0.0, good=(5, 10)),
-        score(steps=16, guidance=1.0, good=(9, 10)),
-        score(steps=16, guidance=2.0, good=(7, 10)),
-        score(steps=4, guidance=2.0, good=(6, 10)),
-        score(steps=4, guidance=1.0, good=(6, 10)),
-        score(steps=4, guidance=0.0, good=(2, 10)),
+        (ImageSampling(steps, w), score(steps=steps, guidance=w, good=(count, 10)))
+        for (steps, w), count in good.items()
     ]
-    choice = choose_guidance(sweep)
-    assert choice.chosen == {16: 1.0, 4: 1.0}, "of equally good ones the smaller"
-    assert choice.sweep == sweep
-    assert choose_guidance([]).chosen == {}
+    noisy = replace(NOISY, steps=16, guidance_scale=2.0)
+    sweep.append((noisy, score(steps=16, guidance=2.0, good=(9, 10))))
+    chosen = choose_sampling(sweep)
+    assert chosen == {16: noisy, 4: ImageSampling(4, 1.0)}, "of equally good ones less guidance"
+    assert choose_sampling([]) == {}
+
+
+def test_a_score_says_how_its_images_were_sampled():
+    networks, prompts = shapes_networks(), metadata(1)
+    plain, noisy = evaluate_images(*networks, prompts, [ImageSampling(steps=2), NOISY])
+    assert plain.sampling == {} and "sampling" not in plain.to_dict()
+    assert noisy.sampling == {"token_temperature": 1.0, "confidence_temperature": 2.0}
+    assert ImageScore.from_dict(noisy.to_dict()).sampling == noisy.sampling
 
 
 def test_guidance_samplings_keep_the_rest():

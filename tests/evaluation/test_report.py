@@ -17,6 +17,7 @@ from showo_turbo.evaluation import (
 )
 from showo_turbo.evaluation.comparisons import compare
 from showo_turbo.evaluation.report import CSV_COLUMNS
+from showo_turbo.sampling.parallel import ImageSampling
 
 from .worlds import score, text_score
 
@@ -34,8 +35,11 @@ def make_report():
         ],
         text=[text_score(), text_score("student", "ar"), text_score("student")],
         unseen_combinations=[score("student", 4, 0.0, (4, 10), split="unseen_combination")],
-        guidance={16: 1.5, 4: 0.5},
-        guidance_sweep=[score("teacher", 16, 1.5, (9, 10), split="validation")],
+        teacher_sampling={
+            16: ImageSampling(16, 1.5, token_temperature=0.5),
+            4: ImageSampling(4, 0.5),
+        },
+        validation=[score("teacher", 16, 1.5, (9, 10), split="validation")],
         seconds={"data": 1.0, "collect": [2.0], "fit": [3.0], "validate": 4.0},
         hardware="a processor, 2 cores",
         commit="abc",
@@ -58,6 +62,7 @@ def test_json(tmp_path):
     assert found["images"][1]["score"] == 0.9
     assert found["unseen_combinations"][0]["split"] == "unseen_combination"
     assert found["guidance"] == {"16": 1.5, "4": 0.5}
+    assert found["teacher_sampling"]["16"]["token_temperature"] == 0.5
     assert found["seconds"]["collect"] == [2.0]
     assert {entry["must"]["reached"] for entry in found["targets"]} >= {True, None}
 
@@ -129,7 +134,7 @@ def test_markdown():
     columns = header.count("|")
     start = lines.index(header)
     assert all(line.count("|") == columns for line in lines[start : start + 6])
-    assert "chosen on 60 separate prompts: 1.5 at 16, 0.5 at 4 steps" in text
+    assert "on 60 separate prompts: 1.5 at 16, 0.5 at 4 steps" in text
     assert "a processor, 2 cores" in text
 
 

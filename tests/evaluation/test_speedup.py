@@ -20,6 +20,7 @@ SETTINGS = SpeedupSettings(
     steps=(3, 2),
     guidance_candidates=(0.0, 1.0),
     stage_steps=(2,),
+    teacher_samplings=(ImageSampling(token_temperature=0.5),),
     timed_texts=1,
     max_new_tokens=20,
     batch_size=8,
@@ -65,28 +66,33 @@ def test_what_is_measured(report):
         ("student", 3, 0.0),
         ("student", 2, 0.0),
     ]
-    assert len(report.guidance_sweep) == 4
-    assert {row.split for row in report.guidance_sweep} == {"validation"}
+    assert len(report.validation) == 8
+    ways = [row.sampling for row in report.validation]
+    assert ways[:4] == [{}] * 4 and ways[4:] == [{"token_temperature": 0.5}] * 4
+    shown = {row.steps: row.sampling for row in report.images if row.model == "teacher"}
+    assert {steps: entry.token_temperature for steps, entry in report.teacher_sampling.items()} == {
+        steps: entry.get("token_temperature", 0.0) for steps, entry in shown.items()
+    }
+    assert {row.split for row in report.validation} == {"validation"}
     assert {row.split for row in report.images} == {"test"}
     unseen = [(row.model, row.steps) for row in report.unseen_combinations]
     assert unseen == [("teacher", 3), ("student", 2)]
-    assert [(row.model, row.decoding) for row in report.text] == [
-        ("teacher", "ar"),
-        ("teacher", "jacobi"),
-        ("student", "ar"),
-        ("student", "jacobi"),
+    ways = [("ar", None), ("jacobi", "block"), ("jacobi", "window")]
+    assert [(row.model, row.decoding, row.driver) for row in report.text] == [
+        (name, *way) for name in ("teacher", "student") for way in ways
     ]
 
 
 def test_plans_of_the_models():
     settings = SpeedupSettings(student_guidance=(0.0, 1.0))
     guidance = {16: 2.0, 8: 1.0, 4: 0.0, 2: 0.0}
+    chosen = {steps: ImageSampling(steps, scale) for steps, scale in guidance.items()}
 
     def pairs(samplings):
         return [(sampling.steps, sampling.guidance_scale) for sampling in samplings]
 
     teacher, stage, student = (
-        SamplingPlan.of(name, settings, guidance) for name in ("teacher", "stage1", "student")
+        SamplingPlan.of(name, settings, chosen) for name in ("teacher", "stage1", "student")
     )
     unguided = [(16, 0.0), (8, 0.0), (4, 0.0), (2, 0.0)]
     assert pairs(teacher.test) == [*unguided, (16, 2.0), (8, 1.0)]
@@ -166,7 +172,7 @@ def test_parts_may_be_missing(models, networks, tmp_path):
     found = measure_speedup(
         models, *networks, only_text, SETTINGS, ScoreCache(tmp_path), progress=False
     )
-    assert found.images == [] and len(found.text) == 4
+    assert found.images == [] and len(found.text) == 6
 
 
 def test_pictures(report, models, networks, tmp_path):

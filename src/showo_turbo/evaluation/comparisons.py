@@ -29,7 +29,7 @@ def compare(report: Report) -> list[dict[str, Any]]:
                     **student.minus(row).to_dict(),
                 }
             )
-    texts = {row.model: row for row in report.text if row.decoding == "jacobi"}
+    texts = {row.model: row for row in report.text if row.driver == "block"}
     if TEACHER in texts and STUDENT in texts:
         student_text, teacher_text = texts[STUDENT], texts[TEACHER]
         for long, what in ((False, "all answers"), (True, "answers of at least one block")):

@@ -23,6 +23,7 @@ class ImageScore:
         batch_size: Prompts that were drawn at once.
         top_k: Codes that were drawn among, if not all.
         metrics: More scores of the images by name.
+        sampling: Further options of `ImageSampling` that were not at their defaults.
     """
 
     model: str
@@ -35,6 +36,7 @@ class ImageScore:
     batch_size: int | None = field(default=None, compare=False)
     top_k: int | None = None
     metrics: Mapping[str, float] = field(default_factory=dict, compare=False)
+    sampling: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     @property
     def n(self) -> int:
@@ -102,6 +104,8 @@ class ImageScore:
             }
         if self.top_k is not None:
             found["top_k"] = self.top_k
+        if self.sampling:
+            found["sampling"] = dict(self.sampling)
         if self.metrics:
             found["metrics"] = {name: _rounded(value) for name, value in self.metrics.items()}
         return found
@@ -131,6 +135,7 @@ class ImageScore:
             values.get("batch_size"),
             values.get("top_k"),
             values.get("metrics", {}),
+            values.get("sampling", {}),
         )
 
 

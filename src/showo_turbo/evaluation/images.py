@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
@@ -26,19 +26,6 @@ PromptMetadata = Mapping[str, Any]
 
 ImageChecker = Callable[[Tensor, Sequence[PromptMetadata]], Sequence[bool]]
 """Says of each image `(batch, 3, height, width)` in [-1, 1] whether it satisfies its prompt."""
-
-
-@dataclass(frozen=True)
-class GuidanceChoice:
-    """The guidance scale with the best score at each number of steps.
-
-    Attributes:
-        chosen: Steps -> guidance scale.
-        sweep: Every score that was compared.
-    """
-
-    chosen: dict[int, float]
-    sweep: list[ImageScore]
 
 
 def prompt_seed(seed: int, index: int) -> int:
@@ -157,6 +144,7 @@ def evaluate_images(
                     min(batch_size, len(prompts)),
                     sampling.top_k,
                     {type(metric).__name__: float(metric.compute()) for metric in metrics},
+                    _further_options(sampling),
                 )
             )
     return scores
@@ -190,17 +178,33 @@ def guidance_samplings(
     ]
 
 
-def choose_guidance(sweep: Sequence[ImageScore]) -> GuidanceChoice:
-    """Choose the guidance scale with the best score at each number of steps.
+def choose_sampling(
+    sweep: Sequence[tuple[ImageSampling, ImageScore]],
+) -> dict[int, ImageSampling]:
+    """Choose the setting with the best score at each number of steps.
 
-    Of equally good ones the smallest is chosen. Measure the sweep (`guidance_samplings`) on prompts
+    Of equally good ones the one with the least guidance is chosen. Measure the sweep on prompts
     that are not those of the final test, or the choice flatters the model.
 
     Args:
-        sweep: Scores of one model on one split.
+        sweep: Settings, each with the score of one model on one split.
+
+    Returns:
+        Steps -> setting.
     """
-    best: dict[int, ImageScore] = {}
-    for score in sorted(sweep, key=lambda score: score.guidance):
-        if score.steps not in best or score.score > best[score.steps].score:
-            best[score.steps] = score
-    return GuidanceChoice({steps: score.guidance for steps, score in best.items()}, list(sweep))
+    best: dict[int, tuple[ImageSampling, ImageScore]] = {}
+    for sampling, score in sorted(sweep, key=lambda pair: pair[0].guidance_scale):
+        if sampling.steps not in best or score.score > best[sampling.steps][1].score:
+            best[sampling.steps] = sampling, score
+    return {steps: sampling for steps, (sampling, _) in best.items()}
+
+
+def _further_options(sampling: ImageSampling) -> dict[str, Any]:
+    """What a score says of its setting, besides steps, guidance and top-k."""
+    plain = asdict(ImageSampling())
+    said = ("steps", "guidance_scale", "top_k")
+    return {
+        name: value
+        for name, value in asdict(sampling).items()
+        if name not in said and value != plain[name]
+    }

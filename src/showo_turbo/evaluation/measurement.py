@@ -8,6 +8,7 @@ from rich.progress import Progress
 
 from ..models.magvitv2 import MAGVITv2
 from ..models.showo import Showo
+from ..sampling.jacobi import Driver
 from ..sampling.parallel import ImageSampling
 from ..text_tokenizer import TextTokenizer
 from ..trajectories.fingerprint import fingerprint_lines, fingerprint_tensors
@@ -53,8 +54,10 @@ class Measurement:
 
     def texts(self, records: Sequence[TextRecord]) -> list[TextScore]:
         """Score the answers, written token by token and by Jacobi decoding."""
-        decodings: tuple[Decoding, ...] = ("ar", "jacobi")
-        return [self._text_score(records, decoding) for decoding in decodings]
+        return [
+            self._text_score(records, "ar", "block"),
+            *(self._text_score(records, "jacobi", driver) for driver in self.settings.drivers),
+        ]
 
     def _image_score(
         self, split: str, prompts: Sequence[PromptMetadata], sampling: ImageSampling
@@ -89,10 +92,12 @@ class Measurement:
         # The cache does not know names: two stages may hold the same weights.
         return replace(score, model=self.name)
 
-    def _text_score(self, records: Sequence[TextRecord], decoding: Decoding) -> TextScore:
+    def _text_score(
+        self, records: Sequence[TextRecord], decoding: Decoding, driver: Driver
+    ) -> TextScore:
         settings = self.settings
-        names = ("max_new_tokens", "block_size", "driver", "seed", "batch_size")
-        options = {name: getattr(settings, name) for name in names}
+        names = ("max_new_tokens", "block_size", "seed", "batch_size")
+        options = {name: getattr(settings, name) for name in names} | {"driver": driver}
         key = {
             "model": self.fingerprint,
             "records": fingerprint_lines(
@@ -118,11 +123,12 @@ class Measurement:
                     **options,
                 )
 
-        title = f"{self.name}, answers, {decoding}"
+        way = decoding if decoding == "ar" else f"{decoding}, {driver}"
+        title = f"{self.name}, answers, {way}"
         score = self.cache.get(TextScore, key, measure)
         self.bars.console.print(
-            f"{title}: {score.exact_match:.3f} exact, {score.tokens_per_forward:.2f} tokens a "
-            f"forward (n = {score.n})"
+            f"{title}: {score.exact_match:.3f} exact, {score.tokens_per_forward:.2f} tokens per "
+            f"forward pass (n = {score.n})"
         )
         return replace(score, model=self.name)
 

@@ -2,11 +2,12 @@
 
 import csv
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..files import write_atomically, write_json
+from ..sampling.parallel import ImageSampling
 from .image_scores import ImageScore
 from .targets import Target, distillation_targets
 from .text_scores import TextScore
@@ -34,8 +35,8 @@ class Report:
         images: Scores on the test prompts.
         text: Scores of the answers.
         unseen_combinations: Scores on prompts whose combination training never showed.
-        guidance: The teacher's guidance scale at each number of steps, chosen on other prompts.
-        guidance_sweep: The scores that it was chosen from.
+        teacher_sampling: How the teacher samples at each number of steps, chosen on other prompts.
+        validation: The scores that it was chosen from.
         comparisons: Paired differences between models, see `compare`.
         settings: What was asked for.
         seconds: Wall clock of the phases: `data`, `collect` (a list), `fit` (a list), `validate`.
@@ -46,13 +47,18 @@ class Report:
     images: list[ImageScore] = field(default_factory=list)
     text: list[TextScore] = field(default_factory=list)
     unseen_combinations: list[ImageScore] = field(default_factory=list)
-    guidance: dict[int, float] = field(default_factory=dict)
-    guidance_sweep: list[ImageScore] = field(default_factory=list)
+    teacher_sampling: dict[int, ImageSampling] = field(default_factory=dict)
+    validation: list[ImageScore] = field(default_factory=list)
     comparisons: list[dict[str, Any]] = field(default_factory=list)
     settings: dict[str, Any] = field(default_factory=dict)
     seconds: dict[str, Any] = field(default_factory=dict)
     hardware: str = ""
     commit: str = ""
+
+    @property
+    def guidance(self) -> dict[int, float]:
+        """The teacher's guidance scale at each number of steps."""
+        return {steps: entry.guidance_scale for steps, entry in self.teacher_sampling.items()}
 
     @property
     def targets(self) -> list[Target]:
@@ -69,7 +75,10 @@ class Report:
             "commit": self.commit,
             "unseen_combinations": [row.to_dict() for row in self.unseen_combinations],
             "guidance": {str(steps): scale for steps, scale in self.guidance.items()},
-            "guidance_sweep": [row.to_dict() for row in self.guidance_sweep],
+            "teacher_sampling": {
+                str(steps): asdict(entry) for steps, entry in self.teacher_sampling.items()
+            },
+            "validation": [row.to_dict() for row in self.validation],
             "comparisons": self.comparisons,
             "targets": [target.to_dict() for target in self.targets],
             "settings": self.settings,
@@ -78,7 +87,7 @@ class Report:
     def write(self, folder: Path) -> None:
         """Write `report.json` and `report.csv`, each atomically."""
         write_json(Path(folder) / "report.json", self.to_dict())
-        rows = [*self.images, *self.unseen_combinations, *self.guidance_sweep]
+        rows = [*self.images, *self.unseen_combinations, *self.validation]
         write_scores_csv(Path(folder) / "report.csv", rows, self.text)
 
 

@@ -60,7 +60,7 @@ def draw_report_pictures(
     columns: list[GridColumn] = []
     for name in (TEACHER, STUDENT):
         networks = (models[name](), image_tokenizer, text_tokenizer)
-        plan = SamplingPlan.of(name, settings, report.guidance).shown
+        plan = SamplingPlan.of(name, settings, report.teacher_sampling).shown
         if chosen:
             columns += [
                 _column(name, networks, data.test[1], chosen, sampling, settings.seed)

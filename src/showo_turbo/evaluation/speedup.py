@@ -15,7 +15,7 @@ from ..trajectories.fingerprint import fingerprint_lines, fingerprint_module
 from .cache import ScoreCache
 from .comparisons import compare
 from .environment import describe_hardware, source_version
-from .images import choose_guidance, guidance_samplings
+from .images import choose_sampling
 from .measurement import Measurement
 from .report import Report
 from .speedup_settings import EvaluationData, SamplingPlan, SpeedupSettings
@@ -38,8 +38,9 @@ def measure_speedup(
 ) -> Report:
     """Measure every model with the same prompts, questions and seeds.
 
-    The teacher's guidance is chosen first, on the validation prompts. Then the teacher is scored
-    with and without it, the stages and the student without; see `SpeedupSettings`.
+    The teacher's way of sampling and its guidance are chosen first, on the validation prompts. Then
+    the teacher is scored with and without guidance, the stages and the student without; see
+    `SpeedupSettings`.
 
     Args:
         models: `teacher` and `student`, and in between the stages; one is loaded at a time.
@@ -54,14 +55,14 @@ def measure_speedup(
         The report; of the seconds only those that were spent here (`validate`).
 
     Raises:
-        UserError: If a model is missing, or there are no prompts to choose the guidance on.
+        UserError: If a model is missing, or there are no prompts for the teacher's choice.
     """
     if missing := [name for name in (TEACHER, STUDENT) if name not in models]:
         raise UserError(f"the models are {', '.join(models)}; expected a {missing[0]} among them")
     if data.test[1] and not data.validation:
         raise UserError(
-            "there are test prompts but none for validation; the teacher's guidance is chosen on "
-            "those, so give some"
+            "there are test prompts but none for validation; the teacher's way of sampling is "
+            "chosen on those, so give some"
         )
     data = replace(data, texts=encode_records(image_tokenizer, data.texts, settings.batch_size))
     tokenizers = [fingerprint_module(image_tokenizer), text_tokenizer.tokenizer.to_str()]
@@ -78,13 +79,11 @@ def measure_speedup(
                 name, model, fingerprint, image_tokenizer, text_tokenizer, settings, cache, bars
             )
             if name == TEACHER:
-                candidates = guidance_samplings(
-                    settings.sampling_of(name), settings.steps, settings.guidance_candidates
-                )
+                candidates = settings.teacher_candidates() if data.validation else []
                 sweep = measurement.images("validation", data.validation, candidates)
-                choice = choose_guidance(sweep)
-                report.guidance, report.guidance_sweep = choice.chosen, choice.sweep
-            plan = SamplingPlan.of(name, settings, report.guidance)
+                report.teacher_sampling = choose_sampling(list(zip(candidates, sweep, strict=True)))
+                report.validation = sweep
+            plan = SamplingPlan.of(name, settings, report.teacher_sampling)
             report.images += measurement.images(*data.test, plan.test)
             for split, prompts in data.further.items():
                 report.unseen_combinations += measurement.images(split, prompts, plan.further)

@@ -20,21 +20,21 @@ class SpeedupSettings:
     Args:
         steps: Sampling steps of the teacher and of the student.
         guidance_candidates: Guidance scales that the teacher may choose from, at each number of
-            steps.
+            steps and together with the way of sampling.
         stage_steps: Sampling steps of the models between teacher and student, and of the student
             on the further prompts; without guidance. The teacher draws those with most steps.
         student_guidance: Guidance scales of the student, besides none.
         prompts_per_category: Test prompts of each category; all if missing.
-        validation_prompts_per_category: Prompts of each category for choosing the guidance.
+        validation_prompts_per_category: Prompts of each category for the teacher's choice.
         unseen_prompts_per_category: Prompts of each category of the further files.
         text_records: Questions, spread evenly over the file; all if missing.
         timed_texts: Questions that are timed one by one.
         max_new_tokens: Longest answer.
         block_size: Text tokens that are decoded together.
-        driver: How Jacobi decoding moves on; only `block` counts iterations a block.
+        drivers: How Jacobi decoding moves on, each measured; only `block` counts iterations.
         sampling: How images are sampled; its steps and guidance are those of the settings above.
-        teacher_sampling: How the teacher's are, if otherwise. A student that was distilled from
-            greedy trajectories is best without noise, its teacher often with some.
+        teacher_samplings: Further ways that the teacher may choose from. A student that was
+            distilled from greedy trajectories is best without noise, its teacher often with some.
         batch_size: Samples decoded at once.
         seed: Of all random numbers.
     """
@@ -50,15 +50,19 @@ class SpeedupSettings:
     timed_texts: int = 16
     max_new_tokens: int = 96
     block_size: int = 16
-    driver: Driver = "block"
+    drivers: tuple[Driver, ...] = ("block", "window")
     sampling: ImageSampling = field(default_factory=ImageSampling)
-    teacher_sampling: ImageSampling | None = None
+    teacher_samplings: tuple[ImageSampling, ...] = ()
     batch_size: int = 64
     seed: int = 0
 
-    def sampling_of(self, name: str) -> ImageSampling:
-        """How a model's images are sampled."""
-        return (self.teacher_sampling or self.sampling) if name == TEACHER else self.sampling
+    def teacher_candidates(self) -> list[ImageSampling]:
+        """What the teacher chooses from."""
+        return [
+            candidate
+            for sampling in dict.fromkeys((self.sampling, *self.teacher_samplings))
+            for candidate in guidance_samplings(sampling, self.steps, self.guidance_candidates)
+        ]
 
     def check(self, model: Showo) -> None:
         """Refuse what the model cannot do, before anything is trained or measured.
@@ -69,13 +73,11 @@ class SpeedupSettings:
         if not self.steps or not self.guidance_candidates:
             raise UserError("steps and guidance_candidates are empty; give at least one of each")
         config = model.config
-        for base in (self.sampling, self.sampling_of(TEACHER)):
-            for sampling in guidance_samplings(
-                base,
-                (*self.steps, *self.stage_steps),
-                (*self.guidance_candidates, *self.student_guidance),
-            ):
-                sampling.check(config.image_tokens, config.codebook_size)
+        students = guidance_samplings(
+            self.sampling, (*self.steps, *self.stage_steps), (0.0, *self.student_guidance)
+        )
+        for sampling in (*self.teacher_candidates(), *students):
+            sampling.check(config.image_tokens, config.codebook_size)
 
 
 @dataclass(frozen=True)
@@ -111,32 +113,24 @@ class SamplingPlan:
     shown: list[ImageSampling]
 
     @classmethod
-    def of(cls, name: str, settings: SpeedupSettings, guidance: Mapping[int, float]) -> Self:
+    def of(cls, name: str, settings: SpeedupSettings, teacher: Mapping[int, ImageSampling]) -> Self:
         """The settings of the teacher, of the student, or of a stage between.
 
         Args:
             name: The model.
             settings: What was asked for.
-            guidance: The teacher's guidance scale at each number of steps.
+            teacher: What the teacher has chosen at each number of steps.
         """
-        unguided = [(steps, 0.0) for steps in settings.steps]
-        stage = [(steps, 0.0) for steps in settings.stage_steps]
         if name == TEACHER:
-            chosen = sorted(guidance.items(), reverse=True)
-            test = unguided + [(steps, scale) for steps, scale in chosen if scale > 0]
-            further, shown = chosen[:1], chosen
-        elif name == STUDENT:
-            scales = [scale for scale in dict.fromkeys(settings.student_guidance) if scale > 0]
-            test = unguided + [(steps, scale) for scale in scales for steps in settings.steps]
-            further = stage
-            shown = [pair for pair in unguided if pair[0] < max(settings.steps)] or unguided
-        else:
-            test, further, shown = stage, [], []
-
-        def samplings(pairs: Sequence[tuple[int, float]]) -> list[ImageSampling]:
-            return [
-                replace(settings.sampling_of(name), steps=steps, guidance_scale=scale)
-                for steps, scale in pairs
-            ]
-
-        return cls(samplings(test), samplings(further), samplings(shown))
+            shown = [teacher[steps] for steps in sorted(teacher, reverse=True)]
+            unguided = [replace(sampling, guidance_scale=0.0) for sampling in shown]
+            guided = [sampling for sampling in shown if sampling.guidance_scale > 0]
+            return cls(unguided + guided, shown[:1], shown)
+        stage = guidance_samplings(settings.sampling, settings.stage_steps, [0.0])
+        if name != STUDENT:
+            return cls(stage, [], [])
+        unguided = guidance_samplings(settings.sampling, settings.steps, [0.0])
+        scales = [scale for scale in dict.fromkeys(settings.student_guidance) if scale > 0]
+        guided = [replace(entry, guidance_scale=w) for w in scales for entry in unguided]
+        fewer = [entry for entry in unguided if entry.steps < max(settings.steps)]
+        return cls(unguided + guided, stage, fewer or unguided)

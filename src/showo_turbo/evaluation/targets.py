@@ -100,7 +100,7 @@ def distillation_targets(
 
 
 def _text_targets(text: Sequence[TextScore]) -> list[Target]:
-    jacobi = {row.model: row for row in text if row.decoding == "jacobi"}
+    jacobi = {row.model: row for row in text if row.driver == "block"}
     student, teacher = jacobi.get(STUDENT), jacobi.get(TEACHER)
     exact = student.exact_match_of(long=True)[0] if student else None
     reference = teacher.exact_match_of(long=True)[0] if teacher else None

@@ -14,9 +14,16 @@ from matplotlib.figure import Figure
 
 from ...dotted_keys import flatten
 from ...files import read_json
+from ..figures import (
+    evaluation_figures,
+    image_figures,
+    sampling_figures,
+    text_figures,
+    time_figures,
+)
 from ..image_scores import ImageScore
 from ..pictures import quality_figure
-from ..tables import Figures, evaluation_figures, image_figures, text_figures
+from ..tables import Figures
 from ..targets import TEACHER
 from .curves import loss_figure
 from .runs import Run
@@ -42,7 +49,7 @@ def render_page(runs: Sequence[Run]) -> str:
     return template.render(
         runs=[_section(run) for run in runs],
         quality=_quality_pictures(scores),
-        tables=[image_figures(scores)] if scores else [],
+        tables=_score_tables(scores),
         differences=_differences([run for run in runs if run.config]),
     )
 
@@ -55,6 +62,14 @@ def _scores(runs: Sequence[Run]) -> list[ImageScore]:
         for row in run.images
         if row.judged
     ]
+
+
+def _score_tables(scores: Sequence[ImageScore]) -> list[Figures]:
+    """What was scored, how long it took and how it was sampled; a table for each set of prompts."""
+    tables = []
+    for count in dict.fromkeys(row.n for row in scores):
+        tables.append(image_figures([row for row in scores if row.n == count]))
+    return [*tables, time_figures(scores), sampling_figures(scores)] if scores else []
 
 
 def _quality_pictures(scores: Sequence[ImageScore]) -> list[tuple[str, str]]:

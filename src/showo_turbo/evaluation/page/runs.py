@@ -12,6 +12,9 @@ from ...files import read_json
 from ..image_scores import ImageScore
 from .curves import Curves, read_curves
 
+_ONLY_ELSEWHERE = {"verbose", "return_predictions"}
+"""Options of `validate`, `test` and `predict` that `fit` does not have."""
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -141,16 +144,19 @@ def stage_epochs(config: dict[str, Any]) -> list[int]:
 
 
 def _read_config(folder: Path, logs: Sequence[Path]) -> dict[str, Any]:
-    """The newest `config.yaml` beside the logs or in the folder."""
+    """The newest `config.yaml` of a training, beside the logs or in the folder.
+
+    `validate` and the like note their options too, beside logs of their own.
+    """
     files = [place / "config.yaml" for place in (folder, *logs)]
-    files = sorted(
-        (file for file in files if file.is_file()), key=lambda file: file.stat().st_mtime
-    )
-    if not files:
-        return {}
-    try:
-        config = yaml.safe_load(files[-1].read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{files[-1]} is no YAML file ({reason}); restore or remove it") from None
-    return config if isinstance(config, dict) else {}
+    files = [file for file in files if file.is_file()]
+    found: dict[str, Any] = {}
+    for file in sorted(files, key=lambda file: file.stat().st_mtime):
+        try:
+            config = yaml.safe_load(file.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            reason = " ".join(str(error).split())
+            raise UserError(f"{file} is no YAML file ({reason}); restore or remove it") from None
+        if isinstance(config, dict) and not _ONLY_ELSEWHERE & set(config):
+            found = config
+    return found

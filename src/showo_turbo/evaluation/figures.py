@@ -1,0 +1,233 @@
+"""Scores as tables: of images by steps and guidance, of answers by decoding."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, get_args
+
+from ..sampling.jacobi import Driver
+from .image_scores import ImageScore
+from .tables import Figures, number, with_interval
+
+DECODINGS = {("ar", None): "autoregressive", ("jacobi", None): "Jacobi"} | {
+    ("jacobi", driver): f"Jacobi, {driver}" for driver in get_args(Driver)
+}
+
+
+def image_figures(scores: Sequence[ImageScore], title: str = "") -> Figures:
+    """Scores by model and guidance (down) and sampling steps (across), with 95% intervals.
+
+    Args:
+        scores: Scores on one set of prompts.
+        title: What stands above it; the split and the number of prompts by default.
+    """
+    steps = sorted({row.steps for row in scores}, reverse=True)
+    varying = _varying_guidance(scores)
+    table: dict[tuple[str, str], dict[int, str]] = {}
+    for row in scores:
+        label, cell = f"{row.guidance:g}", with_interval(row.score, row.ci95)
+        if row.guidance == 0:
+            label = "none"
+        elif row.model in varying:
+            label, cell = "best", f"{cell} w={row.guidance:g}"
+        table.setdefault((row.model, label), {})[row.steps] = cell
+    return Figures(
+        title or _image_title(scores),
+        ["model", "guidance", *_step_titles(steps)],
+        [[*names, *(cells.get(count, "") for count in steps)] for names, cells in table.items()],
+    )
+
+
+def metric_figures(scores: Sequence[ImageScore]) -> list[Figures]:
+    """A table for each further metric of the images, laid out as `image_figures`."""
+    names = dict.fromkeys(name for row in scores for name in row.metrics)
+    steps = sorted({row.steps for row in scores}, reverse=True)
+    tables = []
+    for name in names:
+        cells: dict[tuple[str, str], dict[int, str]] = {}
+        for row in scores:
+            label = f"{row.guidance:g}" if row.guidance else "none"
+            value = row.metrics.get(name)
+            cells.setdefault((row.model, label), {})[row.steps] = number(value, 4)
+        tables.append(
+            Figures(
+                _metric_title(name, scores),
+                ["model", "guidance", *_step_titles(steps)],
+                [[*key, *(row.get(count, "") for count in steps)] for key, row in cells.items()],
+            )
+        )
+    return tables
+
+
+def time_figures(scores: Sequence[ImageScore]) -> Figures:
+    """Milliseconds an image by model and guidance (down) and sampling steps (across)."""
+    steps = sorted({row.steps for row in scores}, reverse=True)
+    table: dict[tuple[str, str], dict[int, str]] = {}
+    for row in scores:
+        seconds = row.seconds_per_image
+        cell = "" if seconds is None else f"{1000 * seconds:.1f}"
+        table.setdefault((row.model, "guided" if row.guidance else "none"), {})[row.steps] = cell
+    return Figures(
+        f"Milliseconds per image (batches of {scores[0].batch_size})",
+        ["model", "guidance", *_step_titles(steps)],
+        [[*names, *(cells.get(count, "") for count in steps)] for names, cells in table.items()],
+    )
+
+
+def sampling_figures(scores: Sequence[ImageScore]) -> Figures:
+    """How the images of each model were sampled, besides steps and guidance."""
+    ways: dict[tuple[str, str], list[str]] = {}
+    for row in scores:
+        options = ", ".join(f"{name} {value}" for name, value in row.sampling.items())
+        steps = ways.setdefault((row.model, options or "greedy"), [])
+        if str(row.steps) not in steps:
+            steps.append(str(row.steps))
+    return Figures(
+        "How images were sampled",
+        ["model", "steps", "options"],
+        [[model, ", ".join(steps), options] for (model, options), steps in ways.items()],
+    )
+
+
+def top_k_figures(scores: Sequence[ImageScore]) -> list[Figures]:
+    """Scores, and further metrics, by model and top-k (down) and sampling steps (across)."""
+    steps = sorted({row.steps for row in scores}, reverse=True)
+    names = dict.fromkeys(name for row in scores for name in row.metrics)
+
+    def table(title: str, cell: Callable[[ImageScore], str]) -> Figures:
+        cells: dict[tuple[str, str], dict[int, str]] = {}
+        for row in scores:
+            cells.setdefault((row.model, str(row.top_k)), {})[row.steps] = cell(row)
+        return Figures(
+            title,
+            ["model", "top-k", *_step_titles(steps)],
+            [[*key, *(row.get(count, "") for count in steps)] for key, row in cells.items()],
+        )
+
+    tables = []
+    if scores[0].judged:
+        tables.append(table(_image_title(scores), lambda row: with_interval(row.score, row.ci95)))
+    for name in names:
+        tables.append(
+            table(_metric_title(name, scores), lambda row, n=name: number(row.metrics.get(n), 4))  # type: ignore[misc]
+        )
+    return tables
+
+
+def text_figures(rows: Sequence[Mapping[str, Any]]) -> Figures:
+    """Exact match and speed of the answers by model and decoding.
+
+    Args:
+        rows: What `TextScore.to_dict` gave.
+    """
+    counts = f"n = {rows[0]['n']}" if rows else "none"
+    return Figures(
+        f"Answers about images ({counts})",
+        [
+            "model",
+            "decoding",
+            "exact match",
+            "CIDEr-D",
+            "tokens per forward",
+            "iterations per block",
+            "tokens/s (batch 1)",
+        ],
+        [
+            [
+                row["model"],
+                DECODINGS[row["decoding"], row.get("driver")],
+                with_interval(row["exact_match"], row["ci95"]),
+                number(row.get("cider_long"), 2),
+                f"{row['tokens_per_forward']:.2f}",
+                number(row["iterations_per_block"], 2),
+                number(row["tokens_per_second"], 0),
+            ]
+            for row in rows
+        ],
+    )
+
+
+def benchmark_figures(rows: Sequence[Mapping[str, Any]]) -> list[Figures]:
+    """A table for each benchmark: its figures and the speed by model and decoding.
+
+    Args:
+        rows: What `TextScore.to_dict` gave; those without a benchmark are left out.
+    """
+    tables = []
+    for name in dict.fromkeys(row["benchmark"] for row in rows if row.get("benchmark")):
+        of_it = [row for row in rows if row.get("benchmark") == name]
+        tables.append(
+            Figures(
+                f"{name} (n = {of_it[0]['n']})",
+                [
+                    "model",
+                    "decoding",
+                    *of_it[0]["metrics"],
+                    "tokens per forward",
+                    "tokens/s (batch 1)",
+                ],
+                [
+                    [
+                        row["model"],
+                        DECODINGS[row["decoding"], row.get("driver")],
+                        *(number(value, 3) for value in row["metrics"].values()),
+                        f"{row['tokens_per_forward']:.2f}",
+                        number(row["tokens_per_second"], 0),
+                    ]
+                    for row in of_it
+                ],
+            )
+        )
+    return tables
+
+
+def evaluation_figures(
+    images: Sequence[ImageScore], top_k: Sequence[ImageScore], text: Sequence[Mapping[str, Any]]
+) -> list[Figures]:
+    """All tables of a validation.
+
+    Args:
+        images: Scores by sampling steps and guidance.
+        top_k: Scores by top-k.
+        text: What `TextScore.to_dict` gave.
+    """
+    figures = []
+    for of_split in by_split(images):
+        if of_split[0].judged:
+            figures.append(image_figures(of_split))
+        figures += metric_figures(of_split)
+    for of_split in by_split(top_k):
+        figures += top_k_figures(of_split)
+    if described := [row for row in text if row.get("benchmark") is None]:
+        figures.append(text_figures(described))
+    return figures + benchmark_figures(text)
+
+
+def by_split(scores: Sequence[ImageScore]) -> list[list[ImageScore]]:
+    """Scores on the same prompts, together."""
+    splits = dict.fromkeys(row.split for row in scores)
+    return [[row for row in scores if row.split == split] for split in splits]
+
+
+def _varying_guidance(scores: Sequence[ImageScore]) -> set[str]:
+    """Models whose guidance differs from steps to steps, with one scale at each: it was chosen."""
+    scales: dict[str, dict[int, set[float]]] = {}
+    for row in scores:
+        if row.guidance > 0:
+            scales.setdefault(row.model, {}).setdefault(row.steps, set()).add(row.guidance)
+    return {
+        model
+        for model, by_steps in scales.items()
+        if max(map(len, by_steps.values())) == 1 and len(set.union(*by_steps.values())) > 1
+    }
+
+
+def _step_titles(steps: Sequence[int]) -> list[str]:
+    return [f"{count} step{'s' * (count > 1)}" for count in steps]
+
+
+def _image_title(scores: Sequence[ImageScore]) -> str:
+    split = scores[0].split.replace("_", " ")
+    return f"Prompts satisfied, mean over categories ({split}, n = {scores[0].n})"
+
+
+def _metric_title(name: str, scores: Sequence[ImageScore]) -> str:
+    return f"{name} ({scores[0].split.replace('_', ' ')}, n = {scores[0].n})"
