@@ -38,8 +38,12 @@ def write_mme(folder):
 
 
 def write_mmmu(folder, **changed):
-    """A question with options and an open one; gives the `QuestionFiles` as a dict."""
-    folder.mkdir(parents=True)
+    """A question with options and an open one; gives the `QuestionFiles` as a dict.
+
+    They are of one subject, in the files of the split `validation`; in that of `test` there is the
+    first alone, with its answer hidden.
+    """
+    (folder / "Art").mkdir(parents=True)
     image = {"bytes": png("blue"), "path": "1.png"}
     choice = {
         "id": "validation_Art_1",
@@ -58,5 +62,8 @@ def write_mmmu(folder, **changed):
         "question_type": "open",
         "image_2": None,
     }
-    parquet.write_table(pa.Table.from_pylist([choice, open_one | changed]), folder / "a.parquet")
+    splits = {"validation": [choice, open_one | changed], "test": [choice | {"answer": "?"}]}
+    for split, rows in splits.items():
+        path = folder / "Art" / f"{split}-00000-of-00001.parquet"
+        parquet.write_table(pa.Table.from_pylist(rows), path)
     return {"benchmark": "MMMU", "path": str(folder)}

@@ -67,6 +67,10 @@ def test_mmmu_file(tmp_path):
     first, second = read_mmmu(path)
     assert first["options"] == ["a", "b's"] and first["images"] == [b"png"]
     assert second["answer"] == ["7", "seven"] and second["images"] == []
+    for damage in ({"options": "[]"}, {"answer": None}):
+        parquet.write_table(pa.Table.from_pylist([rows[0] | damage]), path)
+        with pytest.raises(UserError, match=r"a row of .* is damaged"):
+            list(read_mmmu(path))
     path.write_bytes(b"no parquet")
     with pytest.raises(UserError, match="no Parquet file"):
         list(read_mmmu(path))

@@ -55,6 +55,23 @@ def test_mmmu_shows_options_and_the_first_image(tmp_path):
     assert float(metric.compute()) == 0.5
 
 
+def test_mmmu_is_read_split_by_split(tmp_path):
+    files = write_mmmu(tmp_path / "MMMU")
+    write_mmmu(tmp_path / "MMMU" / "more")  # subjects anywhere below, here as more/Art
+    assert len(opened(files)) == 4
+    one = tmp_path / "MMMU" / "Art" / "validation-00000-of-00001.parquet"
+    assert len(opened(files | {"path": str(one)})) == 2
+    one.rename(one.with_name("dev-00000-of-00001.parquet"))
+    assert len(opened(files)) == 2 == len(opened(files | {"split": "dev"}))
+
+
+@pytest.mark.bad_input
+def test_hidden_answers_are_refused(tmp_path):
+    files = write_mmmu(tmp_path / "MMMU")
+    with pytest.raises(UserError, match=r"validation_Art_1 in .* is hidden .*choose the split val"):
+        opened(files | {"split": "test"})
+
+
 def test_questions_without_an_image_can_be_left_out(tmp_path):
     files = write_mmmu(tmp_path / "MMMU", image_1=None)
     with pytest.raises(BadSample, match=r"validation_Art_2 in .* has no image"):
@@ -69,7 +86,7 @@ def test_mistakes(tmp_path):
         QuestionFiles("POPE", tmp_path)
     with pytest.raises(UserError, match="images of MME is"):
         QuestionFiles("MME", tmp_path, tmp_path)
-    with pytest.raises(UserError, match="holds no questions"):
+    with pytest.raises(UserError, match="holds no questions of the split 'validation'"):
         QuestionFiles("MMMU", tmp_path).open(16)
     damaged = {"bytes": b"no picture", "path": "1.png"}
     questions = opened(write_mmmu(tmp_path / "MMMU", image_1=damaged))

@@ -18,6 +18,9 @@ import numpy
 print("libraries talk")
 
 def load(weights, device, med_config):
+    from transformers import BertTokenizer
+    folder = BertTokenizer.from_pretrained("bert-base-uncased")
+    assert (pathlib.Path(folder) / "vocab.txt").is_file(), f"{folder} is not local"
     if "bad" in pathlib.Path(weights).read_text():
         raise RuntimeError("the weights\\nare bad")
     return Model()
@@ -33,11 +36,21 @@ class Model:
         return float(numpy.asarray(image).mean()) + len(prompt)
 """
 
+TRANSFORMERS = """
+class BertTokenizer:
+    @classmethod
+    def from_pretrained(cls, name):
+        return name
+"""
+
 
 @pytest.fixture
 def files(tmp_path):
     (tmp_path / "environment").mkdir()
     (tmp_path / "environment" / "ImageReward.py").write_text(STAND_IN)
+    (tmp_path / "environment" / "transformers.py").write_text(TRANSFORMERS)
+    (tmp_path / "tokenizer").mkdir()
+    (tmp_path / "tokenizer" / "vocab.txt").write_text("[PAD]")
     (tmp_path / "ImageReward.pt").write_text("good")
     (tmp_path / "med_config.json").write_text("{}")
     names = ("environment", "ImageReward.pt", "med_config.json", "tokenizer")
@@ -84,6 +97,12 @@ def test_what_is_missing(files, tmp_path):
         ImageReward(tmp_path / "nothing", *files[1:])
     with pytest.raises(UserError, match="hf download THUDM/ImageReward"):
         ImageReward(files[0], tmp_path / "nothing.pt", *files[2:])
+    command = (
+        r"needs \S*/none/vocab\.txt, .*: hf download google-bert/bert-base-uncased vocab\.txt "
+        r"tokenizer_config\.json --local-dir weights/bert-base-uncased"
+    )
+    with pytest.raises(UserError, match=command):
+        ImageReward(*files[:3], tmp_path / "none")
 
 
 @pytest.mark.slow

@@ -1,12 +1,15 @@
-"""The metrics by their short names."""
+"""The metrics by their short names, and what tables call them."""
 
 import subprocess
 import sys
 
+import jsonargparse
 import pytest
-from torchmetrics import Metric
+from torchmetrics import MeanMetric, Metric
 
 import showo_turbo.metrics as metrics
+from showo_turbo.errors import UserError
+from showo_turbo.metrics.names import NamedMetric, metric_names
 
 
 def test_every_name_is_a_documented_metric():
@@ -17,6 +20,33 @@ def test_every_name_is_a_documented_metric():
         assert "Unit:" in kind.__doc__, f"{name} does not tell its unit"
     with pytest.raises(AttributeError, match=r"attribute.*BLEU"):
         metrics.BLEU  # noqa: B018
+
+
+def test_a_metric_is_called_by_its_class_or_as_told():
+    scores = [metrics.ShapesScore(), metrics.ShapesScore(name="shapes, again"), MeanMetric()]
+    assert metric_names(scores) == ["ShapesScore", "shapes, again", "MeanMetric"]
+    with pytest.raises(UserError, match="2 metrics are called 'ShapesScore'; expected a name"):
+        metric_names([scores[0], metrics.ShapesScore()])
+
+
+@pytest.mark.parametrize(
+    "kind", ["CLIPScore", "FID", "GenEval", "HPSv2", "ImageReward", "ShapesScore"]
+)
+def test_the_name_can_be_set_in_yaml(kind):
+    assert issubclass(getattr(metrics, kind), NamedMetric)
+    parser = jsonargparse.ArgumentParser(exit_on_error=False)
+    parser.add_argument("--metric", type=Metric)
+    required = {"real": "photographs"} if kind == "FID" else {}
+    found = parser.parse_object(
+        {
+            "metric": {
+                "class_path": f"showo_turbo.metrics.{kind}",
+                "init_args": {"name": "another", **required},
+            }
+        }
+    )
+    assert found.metric.init_args.name == "another"
+    assert "categories" not in found.metric.init_args
 
 
 @pytest.mark.slow

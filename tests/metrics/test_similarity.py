@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from showo_turbo.errors import UserError
+from showo_turbo.metrics.names import metric_names
 from showo_turbo.metrics.similarity import CLIPScore, HPSv2
 
 NAME = "tiny-clip-of-the-tests"
@@ -76,3 +77,26 @@ def test_weights_that_do_not_fit(network, tmp_path):
         CLIPScore(tmp_path / "other.pt", NAME)
     with pytest.raises(UserError, match="no architecture 'ViT-X'"):
         CLIPScore(tmp_path / "other.pt", "ViT-X")
+
+
+def test_openai_weights_need_their_activation(network, tmp_path):
+    path = tmp_path / "ViT-L-14-OpenAI.pt"
+    path.touch()
+    for kind in (CLIPScore, HPSv2):
+        with pytest.raises(UserError, match="expected the architecture 'ViT-L-14-quickgelu'"):
+            kind(path, "ViT-L-14")
+    assert open_clip.get_model_config("ViT-L-14-quickgelu")["quick_gelu"]
+    with pytest.raises(UserError, match="holds more than weights or is damaged"):
+        CLIPScore(path, "ViT-L-14-quickgelu")
+    # An architecture of which there is one activation only takes weights of any name.
+    torch.save(network[1].state_dict(), path)
+    assert CLIPScore(path, NAME).name == "CLIPScore"
+
+
+def test_two_versions_are_told_apart(network, pixels):
+    path = network[0] / "HPS_v2_compressed.pt"
+    pair = [HPSv2(path, NAME), HPSv2(path, NAME, name="HPSv2.1")]
+    assert metric_names(pair) == ["HPSv2", "HPSv2.1"]
+    for metric in pair:
+        metric.update(pixels, PROMPTS)
+    assert float(pair[0].compute()) == float(pair[1].compute())

@@ -2,7 +2,7 @@
 
 import ast
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +76,27 @@ def read_mme(folder: Path) -> list[dict[str, Any]]:
     return records
 
 
+def mmmu_files(path: Path, split: str) -> list[Path]:
+    """The Parquet files of a split of MMMU.
+
+    Args:
+        path: The released folder, which holds one for each subject; or a single file.
+        split: `dev`, `validation` or `test`, which the files' names begin with.
+
+    Raises:
+        UserError: If a folder has none.
+    """
+    if not path.is_dir():
+        return [path]
+    files = sorted(path.rglob(f"{split}-*.parquet"))
+    if not files:
+        raise UserError(
+            f"{path} holds no questions of the split {split!r}; expected MMMU's folder, "
+            f"<subject>/{split}-00000-of-00001.parquet"
+        )
+    return files
+
+
 def read_mmmu(path: Path) -> Iterator[dict[str, Any]]:
     """Read a Parquet file of MMMU, row by row.
 
@@ -84,7 +105,7 @@ def read_mmmu(path: Path) -> Iterator[dict[str, Any]]:
         of the one to seven image files.
 
     Raises:
-        UserError: If the file cannot be read, or a row lacks something.
+        UserError: If the file cannot be read, a row lacks something, or its answer is hidden.
     """
     try:
         table = parquet.ParquetFile(path)
@@ -93,19 +114,32 @@ def read_mmmu(path: Path) -> Iterator[dict[str, Any]]:
     for batch in table.iter_batches(batch_size=16):
         for row in batch.to_pylist():
             try:
-                images = [row.get(f"image_{number}") for number in range(1, 8)]
-                yield {
-                    "id": row["id"],
-                    "question": row["question"],
-                    "options": _literal(row["options"]),
-                    "answer": _answer(row["answer"]),
-                    "question_type": row["question_type"],
-                    "images": [image["bytes"] for image in images if image],
-                }
-            except (KeyError, TypeError, ValueError, SyntaxError) as error:
+                record = _mmmu_record(row)
+            except (KeyError, TypeError, ValueError, AttributeError, SyntaxError) as error:
                 raise UserError(
                     f"a row of {path} is damaged ({error!r}); expected MMMU's"
                 ) from None
+            if record["answer"] == "?":
+                raise UserError(
+                    f"the answer to {record['id']} in {path} is hidden ('?'), as all are in MMMU's "
+                    "split test; choose the split validation or dev"
+                )
+            yield record
+
+
+def _mmmu_record(row: Mapping[str, Any]) -> dict[str, Any]:
+    images = [row.get(f"image_{number}") for number in range(1, 8)]
+    record = {
+        "id": row["id"],
+        "question": row["question"],
+        "options": _literal(row["options"]),
+        "answer": _answer(row["answer"]),
+        "question_type": row["question_type"],
+        "images": [image["bytes"] for image in images if image],
+    }
+    if record["question_type"] == "multiple-choice" and not record["options"]:
+        raise ValueError(f"{row['id']} has no options")
+    return record
 
 
 def _text(path: Path) -> str:

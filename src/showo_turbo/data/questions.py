@@ -13,10 +13,11 @@ from torch import Tensor
 from ..errors import BadSample, UserError, shown
 from .bad_samples import Skip, refuse
 from .images import FORMATS, image_path, load_image, square_pixels
-from .question_files import read_mme, read_mmmu, read_pope
+from .question_files import mmmu_files, read_mme, read_mmmu, read_pope
 from .streams import StreamDataset
 
 Benchmark = Literal["POPE", "MME", "MMMU"]
+Split = Literal["dev", "validation", "test"]
 
 _IMAGE_MARKS = re.compile(r"<image \d>")
 """Where MMMU's questions speak of their images; that is the prompt's business."""
@@ -29,13 +30,17 @@ class QuestionFiles:
     Args:
         benchmark: Which; it is scored by the metric of the same name.
         path: POPE: a file such as `coco_pope_random.json`; MME: its folder, with one folder for
-            each category; MMMU: a Parquet file, or a folder of them.
+            each category; MMMU: its folder, with Parquet files in one folder for each subject, or
+            a single file.
         images: Folder of POPE's images, `val2014` of COCO; the others bring theirs along.
+        split: Of MMMU's folder, the files whose names begin so. The answers of `test` are not
+            public, and refused.
     """
 
     benchmark: Benchmark
     path: Path
     images: Path | None = None
+    split: Split = "validation"
 
     def __post_init__(self) -> None:
         if (self.benchmark == "POPE") != (self.images is not None):
@@ -55,7 +60,7 @@ class QuestionFiles:
         elif self.benchmark == "MME":
             records = read_mme(self.path)
         else:
-            files = sorted(self.path.glob("*.parquet")) if self.path.is_dir() else [self.path]
+            files = mmmu_files(self.path, self.split)
             records = [record for file in files for record in read_mmmu(file)]
         return BenchmarkQuestions(self, records, resolution, skip)
 

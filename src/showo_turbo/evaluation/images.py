@@ -11,6 +11,7 @@ from torchmetrics import Metric
 
 from ..data.shapes.prompts import Prompt
 from ..errors import UserError
+from ..metrics.names import metric_names
 from ..metrics.shapes import satisfies_shapes_prompt
 from ..models.magvitv2 import MAGVITv2
 from ..models.modes import evaluating
@@ -107,6 +108,7 @@ def evaluate_images(
         raise UserError(f"the split {split!r} has no prompts; give at least one")
     seeds = [prompt_seed(seed, index) for index in range(len(prompts))]
     categories = tuple(str(entry["tag"]) for entry in prompts)
+    names = metric_names(metrics)
     scores = []
     with evaluating(model, image_tokenizer):
         for sampling in samplings:
@@ -143,7 +145,10 @@ def evaluate_images(
                     seconds,
                     min(batch_size, len(prompts)),
                     sampling.top_k,
-                    {type(metric).__name__: float(metric.compute()) for metric in metrics},
+                    {
+                        key: float(metric.compute())
+                        for key, metric in zip(names, metrics, strict=True)
+                    },
                     _further_options(sampling),
                 )
             )

@@ -1,6 +1,5 @@
 """Accuracy of short answers on POPE, MME and MMMU, as their authors score them."""
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError
+from .answer_rules import chosen_letter, matches_open, mme_answer, pope_answer
 from .text_metric import TextMetric
 
 PERCEPTION = (
@@ -28,20 +28,6 @@ COGNITION = (
     "text_translation",
     "code_reasoning",
 )
-
-
-def yes_or_no(text: str) -> str:
-    """`yes`, `no` or `other`, by the first word of an answer that is one of the two.
-
-    POPE's script takes all but an explicit "no" or "not" for a yes; MME's looks at the beginning.
-    """
-    words = re.findall(r"[a-z]+", text.lower())
-    for word in words:
-        if word in ("no", "not"):
-            return "no"
-        if word == "yes":
-            return "yes"
-    return "other"
 
 
 class _Answers(TextMetric):
@@ -78,8 +64,8 @@ class _Answers(TextMetric):
 class POPE(_Answers):
     """Accuracy on yes-or-no questions about objects (POPE, arXiv 2305.10355).
 
-    Unit: a share in [0, 1]. `figures` has precision, recall and F1 of "yes" and its share too. As
-    in the published script, an answer without "no" or "not" counts as a yes.
+    Unit: a share in [0, 1]. `figures` has precision, recall and F1 of "yes" and its share too.
+    Answers are read as by the published script, see `pope_answer`: all but a no is a yes.
     """
 
     needed = ("label",)
@@ -90,7 +76,7 @@ class POPE(_Answers):
 
     def figures(self) -> dict[str, float]:
         """Accuracy, precision, recall, F1 and the share of yes."""
-        pairs = [(yes_or_no(text) != "no", label == "yes") for text, label in self.samples()]
+        pairs = [(pope_answer(text) == "yes", label == "yes") for text, label in self.samples()]
         hits = sum(said and true for said, true in pairs)
         said, true = sum(said for said, _ in pairs), sum(true for _, true in pairs)
         precision, recall = _share(hits, said), _share(hits, true)
@@ -108,7 +94,8 @@ class MME(_Answers):
 
     Unit: points; 200 at most for each of the 14 categories, of which 10 are perception and 4
     cognition. A category's points are its accuracy and the share of images both of whose questions
-    are answered right, both in percent.
+    are answered right, both in percent. Answers are read as by the published script, see
+    `mme_answer`: what begins with neither yes nor no is wrong.
 
     Args:
         part: `perception` (the figure of most tables, at most 2000), `cognition` (800) or `all`.
@@ -141,7 +128,7 @@ class MME(_Answers):
         """Points of each category that was seen."""
         found: dict[str, dict[str, list[bool]]] = {}
         for text, category, image, answer in self.samples():
-            right = yes_or_no(text) == answer.lower()
+            right = mme_answer(text) == answer.lower()
             found.setdefault(category, {}).setdefault(image, []).append(right)
         points = {}
         for category, images in found.items():
@@ -156,8 +143,9 @@ class MME(_Answers):
 class MMMU(_Answers):
     """Accuracy on MMMU (arXiv 2311.16502), multiple choice and open questions alike.
 
-    Unit: a share in [0, 1], over all questions. The choice is read out of the answer as by the
-    published script, but where it finds none and draws one at random, ours counts as wrong.
+    Unit: a share in [0, 1], over all questions. Answers are read as by the published script, see
+    `chosen_letter` and `matches_open`. Where it finds no choice and draws one, so does this; the
+    drawn letter is the same in every run.
     """
 
     needed = ("question_type", "options", "answer")
@@ -168,60 +156,11 @@ class MMMU(_Answers):
         samples = self.samples()
         for text, kind, options, answer in samples:
             if kind == "multiple-choice":
-                right += chosen_letter(text, options) == answer
+                accepted = [answer] if isinstance(answer, str) else answer
+                right += chosen_letter(text, options) in accepted
             else:
                 right += matches_open(text, answer)
         return torch.tensor(_share(right, len(samples)))
-
-
-def chosen_letter(text: str, options: Sequence[str]) -> str | None:
-    """The letter of the option that an answer chooses; the last one where it names several.
-
-    Looked for, in this order: `(A)`; `A` as a word, `A.` or a bare `A`; the wording of an option in
-    an answer of more than five words.
-
-    Args:
-        text: The answer.
-        options: The wordings; the first is A.
-    """
-    letters = [chr(ord("A") + index) for index in range(len(options))]
-    padded = f" {text.strip().strip(_PUNCTUATION)} "
-    for form in (r"\({}\)", r"(?<= ){}(?=[ .])"):
-        places = {
-            letter: [match.start() for match in re.finditer(form.format(letter), padded)]
-            for letter in letters
-        }
-        found = {letter: hits[-1] for letter, hits in places.items() if hits}
-        if found:
-            return max(found, key=lambda letter: found[letter])
-    if len(text.split()) > 5:
-        worded = {
-            letter: padded.lower().rfind(option.lower())
-            for letter, option in zip(letters, options, strict=True)
-        }
-        found = {letter: place for letter, place in worded.items() if place >= 0}
-        if found:
-            return max(found, key=lambda letter: found[letter])
-    return None
-
-
-def matches_open(text: str, answer: str | Sequence[str]) -> bool:
-    """Whether an open answer holds a right one: as a number, rounded to 2 digits, or as words."""
-    accepted = [answer] if isinstance(answer, str) else list(answer)
-    said = text.strip().strip(".").lower()
-    numbers = {round(float(found.replace(",", "")), 2) for found in _NUMBER.findall(said)}
-    for entry in accepted:
-        try:
-            if round(float(str(entry).replace(",", "")), 2) in numbers:
-                return True
-        except ValueError:
-            if str(entry).strip().lower() in said:
-                return True
-    return False
-
-
-_PUNCTUATION = ",.!?;:'"
-_NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?")
 
 
 def _share(part: int, whole: int) -> float:

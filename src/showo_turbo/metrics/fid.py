@@ -6,17 +6,17 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torchmetrics import Metric
 
 from ..data.images import load_image
 from ..errors import UserError
+from .names import NamedMetric
 from .shapes import to_bytes
 from .weights import INCEPTION, required_file
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp"}
 
 
-class FID(Metric):
+class FID(NamedMetric):
     """Distance of the distributions of drawn and of real images; smaller is better.
 
     Unit: squared distance of two Gaussians in the 2048 features of Inception. It shrinks with the
@@ -32,6 +32,7 @@ class FID(Metric):
         network: Another network of features, in place of Inception: from bytes
             `(batch, 3, height, width)` to `(batch, features)`.
         batch_size: Real images read at once.
+        options: `name`, what tables call it; others are those of torchmetrics.
 
     Raises:
         UserError: If there are fewer than two real images, the weights are missing, or

@@ -15,17 +15,17 @@ from typing import IO, Any
 import torch
 from PIL import Image
 from torch import Tensor
-from torchmetrics import Metric
 
 from ..errors import UserError
+from .names import NamedMetric
 from .shapes import to_bytes
-from .weights import IMAGE_REWARD, required_file
+from .weights import BERT_VOCABULARY, IMAGE_REWARD, required_file
 
 WORKER = Path(__file__).with_name("image_reward_worker.py")
 REQUIREMENTS = Path(__file__).with_name("image_reward_requirements.txt")
 
 
-class ImageReward(Metric):
+class ImageReward(NamedMetric):
     """Mean reward of images for their prompts, by a model of people's choices.
 
     Unit: standard deviations of the reward over the authors' images; 0 is their mean, published
@@ -38,10 +38,10 @@ class ImageReward(Metric):
             tells how to make it.
         weights: The released `ImageReward.pt`.
         med_config: The released `med_config.json`.
-        tokenizer: Folder of the tokenizer `bert-base-uncased` (`vocab.txt`); fetched from the hub
-            if it is not there.
+        tokenizer: Folder of the tokenizer `bert-base-uncased`, with its `vocab.txt`.
         device: Where the model runs: `cpu` or `cuda`.
         restarts: How often a process that died is started anew, for one batch.
+        options: `name`, what tables call it; others are those of torchmetrics.
 
     Raises:
         UserError: If something is missing, or the process cannot load the model.
@@ -71,6 +71,7 @@ class ImageReward(Metric):
             )
         required_file(weights, IMAGE_REWARD, "ImageReward")
         required_file(med_config, IMAGE_REWARD, "ImageReward")
+        required_file(Path(tokenizer) / "vocab.txt", BERT_VOCABULARY, "ImageReward")
         files = [str(weights), str(med_config), str(tokenizer), device]
         self.worker = Worker(Path(environment), files, restarts)
         self.add_state("total", torch.tensor(0.0, dtype=torch.float64), dist_reduce_fx="sum")

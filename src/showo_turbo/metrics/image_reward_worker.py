@@ -11,7 +11,6 @@ import json
 import os
 import sys
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 BERT = "bert-base-uncased"
@@ -43,15 +42,14 @@ def main() -> None:
 
 def load(weights: str, med_config: str, tokenizer: str, device: str) -> Any:
     """The reward model from local files, its text tokenizer too."""
-    if Path(tokenizer).is_dir():
-        from transformers import BertTokenizer
+    from transformers import BertTokenizer
 
-        original = BertTokenizer.from_pretrained.__func__  # type: ignore[attr-defined]
+    original = BertTokenizer.from_pretrained.__func__  # type: ignore[attr-defined]
 
-        def local(cls: Any, name: str, *arguments: Any, **options: Any) -> Any:
-            return original(cls, tokenizer if name == BERT else name, *arguments, **options)
+    def local(cls: Any, name: str, *arguments: Any, **options: Any) -> Any:
+        return original(cls, tokenizer if name == BERT else name, *arguments, **options)
 
-        BertTokenizer.from_pretrained = classmethod(local)  # type: ignore[assignment, method-assign]
+    BertTokenizer.from_pretrained = classmethod(local)  # type: ignore[assignment, method-assign]
     import ImageReward  # type: ignore[import-not-found]
 
     return ImageReward.load(weights, device=device, med_config=med_config)

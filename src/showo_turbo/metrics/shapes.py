@@ -11,6 +11,7 @@ from torchmetrics import Metric
 
 from ..data.shapes.checker import check_images
 from ..data.shapes.prompts import CATEGORIES, Prompt
+from .categories import CategoryScore
 
 
 def to_bytes(pixels: Tensor) -> NDArray[np.uint8]:
@@ -34,50 +35,21 @@ def satisfies_shapes_prompt(pixels: Tensor, metadata: Sequence[Mapping[str, Any]
     return [result.satisfied for result in check_images(to_bytes(pixels), prompts)]
 
 
-class ShapesScore(Metric):
+class ShapesScore(CategoryScore):
     """Share of images that satisfy their prompts, every category weighing the same.
 
     Unit: a share in [0, 1]. The six categories are those of GenEval (arXiv 2310.11513); the
     judge is the exact checker of the shapes world.
+
+    Args:
+        options: `name`, what tables call it; others are those of torchmetrics.
     """
 
-    higher_is_better = True
-    full_state_update = False
+    categories = CATEGORIES
 
-    satisfied: Tensor
-    total: Tensor
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self.add_state("satisfied", torch.zeros(len(CATEGORIES)), dist_reduce_fx="sum")
-        self.add_state("total", torch.zeros(len(CATEGORIES)), dist_reduce_fx="sum")
-
-    def update(self, pixels: Tensor, metadata: Sequence[Mapping[str, Any]]) -> None:
-        """Check images.
-
-        Args:
-            pixels: `(batch, 3, height, width)` in [-1, 1].
-            metadata: GenEval-style prompt metadata, one an image.
-        """
-        for entry, satisfied in zip(
-            metadata, satisfies_shapes_prompt(pixels, metadata), strict=True
-        ):
-            place = CATEGORIES.index(entry["tag"])
-            self.satisfied[place] += satisfied
-            self.total[place] += 1
-
-    def compute(self) -> Tensor:
-        """Mean over the categories that were seen; NaN when none was."""
-        seen = self.total > 0
-        return (self.satisfied[seen] / self.total[seen]).mean()
-
-    def by_category(self) -> dict[str, float]:
-        """Share of satisfied prompts in each category that was seen."""
-        return {
-            name: float(self.satisfied[i] / self.total[i])
-            for i, name in enumerate(CATEGORIES)
-            if self.total[i] > 0
-        }
+    def judge(self, pixels: Tensor, metadata: Sequence[Mapping[str, Any]]) -> list[bool]:
+        """Whether each image satisfies its prompt, see `satisfies_shapes_prompt`."""
+        return satisfies_shapes_prompt(pixels, metadata)
 
 
 class ExactMatch(Metric):

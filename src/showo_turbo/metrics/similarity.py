@@ -7,15 +7,15 @@ from typing import Any
 import open_clip
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 
 from ..errors import UserError
 from ..models.checkpoints import load_weights_only
+from .names import NamedMetric
 from .shapes import to_bytes
 from .weights import HPS_V2, OPEN_CLIP, Download, required_file
 
 
-class CLIPScore(Metric):
+class CLIPScore(NamedMetric):
     """Mean cosine similarity of images and their prompts in CLIP's space, times `scale`.
 
     Unit: a cosine in [-1, 1]; with `scale: 100` the points of other tables. Negative similarities
@@ -25,9 +25,11 @@ class CLIPScore(Metric):
 
     Args:
         weights: File of an open_clip network: its weights, or these under `state_dict`.
-        architecture: Its name in open_clip, such as `ViT-H-14` or `ViT-L-14`.
+        architecture: Its name in open_clip, such as `ViT-H-14`. OpenAI's weights need one with
+            `-quickgelu`, such as `ViT-L-14-quickgelu`: their activation is another.
         scale: Factor of the similarity.
         batch_size: Images seen at once.
+        options: `name`, what tables call it; others are those of torchmetrics.
 
     Raises:
         UserError: If the weights are missing or do not fit, or there is no such architecture.
@@ -91,6 +93,7 @@ class HPSv2(CLIPScore):
         architecture: Of the network.
         scale: Factor of the similarity.
         batch_size: Images seen at once.
+        options: `name`, what tables call it, such as `HPSv2.1`; others are those of torchmetrics.
 
     Raises:
         UserError: If the weights are missing or do not fit.
@@ -113,18 +116,26 @@ def load_open_clip(path: Path, architecture: str) -> tuple[Any, Any]:
     """An open_clip network with weights of a local file, frozen, and its image transform.
 
     Raises:
-        UserError: If there is no such architecture, or the weights do not fit it.
+        UserError: If there is no such architecture, or the weights do not fit it, or they are
+            called OpenAI's and the architecture is one without OpenAI's activation.
     """
     if architecture not in open_clip.list_models():
         raise UserError(
             f"open_clip has no architecture {architecture!r}; choose one of open_clip.list_models()"
         )
-    network, _, transform = open_clip.create_model_and_transforms(architecture, pretrained=None)
+    quick = f"{architecture}-quickgelu"
+    # Nothing in the weights tells which activation they were trained with.
+    if "openai" in path.name.lower() and quick in open_clip.list_models():
+        raise UserError(
+            f"{path} holds OpenAI's weights by its name, and {architecture} has another activation "
+            f"than theirs; expected the architecture {quick!r}, set it so"
+        )
     content = load_weights_only(path)
     state = content.get("state_dict", content) if isinstance(content, dict) else {}
     state = {key.removeprefix("module."): value for key, value in state.items()}
     # Older files hold what is computed nowadays.
     state.pop("text.transformer.embeddings.position_ids", None)
+    network, _, transform = open_clip.create_model_and_transforms(architecture, pretrained=None)
     try:
         network.load_state_dict(state)
     except RuntimeError as error:

@@ -13,7 +13,7 @@ class Download:
     Attributes:
         name: The file's name.
         source: Where it is from.
-        command: What fetches it into the folder `weights`.
+        command: What fetches it into the folder `weights`, or one below.
     """
 
     name: str
@@ -21,14 +21,20 @@ class Download:
     command: str
 
 
-def _hub(repository: str, *names: str) -> Download:
-    command = f"hf download {repository} {' '.join(names)} --local-dir weights"
+def _hub(repository: str, *names: str, folder: str = "weights") -> Download:
+    command = f"hf download {repository} {' '.join(names)} --local-dir {folder}"
     return Download(names[0], f"huggingface.co/{repository}", command)
 
 
 OPEN_CLIP = _hub("laion/CLIP-ViT-H-14-laion2B-s32B-b79K", "open_clip_pytorch_model.bin")
 HPS_V2 = _hub("xswu/HPSv2", "HPS_v2_compressed.pt")
 IMAGE_REWARD = _hub("THUDM/ImageReward", "ImageReward.pt", "med_config.json")
+BERT_VOCABULARY = _hub(
+    "google-bert/bert-base-uncased",
+    "vocab.txt",
+    "tokenizer_config.json",
+    folder="weights/bert-base-uncased",
+)
 MASK2FORMER = Download(
     "the folder",
     "huggingface.co/facebook/mask2former-swin-small-coco-instance",

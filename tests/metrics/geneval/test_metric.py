@@ -13,13 +13,37 @@ from transformers import (
 from showo_turbo.errors import UserError
 from showo_turbo.metrics.geneval import COLORS, FoundObject, GenEval, ObjectFinder
 from showo_turbo.metrics.geneval.colors import cut_out
+from showo_turbo.metrics.geneval.object_names import OBJECT_NAMES
 
 from ..test_similarity import NAME, network  # noqa: F401
 
+# The labels of the hub's `mask2former-swin-*-coco-instance`, in their order: those of mmdet's first
+# versions (`coco-detection-mmdet-id2label.json` of huggingface/label-files), some of Pascal VOC.
+HUB_LABELS = """
+person,bicycle,car,motorbike,aeroplane,bus,train,truck,boat,traffic light,fire hydrant,stop sign,
+parking meter,bench,bird,cat,dog,horse,sheep,cow,elephant,bear,zebra,giraffe,backpack,umbrella,
+handbag,tie,suitcase,frisbee,skis,snowboard,sports ball,kite,baseball bat,baseball glove,skateboard,
+surfboard,tennis racket,bottle,wine glass,cup,fork,knife,spoon,bowl,banana,apple,sandwich,orange,
+broccoli,carrot,hot dog,pizza,donut,cake,chair,sofa,pottedplant,bed,diningtable,toilet,tvmonitor,
+laptop,mouse,remote,keyboard,cell phone,microwave,oven,toaster,sink,refrigerator,book,clock,vase,
+scissors,teddy bear,hair drier,toothbrush
+""".replace("\n", "").split(",")
 
-@pytest.fixture(scope="module")
-def detector(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("mask2former")
+# What GenEval's `object_names.txt` calls otherwise.
+IN_PROMPTS = {
+    "motorbike": "motorcycle",
+    "aeroplane": "airplane",
+    "sofa": "couch",
+    "pottedplant": "potted plant",
+    "diningtable": "dining table",
+    "tvmonitor": "tv",
+    "mouse": "computer mouse",
+    "remote": "tv remote",
+    "keyboard": "computer keyboard",
+}
+
+
+def write_detector(folder, labels):
     torch.manual_seed(0)
     backbone = SwinConfig(
         image_size=32,
@@ -40,12 +64,17 @@ def detector(tmp_path_factory):
         decoder_layers=2,
         num_attention_heads=2,
         num_queries=6,
-        id2label={0: "dog", 1: "mouse", 2: "car"},
-        label2id={"dog": 0, "mouse": 1, "car": 2},
+        id2label=dict(enumerate(labels)),
+        label2id={label: number for number, label in enumerate(labels)},
     )
     Mask2FormerForUniversalSegmentation(config).save_pretrained(folder)
     Mask2FormerImageProcessor(size={"height": 64, "width": 64}).save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def detector(tmp_path_factory):
+    return write_detector(tmp_path_factory.mktemp("mask2former"), HUB_LABELS)
 
 
 @pytest.fixture
@@ -62,9 +91,17 @@ def test_objects_have_masks_of_the_image(detector, pixels):
     for image, objects in zip(images, found, strict=True):
         for entry in objects:
             assert entry.mask.shape == image.shape[:2]
-            assert entry.name in ("dog", "computer mouse", "car")
+            assert entry.name in OBJECT_NAMES
             left, top, right, bottom = entry.box
             assert 0 <= left < right <= image.shape[1] and 0 <= top < bottom <= image.shape[0]
+
+
+def test_every_class_has_the_name_of_the_prompts(detector):
+    assert len(HUB_LABELS) == len(set(OBJECT_NAMES)) == 80
+    finder = ObjectFinder(detector)
+    segments = [{"label_id": number, "score": 0.5} for number in range(80)]
+    found = finder._objects({"segments_info": segments, "segmentation": torch.ones(80, 4, 4)})
+    assert [entry.name for entry in found] == [IN_PROMPTS.get(name, name) for name in HUB_LABELS]
 
 
 def test_the_metric_counts_by_category(detector, network, pixels, monkeypatch):  # noqa: F811
@@ -88,6 +125,7 @@ def test_the_metric_counts_by_category(detector, network, pixels, monkeypatch): 
     ]
     metric.update(pixels, rows)
     assert float(metric.compute()) == pytest.approx((0.5 + 1.0) / 2)
+    assert metric.by_category() == {"single_object": 0.5, "two_object": 1.0}
 
 
 def test_what_is_not_the_object_is_gray():
@@ -105,5 +143,8 @@ def test_mistakes(detector, network, pixels, tmp_path):  # noqa: F811
         GenEval(tmp_path / "none", clip, NAME)
     with pytest.raises(UserError, match="holds no Mask2Former"):
         GenEval(tmp_path, clip, NAME)
+    few = write_detector(tmp_path / "few", ["dog", "mouse", "car"])
+    with pytest.raises(UserError, match="few knows 3 classes; expected the 80 of COCO"):
+        GenEval(few, clip, NAME)
     with pytest.raises(UserError, match="of the category 'weather'"):
         GenEval(detector, clip, NAME).update(pixels, [{"tag": "weather", "prompt": "rain"}] * 3)

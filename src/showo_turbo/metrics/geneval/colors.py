@@ -29,7 +29,8 @@ class ColorNamer(nn.Module):
 
     Args:
         weights: File of an open_clip network.
-        architecture: Its name in open_clip; the benchmark's own is OpenAI's `ViT-L-14`.
+        architecture: Its name in open_clip. The benchmark's own has OpenAI's weights, which need
+            `ViT-L-14-quickgelu`: their activation is not that of `ViT-L-14`.
 
     Raises:
         UserError: If the weights are missing or do not fit.

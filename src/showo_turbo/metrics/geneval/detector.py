@@ -12,16 +12,15 @@ from torch import nn
 
 from ...errors import UserError
 from ..weights import MASK2FORMER, required_file
+from .object_names import OBJECT_NAMES
 from .rules import CONFIDENCE, FoundObject
-
-_OTHER_WORDS = {"mouse": "computer mouse", "remote": "tv remote", "keyboard": "computer keyboard"}
-"""Classes of COCO that GenEval's prompts call otherwise."""
 
 
 class ObjectFinder(nn.Module):
     """Finds objects of the classes of COCO.
 
-    The benchmark's own detector needs mmdet; this is the same architecture in transformers.
+    The benchmark's own detector needs mmdet; this is the same architecture in transformers. Classes
+    go by their number, not by the folder's labels, some of which are of another data set.
 
     Args:
         folder: A folder of `Mask2FormerForUniversalSegmentation` for instances, such as
@@ -29,7 +28,7 @@ class ObjectFinder(nn.Module):
         confidence: Objects that the network is less sure of are left out.
 
     Raises:
-        UserError: If the folder is missing or holds another model.
+        UserError: If the folder is missing, or holds another model or other classes.
     """
 
     def __init__(self, folder: Path, confidence: float = CONFIDENCE) -> None:
@@ -45,12 +44,13 @@ class ObjectFinder(nn.Module):
         except (OSError, ValueError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:160]
             raise UserError(f"{folder} holds no Mask2Former ({reason})") from None
+        if (count := len(network.config.id2label)) != len(OBJECT_NAMES):
+            raise UserError(
+                f"{folder} knows {count} classes; expected the {len(OBJECT_NAMES)} of COCO, "
+                "in the order of COCO: name a Mask2Former for COCO's instances"
+            )
         self.network = network.requires_grad_(False).eval()
         self.confidence = confidence
-        self.names = {
-            int(number): _OTHER_WORDS.get(name, name)
-            for number, name in network.config.id2label.items()
-        }
 
     @torch.no_grad()
     def forward(self, images: Sequence[NDArray[np.uint8]]) -> list[list[FoundObject]]:
@@ -74,7 +74,7 @@ class ObjectFinder(nn.Module):
         for place, info in enumerate(result["segments_info"]):
             mask = result["segmentation"][place].cpu().numpy().astype(bool)
             if mask.any():
-                name = self.names[int(info["label_id"])]
+                name = OBJECT_NAMES[info["label_id"]]
                 found.append(FoundObject(name, float(info["score"]), bounding_box(mask), mask))
         return found
 

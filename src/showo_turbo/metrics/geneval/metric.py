@@ -5,39 +5,37 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
-from torchmetrics import Metric
 
 from ...errors import UserError
+from ..categories import CategoryScore
 from ..shapes import to_bytes
 from .colors import ColorNamer
 from .detector import ObjectFinder
 from .rules import CATEGORIES, judge
 
 
-class GenEval(Metric):
+class GenEval(CategoryScore):
     """Share of images that satisfy their prompts, GenEval's six categories weighing the same.
 
     Unit: a share in [0, 1]. The rules are the benchmark's; its detector is replaced by Mask2Former
-    of transformers, so values differ a little from published ones: compare within one detector.
+    of transformers, and its CLIP by the one of `CLIPScore`, so values differ a little from
+    published ones: compare within one pair of networks. The benchmark's own CLIP is OpenAI's, whose
+    architecture is called `ViT-L-14-quickgelu` in open_clip.
 
     Source: GenEval (arXiv 2310.11513); prompts: its `evaluation_metadata.jsonl`.
 
     Args:
         detector: Folder of the Mask2Former.
-        clip: File of the open_clip network that names colors.
+        clip: File of the open_clip network that names colors; by default that of `CLIPScore`.
         architecture: Of that network.
+        options: `name`, what tables call it; others are those of torchmetrics.
 
     Raises:
         UserError: If one is missing, naming the download.
     """
 
-    higher_is_better = True
-    full_state_update = False
-
-    satisfied: Tensor
-    total: Tensor
+    categories = CATEGORIES
 
     def __init__(
         self,
@@ -49,11 +47,9 @@ class GenEval(Metric):
         super().__init__(**options)
         self.find_objects = ObjectFinder(detector)
         self.name_colors = ColorNamer(clip, architecture)
-        self.add_state("satisfied", torch.zeros(len(CATEGORIES)), dist_reduce_fx="sum")
-        self.add_state("total", torch.zeros(len(CATEGORIES)), dist_reduce_fx="sum")
 
-    def update(self, pixels: Tensor, metadata: Sequence[Mapping[str, Any]]) -> None:
-        """Judge images.
+    def judge(self, pixels: Tensor, metadata: Sequence[Mapping[str, Any]]) -> list[bool]:
+        """Whether each image satisfies its prompt.
 
         Args:
             pixels: `(batch, 3, height, width)` in [-1, 1].
@@ -62,13 +58,6 @@ class GenEval(Metric):
         Raises:
             UserError: If a prompt is of no category of GenEval.
         """
-        for entry, satisfied in zip(metadata, self.judge(pixels, metadata), strict=True):
-            place = CATEGORIES.index(entry["tag"])
-            self.satisfied[place] += satisfied
-            self.total[place] += 1
-
-    def judge(self, pixels: Tensor, metadata: Sequence[Mapping[str, Any]]) -> list[bool]:
-        """Whether each image satisfies its prompt; see `update`."""
         for entry in metadata:
             if entry.get("tag") not in CATEGORIES:
                 raise UserError(
@@ -81,8 +70,3 @@ class GenEval(Metric):
             judge(objects, entry, partial(self.name_colors, image))
             for image, objects, entry in zip(images, found, metadata, strict=True)
         ]
-
-    def compute(self) -> Tensor:
-        """Mean over the categories that were seen; NaN when none was."""
-        seen = self.total > 0
-        return (self.satisfied[seen] / self.total[seen]).mean()
