@@ -79,6 +79,27 @@ class TestJSON:
         with pytest.raises(UserError, match="cannot be read"):
             read_json(tmp_path)
 
+    @pytest.mark.bad_input
+    @pytest.mark.timeout(60)
+    def test_what_never_ends(self, tmp_path):
+        os.mkfifo(tmp_path / "pipe.json")
+        (tmp_path / "zero.json").symlink_to("/dev/zero")
+        for name in ("pipe.json", "zero.json"):
+            with pytest.raises(UserError, match="is no regular file; expected JSON"):
+                read_json(tmp_path / name)
+
+    @pytest.mark.bad_input
+    def test_more_than_any_annotations(self, tmp_path):
+        with open(tmp_path / "sparse.json", "wb") as file:
+            file.truncate(2**42)
+        with pytest.raises(UserError, match=r"has 4,398,046,511,104 bytes; expected JSON of at"):
+            read_json(tmp_path / "sparse.json")
+
+    def test_a_link_to_a_file(self, tmp_path):
+        write_json(tmp_path / "value.json", 1)
+        (tmp_path / "link.json").symlink_to("value.json")
+        assert read_json(tmp_path / "link.json") == 1
+
 
 def test_sha256(tmp_path):
     (tmp_path / "file").write_bytes(b"abc")

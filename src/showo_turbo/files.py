@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ _REFUSALS = (
     errno.ELOOP,
     errno.ENAMETOOLONG,
 )
+_LARGEST_JSON = 4 * 2**30  # the largest annotations that are in use have 1 to 2 GB
 
 
 @contextmanager
@@ -106,15 +108,29 @@ def read_json(path: Path) -> Any:
     """Read a JSON file.
 
     Raises:
-        UserError: If the file is missing, unreadable or not JSON.
+        UserError: If the file is missing, unreadable, larger than 4 GiB or not JSON.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        with open(path, encoding="utf-8", opener=_open_without_waiting) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise UserError(f"{path} is no regular file; expected JSON, name another")
+            if status.st_size > _LARGEST_JSON:
+                raise UserError(
+                    f"{path} has {status.st_size:,} bytes; expected JSON of at most "
+                    f"{_LARGEST_JSON:,}, name another file or split it"
+                )
+            text = file.read()
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; expected a JSON file, correct the name") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read ({error}); expected JSON, restore it") from None
     return parse_json(text, str(path))
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    """Open a file; a pipe that nobody writes to would be waited for."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def parse_json(text: str, where: str) -> Any:
@@ -137,11 +153,13 @@ def parse_json(text: str, where: str) -> Any:
 def read_lines(path: Path) -> list[tuple[int, str]]:
     """Read the lines of a text file that are not empty, each with its number, from 1.
 
+    A byte order mark, with which some editors begin a file, is passed over.
+
     Raises:
         UserError: If the file is missing or no UTF-8 text.
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8").split("\n")
+        lines = Path(path).read_text(encoding="utf-8-sig").split("\n")
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; expected a text file, correct the name") from None
     except (OSError, UnicodeDecodeError) as error:

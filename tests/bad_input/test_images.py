@@ -86,6 +86,22 @@ def folder_with(make):
     return prepare
 
 
+def folder_of(name, content):
+    """Ask about a folder with one file."""
+
+    def prepare(bench):
+        bench.write(f"folder/{name}", content)
+        return ["answer", "folder", "--question", "What?", "--output", "out", *model(bench)]
+
+    return prepare
+
+
+def second_of_two(bench):
+    """The first has an answer by the time the second would be read."""
+    bench.write("folder/a.png", PNG)
+    return [*folder_of("b.png", "no image")(bench), "--batch_size", "1"]
+
+
 def no_image(bench):
     return ["answer", "--question", "What?", *model(bench)]
 
@@ -109,7 +125,7 @@ CASES = [
         "expected an image",
         "remove it",
     ),
-    Case("pipe", folder_with(os.mkfifo), "a.png is no file", "expected an image", "remove it"),
+    Case("pipe", folder_with(os.mkfifo), "folder holds no images", "JPEG, PNG", "name image files"),
     Case(
         "link to itself",
         folder_with(lambda path: path.symlink_to("a.png")),
@@ -117,7 +133,29 @@ CASES = [
         "expected",
         "remove it",
     ),
-    Case("folder for an image", folder_with(Path.mkdir), "a.png is no file", "image", "remove it"),
+    Case(
+        "folder for an image",
+        folder_with(Path.mkdir),
+        "folder holds no images",
+        "JPEG, PNG",
+        "name image files",
+    ),
+    Case("only hidden", folder_of("._a.png", PNG), "holds no images", "JPEG, PNG", "name image"),
+    Case("only a PDF", folder_of("a.pdf", PNG), "holds no images", "JPEG, PNG", "name image files"),
+    Case(
+        "the second of two",
+        second_of_two,
+        "b.png cannot be read",
+        NAMES,
+        REPLACE,
+    ),
+    Case(
+        "a name that is not UTF-8",
+        folder_of("\udcff.png", PNG),
+        r"\udcff.png has a name that is not UTF-8",
+        "expected text",
+        "rename it",
+    ),
     Case("zero bytes", answer("a.png", b""), "a.png cannot be read", NAMES, REPLACE),
     Case("text", answer("a.jpg", "a photo"), "a.jpg cannot be read", NAMES, REPLACE),
     Case("signature only", answer("a.png", PNG[:8]), "a.png cannot be read", NAMES, REPLACE),

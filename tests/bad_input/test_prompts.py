@@ -34,6 +34,18 @@ def answer(*arguments, question="What?"):
     return prepare
 
 
+def question_file(content, *arguments):
+    """Ask the questions of a file of this content."""
+
+    def prepare(bench):
+        bench.write("q.jsonl", content)
+        bench.write("a.png", bench.good.image(0).read_bytes())
+        options = ["--output", "out", "--model", bench.good.model]
+        return ["answer", "--questions_file", "q.jsonl", *options, *arguments]
+
+    return prepare
+
+
 def into(spoil):
     """Draw into a folder that `spoil` got hold of."""
 
@@ -63,10 +75,10 @@ HELP = "see showo-turbo generate --help"
 
 CASES = [
     Case("none", generate(prompts=()), "there are no prompts", "give some", "--prompts_file"),
+    Case("empty", generate(prompts=["a", ""]), "prompt 2 is empty", "expected a text", "write one"),
     Case(
-        "empty", generate(prompts=["a", ""]), "prompt 2 has an empty text", "fill it in", "remove"
+        "blank", generate(prompts=[" \t"]), "prompt 1 is empty", "expected a text", "leave it out"
     ),
-    Case("blank", generate(prompts=[" \t"]), "prompt 1 has an empty text", "fill it in", "remove"),
     Case(
         "not Unicode",
         generate(prompts=["a \udcff circle"]),
@@ -94,6 +106,14 @@ CASES = [
     ),
     Case("empty file", prompt_file("p.txt", "\n \n"), "no prompts", "give some", "--prompts_file"),
     Case("no JSON", prompt_file("p.jsonl", "{"), "line 1 of p.jsonl", "not valid JSON", "correct"),
+    Case("JSON", prompt_file("p.json", "[]"), "p.json", "one JSON object a line", "rewrite it"),
+    Case(
+        "half a character in a tag",
+        prompt_file("p.jsonl", r'{"prompt": "a", "tag": ["\ud83d"]}'),
+        "line 1 of p.jsonl has the lone surrogate",
+        "expected Unicode",
+        "write it anew",
+    ),
     Case(
         "a JSON list",
         prompt_file("p.jsonl", "[1]"),
@@ -187,6 +207,49 @@ CASES = [
     ),
     Case("no question", answer(question=" "), "question is empty", "expected a text", "write one"),
     Case(
+        "neither question nor file",
+        lambda bench: ["answer", bench.good.image(0)],
+        "there is no question",
+        "with --question",
+        "give one",
+    ),
+    Case(
+        "question and file",
+        question_file('{"image": "a.png", "question": "a"}', "--question", "b"),
+        "questions_file q.jsonl names",
+        "there are others",
+        "leave out",
+    ),
+    Case("empty questions", question_file("\n"), "q.jsonl holds no", "one JSON object", "write"),
+    Case(
+        "nothing to ask",
+        question_file('{"image": "a.png"}'),
+        "line 1 of q.jsonl has nothing for 'question'",
+        "expected a text",
+        "correct or remove it",
+    ),
+    Case(
+        "outside of the folder",
+        question_file('{"image": "../a.png", "question": "a"}'),
+        "'../a.png'",
+        "expected a relative path",
+        "correct or remove it",
+    ),
+    Case(
+        "no such image",
+        question_file('{"image": "b.png", "question": "a"}'),
+        "line 1 of q.jsonl has the image 'b.png'",
+        "expected a path from the folder",
+        "correct it",
+    ),
+    Case(
+        "no image",
+        question_file('{"image": "q.jsonl", "question": "a"}'),
+        "q.jsonl cannot be read as an image",
+        "expected JPEG",
+        "replace or remove it",
+    ),
+    Case(
         "long question",
         answer(question="a " * 300),
         "the answer may have 96 more",
@@ -229,3 +292,5 @@ def test_is_refused(case, bench):
 def test_good_prompts_are_not(bench):
     assert bench.run(*prompt_file("p.jsonl", '{"prompt": "a", "seed": 3}')(bench)).status == 0
     assert bench.run(*answer("--output", "answers")(bench)).status == 0
+    questions = '{"image": "a.png", "question": "a"}\n{"image": "a.png", "question": "b"}'
+    assert bench.run(*question_file(questions, "--output", "more")(bench)).status == 0

@@ -24,6 +24,12 @@ def test_json_lines(tmp_path):
     ]
 
 
+@pytest.mark.parametrize(("name", "line"), [("p.txt", "é"), ("p.JSONL", '{"prompt": "é"}')])
+def test_a_byte_order_mark_is_no_part_of_it(tmp_path, name, line):
+    (tmp_path / name).write_text(f"{line}\n{line}\n", encoding="utf-8-sig")
+    assert read_prompts([], tmp_path / name) == [PromptEntry("é")] * 2
+
+
 @pytest.mark.bad_input
 class TestBadInput:
     @pytest.mark.parametrize(
@@ -38,6 +44,7 @@ class TestBadInput:
             ('{"prompt": "a", "seed": -1}', "has seed -1; expected a whole number"),
             ('{"prompt": "a", "seed": true}', "has seed True; expected a whole number"),
             ('{"prompt": "a", "seed": "1"}', "has seed '1'; expected a whole number"),
+            (r'{"prompt": "a", "tag": "\ud83d"}', "line 2 of .*p.jsonl has the lone surrogate"),
         ],
     )
     def test_a_wrong_line(self, tmp_path, line, message):
@@ -59,5 +66,11 @@ class TestBadInput:
             read_prompts([], tmp_path / "none.txt")
 
     def test_an_empty_prompt(self):
-        with pytest.raises(UserError, match="prompt 2 has an empty text"):
+        with pytest.raises(UserError, match="prompt 2 is empty; expected a text, write one"):
             read_prompts(["a", " "], None)
+
+    @pytest.mark.parametrize("name", ["p.json", "p.JSON"])
+    def test_a_json_file(self, tmp_path, name):
+        (tmp_path / name).write_text('[{"prompt": "a"}]')
+        with pytest.raises(UserError, match=r"in a \.jsonl file, or one prompt a line in a \.txt"):
+            read_prompts([], tmp_path / name)

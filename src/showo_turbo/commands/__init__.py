@@ -9,7 +9,7 @@ LIGHTNING_COMMANDS = {
 
 COMMANDS = {
     "generate": "Draw images of prompts into a folder.",
-    "answer": "Answer a question about images.",
+    "answer": "Answer questions about images.",
     "make-shapes": "Write the shapes world to a folder, in the formats of the real data sets.",
     "collect": "Record a model's trajectories, of images for captions and of answers to questions.",
     "trajectories": "Show what stores of trajectories hold, and draw film strips of a few.",
