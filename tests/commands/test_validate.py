@@ -38,7 +38,7 @@ def test_teacher_and_student_side_by_side(command, config, tmp_path, random_shap
     for teacher, student in zip(found["images"][:2], found["images"][2:], strict=True):
         assert teacher["by_category"] == student["by_category"]
         assert teacher["metrics"]["ShapesScore"] == pytest.approx(teacher["score"], abs=1e-4)
-    assert [row["decoding"] for row in found["text"]] == ["ar", "jacobi"] * 2
+    assert [row["driver"] for row in found["text"]] == [None, "block", "window"] * 2
     assert {row["top_k"] for row in found["top_k"]} == {1, 5}
     assert "Validate metric" not in result.output
     for words in ("ShapesScore", "top-k", "CIDEr-D", "teacher"):
@@ -55,13 +55,15 @@ def test_questions_of_benchmarks(command, config, tmp_path):
     assert result.status == 0, result.errors
     found = json.loads((tmp_path / "runs/base/evaluation/validate.json").read_text())
     rows = [row for row in found["text"] if "benchmark" in row]
-    assert [(row["benchmark"], row["n"], row["decoding"]) for row in rows] == [
-        (name, 2, decoding) for name in ("POPE", "MME", "MMMU") for decoding in ("ar", "jacobi")
+    ways = (None, "block", "window")
+    assert [(row["benchmark"], row["n"], row["driver"]) for row in rows] == [
+        (name, 2, driver) for name in ("POPE", "MME", "MMMU") for driver in ways
     ]
-    # Both decodings give the same answers.
-    assert all(a["metrics"] == b["metrics"] for a, b in zip(rows[::2], rows[1::2], strict=True))
+    # All ways of decoding give the same answers.
+    for plain, block, window in zip(rows[::3], rows[1::3], rows[2::3], strict=True):
+        assert plain["metrics"] == block["metrics"] == window["metrics"]
     assert rows[0]["metrics"].keys() == {"accuracy", "precision", "recall", "f1", "yes"}
-    assert rows[2]["metrics"].keys() == {"perception", "cognition"}
+    assert rows[3]["metrics"].keys() == {"perception", "cognition"}
     for words in ("POPE (n = 2)", "MME (n = 2)", "MMMU (n = 2)", "perception"):
         assert words in result.output
 
@@ -89,3 +91,11 @@ def test_mistakes(mistake, config):
     metric = "{class_path: showo_turbo.metrics.HPSv2}"
     line = mistake("validate", "-c", config, "--model.init_args.evaluation.metrics", f"[{metric}]")
     assert "hf download xswu/HPSv2 HPS_v2_compressed.pt" in line
+
+
+def test_nothing_to_measure(mistake, config, tmp_path):
+    (tmp_path / "nothing.yaml").write_text(
+        yaml.safe_dump({"data": {"init_args": {"shapes": None, "prompts": None}}})
+    )
+    message = mistake("validate", "-c", config, "-c", "nothing.yaml")
+    assert "there is nothing to validate on" in message and "data.init_args.prompts" in message

@@ -1,9 +1,13 @@
 """What `validate` measures, on tiny networks."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torchmetrics import Metric
 
+from showo_turbo.errors import UserError
+from showo_turbo.sampling.parallel import ImageSampling
 from showo_turbo.training.evaluation import EvaluationGrid, Evaluator
 
 from ..evaluation.worlds import metadata, shapes_networks
@@ -36,12 +40,12 @@ def batches(entries):
     return [{"prompts": prompts}, {"instructions": records}]
 
 
-def measure(entries=None, **options):
+def measure(entries=None, within_fit=False, **options):
     model, image_tokenizer, text_tokenizer = shapes_networks()
     grid = EvaluationGrid(
         **{"steps": (4, 2), "guidance_scales": (0.0, 1.0), "max_new_tokens": 8} | options
     )
-    evaluator = Evaluator(model, image_tokenizer, text_tokenizer, grid)
+    evaluator = Evaluator(model, image_tokenizer, text_tokenizer, grid, within_fit)
     for batch in batches(metadata(1) if entries is None else entries):
         evaluator.update(batch)
     return evaluator, evaluator.compute()
@@ -55,7 +59,7 @@ def test_images_and_text():
     evaluator, rows = measure()
     grid = [("student", steps, guidance) for guidance in (0.0, 1.0) for steps in (4, 2)]
     assert settings(rows["images"]) == grid
-    assert [row.decoding for row in rows["text"]] == ["ar", "jacobi"]
+    assert [row.driver for row in rows["text"]] == [None, "block", "window"]
     assert all(row.cider_long is not None for row in rows["text"])
     assert rows["top_k"] == []
     assert set(evaluator.scalars("val")) >= {
@@ -68,7 +72,7 @@ def test_a_baseline_is_measured_first_and_is_another_network(tmp_path):
     shapes_networks(seed=3)[0].save_pretrained(tmp_path)
     evaluator, rows = measure(baseline=str(tmp_path), metrics=(Brightness(),))
     assert [model for model, *_ in settings(rows["images"])] == ["teacher"] * 4 + ["student"] * 4
-    assert [row.model for row in rows["text"]] == ["teacher"] * 2 + ["student"] * 2
+    assert [row.model for row in rows["text"]] == ["teacher"] * 3 + ["student"] * 3
     teacher, student = rows["images"][0], rows["images"][4]
     assert teacher.metrics["Brightness"] != student.metrics["Brightness"]
     assert evaluator.scalars("val")["val/test/Brightness/4_steps_guidance_0"] == (
@@ -89,6 +93,45 @@ def test_prompts_of_another_world_are_for_the_metrics():
     evaluator, rows = measure(entries, metrics=(Brightness(),))
     assert not rows["images"][0].judged and rows["images"][0].metrics["Brightness"] != 0
     assert "val/test/score/4_steps_guidance_0" not in evaluator.scalars("val")
+
+
+def test_prompts_that_nobody_judges():
+    bench = {"class": "bench", "count": 1}
+    entries = [{"prompt": "a photo of a bench", "tag": "single_object", "include": [bench]}]
+    with pytest.raises(UserError, match=r"nobody judges the prompts of test.*name metrics"):
+        measure(entries)
+    _, rows = measure(entries, within_fit=True)
+    assert rows["images"] == []
+
+
+def test_the_baseline_is_sampled_in_its_own_way():
+    own = ImageSampling(token_temperature=0.5, mask_schedule="pow")
+    grid = EvaluationGrid(steps=(4,), guidance_scales=(1.0,), baseline_sampling=own, order_seed=3)
+    assert grid.samplings() == [ImageSampling(4, 1.0, order_seed=3)]
+    assert grid.samplings("teacher") == [
+        ImageSampling(4, 1.0, token_temperature=0.5, mask_schedule="pow")
+    ]
+    assert replace(grid, baseline_sampling=None).samplings("teacher") == grid.samplings()
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"steps": ()}, "steps of the evaluation is empty"),
+        ({"max_new_tokens": 0}, "max_new_tokens of the evaluation is 0; it must be at least 1"),
+        ({"batch_size": 0}, "batch_size of the evaluation is 0"),
+        ({"seed": -1}, "seed -1 is out of range"),
+        ({"steps": (64,)}, "steps is 64; choose 1 to 36"),
+        ({"fit_steps": (0,)}, "steps is 0; choose 1 to 36"),
+        ({"guidance_scales": (-1.0,)}, "guidance_scale is -1.0"),
+        ({"baseline_sampling": ImageSampling(top_k=10**6)}, "top_k is 1000000"),
+        ({"tables": ("top_k",), "top_ks": (0,)}, "top_k is 0"),
+    ],
+)
+def test_what_the_model_cannot_do_is_refused(options, message):
+    with pytest.raises(UserError, match=message):
+        EvaluationGrid(**options).check(shapes_networks()[0])
 
 
 def test_the_small_grid_within_fit():

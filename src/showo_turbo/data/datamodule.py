@@ -144,7 +144,11 @@ class StreamsDataModule(LightningDataModule):
         return self._train_loader
 
     def val_dataloader(self) -> list[EvaluationLoader]:
-        """One loader for each stream to validate on."""
+        """One loader for each stream to validate on.
+
+        Raises:
+            UserError: If there is none, and `fit` is not what is run.
+        """
         return self._evaluation_loaders("validate")
 
     def test_dataloader(self) -> list[EvaluationLoader]:
@@ -168,6 +172,12 @@ class StreamsDataModule(LightningDataModule):
         self._position = state_dict
 
     def _evaluation_loaders(self, stage: str) -> list[EvaluationLoader]:
+        fitting = self.trainer is None or self.trainer.state.fn == "fit"
+        if not self._evaluation_streams[stage] and not fitting:
+            raise UserError(
+                f"there is nothing to {stage} on; name files, such as data.init_args.prompts, "
+                "data.init_args.val_instructions or data.init_args.questions"
+            )
         return [
             EvaluationLoader(
                 SingleStream(name, stream),

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from lightning.pytorch import Trainer
 from torch import Tensor
 from torchmetrics import Metric
 
+from ..errors import UserError
 from ..evaluation.image_scores import ImageScore
 from ..evaluation.images import can_judge, evaluate_images
 from ..evaluation.targets import STUDENT, TEACHER
@@ -21,6 +22,9 @@ from ..evaluation.text import (
 )
 from ..models.magvitv2 import MAGVITv2
 from ..models.showo import Showo
+from ..sampling.jacobi import Driver
+from ..sampling.mask_schedules import MaskSchedule
+from ..sampling.options import check_seed, check_whole
 from ..sampling.parallel import ImageSampling
 from ..text_tokenizer import TextTokenizer
 
@@ -35,6 +39,7 @@ class EvaluationGrid:
         steps: Sampling steps of the images.
         guidance_scales: Guidance scales, each with every number of steps; 0 is no guidance.
         fit_steps: Sampling steps, without guidance, when validation runs within `fit`.
+        mask_schedule: How many tokens stay masked after each step.
         token_temperature: Temperature of the drawn tokens; 0 takes the likeliest.
         confidence_temperature: Noise on the reveal order.
         order_seed: One draw of that noise for all images and steps, see `ImageSampling`.
@@ -51,11 +56,17 @@ class EvaluationGrid:
             or `FID`; not within `fit`.
         baseline: Another model to measure beside the student, usually its teacher: `shapes`, a
             folder or a hub id; not within `fit`.
+        baseline_sampling: How the baseline's images are sampled, if otherwise than the student's;
+            its steps and guidance are those above.
+
+    Raises:
+        UserError: If an option is out of any model's range.
     """
 
     steps: tuple[int, ...] = (16, 8, 4, 2)
     guidance_scales: tuple[float, ...] = (0.0, 1.0)
     fit_steps: tuple[int, ...] = (4,)
+    mask_schedule: MaskSchedule = "cosine"
     token_temperature: float = 0.0
     confidence_temperature: float = 0.0
     order_seed: int | None = None
@@ -67,6 +78,32 @@ class EvaluationGrid:
     top_ks: tuple[int, ...] = (1, 5, 20, 100)
     metrics: tuple[Metric, ...] = ()
     baseline: str | None = None
+    baseline_sampling: ImageSampling | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "guidance_scales", "fit_steps"):
+            if not getattr(self, name):
+                raise UserError(f"{name} of the evaluation is empty; expected at least one")
+        for name in ("max_new_tokens", "batch_size"):
+            check_whole(**{name: getattr(self, name)})
+            if getattr(self, name) < 1:
+                raise UserError(
+                    f"{name} of the evaluation is {getattr(self, name)}; it must be at least 1"
+                )
+        check_seed(self.seed)
+
+    def check(self, model: Showo) -> None:
+        """Refuse what the model cannot do, before anything is read or drawn.
+
+        Raises:
+            UserError: Naming the value.
+        """
+        config = model.config
+        samplings = [*self.samplings(), *self.samplings(TEACHER), *self.during_fit().samplings()]
+        if "top_k" in self.tables:
+            samplings += self.top_k_samplings()
+        for sampling in samplings:
+            sampling.check(config.image_tokens, config.codebook_size)
 
     def during_fit(self) -> "EvaluationGrid":
         """The small grid for validation between epochs."""
@@ -80,17 +117,18 @@ class EvaluationGrid:
             baseline=None,
         )
 
-    def samplings(self) -> list[ImageSampling]:
-        """Every setting of the grid."""
+    def samplings(self, name: str = STUDENT) -> list[ImageSampling]:
+        """Every setting of the grid, of the student or of the baseline."""
+        own = ImageSampling(
+            mask_schedule=self.mask_schedule,
+            token_temperature=self.token_temperature,
+            confidence_temperature=self.confidence_temperature,
+            order_seed=self.order_seed,
+            top_k=self.top_k,
+        )
+        base = (self.baseline_sampling or own) if name == TEACHER else own
         return [
-            ImageSampling(
-                steps=steps,
-                guidance_scale=guidance,
-                token_temperature=self.token_temperature,
-                confidence_temperature=self.confidence_temperature,
-                order_seed=self.order_seed,
-                top_k=self.top_k,
-            )
+            replace(base, steps=steps, guidance_scale=guidance)
             for guidance in self.guidance_scales
             for steps in self.steps
         ]
@@ -100,6 +138,7 @@ class EvaluationGrid:
         return [
             ImageSampling(
                 steps=steps,
+                mask_schedule=self.mask_schedule,
                 token_temperature=1.0,
                 confidence_temperature=self.confidence_temperature,
                 order_seed=self.order_seed,
@@ -129,6 +168,7 @@ class Evaluator:
         image_tokenizer: Decodes its images.
         text_tokenizer: Encodes prompts, decodes answers.
         grid: What to draw.
+        within_fit: Whether this is the small validation between epochs.
     """
 
     def __init__(
@@ -137,11 +177,13 @@ class Evaluator:
         image_tokenizer: MAGVITv2,
         text_tokenizer: TextTokenizer,
         grid: EvaluationGrid,
+        within_fit: bool = False,
     ) -> None:
         self.model = model
         self.image_tokenizer = image_tokenizer
         self.text_tokenizer = text_tokenizer
-        self.grid = grid
+        self.grid = grid.during_fit() if within_fit else grid
+        self.within_fit = within_fit
         self._prompts: dict[str, list[dict[str, Any]]] = {}
         self._records: list[TextRecord] = []
         self._questions: dict[str, list[tuple[TextRecord, Mapping[str, Any]]]] = {}
@@ -181,8 +223,10 @@ class Evaluator:
         """Fill one model's rows of every table."""
         grid = self.grid
         for split, prompts in self._prompts.items():
+            if not self._is_judged(split, prompts):
+                continue
             for table, samplings in (
-                ("images", grid.samplings()),
+                ("images", grid.samplings(name)),
                 ("top_k", grid.top_k_samplings()),
             ):
                 if table in grid.tables:
@@ -193,6 +237,24 @@ class Evaluator:
             records, truths = zip(*questions, strict=True)
             for score in self._texts(name, model, records):
                 self._rows["text"].append(judge_answers(score, benchmark, truths))
+
+    def _is_judged(self, split: str, prompts: Sequence[Mapping[str, Any]]) -> bool:
+        """Whether anything can be said of images of these prompts.
+
+        Within `fit`, where metrics are left out, prompts of another world are not drawn.
+
+        Raises:
+            UserError: If nobody judges them in a validation of its own.
+        """
+        if self.grid.metrics or can_judge(prompts):
+            return True
+        if not self.within_fit:
+            raise UserError(
+                f"nobody judges the prompts of {split}: the checker knows those of the shapes "
+                "world; name metrics, such as model.init_args.evaluation.metrics: [{class_path: "
+                "showo_turbo.metrics.CLIPScore}]"
+            )
+        return False
 
     def _images(
         self,
@@ -220,7 +282,7 @@ class Evaluator:
     def _texts(self, name: str, model: Showo, records: Sequence[TextRecord]) -> list[TextScore]:
         methods: tuple[dict[str, Any], ...] = (
             {"decoding": "ar"},
-            {"decoding": "jacobi", "driver": "block"},
+            *({"decoding": "jacobi", "driver": driver} for driver in get_args(Driver)),
         )
         return [
             evaluate_text(
@@ -248,6 +310,8 @@ class Evaluator:
                 for name, value in row.metrics.items():
                     values[f"{prefix}/{row.split}/{name}/{setting}"] = value
         for row in self._rows["text"]:
+            if row.driver == "window":  # the same answers as `block`
+                continue
             if row.model == STUDENT and row.benchmark is not None:
                 for name, value in row.metrics.items():
                     values[f"{prefix}/{row.benchmark}/{name}/{row.decoding}"] = value

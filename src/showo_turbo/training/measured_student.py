@@ -33,11 +33,16 @@ class MeasuredStudent(LightningModule):
         self._evaluator: Evaluator | None = None
 
     def on_validation_epoch_start(self) -> None:
-        """Begin a new table."""
+        """Begin a new table.
+
+        Raises:
+            UserError: If the student cannot draw as it is asked to.
+        """
         self.evaluation_rows = {}
+        self.evaluation.check(self.student)
+        networks = (self.student, self.image_tokenizer, self.text_tokenizer)
         fitting = self.trainer.state.fn == "fit"
-        grid = self.evaluation.during_fit() if fitting else self.evaluation
-        self._evaluator = Evaluator(self.student, self.image_tokenizer, self.text_tokenizer, grid)
+        self._evaluator = Evaluator(*networks, self.evaluation, within_fit=fitting)
 
     def validation_step(
         self, batch: Mapping[str, Any], batch_index: int, dataloader_idx: int = 0
