@@ -56,7 +56,7 @@ def answer(
     decoding: TextDecoding = TextDecoding(),
     model: ModelOptions = ModelOptions(),
 ) -> None:
-    """Answer a question about images, or a file of questions.
+    """Answer questions about images.
 
     The answers are printed or, with an output folder, written to `answers.jsonl` in it, one line an
     answer. Interrupted, the same command continues where it stopped. Repeated when images or lines
