@@ -53,6 +53,12 @@ def test_a_run_moves_as_a_whole(path, capsys):
     assert own not in yaml.safe_dump(config)
 
 
+@pytest.mark.parametrize("path", WHOLE, ids=lambda path: path.stem)
+def test_a_run_stops_where_its_numbers_go_wrong(path):
+    callbacks = yaml.safe_load(path.read_text())["trainer"]["callbacks"]
+    assert "FiniteGuard" in [entry["class_path"] for entry in callbacks]
+
+
 @pytest.mark.parametrize("name", ["turbo_256", "turbo_512"])
 def test_every_value_is_commented(name):
     lines = (CONFIGS / f"{name}.yaml").read_text().splitlines()
