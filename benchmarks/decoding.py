@@ -99,10 +99,11 @@ def main() -> None:
         )
         names = [name for name in names if name in available]
     table = Table("row", "naive s", "ours s", "ratio", "exact", "naive MiB", "ours MiB")
+    version = source_version()  # before the results change it
     with progress_bar("rows", len(names)) as advance:
         for name in names:
             row = {"name": name} | rows[name]()
-            row |= {"command": " ".join(["python", *sys.argv]), "version": source_version()}
+            row |= {"command": " ".join(["python", *sys.argv]), "version": version}
             row |= {"torch": torch.__version__, "threads": torch.get_num_threads()}
             add_row(path, describe_hardware(device), row, list(rows))
             print(f"{name}: {row['ratio']:.2f}x", file=sys.stderr)

@@ -1,5 +1,6 @@
 """Times several ways to do the same work, in turns, with the memory that each takes at its peak."""
 
+import ctypes
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -77,6 +78,9 @@ def _reset_peak() -> None:
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
         return
+    with suppress(OSError, AttributeError):
+        # Memory that the way before has freed is kept by glibc, and would count as used.
+        ctypes.CDLL(None).malloc_trim(0)
     with suppress(OSError):
         _RESET_PEAK.write_text("5", encoding="ascii")  # Linux: the peak becomes what is used now
 
