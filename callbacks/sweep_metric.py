@@ -1,4 +1,4 @@
-"""What a sweep watches: one metric after every validation, in a file."""
+"""What a sweep watches: the metrics after every validation, in a file."""
 
 import json
 import os
@@ -8,15 +8,14 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from showo_turbo.errors import UserError
-
 
 class SweepMetric(Callback):
-    """Writes a logged metric to a JSON Lines file after every validation.
+    """Writes the logged metrics to a JSON Lines file after every validation.
 
     `showo-turbo sweep` adds it to the runs that it starts. Each line holds `step`, the number of
-    optimizer steps, and `value`. A run whose sweep was killed is ended at its next batch, so that
-    it can be continued.
+    optimizer steps; `value`, that of the metric by which the run is judged, null if it was not
+    logged; and all `metrics` by name, so that a misspelt one can be corrected without training
+    again. A run whose sweep was killed is ended at its next batch, so that it can be continued.
 
     Events: `on_validation_end`, but for the sanity check, by the first process; and
     `on_train_batch_end`.
@@ -32,7 +31,7 @@ class SweepMetric(Callback):
                     file: runs/mine/sweep_metric.jsonl
 
     Args:
-        metric: Name of the logged metric.
+        metric: Name of the logged metric that judges the run.
         file: Where the lines go.
     """
 
@@ -43,23 +42,20 @@ class SweepMetric(Callback):
         self._parent = os.getppid()
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write the metric.
-
-        Raises:
-            UserError: If it was not logged.
-        """
+        """Write the metrics."""
         if trainer.sanity_checking:
             return
-        value = trainer.callback_metrics.get(self.metric)
-        if value is None:
-            known = ", ".join(sorted(trainer.callback_metrics)) or "none"
-            raise UserError(f"there is no metric {self.metric!r}; those logged are {known}")
-        if trainer.is_global_zero:
-            self.file.parent.mkdir(parents=True, exist_ok=True)
-            with open(self.file, "a", encoding="utf-8") as file:
-                file.write(json.dumps({"step": trainer.global_step, "value": float(value)}) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
+        # By every process: Lightning may gather them here.
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        if not trainer.is_global_zero:
+            return
+        value = metrics.get(self.metric)
+        entry = {"step": trainer.global_step, "value": value, "metrics": metrics}
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        with open(self.file, "a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
 
     def on_train_batch_end(
         self,

@@ -45,6 +45,7 @@ def files(tmp_path, random_shapes_model, world, monkeypatch):
         ({"parameters": {KEY: ["high"]}}, "high"),
         ({"sampler": "guess"}, "guess"),
         ({"paramters": {}}, "paramters"),
+        ({"average_over": ["data.init_args.seed"]}, "average_over names 'data.init_args.seed'"),
     ],
 )
 def test_mistakes_are_found_before_anything_runs(files, mistake, tmp_path, changes, words):
@@ -85,3 +86,26 @@ def test_a_killed_sweep_goes_on(files, tmp_path):
     # The same command again has nothing left to do.
     again = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert again.returncode == 0 and "trial 0:" not in again.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.bad_input
+def test_a_misspelt_metric_is_corrected_without_training_again(files, tmp_path):
+    def sweep(metric):
+        arguments = files(metric=metric, parameters={KEY: [0.1]})
+        command = [sys.executable, "-m", "showo_turbo", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, timeout=500)
+
+    wrong = sweep("val/ar/tokens_per_forwrad")
+    assert wrong.returncode == 2
+    error = wrong.stderr.strip().splitlines()[-1]
+    assert "no metric 'val/ar/tokens_per_forwrad'; those logged are" in error and METRIC in error
+    file = tmp_path / "runs/sweeps/weights/trial-0000/sweep_metric.jsonl"
+    logged = file.read_text()
+
+    right = sweep(METRIC)
+    assert right.returncode == 0, right.stderr
+    assert "trial 0 has failed" in right.stdout and "it is run again" in right.stdout
+    assert file.read_text().startswith(logged)
+    (row,) = json.loads((tmp_path / "runs/sweeps/weights/sweep.json").read_text())["trials"]
+    assert (row["state"], row["value"]) == ("COMPLETE", 1.0)

@@ -102,11 +102,26 @@ def test_machines_may_differ_and_experiments_may_not():
     assert space(**options).describe() != space(other_experiment, **options).describe()
 
 
+def test_the_order_of_choices_makes_no_other_space():
+    lists = [{"a": 1}, {"b": 2}, {"c": 3}]
+    first = space(parameters={RATE: lists}, variants={"a": {}, "b": {}})
+    second = space(parameters={RATE: lists[::-1]}, variants={"b": {}, "a": {}})
+    assert second.changed_since(first.describe()) == []
+    assert second.grid != first.grid
+    second.follow(first.describe())
+    assert second.grid == first.grid
+    assert list(second.choices[RATE].values()) == lists
+    third = space(parameters={RATE: lists[:2]}, variants={"a": {}, "b": {}})
+    assert third.changed_since(first.describe()) == [f"parameters.{RATE}"]
+    assert first.changed_since(third.describe()) == [f"parameters.{RATE}"]
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
         ({}, "varies nothing"),
         ({"parameters": {"model.init_args.raet": [1]}}, "did you mean 'model.init_args.rate'"),
+        ({"parameters": {RATE: [1]}, "average_over": ["rate"]}, "average_over names 'rate'"),
         ({"parameters": {RATE: [1]}, "overrides": {"no.such": 1}}, "no key 'no.such'"),
         ({"variants": {"a": {"no.such": 1}}}, "no key 'no.such'"),
         ({"parameters": {RATE: 5}}, "expected a list of choices"),

@@ -1,48 +1,16 @@
-"""Studies whose trials are played by a function instead of a run."""
-
 import logging
-import os
-import socket
 import sys
 
+import optuna
 import pytest
 
 from showo_turbo.errors import UserError
-from showo_turbo.sweeps import PrunerSettings, SearchSpace, Sweep, SweepSettings, write_results
+from showo_turbo.sweeps import PrunerSettings, Sweep, write_results
 from showo_turbo.sweeps import study as study_module
 from showo_turbo.sweeps.results import summarize
-from showo_turbo.sweeps.study import FOLDER, HOST
-from showo_turbo.sweeps.trial_process import GivenUpError, TrialFailedError, lock_trial
+from showo_turbo.sweeps.trial_process import TrialFailedError
 
-CONFIG = {"seed_everything": 0, "x": 0.0, "trainer": {"default_root_dir": None, "callbacks": None}}
-
-
-def space(**options):
-    defaults = {"sampler": "grid", "parameters": {"x": [1.0, 2.0, 3.0], "seed_everything": [0, 1]}}
-    return SearchSpace(SweepSettings("study", "val/score", **(defaults | options)), CONFIG)
-
-
-@pytest.fixture
-def played(monkeypatch):
-    """The trials that were run: configuration and folder of each; the score is the value of x."""
-    seen = []
-
-    def play(config, metric, folder, lock, observe):
-        seen.append((config["x"], config["seed_everything"], folder))
-        assert lock_trial(folder) is None, "the folder was not locked"
-        for index in range(3):
-            if observe(index, config["x"] * (index + 1)):
-                raise GivenUpError
-        return config["x"] * 3
-
-    monkeypatch.setattr(study_module, "run_trial", play)
-    return seen
-
-
-def run(folder, report=lambda line: None, **options):
-    sweep = Sweep(space(**options), folder)
-    sweep.run(report)
-    return sweep.study
+from .played_studies import begin, run, space
 
 
 def test_a_grid_is_tried_whole_and_once(tmp_path, played):
@@ -53,62 +21,6 @@ def test_a_grid_is_tried_whole_and_once(tmp_path, played):
     run(tmp_path)
     assert len(played) == 6
     assert len({folder for *_, folder in played}) == 6
-
-
-def begin(sweep, folder):
-    """Begin a trial as a process does that is killed then."""
-    trial = sweep.study.ask()
-    sweep.space.suggest(trial)
-    trial.set_user_attr(FOLDER, str(folder))
-    trial.set_user_attr(HOST, socket.gethostname())
-
-
-def test_a_killed_trial_is_continued_in_its_folder(tmp_path, played):
-    begin(Sweep(space(), tmp_path), tmp_path / "trial-0000")
-    lines = []
-    run(tmp_path, lines.append)
-    assert lines[0] == "trial 0 was interrupted; it is continued"
-    assert played[0][2] == tmp_path / "trial-0000"
-    assert len({entry[:2] for entry in played}) == len(played) == 6
-
-
-def test_the_last_trial_of_a_grid_is_continued_too(tmp_path, played):
-    options = {"parameters": {"x": [1.0], "seed_everything": [0]}}
-    begin(Sweep(space(**options), tmp_path), tmp_path / "trial-0000")
-    study = run(tmp_path, **options)
-    assert played == [(1.0, 0, tmp_path / "trial-0000")]
-    assert [trial.state.name for trial in study.trials] == ["FAIL", "COMPLETE"]
-
-
-def test_an_interrupted_trial_is_continued_in_its_folder(tmp_path, played, monkeypatch):
-    def interrupt(config, metric, folder, lock, observe):
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(study_module, "run_trial", interrupt)
-        run(tmp_path)
-    study = run(tmp_path)
-    assert played[0][2] == tmp_path / "trial-0000"
-    assert len({entry[:2] for entry in played}) == len(played) == 6
-    assert [trial.state.name for trial in study.trials].count("FAIL") == 1
-
-
-def test_a_trial_that_was_killed_before_it_had_a_folder(tmp_path, played, monkeypatch):
-    sweep = Sweep(space(), tmp_path)
-    sweep.study.ask()
-    monkeypatch.setattr(study_module, "NAMELESS_SECONDS", -1.0)
-    sweep.run(lambda line: None)
-    assert len({entry[:2] for entry in played}) == len(played) == 6
-
-
-def test_a_trial_that_somebody_works_on_is_left_alone(tmp_path, played):
-    sweep = Sweep(space(), tmp_path)
-    folder = tmp_path / "elsewhere"
-    begin(sweep, folder)
-    lock = lock_trial(folder)
-    sweep.run(lambda line: None)
-    os.close(lock)
-    assert len(played) == 5 and folder not in [place for *_, place in played]
 
 
 def test_trials_of_all_machines_count(tmp_path, played):
@@ -164,9 +76,76 @@ def test_a_failed_trial_is_noted_and_the_others_run(tmp_path, played, monkeypatc
 def test_mean_and_deviation_over_seeds():
     values = [(1, 0, 2.0), (1, 1, 4.0), (2, 0, 5.0)]
     rows = [{"x": x, "seed_everything": s, "value": v, "state": "COMPLETE"} for x, s, v in values]
-    best, other = summarize(rows, ["x", "seed_everything"])
+    best, other = summarize(rows, ["x"])
     assert (best["mean"], best["deviation"], best["n"]) == (5.0, None, 1)
     assert (other["mean"], other["deviation"], other["n"]) == (3.0, pytest.approx(2**0.5), 2)
+
+
+def test_a_sweep_names_what_it_averages_over(tmp_path, played):
+    options = {"parameters": {"x": [1.0, 2.0]}, "average_over": ["x"]}
+    table = write_results(run(tmp_path, **options), space(**options), tmp_path)
+    assert table.header == ["mean", "deviation", "n", "pruned", "failed"]
+    assert table.rows == [["4.5", "2.121", "2", "0", "0"]]
+    again = options | {"average_over": []}
+    # To average over others makes no other study.
+    table = write_results(run(tmp_path, **again), space(**again), tmp_path)
+    assert len(table.rows) == len(played) == 2
+
+
+@pytest.mark.parametrize("sampler", ["grid", "tpe"])
+def test_the_order_of_choices_does_not_matter(tmp_path, played, monkeypatch, sampler):
+    options = {"sampler": sampler, "trials": 6, "parameters": {"x": [1.0, 2.0, 3.0]}}
+    orders = [("a", "b"), ("b", "a")]
+    first, second = (
+        options | {"variants": {name: {"seed_everything": ord(name)} for name in order}}
+        for order in orders
+    )
+    second["parameters"] = {"x": [3.0, 1.0, 2.0]}
+    begin(Sweep(space(**first), tmp_path), tmp_path / "trial-0000")
+    study = run(tmp_path, **second)
+    assert [trial.state.name for trial in study.trials] == ["FAIL"] + ["COMPLETE"] * 6
+    for trial in study.trials[1:]:
+        assert any(
+            trial.params == {"x": x, "variant": chr(seed)} and str(folder) in str(trial.user_attrs)
+            for x, seed, folder in played
+        )
+    if sampler == "grid":
+        assert len({entry[:2] for entry in played}) == 6
+    run(tmp_path, **first)
+    assert len(played) == 6
+
+
+def test_a_study_that_another_order_has_damaged_goes_on(tmp_path, played):
+    """Earlier versions numbered trials by the file's order; these failed without parameters."""
+    sweep = Sweep(space(), tmp_path)
+    sweep.study.optimize(sweep._objective, n_trials=1)
+    storage = sweep.study._storage
+    grid = optuna.samplers.GridSampler({"x": [3.0, 2.0, 1.0], "seed_everything": [0, 1]})
+    reordered = optuna.load_study(study_name="study", storage=storage, sampler=grid)
+    for _ in range(7):
+        trial = reordered.ask()
+        trial.suggest_categorical("seed_everything", [0, 1])
+        storage.set_trial_state_values(trial._trial_id, optuna.trial.TrialState.FAIL)
+    lines = []
+    study = run(tmp_path, lines.append)
+    assert len({entry[:2] for entry in played}) == len(played) == 6
+    assert not any("run again" in line for line in lines)
+    table = write_results(study, space(), tmp_path)
+    assert [row[1:] for row in table.rows] == [[f"{3 * x}", "0", "2", "0", "0"] for x in (3, 2, 1)]
+
+
+def test_another_seed_of_a_grid_is_refused(tmp_path, played):
+    begin(Sweep(space(), tmp_path), tmp_path / "trial-0000")
+    with pytest.raises(UserError, match=r"begun with another seed than 1, .* go back to that"):
+        Sweep(space(seed=1), tmp_path)
+    run(tmp_path)
+    assert len({entry[:2] for entry in played}) == len(played) == 6
+
+
+def test_another_seed_of_a_random_search_is_fine(tmp_path, played):
+    for seed in (0, 1):
+        run(tmp_path, sampler="random", trials=2 + seed, seed=seed)
+    assert len(played) == 3
 
 
 def test_another_space_is_refused(tmp_path, played):
@@ -174,13 +153,6 @@ def test_another_space_is_refused(tmp_path, played):
     with pytest.raises(UserError, match=r"begun with another parameters\.x; go back to that"):
         Sweep(space(parameters={"x": [1.0], "seed_everything": [0, 1]}), tmp_path)
     assert len(Sweep(space(), tmp_path).study.trials) == 6
-
-
-def test_runs_of_another_study_are_not_taken_over(tmp_path, played):
-    run(tmp_path)
-    (tmp_path / "study.journal").unlink()
-    with pytest.raises(UserError, match="is of another study"):
-        Sweep(space(), tmp_path)
 
 
 def test_without_optuna(tmp_path, monkeypatch):

@@ -11,6 +11,7 @@ from showo_turbo.sweeps import trial_process
 from showo_turbo.sweeps.trial_process import (
     GivenUpError,
     TrialFailedError,
+    UnknownMetricError,
     lock_trial,
     read_metric,
     run_trial,
@@ -23,7 +24,7 @@ folder = pathlib.Path(sys.argv[sys.argv.index("-c") + 1]).parent
 assert sys.argv[-2:] == ["--resume", "auto"]
 for step in range({steps}):
     with open(folder / "sweep_metric.jsonl", "a") as file:
-        file.write(json.dumps({{"step": step, "value": step / 2}}) + "\\n")
+        file.write(json.dumps({{"step": step, "metrics": {{"val/x": step / 2}}}}) + "\\n")
     time.sleep({pause})
 print("the last word")
 sys.exit({status})
@@ -34,7 +35,7 @@ sys.exit({status})
 def fit(tmp_path, monkeypatch):
     monkeypatch.setattr(trial_process, "POLL_SECONDS", 0.05)
 
-    def play(steps=3, pause=0.0, status=0):
+    def play(steps=3, pause=0.0, status=0, metric="val/x"):
         script = tmp_path / "fit.py"
         script.write_text(
             SCRIPT.format(python=sys.executable, steps=steps, pause=pause, status=status)
@@ -46,7 +47,7 @@ def fit(tmp_path, monkeypatch):
             lock = lock_trial(folder)
             seen = []
             try:
-                value = run_trial(CONFIG, "val/x", folder, lock, lambda *entry: seen.append(entry))
+                value = run_trial(CONFIG, metric, folder, lock, lambda *entry: seen.append(entry))
             finally:
                 os.close(lock)
             return value, seen
@@ -84,7 +85,7 @@ def test_a_run_that_is_given_up_is_ended(tmp_path, monkeypatch):
     with pytest.raises(GivenUpError):
         run_trial(CONFIG, "val/x", tmp_path / "trial", lock, lambda index, value: index == 1)
     os.close(lock)
-    assert len(read_metric(tmp_path / "trial")) < 1000
+    assert len(read_metric(tmp_path / "trial", "val/x")) < 1000
     # The run had the lock as well: it is free only when the run is gone.
     again = lock_trial(tmp_path / "trial")
     assert again is not None
@@ -95,4 +96,29 @@ def test_a_resumed_run_overrides_its_values(tmp_path):
     lines = [(10, 1.0), (20, 2.0), (10, 3.0), (20, 4.0)]
     text = "".join(json.dumps({"step": s, "value": v}) + "\n" for s, v in lines)
     (tmp_path / "sweep_metric.jsonl").write_text(text + '{"step": 30, "val')
-    assert read_metric(tmp_path) == [3.0, 4.0]
+    assert read_metric(tmp_path, "val/x") == [3.0, 4.0]
+
+
+@pytest.mark.bad_input
+def test_a_metric_that_is_not_logged_ends_the_run(fit, tmp_path):
+    with pytest.raises(UnknownMetricError, match=r"no metric 'val/y'; those logged are val/x"):
+        fit(steps=1000, pause=0.05, metric="val/y")
+    assert 0 < len(read_metric(tmp_path / "trial", "val/x")) < 1000
+
+
+def test_a_corrected_metric_is_found_in_what_was_logged(tmp_path):
+    entries = [{"step": 1, "metrics": {"a": 1.0}}, {"step": 2, "metrics": {"a": 2.0, "b": 3.0}}]
+    text = "".join(json.dumps(entry | {"value": None}) + "\n" for entry in entries)
+    (tmp_path / "sweep_metric.jsonl").write_text(text)
+    assert read_metric(tmp_path, "a") == [1.0, 2.0]
+    assert read_metric(tmp_path, "b") == [3.0]
+
+
+@pytest.mark.bad_input
+def test_metrics_of_the_same_kind_are_offered(tmp_path):
+    entry = {"step": 1, "metrics": {"train/loss": 1.0, "val/b": 2.0, "val/a": 3.0}}
+    (tmp_path / "sweep_metric.jsonl").write_text(json.dumps(entry))
+    with pytest.raises(UnknownMetricError, match=r"'val/c'; those logged are val/a, val/b$"):
+        read_metric(tmp_path, "val/c")
+    with pytest.raises(UnknownMetricError, match=r"are train/loss, val/a, val/b$"):
+        read_metric(tmp_path, "loss")

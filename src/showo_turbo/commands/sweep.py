@@ -29,13 +29,18 @@ def run(arguments: Sequence[str]) -> None:
     parser = _Parser(
         prog="showo-turbo sweep",
         description="Run an experiment many times with other settings. Interrupted, the same "
-        "command continues. Options that are not listed here are those of fit.",
+        "command continues, and runs each failed trial once more. Options that are not listed "
+        "here are those of fit.",
     )
     add = parser.add_argument
     add("-c", "--config", action="append", required=True, help="YAML of the experiment; repeatable")
     add("--sweep", type=Path, required=True, help="YAML of the sweep: see configs/sweeps")
     add("--folder", type=Path, help="where the runs go; by default runs/sweeps/<study>")
-    add("--storage", help="URL of a database that several machines share, such as postgresql://...")
+    add(
+        "--storage",
+        help="URL of a database that several machines share, such as postgresql://...; trials of "
+        "a machine that has been silent for 10 minutes are continued by the others",
+    )
     options, further = parser.parse_known_args(list(arguments))
     sweep(options.config, options.sweep, options.folder, options.storage, further)
 

@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from ..evaluation.tables import Figures
 from ..files import write_atomically, write_json
+from .sampler import is_counted
 from .space import SearchSpace
 from .study import FAULT, FOLDER
 
 if TYPE_CHECKING:
     from optuna import Study
     from optuna.trial import FrozenTrial
-
-SEED = "seed_everything"
-"""The key whose values are repetitions of one setting."""
 
 
 def write_results(study: "Study", space: SearchSpace, folder: Path) -> Figures:
@@ -27,8 +25,12 @@ def write_results(study: "Study", space: SearchSpace, folder: Path) -> Figures:
         space: What was varied.
         folder: Where the files go.
     """
-    trials = [trial for trial in study.get_trials() if not _was_begun_again(trial, study)]
     keys = [*space.choices, *space.ranges]
+    trials = [
+        trial
+        for trial in study.get_trials()
+        if not _was_begun_again(trial, study) and is_counted(trial, space)
+    ]
     rows = [_row(trial, keys) for trial in trials]
     with (
         write_atomically(folder / "trials.csv") as temporary,
@@ -38,25 +40,25 @@ def write_results(study: "Study", space: SearchSpace, folder: Path) -> Figures:
         writer = csv.DictWriter(file, columns, restval="")
         writer.writeheader()
         writer.writerows(rows)
-    settings = summarize(rows, keys, maximize=space.settings.direction == "maximize")
+    varied = [key for key in keys if key not in space.settings.average_over]
+    settings = summarize(rows, varied, maximize=space.settings.direction == "maximize")
     found = {"study": study.study_name, "metric": space.settings.metric, "settings": settings}
     write_json(folder / "sweep.json", found | {"trials": rows})
     _draw_plots(study, folder / "plots")
-    return _figures(settings, keys, space)
+    return _figures(settings, varied, space)
 
 
 def summarize(
-    rows: list[dict[str, Any]], keys: list[str], maximize: bool = True
+    rows: list[dict[str, Any]], varied: list[str], maximize: bool = True
 ) -> list[dict[str, Any]]:
-    """Mean and standard deviation of each setting over its seeds, the best first.
+    """Mean and standard deviation of each setting over its repetitions, the best first.
 
     Args:
         rows: A row a trial, with its `state`, `value` and parameters.
-        keys: The parameters; `seed_everything` among them only repeats.
+        varied: The parameters that make a setting; those that only repeat it are left out.
         maximize: Whether large values are good.
     """
     groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
-    varied = [key for key in keys if key != SEED]
     for row in rows:
         groups.setdefault(tuple(repr(row[key]) for key in varied), []).append(row)
     found = []
@@ -76,8 +78,7 @@ def summarize(
     return sorted(found, key=lambda row: (row["mean"] is None, sign * (row["mean"] or 0)))
 
 
-def _figures(settings: list[dict[str, Any]], keys: list[str], space: SearchSpace) -> Figures:
-    varied = [key for key in keys if key != SEED]
+def _figures(settings: list[dict[str, Any]], varied: list[str], space: SearchSpace) -> Figures:
     short = [key.rpartition(".")[2] for key in varied]
     names = [key if short.count(end) > 1 else end for key, end in zip(varied, short, strict=True)]
     return Figures(

@@ -3,6 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+SEED = "seed_everything"
+"""The key whose values are repetitions of one setting, unless a sweep names others."""
+
 
 @dataclass(frozen=True)
 class PrunerSettings:
@@ -42,6 +45,8 @@ class SweepSettings:
         trials: How many trials, with all machines together; a grid is always tried whole.
         pruner: When a trial is given up before its end.
         seed: Of the sampler.
+        average_over: Parameters whose values are repetitions of one setting, such as
+            `data.init_args.seed`; the table gives mean and deviation over them.
     """
 
     study: str
@@ -54,3 +59,4 @@ class SweepSettings:
     trials: int = 20
     pruner: PrunerSettings = PrunerSettings()
     seed: int = 0
+    average_over: list[str] = field(default_factory=lambda: [SEED])

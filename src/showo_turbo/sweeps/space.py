@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..dotted_keys import flatten, with_value
 from ..errors import UserError
-from .settings import SweepSettings
+from .settings import SEED, SweepSettings
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -36,8 +36,8 @@ class SearchSpace:
         base: The configuration with the sweep's overrides.
 
     Raises:
-        UserError: If a key does not exist, a parameter has no choices or no proper range, or a
-            grid has a range.
+        UserError: If a key does not exist, a parameter has no choices or no proper range, a grid
+            has a range, or `average_over` names what is not varied.
     """
 
     def __init__(self, settings: SweepSettings, config: dict[str, Any]) -> None:
@@ -63,6 +63,12 @@ class SearchSpace:
                 f"a grid needs choices, but {next(iter(self.ranges))} is a range; list its values, "
                 "or choose the sampler random or tpe"
             )
+        for key in settings.average_over:
+            if key != SEED and key not in self.choices and key not in self.ranges:
+                raise UserError(
+                    f"average_over names {key!r}, which the sweep does not vary; expected some of "
+                    f"{', '.join([*self.choices, *self.ranges])}"
+                )
         for key in self._all_keys():
             with_value(config, key, None)
         self._experiment = config
@@ -96,6 +102,28 @@ class SearchSpace:
         }
         plain: dict[str, Any] = json.loads(json.dumps(varied | parameters | experiment))
         return plain
+
+    def changed_since(self, described: Mapping[str, Any]) -> list[str]:
+        """What is another than in an earlier description; the order of choices does not matter."""
+        now = self.describe()
+        return [
+            key
+            for key in sorted({*described, *now})
+            if not _is_same(key, described.get(key), now.get(key))
+        ]
+
+    def follow(self, described: Mapping[str, Any]) -> None:
+        """Put the choices in the order of an earlier description.
+
+        A study stores the choices of its trials by number.
+
+        Args:
+            described: From `describe`, of a space that differs at most in order.
+        """
+        for key, labels in self.choices.items():
+            is_variant = key == VARIANT and self.settings.variants
+            order = described["variants"] if is_variant else described[f"parameters.{key}"]
+            self.choices[key] = {label: labels[label] for label in map(_label, order)}
 
     def suggest(self, trial: "Trial") -> dict[str, Any]:
         """Let a study choose the parameters of a trial."""
@@ -154,6 +182,13 @@ def _with_values(config: dict[str, Any], values: Mapping[str, Any]) -> dict[str,
     for key, value in values.items():
         config = with_value(config, key, value)
     return config
+
+
+def _is_same(key: str, one: Any, other: Any) -> bool:
+    """Whether two entries of descriptions say the same."""
+    if key.startswith("parameters.") and isinstance(one, list) and isinstance(other, list):
+        return all(value in other for value in one) and all(value in one for value in other)
+    return bool(one == other)
 
 
 def _label(value: Any) -> Choice:

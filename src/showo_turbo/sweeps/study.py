@@ -1,5 +1,7 @@
 """A study on disk or in a database: asked for trials, told of results, continued after a crash."""
 
+import fcntl
+import math
 import os
 import socket
 from collections.abc import Callable
@@ -8,23 +10,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
+from .sampler import is_counted, make_pruner, make_sampler
 from .space import SearchSpace
+from .storage import fail_silent_trials, open_storage, opening_error
+from .study_checks import check_grid, check_space, is_judged
 from .trial_process import (
     GivenUpError,
     TrialFailedError,
+    UnknownMetricError,
     lock_trial,
     run_trial,
 )
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
-    from optuna.pruners import BasePruner
-    from optuna.samplers import BaseSampler
-    from optuna.storages import BaseStorage
     from optuna.trial import FrozenTrial
 
-SPACE, FOLDER, HOST, FAULT = "space", "folder", "host", "fault"
-STORAGE_FILE = "study.journal"
+FOLDER, HOST, FAULT = "folder", "host", "fault"
+LOCK_FILE = ".study.lock"
 
 NAMELESS_SECONDS = 60.0
 """A trial that has not said for so long whose it is belongs to a process that is gone."""
@@ -35,10 +38,11 @@ class Sweep:
 
     Several processes and machines may work on one study at once, each with its own `Sweep`, if they
     share the storage. A trial that was interrupted on this machine is begun again under a new
-    number in its old folder, where `fit --resume auto` goes on from its last checkpoint.
+    number in its old folder, where `fit --resume auto` goes on from its last checkpoint. So is one
+    that has failed before, and one of another machine that a database has not heard of for long.
 
     Args:
-        space: What is varied.
+        space: What is varied; its choices are put in the order that the study has them in.
         folder: Where the trials' folders go, and the study if there is no other storage.
         storage: A database's URL, such as `postgresql://...`.
 
@@ -50,131 +54,157 @@ class Sweep:
     def __init__(self, space: SearchSpace, folder: Path, storage: str | None = None) -> None:
         self.space = space
         self.folder = folder
-        self._sampler = make_sampler(space)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"{folder} cannot be made ({error}); name another folder") from None
+        self._report: Callable[[str], None] = print
         self.study = self._open(storage)
-        self._check_space()
+        check_space(self.study, space, folder)
+        self._sampler = self.study.sampler = make_sampler(space)
+        check_grid(self.study, space)
 
     def run(self, report: Callable[[str], None] = print) -> None:
         """Run trials until there is none left to begin.
 
         Args:
             report: Told a line when a trial begins or ends.
+
+        Raises:
+            UserError: If the first trial finds that there is no such metric.
         """
-        from optuna import TrialPruned
+        self._report = report
+        self._continue_stale_trials()
+        self._run_failed_trials_again()
+        self._list_running("is running", "")
+        while not self._all_begun():
+            self._run_one_trial()
+            self._continue_stale_trials()
+        self._list_running("is still running", "; the same command adds it when it has ended")
+
+    def _run_one_trial(self) -> None:
+        from optuna.trial import TrialState
 
         begun: list[int] = []
 
         def objective(trial: "Trial") -> float:
             begun.append(trial.number)
-            chosen = self.space.suggest(trial)
-            folder = Path(trial.user_attrs.get(FOLDER, self.folder / f"trial-{trial.number:04d}"))
-            lock = lock_trial(folder)
-            if lock is None:
-                raise TrialFailedError(f"{folder} is being worked on by another process")
-            trial.set_user_attr(FOLDER, str(folder))
-            trial.set_user_attr(HOST, socket.gethostname())
-            report(f"trial {trial.number}: {_shown(chosen)} in {folder}")
-            config = self.space.configuration(chosen, str(folder))
+            return self._objective(trial)
 
-            def observe(index: int, value: float) -> bool:
-                trial.report(value, index)
-                return trial.should_prune()
-
-            try:
-                metric = self.space.settings.metric
-                value = run_trial(config, metric, folder, lock, observe)
-            except GivenUpError:
-                report(f"trial {trial.number}: given up early")
-                raise TrialPruned from None
-            except TrialFailedError as error:
-                trial.set_user_attr(FAULT, str(error))
-                report(f"trial {trial.number}: failed ({error}); see {folder}/output.log")
+        try:
+            self.study.optimize(objective, n_trials=1, catch=(TrialFailedError,))
+        except KeyboardInterrupt:
+            # Optuna counts it as failed; its grid point would never be tried.
+            for number in begun:
+                if (trial := self.study.trials[number]).state == TrialState.FAIL:
+                    self._queue_again(trial)
+            raise
+        except Exception:
+            if not begun or begun[0] not in self._continued():
                 raise
-            finally:
-                os.close(lock)
-            report(f"trial {trial.number}: {metric} {value:g}")
-            return value
+            self._report(
+                f"trial {begun[0]}: the database had not heard of it, and another process "
+                "continues it"
+            )
 
-        self._begin_stale_trials_again(report)
-        while not self._all_begun():
-            try:
-                self.study.optimize(objective, n_trials=1, catch=(TrialFailedError,))
-            except KeyboardInterrupt:
-                # Optuna counts it as failed; its grid point would never be tried.
-                self._queue_again(self.study.trials[begun[-1]])
-                raise
-            self._begin_stale_trials_again(report)
+    def _objective(self, trial: "Trial") -> float:
+        """Run a trial in its folder, and give the metric that judges it."""
+        from optuna import TrialPruned
+
+        metric = self.space.settings.metric
+        chosen = self.space.suggest(trial)
+        folder = self._folder_of(trial)
+        lock = lock_trial(folder)
+        if lock is None:
+            raise TrialFailedError(f"{folder} is being worked on by another process")
+        trial.set_user_attr(FOLDER, str(folder))
+        trial.set_user_attr(HOST, socket.gethostname())
+        self._report(f"trial {trial.number}: {_shown(chosen)} in {folder}")
+        config = self.space.configuration(chosen, str(folder))
+
+        def observe(index: int, value: float) -> bool:
+            trial.report(value, index)
+            return trial.should_prune()
+
+        try:
+            value = run_trial(config, metric, folder, lock, observe)
+            if math.isnan(value):
+                raise TrialFailedError(f"{metric} is not a number")
+        except GivenUpError:
+            self._report(f"trial {trial.number}: given up early")
+            raise TrialPruned from None
+        except TrialFailedError as error:
+            trial.set_user_attr(FAULT, str(error))
+            if isinstance(error, UnknownMetricError) and not is_judged(self.study):
+                raise UserError(
+                    f"{error}; correct the sweep's metric and give the same command, which "
+                    "continues the trial"
+                ) from None
+            self._report(f"trial {trial.number}: failed ({error}); see {folder}/output.log")
+            raise
+        finally:
+            os.close(lock)
+        self._report(f"trial {trial.number}: {metric} {value:g}")
+        return value
+
+    def _folder_of(self, trial: "Trial") -> Path:
+        named = Path(trial.user_attrs.get(FOLDER, f"trial-{trial.number:04d}"))
+        # That of another machine may not be on this one.
+        return named if named.is_dir() else self.folder / named.name
 
     def _open(self, storage: str | None) -> "Study":
-        import optuna
-        from optuna.storages import JournalStorage
-        from optuna.storages.journal import JournalFileBackend
-
+        try:
+            import optuna
+        except ImportError:
+            raise UserError(
+                'sweeps need Optuna; install it with: pip install "showo-turbo[sweep]"'
+            ) from None
         # What went wrong with a trial is told in one line by `run`.
         optuna.logging.set_verbosity(optuna.logging.ERROR)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            message = f"{self.folder} cannot be made ({error}); name another folder"
+            raise UserError(message) from None
         settings = self.space.settings
-        place: str | BaseStorage
-        if storage is None:
-            place = JournalStorage(JournalFileBackend(str(self.folder / STORAGE_FILE)))
-        else:
-            place = storage
         try:
             return optuna.create_study(
-                storage=place,
+                storage=open_storage(self.folder, storage, self._take_over),
                 study_name=settings.study,
                 direction=settings.direction,
-                sampler=self._sampler,
                 pruner=make_pruner(self.space),
                 load_if_exists=True,
             )
         except Exception as error:
-            reason = " ".join(str(error).split())[:200]
-            where = storage or self.folder / STORAGE_FILE
-            raise UserError(f"the study in {where} cannot be opened ({reason})") from error
+            raise opening_error(error, self.folder, storage) from error
 
-    def _check_space(self) -> None:
-        """Note the space in a new study; refuse a study that was begun with another."""
-        wanted = self.space.describe()
-        found = self.study.user_attrs.get(SPACE)
-        if found is None:
-            if old := next(self.folder.glob("trial-*"), None):
-                raise UserError(
-                    f"{old} is of another study than the new {self.space.settings.study!r}; name "
-                    "another folder, or restore its storage"
-                )
-            self.study.set_user_attr(SPACE, wanted)
-            return
-        changed = sorted(key for key in {*found, *wanted} if found.get(key) != wanted.get(key))
-        if changed:
-            more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
-            raise UserError(
-                f"the study {self.space.settings.study!r} was begun with another "
-                f"{', '.join(changed[:3])}{more}; go back to that, or give the study another name"
-            )
+    def _continued(self) -> set[int]:
+        """Numbers of the trials that were begun again under another number."""
+        trials = self.study.get_trials(deepcopy=False)
+        # Optuna's own name for the trial that one continues.
+        found = (trial.system_attrs.get("failed_trial") for trial in trials)
+        return {number for number in found if number is not None}
 
     def _all_begun(self) -> bool:
         """Whether no trial is left to begin: all are finished, or worked on by somebody."""
         from optuna.trial import TrialState
 
-        trials = self.study.get_trials(deepcopy=False)
+        continued = self._continued()
+        trials = [
+            trial
+            for trial in self.study.get_trials(deepcopy=False)
+            if trial.number not in continued and is_counted(trial, self.space)
+        ]
         if any(trial.state == TrialState.WAITING for trial in trials):
             return False
         if self.space.settings.sampler == "grid":
             return len({trial.system_attrs.get("grid_id") for trial in trials} - {None}) >= (
                 self.space.grid_size
             )
-        begun_again = sum("failed_trial" in trial.system_attrs for trial in trials)
-        return len(trials) - begun_again >= self.space.settings.trials
+        return len(trials) >= self.space.settings.trials
 
-    def _begin_stale_trials_again(self, report: Callable[[str], None]) -> None:
-        """Queue the trials that a killed process on this machine has left behind."""
+    def _continue_stale_trials(self) -> None:
+        """Queue the trials that a killed process or a silent machine has left behind."""
         from optuna.samplers import RandomSampler
         from optuna.trial import TrialState
 
+        fail_silent_trials(self.study)
         for trial in self.study.get_trials(states=(TrialState.RUNNING,)):
             if not self._is_stale(trial):
                 continue
@@ -187,22 +217,51 @@ class Sweep:
             finally:
                 self.study.sampler = self._sampler
             self._queue_again(trial)
-            report(f"trial {trial.number} was interrupted; it is continued")
+            self._report(f"trial {trial.number} was interrupted; it is continued")
+
+    def _run_failed_trials_again(self) -> None:
+        """Queue the trials that have failed before, once."""
+        from optuna.trial import TrialState
+
+        with open(self.folder / LOCK_FILE, "w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # until the file is closed
+            continued = self._continued()
+            for trial in self.study.get_trials(states=(TrialState.FAIL,)):
+                if trial.number not in continued and is_counted(trial, self.space):
+                    self._queue_again(trial)
+                    fault = f" ({trial.user_attrs[FAULT]})" if FAULT in trial.user_attrs else ""
+                    self._report(f"trial {trial.number} has failed{fault}; it is run again")
+
+    def _take_over(self, study: "Study", trial: "FrozenTrial") -> None:
+        """Queue a trial whose process the database has not heard of for long."""
+        self._queue_again(trial)
+        host = trial.user_attrs.get(HOST, "another machine")
+        self._report(f"trial {trial.number} has fallen silent on {host}; it is continued")
 
     def _queue_again(self, trial: "FrozenTrial") -> None:
         """Let a trial be continued under a new number in its old folder."""
         from optuna.trial import TrialState, create_trial
 
+        if not is_counted(trial, self.space):
+            return  # a new trial gets its combination
         self.study.add_trial(
             create_trial(
                 state=TrialState.WAITING,
                 params=trial.params,
                 distributions=trial.distributions,
                 user_attrs={FOLDER: folder} if (folder := trial.user_attrs.get(FOLDER)) else {},
-                # Optuna's own name for the trial that this one continues.
                 system_attrs=trial.system_attrs | {"failed_trial": trial.number},
             )
         )
+
+    def _list_running(self, what: str, more: str) -> None:
+        """Report the trials that other processes work on."""
+        from optuna.trial import TrialState
+
+        for trial in self.study.get_trials(states=(TrialState.RUNNING,)):
+            host = trial.user_attrs.get(HOST, "an unnamed host")
+            place = trial.user_attrs.get(FOLDER, "no folder yet")
+            self._report(f"trial {trial.number} {what} on {host} ({place}){more}")
 
     def _is_stale(self, trial: "FrozenTrial") -> bool:
         """Whether a trial's process is gone; of another machine's nothing is known."""
@@ -217,38 +276,6 @@ class Sweep:
             return False
         os.close(lock)
         return True
-
-
-def make_sampler(space: SearchSpace) -> "BaseSampler":
-    """Optuna's sampler by the sweep's settings.
-
-    Raises:
-        UserError: If Optuna is missing.
-    """
-    try:
-        from optuna import samplers
-    except ImportError:
-        raise UserError(
-            'sweeps need Optuna; install it with: pip install "showo-turbo[sweep]"'
-        ) from None
-    settings = space.settings
-    if settings.sampler == "grid":
-        return samplers.GridSampler(space.grid, seed=settings.seed)
-    if settings.sampler == "random":
-        return samplers.RandomSampler(seed=settings.seed)
-    return samplers.TPESampler(seed=settings.seed)
-
-
-def make_pruner(space: SearchSpace) -> "BasePruner":
-    """Optuna's pruner by the sweep's settings."""
-    from optuna import pruners
-
-    settings = space.settings.pruner
-    if settings.name == "median":
-        return pruners.MedianPruner(settings.startup_trials, settings.warmup_validations)
-    if settings.name == "hyperband":
-        return pruners.HyperbandPruner(min_resource=max(1, settings.warmup_validations))
-    return pruners.NopPruner()
 
 
 def _shown(chosen: dict[str, Any]) -> str:

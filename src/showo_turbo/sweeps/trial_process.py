@@ -29,6 +29,10 @@ class TrialFailedError(RuntimeError):
     """A trial's run ended with an error; the message is its last line."""
 
 
+class UnknownMetricError(TrialFailedError):
+    """A trial's run has validated, but the metric that judges it was not logged."""
+
+
 def lock_trial(folder: Path) -> int | None:
     """Claim a trial's folder for this process and the run that it starts.
 
@@ -83,6 +87,7 @@ def run_trial(
     Raises:
         GivenUpError: If `observe` said so.
         TrialFailedError: If the run fails, or has never validated.
+        UnknownMetricError: As soon as a validation has not logged the metric.
     """
     with write_atomically(folder / CONFIG_FILE) as temporary:
         content = yaml.safe_dump(with_metric(config, metric, folder), sort_keys=False)
@@ -97,13 +102,13 @@ def run_trial(
             pass_fds=[lock],
         )
         try:
-            _watch(process, folder, observe)
+            _watch(process, folder, metric, observe)
         except BaseException:
             _stop(process)
             raise
     if process.returncode:
         raise TrialFailedError(_last_line(folder / LOG_FILE) or f"status {process.returncode}")
-    values = read_metric(folder)
+    values = read_metric(folder, metric)
     if not values:
         raise TrialFailedError(
             "the run has never validated; set trainer.check_val_every_n_epoch in the sweep's "
@@ -112,22 +117,41 @@ def run_trial(
     return values[-1]
 
 
-def read_metric(folder: Path) -> list[float]:
-    """The metric of each validation; where a resumed run validated again, the later value."""
+def read_metric(folder: Path, metric: str) -> list[float]:
+    """The metric of each validation; where a resumed run validated again, the later value.
+
+    Args:
+        folder: A trial's folder.
+        metric: Name of the logged metric.
+
+    Raises:
+        UnknownMetricError: If the newest validation has not logged it.
+    """
     path = folder / METRIC_FILE
-    by_step: dict[int, float] = {}
+    by_step: dict[int, dict[str, float]] = {}
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     for line in lines:
         try:
             entry = json.loads(line)
-            by_step[int(entry["step"])] = float(entry["value"])
+            # Earlier versions wrote one value and no metrics beside it.
+            logged = entry["metrics"] if "metrics" in entry else {metric: entry["value"]}
+            by_step[int(entry["step"])] = {name: float(logged[name]) for name in logged}
         except (json.JSONDecodeError, KeyError, TypeError):
             continue  # cut short by a crash
-    return [by_step[step] for step in sorted(by_step)]
+    validations = [by_step[step] for step in sorted(by_step)]
+    if validations and metric not in validations[-1]:
+        names = sorted(validations[-1])
+        kind = f"{metric.partition('/')[0]}/"  # val/ or train/
+        shown = ", ".join([name for name in names if name.startswith(kind)] or names) or "none"
+        raise UnknownMetricError(f"there is no metric {metric!r}; those logged are {shown}")
+    return [logged[metric] for logged in validations if metric in logged]
 
 
 def _watch(
-    process: subprocess.Popen[bytes], folder: Path, observe: Callable[[int, float], bool]
+    process: subprocess.Popen[bytes],
+    folder: Path,
+    metric: str,
+    observe: Callable[[int, float], bool],
 ) -> None:
     """Wait for the end, telling of every validation once."""
     told, running = 0, True
@@ -137,7 +161,7 @@ def _watch(
             running = False
         except subprocess.TimeoutExpired:
             pass
-        values = read_metric(folder)
+        values = read_metric(folder, metric)
         for index in range(told, len(values)):
             if observe(index, values[index]) and running:
                 raise GivenUpError
