@@ -186,7 +186,7 @@ CASES = [
     ),
     Case("negative seed", generate("--seed", "-1"), "seed -1", "0 to 2**63 - 1", "choose"),
     Case("unknown option", generate("--stepz", "3"), "--stepz", "unrecognized arguments", HELP),
-    Case("device", generate("--device", "abacus"), "'abacus' cannot be", "'cpu' or", "choose"),
+    Case("device", generate("--device", "abacus"), "'abacus' cannot be", "'cpu', or", "choose"),
     Case("dtype", generate("--dtype", "int8"), "int8", "'float32', 'bfloat16'", HELP),
     Case(
         "output is a file",

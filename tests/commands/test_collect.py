@@ -125,6 +125,11 @@ class TestBadInput:
         assert "there is nothing to collect for; name captions, instructions or" in message
         assert not (tmp_path / "out").exists()
 
+    def test_a_negative_number(self, mistake, model, files, tmp_path):
+        message = mistake("collect", tmp_path / "out", *files, "--num_images", -3)
+        assert "num_images is -3; expected 0 or more" in message
+        assert not (tmp_path / "out").exists()
+
     @pytest.mark.parametrize(
         ("options", "message"),
         [

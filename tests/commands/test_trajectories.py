@@ -46,8 +46,8 @@ def test_no_film_strips(command, stores, tmp_path):
 @pytest.mark.bad_input
 class TestBadInput:
     def test_no_store(self, mistake, tmp_path):
-        for place in (tmp_path, tmp_path / "none"):
-            assert "holds no trajectories" in mistake("trajectories", place)
+        assert "holds no trajectories" in mistake("trajectories", tmp_path)
+        assert "none is not a folder" in mistake("trajectories", tmp_path / "none")
 
     def test_a_damaged_store(self, mistake, stores, tmp_path):
         import shutil

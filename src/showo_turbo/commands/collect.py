@@ -64,6 +64,9 @@ def collect(
         texts: How text trajectories are collected.
         model: The model.
     """
+    for name, count in (("num_images", num_images), ("num_texts", num_texts)):
+        if count is not None and count < 0:
+            raise UserError(f"{name} is {count}; expected 0 or more")
     with_images = num_images != 0 and (captions or shapes) is not None
     with_texts = num_texts != 0 and (instructions or shapes) is not None
     if not with_images and not with_texts:

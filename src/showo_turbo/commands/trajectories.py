@@ -74,6 +74,8 @@ def find_stores(folder: Path) -> list[Path]:
     """
     if (folder / MANIFEST_NAME).is_file():
         return [folder]
+    if not folder.is_dir():
+        raise UserError(f"{folder} is not a folder; name one that was made by collect")
     stores = sorted(path.parent for path in folder.rglob(MANIFEST_NAME))
     if not stores:
         raise UserError(f"{folder} holds no trajectories; name a folder that was made by collect")

@@ -123,7 +123,8 @@ def choose_device(device: str | torch.device | None) -> torch.device:
     except (RuntimeError, AssertionError) as error:  # the latter where PyTorch has no CUDA
         reason = str(error).strip().splitlines()[0]
         raise UserError(
-            f"device {str(device)!r} cannot be used ({reason}); choose 'cpu' or 'cuda'"
+            f"device {str(device)!r} cannot be used ({reason}); choose 'cpu', or "
+            "a device that this machine and this PyTorch have"
         ) from None
     return chosen
 
