@@ -29,7 +29,9 @@ class Curriculum(Callback):
     When a round begins, the student becomes the teacher (in the first round both are the model
     given), the teacher is saved once, as `<folder>/round-<r>/teacher`, it collects trajectories
     into `round-<r>/images` and `round-<r>/texts`, and the DataModule switches to them. All of it
-    is skipped where it was already done, so a run that is killed continues where it was.
+    is skipped where it was already done, so a run that is killed continues where it was. A round
+    whose saved teacher is not this run's student, since the folder is another training's, is put
+    aside as `replaced-round-<r>-<n>` and begun anew.
 
     Events: round 0 begins in `on_fit_start`, later ones in `on_train_epoch_end`, before
     `ModelCheckpoint` saves. A run resumed from a checkpoint takes its round from there; should the

@@ -1,15 +1,21 @@
 """The teacher of a round: saved once, checked, and read back."""
 
+import itertools
+from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from lightning.pytorch import Trainer
+from lightning.pytorch.utilities import rank_zero_info
+from torch import Tensor
 
 from showo_turbo.errors import UserError
 from showo_turbo.files import read_json, write_json
 from showo_turbo.models.checkpoints import save_checkpoint
-from showo_turbo.models.showo import Showo
+from showo_turbo.models.showo import Showo, ShowoConfig
 from showo_turbo.training.turbo import ShowoTurbo
-from showo_turbo.trajectories import fingerprint_module
+from showo_turbo.trajectories import fingerprint_module, fingerprint_tensors
+from showo_turbo.trajectories.lock import folder_lock
 
 from .student_weights import gather_student, is_sharded, replace_teacher
 
@@ -22,7 +28,11 @@ def prepare_teacher(
 ) -> tuple[Showo, str]:
     """Save the round's teacher unless that was done, and take it from where it was saved.
 
-    Every process must call this.
+    Every process must call this. Where the checkpoint does not know the teacher, the folder may be
+    that of another training: a run that was started anew in the same folder, say. A student that
+    becomes the teacher is compared with the one that was saved. The same one is kept, with the
+    trajectories beside it; of another one the whole round is put aside and begun anew, since it may
+    as well be this run's own, trained to other bits on a GPU.
 
     Args:
         trainer: Whose strategy holds the weights.
@@ -36,11 +46,15 @@ def prepare_teacher(
         fingerprint.
 
     Raises:
-        UserError: If the folder holds another teacher than the run's, or a damaged one.
+        UserError: If the folder holds another teacher than the run's, or a damaged one, or not the
+            same one for all processes.
     """
     record = folder / RECORD
-    if known is None and not trainer.strategy.broadcast(record.is_file()):
-        _save_teacher(trainer, module, folder, first)
+    if known is None and first:
+        if not trainer.strategy.broadcast(record.is_file()):
+            _save(trainer, folder, _base(trainer, module).state_dict(), module.student.config)
+    elif known is None:
+        _save_student(trainer, folder, module.student.config)
     teacher = Showo.from_pretrained(folder)
     fingerprint = fingerprint_module(teacher)
     if known is not None and known != fingerprint:
@@ -48,7 +62,7 @@ def prepare_teacher(
             f"the teacher in {folder} is not the one that the checkpoint was trained with "
             f"({fingerprint[:12]} instead of {known[:12]}); restore that folder or start a new run"
         )
-    if read_json(record)["teacher"] != fingerprint:
+    if _recorded(record) != fingerprint:
         raise UserError(
             f"the teacher in {folder} is damaged: its fingerprint is not the one noted in "
             f"{record.name}; restore that folder, or remove it to begin the round anew"
@@ -58,18 +72,67 @@ def prepare_teacher(
             f"{folder} holds the teacher of another run; use another trainer.default_root_dir "
             "or remove that folder"
         )
+    if trainer.strategy.broadcast(fingerprint) != fingerprint:
+        raise UserError(
+            f"{folder} holds another teacher for process {trainer.global_rank} than for the first; "
+            "all processes must see one shared folder; start again"
+        )
     replace_teacher(trainer, module, teacher)
     return (teacher.to(module.device) if is_sharded(trainer) else module.teacher), fingerprint
 
 
-def _save_teacher(trainer: Trainer, module: ShowoTurbo, folder: Path, first: bool) -> None:
-    """Write the model that the run starts from, or the student, as the round's teacher."""
-    state = _base(trainer, module).state_dict() if first else gather_student(trainer)
+def _save_student(trainer: Trainer, folder: Path, config: ShowoConfig) -> None:
+    """Write the student as the round's teacher, unless that very one is there."""
+    state = gather_student(trainer)
+    there = False
+    if trainer.is_global_zero and (folder / RECORD).is_file():
+        there = _recorded(folder / RECORD) == _fingerprint(state, config)
+        if not there:
+            _put_aside(folder.parent)
+    if not trainer.strategy.broadcast(there):
+        _save(trainer, folder, state, config)
+
+
+def _save(trainer: Trainer, folder: Path, state: Mapping[str, Tensor], config: ShowoConfig) -> None:
+    """Write weights, which the first process has, as the round's teacher."""
     if trainer.is_global_zero:
-        save_checkpoint(folder, state, module.student.config.to_dict())
+        save_checkpoint(folder, state, config.to_dict())
         fingerprint = fingerprint_module(Showo.from_pretrained(folder))
         write_json(folder / RECORD, {"teacher": fingerprint})
     trainer.strategy.barrier("teacher saved")
+
+
+def _recorded(record: Path) -> str | None:
+    """The fingerprint that is noted beside a teacher; none if the note does not say."""
+    value = read_json(record)
+    return value.get("teacher") if isinstance(value, dict) else None
+
+
+def _fingerprint(state: Mapping[str, Tensor], config: ShowoConfig) -> str:
+    """The fingerprint that a network has once it is saved and read back."""
+    with torch.device("meta"):
+        network = Showo(config)
+    return fingerprint_tensors(
+        {name: state[name].to(meta.dtype) for name, meta in network.named_parameters()}
+    )
+
+
+def _put_aside(round_folder: Path) -> None:
+    """Give the folder of a round another name, as a whole, so that nothing of it is taken for ours.
+
+    Raises:
+        UserError: If another run is writing its trajectories.
+    """
+    for manifest in round_folder.glob("*/manifest.json"):
+        with folder_lock(manifest.parent):
+            pass
+    names = (f"replaced-{round_folder.name}-{number}" for number in itertools.count(1))
+    target = next(path for path in map(round_folder.with_name, names) if not path.exists())
+    round_folder.rename(target)
+    rank_zero_info(
+        f"{round_folder} was of another training, with another teacher than this run's student: "
+        f"put aside as {target.name}, and the round is begun anew; remove it if nobody needs it"
+    )
 
 
 def _base(trainer: Trainer, module: ShowoTurbo) -> Showo:

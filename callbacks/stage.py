@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 from showo_turbo.errors import UserError
+from showo_turbo.sampling.options import check_seed
 from showo_turbo.trajectories import check_segments
 
 
@@ -49,6 +50,7 @@ class Stage:
 
     def __post_init__(self) -> None:
         check_segments(self.steps, self.image_segments)
+        check_seed(self.order_seed, "order_seed")
         counts = ("epochs", "text_segments", "image_trajectories", "text_trajectories")
         for name in counts:
             value = getattr(self, name)

@@ -1,3 +1,4 @@
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -9,8 +10,10 @@ from showo_turbo.callbacks import Curriculum, Stage
 from showo_turbo.data import DistillationBatchSizes, DistillationDataModule, ShapesWorld
 from showo_turbo.errors import UserError
 from showo_turbo.models.showo import Showo
+from showo_turbo.training.lora import LoRAOptions
 from showo_turbo.training.turbo import ShowoTurbo
 from showo_turbo.trajectories import TrajectoryStore, fingerprint_module
+from showo_turbo.trajectories.lock import folder_lock
 
 STAGES = [
     Stage(
@@ -63,12 +66,13 @@ class Watch(Callback):
         )
 
 
-def run(model, world, folder, *, stages=STAGES, callbacks=(), ckpt_path=None, every=1):
+def run(model, world, folder, *, stages=STAGES, callbacks=(), ckpt_path=None, every=1, lora=None):
     torch.manual_seed(1)
     module = ShowoTurbo(
         student=str(model),
         text_tokenizer=str(model),
         max_language_length=32,
+        lora=lora,
         optimizer=lambda parameters: torch.optim.AdamW(parameters, lr=1e-3),
     )
     data = DistillationDataModule(
@@ -153,6 +157,70 @@ def test_a_killed_run_ends_in_the_same_bits(whole, random_shapes_model, world, t
     assert again.current_epoch == trainer.current_epoch
 
 
+def test_dropped_adapters_are_the_same_in_a_resumed_run(random_shapes_model, world, tmp_path):
+    options = {"lora": LoRAOptions(rank=2, dropout=0.5), "stages": STAGES[:1]}
+    _, _, seen = run(random_shapes_model, world, tmp_path / "whole", **options)
+    with pytest.raises(Killed):
+        run(random_shapes_model, world, tmp_path, callbacks=[KillAt(2)], **options)
+    checkpoint = checkpoint_of(tmp_path, 2)
+    _, _, rest = run(random_shapes_model, world, tmp_path, ckpt_path=checkpoint, **options)
+    assert rest == seen[2:]
+
+
+def files(folder):
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_the_same_training_keeps_what_was_collected(whole, random_shapes_model, world, tmp_path):
+    folder, _, _, seen = whole
+    shutil.copytree(folder / "curriculum", tmp_path / "curriculum")
+    before = files(tmp_path / "curriculum")
+    written = {path: path.stat() for path in tmp_path.rglob("*.safetensors")}
+    _, _, again = run(random_shapes_model, world, tmp_path, every=100)
+    assert again == seen
+    assert files(tmp_path / "curriculum") == before
+    assert len(written) > 4
+    assert all(path.stat().st_mtime_ns == status.st_mtime_ns for path, status in written.items())
+
+
+def test_another_training_does_not_train_on_the_rounds_it_finds(
+    whole, random_shapes_model, world, tmp_path, caplog
+):
+    """Its students differ from the teachers there; what was collected with them is put aside."""
+    folder, *_ = whole
+    stages = [replace(STAGES[0], learning_rate=3e-3), STAGES[1]]
+    *_, expected = run(random_shapes_model, world, tmp_path / "alone", stages=stages, every=100)
+    shutil.copytree(folder / "curriculum", tmp_path / "curriculum")
+    before = files(tmp_path / "curriculum")
+    *_, seen = run(random_shapes_model, world, tmp_path, stages=stages, every=100)
+    assert seen == expected
+    alone, after = files(tmp_path / "alone/curriculum"), files(tmp_path / "curriculum")
+    for name, entry in before.items():
+        aside = name.replace("round-1", "replaced-round-1-1")
+        assert after.pop(aside) == entry
+    assert after == {name: data for name, data in alone.items() if name.startswith("round-1/")}
+
+
+@pytest.mark.bad_input
+def test_a_round_that_another_run_is_collecting_is_not_put_aside(
+    whole, random_shapes_model, world, tmp_path
+):
+    folder, *_ = whole
+    stages = [replace(STAGES[0], learning_rate=3e-3), STAGES[1]]
+    shutil.copytree(folder / "curriculum", tmp_path / "curriculum")
+    before = files(tmp_path / "curriculum")
+    with (
+        folder_lock(tmp_path / "curriculum/round-1/texts"),
+        pytest.raises(UserError, match="round-1/texts is being written by process"),
+    ):
+        run(random_shapes_model, world, tmp_path, stages=stages, every=100)
+    assert files(tmp_path / "curriculum") == before
+
+
 @pytest.mark.parametrize("keep", [False, True])
 def test_the_optimizer_is_reset_unless_it_is_to_be_kept(random_shapes_model, world, tmp_path, keep):
     class Steps(Callback):
@@ -180,6 +248,8 @@ def test_the_optimizer_is_reset_unless_it_is_to_be_kept(random_shapes_model, wor
         ({"learning_rate": 0.0}, r"learning_rate is 0\.0; expected a value above 0"),
         ({"final_learning_rate": 0.1}, "no learning_rate to start from; give both"),
         ({"refresh_every_n_epochs": -1}, "refresh_every_n_epochs is -1; expected 0 or more"),
+        ({"order_seed": 2**70}, f"order_seed {2**70} is out of range"),
+        ({"order_seed": -1}, "order_seed -1 is out of range"),
     ],
 )
 def test_a_wrong_stage_is_refused(values, message):

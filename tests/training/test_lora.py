@@ -9,7 +9,7 @@ from showo_turbo.commands.export import export
 from showo_turbo.errors import UserError
 from showo_turbo.models.lora import merge_lora
 from showo_turbo.models.showo import Showo
-from showo_turbo.training.lora import LoRAOptions, add_lora
+from showo_turbo.training.lora import LoRAOptions, add_lora, seed_step
 from showo_turbo.training.optimizers import parameter_groups
 from showo_turbo.training.turbo import ShowoTurbo
 
@@ -90,11 +90,27 @@ def test_the_export_of_a_checkpoint_is_merged(tmp_path):
         (LoRAOptions(rank=0), "rank of LoRA is 0"),
         (LoRAOptions(modules=("lm_head",)), "to adapt lm_head; name layers among dense, fc1"),
         (LoRAOptions(modules=()), "to adapt nothing"),
+        (LoRAOptions(dropout=1.0), "dropout of LoRA is 1.0; it must be 0 or more, and below 1"),
     ],
 )
 def test_mistakes(options, words):
     with pytest.raises(UserError, match=words):
         add_lora(tiny_showo(), options)
+
+
+def test_what_a_step_drops_is_a_function_of_the_step_and_the_seed(monkeypatch):
+    def drawn(*place):
+        seed_step(*place)
+        return torch.rand(4).tolist()
+
+    monkeypatch.delenv("PL_GLOBAL_SEED", raising=False)
+    first = drawn(3, 1, 0)
+    torch.rand(1)
+    assert drawn(3, 1, 0) == first
+    others = [drawn(4, 1, 0), drawn(3, 2, 0), drawn(3, 1, 1)]
+    monkeypatch.setenv("PL_GLOBAL_SEED", "5")
+    others.append(drawn(3, 1, 0))
+    assert first not in others and len({*map(tuple, others)}) == 4
 
 
 def test_without_peft(monkeypatch):

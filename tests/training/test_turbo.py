@@ -5,7 +5,10 @@ import pytest
 import torch
 from lightning.pytorch import Trainer
 
+from showo_turbo.data import DistillationBatchSizes, DistillationDataModule, ShapesWorld
 from showo_turbo.data.shapes.checker import read_image
+from showo_turbo.errors import UserError
+from showo_turbo.training import turbo as turbo_module
 from showo_turbo.training.turbo import LossWeights, ShowoTurbo
 from showo_turbo.trajectories import (
     ImageCollection,
@@ -88,6 +91,46 @@ def test_a_term_without_weight_is_not_computed(random_shapes_model, batch):
     assert "train/image_consistency" not in logged and "train/language" not in logged
 
 
+@pytest.mark.parametrize(
+    ("without", "calls"),
+    [("image", ["block_logits"]), ("text", ["image_logits", "image_logits"])],
+)
+def test_a_stream_without_weight_asks_no_network(
+    random_shapes_model, batch, monkeypatch, without, calls
+):
+    made = []
+    for name in ("image_logits", "block_logits"):
+        given = getattr(turbo_module, name)
+
+        def noted(*arguments, name=name, given=given):
+            made.append(name)
+            return given(*arguments)
+
+        monkeypatch.setattr(turbo_module, name, noted)
+    weights = LossWeights(**{f"{without}_consistency": 0, f"{without}_regularizer": 0})
+    loss, logged = loss_of(turbo(random_shapes_model, weights=weights), batch)
+    assert made == calls
+    assert loss > 0 and not any(name.startswith(f"train/{without}") for name in logged)
+
+
+@pytest.mark.bad_input
+def test_streams_that_all_have_no_weight_are_refused(random_shapes_model, batch, world, tmp_path):
+    weights = LossWeights(0, 0, 0, 0, language=1)
+    module = turbo(random_shapes_model, weights=weights)
+    with pytest.raises(UserError, match=r"batch's streams \(image\) are 0"):
+        loss_of(module, {"image": batch["image"]})
+    data = DistillationDataModule(
+        24,
+        shapes=ShapesWorld(world, images=48, documents=16, validation_images=8),
+        batch_sizes=DistillationBatchSizes(image=4, text=2, language=0),
+    )
+    trainer = Trainer(
+        accelerator="cpu", logger=False, enable_checkpointing=False, default_root_dir=tmp_path
+    )
+    with pytest.raises(UserError, match="all weights of the loss terms of image, text are 0"):
+        trainer.fit(module, data)
+
+
 @pytest.mark.parametrize("target", ["student", "teacher"])
 def test_only_the_student_gets_gradients(random_shapes_model, batch, target):
     module = turbo(random_shapes_model, consistency_target=target)
@@ -160,7 +203,6 @@ def test_bfloat16_is_close_to_float32(random_shapes_model, batch):
 
 
 def test_validation_scores_images_and_texts(random_shapes_model, world):
-    from showo_turbo.data import DistillationDataModule, ShapesWorld
     from showo_turbo.training.evaluation import EvaluationGrid
 
     grid = EvaluationGrid(steps=(4, 2), guidance_scales=(0.0, 1.0))
@@ -177,8 +219,8 @@ def test_validation_scores_images_and_texts(random_shapes_model, world):
     assert "val/validation/score/4_steps_guidance_0" in values
     rows = module.evaluation_rows
     assert [(r.steps, r.guidance) for r in rows["images"]] == [(4, 0), (2, 0), (4, 1), (2, 1)]
-    ar, jacobi = rows["text"]
-    assert ar.exact_match == jacobi.exact_match
+    ar, *jacobi = rows["text"]
+    assert jacobi and all(row.exact_match == ar.exact_match for row in jacobi)
 
 
 def test_the_shipped_image_tokenizer_is_read_by_the_checker(random_shapes_model):

@@ -123,6 +123,16 @@ def test_stores_of_the_other_kind_are_refused(images):
 
 
 @pytest.mark.bad_input
+def test_an_altered_shard_of_a_folder_is_refused(images):
+    path = images[0].shard_path(1)
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(UserError, match=r"images-00001.*checksum differs"):
+        ImageTrajectoryDataset(images[0].folder)
+
+
+@pytest.mark.bad_input
 def test_a_shard_that_vanishes_while_in_use_gives_one_clear_line(images):
     store, _ = images
     dataset = ImageTrajectoryDataset(store)

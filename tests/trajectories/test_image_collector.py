@@ -190,6 +190,8 @@ def test_another_teacher_prompt_or_setting_is_refused(tmp_path, teacher, prompts
         ({"shard_size": -1}, "shard_size is -1"),
         ({"guidance_scale": -1.0}, "guidance_scale is -1.0"),
         ({"confidence_temperature": -1.0}, "confidence_temperature is -1.0"),
+        ({"order_seed": 2**70}, f"order_seed {2**70} is out of range"),
+        ({"order_seed": -1}, "order_seed -1 is out of range"),
     ],
 )
 def test_settings_out_of_range_are_refused(changes, message):

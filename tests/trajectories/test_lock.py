@@ -76,6 +76,27 @@ def test_a_lock_that_says_nothing_readable_is_no_obstacle(tmp_path, note):
         assert json.loads((tmp_path / LOCK_NAME).read_text())["pid"] == os.getpid()
 
 
+@pytest.mark.bad_input
+@pytest.mark.parametrize("kind", ["link", "hard link", "folder", "pipe"])
+def test_a_lock_that_is_another_file_is_refused_and_left_alone(tmp_path, kind):
+    precious = tmp_path / "precious.json"
+    precious.write_text("precious")
+    (tmp_path / "store").mkdir()
+    path = tmp_path / "store" / LOCK_NAME
+    if kind == "link":
+        path.symlink_to(precious)
+    elif kind == "hard link":
+        path.hardlink_to(precious)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        os.mkfifo(path)
+    with pytest.raises(UserError, match="is a link or no file") as error, folder_lock(path.parent):
+        pass
+    assert "\n" not in str(error.value)
+    assert precious.read_text() == "precious"
+
+
 def test_it_is_free_again_after_an_error(tmp_path):
     with pytest.raises(RuntimeError), folder_lock(tmp_path):
         raise RuntimeError

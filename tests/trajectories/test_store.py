@@ -10,6 +10,7 @@ import torch
 from showo_turbo.errors import UserError
 from showo_turbo.trajectories import StoreIdentity, TrajectoryStore
 from showo_turbo.trajectories import store as store_module
+from showo_turbo.trajectories.manifest import Manifest
 
 from .conftest import content
 
@@ -178,6 +179,35 @@ def test_a_damaged_note_of_a_shard_makes_it_pending(tmp_path, caplog):
     (store.folder / "images-00001.json").write_text('{"file": "x"}')
     assert store.pending() == [0, 1, 2]
     assert caplog.text.count("is damaged") == 2
+
+
+@pytest.mark.parametrize("what", ["another identity", "earlier code"])
+def test_a_shard_whose_note_is_not_of_this_collection_is_pending(tmp_path, caplog, what):
+    """Two processes that begin at once may each see no manifest, and write to one folder."""
+    store = TrajectoryStore.create_or_continue(tmp_path / "store", identity())
+    write(store, 0)
+    assert store.pending() == [1, 2]
+    if what == "another identity":
+        other = TrajectoryStore(store.folder, Manifest(identity(settings={"steps": 4})))
+        write(other, 0)
+    else:
+        note = store.folder / "images-00000.json"
+        entry = json.loads(note.read_text())
+        del entry["identity"]
+        note.write_text(json.dumps(entry))
+    assert store.pending() == [0, 1, 2]
+    assert "is not of this collection" in caplog.text
+
+
+def test_a_left_behind_note_does_not_undo_a_finished_store(finished):
+    before = content(finished.folder)
+    (finished.folder / "images-00000.json").write_text(
+        json.dumps(dataclasses.asdict(finished.manifest.shards[0]))
+    )
+    store = TrajectoryStore.create_or_continue(finished.folder, identity())
+    assert store.pending() == []
+    store.finish()
+    assert content(finished.folder) == before
 
 
 def test_folders_with_other_files_are_refused(tmp_path):

@@ -225,3 +225,10 @@ def test_other_images_are_another_store(tmp_path, teacher, requests, text_settin
 def test_settings_out_of_range_are_refused(name):
     with pytest.raises(UserError, match=f"{name} is 0; expected at least 1"):
         TextCollection(**{name: 0})
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize("seed", [-1, 2**63, 2**70])
+def test_a_seed_out_of_range_is_refused(seed):
+    with pytest.raises(UserError, match=f"seed {seed} is out of range"):
+        TextCollection(seed=seed)

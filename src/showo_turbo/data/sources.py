@@ -83,7 +83,8 @@ class ShapesWorld:
     """A generated world of colored shapes; it stands in for every file that is not named.
 
     Args:
-        folder: Where the world is, or is to be written. An incomplete one is completed.
+        folder: Where the world is, or is to be written. An incomplete one is completed, a smaller
+            one of the same seed is extended, and a larger one is used as it is.
         images: Training images, with three captions and one conversation each.
         documents: Text documents.
         validation_images: Images for validation.

@@ -1,5 +1,6 @@
 """A training step that went wrong, as files: written by `FiniteGuard`, read by `replay`."""
 
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ STUDENT_FOLDER = "student"
 TARGET_FOLDER = "target"
 """The network that makes the consistency target, where it is not the student."""
 
+_BATCH = re.compile(r"batch-(\d{1,9})-(\d{1,18})\.safetensors")
+
 
 def batch_name(rank: int, index: int) -> str:
     """File of a process's batch, `index` being its number in the epoch."""
@@ -24,8 +27,21 @@ def batch_name(rank: int, index: int) -> str:
 
 
 def batch_files(folder: Path) -> list[Path]:
-    """The batches of an incident, process after process."""
-    return sorted(folder.glob("batch-*.safetensors"))
+    """The batches of an incident, process after process.
+
+    A step that was met again, with fewer processes say, leaves those of the earlier time behind;
+    they are not of the incident that is described.
+    """
+    incident = read_json(folder / INCIDENT_FILE)
+    processes, indices = incident.get("processes"), incident.get("batches")
+    known = isinstance(processes, int) and isinstance(indices, list)
+    files = {}
+    for path in folder.glob("batch-*.safetensors"):
+        if match := _BATCH.fullmatch(path.name):
+            rank, index = map(int, match.groups())
+            if not known or (rank < processes and index in indices):
+                files[rank, index] = path
+    return [files[place] for place in sorted(files)]
 
 
 def settings_of(module: ShowoTurbo) -> dict[str, Any]:

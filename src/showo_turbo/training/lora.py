@@ -1,5 +1,6 @@
 """Training low-rank adapters instead of all weights."""
 
+import os
 from dataclasses import dataclass
 
 import torch
@@ -8,6 +9,7 @@ from torch import nn
 from ..errors import UserError
 from ..models.lora import SCALING
 from ..models.showo import Showo
+from ..trajectories.segments import stateless_seed
 
 
 @dataclass(frozen=True)
@@ -18,13 +20,29 @@ class LoRAOptions:
         rank: Inner size of the adapters.
         alpha: They count `alpha / rank` times; twice the rank if missing.
         modules: Names of the linear layers that get one, in every block of the transformer.
-        dropout: Of what goes into the adapters, in training.
+        dropout: Part of what goes into the adapters that is left out in training; 0 or more, and
+            below 1.
     """
 
     rank: int = 16
     alpha: float | None = None
     modules: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "dense", "fc1", "fc2")
     dropout: float = 0.0
+
+
+def seed_step(step: int, batch_index: int, rank: int) -> None:
+    """Seed PyTorch's generators for what a training step drops, on all devices.
+
+    Their state is not in checkpoints. A function of the step and of `seed_everything` (0 without
+    it) needs none: a run that is resumed draws what it would have drawn.
+
+    Args:
+        step: Number of the optimizer's step.
+        batch_index: Number of the batch in its epoch; several may make one step.
+        rank: Of the process, each of which drops other inputs.
+    """
+    seed = int(os.environ.get("PL_GLOBAL_SEED", "0"))
+    torch.manual_seed(stateless_seed(seed, step, batch_index, rank, stream="dropout"))
 
 
 def add_lora(network: Showo, options: LoRAOptions) -> None:
@@ -35,7 +53,8 @@ def add_lora(network: Showo, options: LoRAOptions) -> None:
         options: Which adapters.
 
     Raises:
-        UserError: If `peft` is missing, the rank is not positive, or there is no such layer.
+        UserError: If `peft` is missing, the rank is not positive, the dropout is out of range, or
+            there is no such layer.
     """
     try:
         from peft import LoraConfig, inject_adapter_in_model
@@ -45,6 +64,10 @@ def add_lora(network: Showo, options: LoRAOptions) -> None:
         ) from None
     if options.rank < 1:
         raise UserError(f"the rank of LoRA is {options.rank}; it must be at least 1")
+    if not 0 <= options.dropout < 1:
+        raise UserError(
+            f"the dropout of LoRA is {options.dropout}; it must be 0 or more, and below 1"
+        )
     layers = network.showo.model.layers
     known = {
         name.rpartition(".")[2]

@@ -29,7 +29,7 @@ from .evaluation import EvaluationGrid
 from .forwards import block_logits, image_logits
 from .frozen import drop_excluded, exclude_from_checkpoints, freeze
 from .geometry import check_geometry
-from .lora import LoRAOptions, add_lora
+from .lora import LoRAOptions, add_lora, seed_step
 from .measured_student import MeasuredStudent
 from .optimization import optimizer_and_schedule
 from .ranks import global_means
@@ -80,14 +80,17 @@ class ShowoTurbo(MeasuredStudent):
         image_tokenizer: Image tokenizer: `shapes`, a folder or a hub id such as
             `showlab/magvitv2`.
         text_tokenizer: Text tokenizer: `shapes`, a folder or a hub id such as `microsoft/phi-1_5`.
-        weights: Weights of the loss terms. A term with weight 0 is not computed.
+        weights: Weights of the loss terms. A term with weight 0 is not computed, nor is the
+            student asked for a stream whose terms all have weight 0.
         consistency_target: Whose prediction at the segment's end is the target: the `student`'s
             own (the published choice), the `teacher`'s, or that of the moving average of the
             student (`ema`) that Lightning's `EMAWeightAveraging` keeps, listed under
             `trainer.callbacks`.
         max_language_length: Longest piece of plain text in tokens.
         lora: Train low-rank adapters instead of all weights. They are in the checkpoints as they
-            are, and merged where the student is exported or becomes the teacher.
+            are, and merged where the student is exported or becomes the teacher. With dropout,
+            PyTorch's generators are seeded anew before every training step, from `seed_everything`
+            and the step, so that a resumed run drops the same as one that was never stopped.
         gradient_checkpointing: Recompute activations in the backward pass to save memory.
         evaluation: What validation measures.
         optimizer: Makes the optimizer.
@@ -149,9 +152,17 @@ class ShowoTurbo(MeasuredStudent):
             self.student.gradient_checkpointing_enable()
 
     def setup(self, stage: str) -> None:
-        """Look for the average, where it is wanted, before anything is collected."""
-        if stage == "fit" and self.consistency_target == "ema":
+        """Look for the average, where it is wanted, and for losses before anything is collected."""
+        if stage != "fit":
+            return
+        if self.consistency_target == "ema":
             average_of(self.trainer)
+        streams = getattr(getattr(self.trainer, "datamodule", None), "batch_sizes", None)
+        if isinstance(streams, Mapping) and not any(map(self._is_trained_on, streams)):
+            raise UserError(
+                f"all weights of the loss terms of {', '.join(streams)} are 0, and there is no "
+                "other stream; expected one above 0, set it, or a batch size of another stream"
+            )
 
     def on_train_start(self) -> None:
         """Bring the average, where it is wanted, to the student."""
@@ -160,7 +171,14 @@ class ShowoTurbo(MeasuredStudent):
 
     def training_step(self, batch: Mapping[str, Any], batch_index: int) -> Tensor:
         """Return the weighted sum of the loss terms of the streams that the batch holds."""
+        if self.lora is not None and self.lora.dropout > 0:
+            seed_step(self.global_step, batch_index, self.global_rank)
         terms = self.loss_terms(batch)
+        if not terms:
+            raise UserError(
+                f"all weights of the loss terms of the batch's streams ({', '.join(batch)}) are 0; "
+                "expected one above 0, set it"
+            )
         own, overall = global_means(terms, tuple(asdict(self.weights)))
         for name, mean in overall.items():
             self.log(f"train/{name}", mean, batch_size=1)
@@ -174,11 +192,11 @@ class ShowoTurbo(MeasuredStudent):
     def loss_terms(self, batch: Mapping[str, Any]) -> dict[str, LossValue]:
         """Return the loss terms, unweighted, of the streams that the batch holds."""
         terms: dict[str, LossValue] = {}
-        if "image" in batch:
+        if "image" in batch and self._is_trained_on("image"):
             terms |= self._image_terms(batch["image"])
-        if "text" in batch:
+        if "text" in batch and self._is_trained_on("text"):
             terms |= self._text_terms(batch["text"])
-        if "language" in batch and self.weights.language > 0:
+        if "language" in batch and self._is_trained_on("language"):
             terms["language"] = self._language_term(batch["language"]["text"])
         return terms
 
@@ -186,6 +204,10 @@ class ShowoTurbo(MeasuredStudent):
         """Return the loss that these means of the terms make."""
         weights = asdict(self.weights)
         return torch.stack([weights[name] * mean for name, mean in means.items()]).sum()
+
+    def _is_trained_on(self, stream: str) -> bool:
+        """Whether a term of the stream has a weight."""
+        return any(value for name, value in asdict(self.weights).items() if name.startswith(stream))
 
     def _image_terms(self, batch: ImageBatch) -> dict[str, LossValue]:
         terms = {}

@@ -44,10 +44,11 @@ class ImageTrajectoryDataset(Dataset[ImageTrajectory]):
     It can be handed to workers: it carries paths, no open files.
 
     Args:
-        store: An open store of image trajectories, or its folder.
+        store: An open store of image trajectories, or its folder, whose checksums are then
+            compared.
 
     Raises:
-        UserError: If the folder is not a finished store of images.
+        UserError: If the folder is not a finished store of images, or a shard is damaged.
     """
 
     def __init__(self, store: TrajectoryStore | Path | str) -> None:
@@ -82,10 +83,11 @@ class TextTrajectoryDataset(Dataset[TextBlock]):
     """Blocks of Jacobi trajectories, one block an example.
 
     Args:
-        store: An open store of text trajectories, or its folder.
+        store: An open store of text trajectories, or its folder, whose checksums are then
+            compared.
 
     Raises:
-        UserError: If the folder is not a finished store of texts.
+        UserError: If the folder is not a finished store of texts, or a shard is damaged.
     """
 
     def __init__(self, store: TrajectoryStore | Path | str) -> None:
@@ -142,6 +144,7 @@ def _setting(store: TrajectoryStore, name: str) -> int:
 
 
 def _opened(store: TrajectoryStore | Path | str, kind: str) -> TrajectoryStore:
+    """Open a store; whoever gives one that is open has seen to its checksums."""
     if isinstance(store, TrajectoryStore):
-        store = store.folder
-    return TrajectoryStore.open(store, kind=kind, verify=False)
+        return TrajectoryStore.open(store.folder, kind=kind, verify=False)
+    return TrajectoryStore.open(store, kind=kind)

@@ -10,6 +10,7 @@ from torch import Tensor
 from ..errors import UserError
 from ..models.showo import Showo
 from ..sampling.mask_schedules import MaskSchedule
+from ..sampling.options import check_seed
 from ..sampling.parallel import DenoisingStep, ImageSampling, denoise_images
 from .collection import (
     ALONE,
@@ -82,6 +83,7 @@ class ImageCollection:
     def __post_init__(self) -> None:
         check_segments(self.steps, self.segments)
         check_positive(self, "kept_codes", "batch_size", "shard_size")
+        check_seed(self.order_seed, "order_seed")
         if self.guidance_scale < 0:
             raise UserError(f"guidance_scale is {self.guidance_scale}; it must be 0 or more")
         if self.confidence_temperature < 0:

@@ -1,11 +1,13 @@
 """A lock that keeps two runs from writing one folder."""
 
+import errno
 import fcntl
 import json
 import logging
 import os
 import shlex
 import socket
+import stat
 import sys
 import textwrap
 import time
@@ -36,7 +38,8 @@ def folder_lock(folder: Path) -> Iterator[None]:
         folder: An existing folder.
 
     Raises:
-        UserError: If another process holds it, naming that process and the lock's age.
+        UserError: If another process holds it, naming that process and the lock's age; or if the
+            lock is a link or no file.
     """
     path = folder / LOCK_NAME
     with _locked_file(path) as file:
@@ -55,7 +58,7 @@ def folder_lock(folder: Path) -> Iterator[None]:
 def _locked_file(path: Path) -> Iterator[TextIO]:
     """Open and lock the file that now has this name; a previous owner may just have removed it."""
     while True:
-        with open(path, "a+", encoding="utf-8") as file:
+        with _open(path) as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -80,9 +83,34 @@ def _locked_file(path: Path) -> Iterator[TextIO]:
             return
 
 
+def _open(path: Path) -> TextIO:
+    """Open the file, which is going to be overwritten, so that it can be no other one's.
+
+    Raises:
+        UserError: If it is a link, or no file.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        descriptor = os.open(path, flags, 0o666)
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
+            raise
+        raise _no_lock(path) from None
+    status = os.fstat(descriptor)
+    # One whose name was just removed has no link at all.
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+        os.close(descriptor)
+        raise _no_lock(path)
+    return os.fdopen(descriptor, "a+", encoding="utf-8")
+
+
+def _no_lock(path: Path) -> UserError:
+    return UserError(f"{path} is a link or no file; expected a lock, remove it")
+
+
 def _is_at(path: Path, file: TextIO) -> bool:
     try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+        return os.path.samestat(os.fstat(file.fileno()), path.lstat())
     except FileNotFoundError:
         return False
 

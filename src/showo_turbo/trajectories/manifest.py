@@ -1,5 +1,7 @@
 """What a store of trajectories says about itself: how it was made and what is in each shard."""
 
+import hashlib
+import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import NoneType
@@ -39,6 +41,11 @@ class StoreIdentity:
     def num_shards(self) -> int:
         """Number of shard files."""
         return -(-self.num_prompts // self.shard_size)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of all fields."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
 
     def shard_prompts(self, index: int) -> range:
         """Return which prompts belong to shard `index`."""

@@ -23,6 +23,7 @@ from .manifest import (
 logger = logging.getLogger(__name__)
 
 MANIFEST_NAME = "manifest.json"
+_IDENTITY = "identity"
 
 
 def no_barrier() -> None:
@@ -33,9 +34,10 @@ class TrajectoryStore:
     """A folder with `manifest.json` and shards such as `images-00000.safetensors`.
 
     While it is being collected, each process writes whole shards, atomically, and beside each a
-    small JSON file with its checksum and counts: a shard with a matching one is finished and is
-    kept if the collection is interrupted. In the end one process moves what these files say into
-    the manifest. All names are derived from the shards' index; none is taken from a file.
+    small JSON file with its checksum, its counts and the fingerprint of the store's identity: a
+    shard with a matching one is finished and is kept if the collection is interrupted. In the end
+    one process moves what these files say into the manifest. All names are derived from the shards'
+    index; none is taken from a file.
 
     Make one with `create_or_continue` or `open`.
 
@@ -211,7 +213,8 @@ class TrajectoryStore:
             save_file(dict(tensors), temporary)
             checksum = sha256_of(temporary)
         shard = Shard(path.name, checksum, samples, dict(filtered or {}), dict(totals or {}))
-        write_json(path.with_suffix(".json"), asdict(shard))
+        note = asdict(shard) | {_IDENTITY: self.identity.fingerprint}
+        write_json(path.with_suffix(".json"), note)
 
     def finish(self) -> None:
         """Write all that is known of the shards into the manifest.
@@ -242,10 +245,16 @@ class TrajectoryStore:
         shard = self.manifest.shards.get(index)
         if note.exists():
             try:
-                shard = parse_shard(read_json(note))
+                entry = dict(read_json(note))
+                identity = entry.pop(_IDENTITY, None)
+                noted = parse_shard(entry)
             except (KeyError, TypeError, ValueError) as error:
                 logger.warning("%s is damaged (%s); collecting its shard again", note, error)
                 return None
+            if identity == self.identity.fingerprint:
+                shard = noted
+            else:
+                logger.warning("%s is not of this collection; left out of it", note)
         if shard is None:
             return None
         fault = self._fault(index, shard, verify=True)

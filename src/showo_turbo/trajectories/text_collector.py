@@ -11,6 +11,7 @@ from torch import Tensor
 from ..errors import UserError
 from ..models.showo import Showo
 from ..sampling.jacobi import JacobiResult, jacobi_decode
+from ..sampling.options import check_seed
 from .collection import (
     ALONE,
     Processes,
@@ -76,6 +77,7 @@ class TextCollection:
     def __post_init__(self) -> None:
         names = ("max_new_tokens", "block_size", "longest_ngram", "max_repeats")
         check_positive(self, *names, "batch_size", "shard_size")
+        check_seed(self.seed)
 
 
 def text_identity(

@@ -1,4 +1,6 @@
 import json
+import multiprocessing
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ from showo_turbo.data.shapes import write
 from showo_turbo.data.shapes.checker import check
 from showo_turbo.data.shapes.prompts import Prompt, satisfies
 from showo_turbo.data.shapes.sampling import sample_example
-from showo_turbo.data.shapes.write import UNFINISHED_FILE, WORLD_FILE, write_world
+from showo_turbo.data.shapes.write import LOCK_FILE, UNFINISHED_FILE, WORLD_FILE, write_world
 from showo_turbo.errors import UserError
 
 SIZES = {"images": 30, "documents": 600, "validation_images": 5}
@@ -154,20 +156,63 @@ def test_more_images_extend_fewer(world: Path, tmp_path: Path) -> None:
     assert captions[: len(small_captions)] == small_captions
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"seed": 1}, "says seed 0, asked for seed 1"),
-        ({"images": 10}, "says images 30, asked for images 10"),
-    ],
-)
-def test_another_world_is_never_written_over(
-    world: Path, changes: dict[str, int], message: str
+def test_a_larger_world_is_used_as_it_is_and_said(
+    world: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     before = contents(world)
-    with pytest.raises(UserError, match=message):
-        write_small(world, **changes)
+    write_small(world, documents=1, images=10)
     assert contents(world) == before
+    assert "is larger than asked for" in caplog.text
+    assert "30 images instead of 10, 600 documents instead of 1" in caplog.text
+
+
+def test_a_world_grows_where_it_is_smaller_and_shrinks_nowhere(world: Path, tmp_path: Path) -> None:
+    write_small(tmp_path, images=10)
+    write_small(tmp_path, documents=1)
+    assert contents(tmp_path) == contents(world)
+
+
+def test_another_seed_is_never_written_over(world: Path) -> None:
+    before = contents(world)
+    with pytest.raises(UserError, match="says seed 0, asked for seed 1"):
+        write_small(world, seed=1)
+    assert contents(world) == before
+
+
+def _write_late(folder: Path, ready: Barrier) -> None:
+    ready.wait(60)
+    write_small(folder)
+
+
+def test_processes_that_ask_for_one_world_at_once_all_get_it(world: Path, tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    ready = context.Barrier(4)
+    folder = tmp_path / "shared"
+    processes = [context.Process(target=_write_late, args=(folder, ready)) for _ in range(4)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(300)
+    assert [process.exitcode for process in processes] == [0] * 4
+    assert contents(folder) == contents(world)
+
+
+def test_everything_is_on_disk_before_the_world_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    monkeypatch.setattr(write.os, "sync", lambda: seen.append(contents(tmp_path).keys()))
+    write_small(tmp_path)
+    assert seen == [contents(tmp_path).keys() - {WORLD_FILE} | {UNFINISHED_FILE}]
+
+
+@pytest.mark.bad_input
+def test_a_lock_that_is_a_link_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "world").mkdir()
+    (tmp_path / "world" / LOCK_FILE).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match="cannot be written"):
+        write_small(tmp_path / "world")
+    assert not (tmp_path / "elsewhere").exists()
 
 
 def test_a_folder_with_something_else_is_refused(tmp_path: Path) -> None:

@@ -1,8 +1,13 @@
 """Writes the shapes world to a folder, in the formats of the real data sets."""
 
+import fcntl
 import hashlib
 import json
+import logging
+import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 
 import pyarrow as pa
@@ -22,6 +27,8 @@ from .records import (
 from .sampling import Example, generator, sample_example
 from .splits import SPLITS, held_out_prompts
 
+logger = logging.getLogger(__name__)
+
 FORMAT_VERSION = 1
 """Raised whenever the same seed would give other files."""
 
@@ -35,6 +42,11 @@ LLAVA_TRAIN_FILE = "llava_v1_5_mix_shapes.json"
 LLAVA_VALIDATION_FILE = "llava_val.json"
 DOCUMENTS_FILE = "refinedweb/part-00000.parquet"
 
+LOCK_FILE = ".lock"
+"""Locked while the world is written; it stays behind, empty."""
+
+_SAME = ("version", "seed")
+_COUNTS = ("images", "documents", "validation_images")
 _DOCUMENTS_PER_ROW_GROUP = 256
 
 
@@ -55,7 +67,9 @@ def write_world(
     prompts held out from training) and, last, `world.json`.
 
     A finished world is recognized and left alone, an interrupted one is completed, and a smaller
-    one with the same seed is extended: scene i depends on the seed and i only.
+    one with the same seed is extended: scene i depends on the seed and i only. One that has more
+    than is asked for is used as it is, which is said. Several processes may ask for one world at
+    the same time: one writes it, the others wait.
 
     Args:
         folder: Where to write; made if missing.
@@ -69,7 +83,8 @@ def write_world(
         The path of `world.json`.
 
     Raises:
-        UserError: For a count below 1, and for a folder that holds something else.
+        UserError: For a count below 1, and for a folder that holds something else or a world of
+            another seed.
     """
     root = Path(folder)
     wanted = {
@@ -79,16 +94,24 @@ def write_world(
         "documents": documents,
         "validation_images": validation_images,
     }
-    for key in ("images", "documents", "validation_images"):
+    for key in _COUNTS:
         if wanted[key] < 1:
             raise UserError(f"{key} is {wanted[key]}: expected at least 1")
     if _is_finished(root, wanted):
         return root / WORLD_FILE
-    _expect_room(root, wanted)
-    try:
-        write_json(root / UNFINISHED_FILE, wanted)
-    except OSError as error:
-        raise UserError(f"{root} cannot be written ({error}): name another folder") from error
+    _expect_room(root)
+    with _locked(root):
+        if not _is_finished(root, wanted):
+            _write(root, _grown(root, wanted), progress)
+    return root / WORLD_FILE
+
+
+def _write(root: Path, wanted: dict[str, int], progress: bool) -> None:
+    """Write what is missing of a world; nobody else may be writing it."""
+    seed, images, documents, validation_images = (
+        wanted[key] for key in ("seed", "images", "documents", "validation_images")
+    )
+    write_json(root / UNFINISHED_FILE, wanted)
     (root / WORLD_FILE).unlink(missing_ok=True)
 
     listing: dict[str, str] = {}
@@ -111,50 +134,96 @@ def write_world(
             lines = prompt_lines(held_out_prompts(name))
             _write_if_changed(root, f"prompts/{name}.jsonl", lines, listing)
 
+    os.sync()  # A world file that outlives a power failure must not name images that do not.
     write_json(root / WORLD_FILE, {**wanted, "listing_sha256": _listing_hash(listing)})
     (root / UNFINISHED_FILE).unlink()
-    return root / WORLD_FILE
+
+
+@contextmanager
+def _locked(root: Path) -> Iterator[None]:
+    """Keep other processes from writing the world; wait for one that does.
+
+    Raises:
+        UserError: If the folder cannot be written.
+    """
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        descriptor = os.open(root / LOCK_FILE, flags, 0o666)
+    except OSError as error:
+        raise UserError(f"{root} cannot be written ({error}): name another folder") from error
+    try:
+        with suppress(OSError):  # Some file systems have no locks.
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _is_finished(root: Path, wanted: dict[str, int]) -> bool:
-    """Whether the folder holds this very world, with every file in place."""
+    """Whether the folder holds this very world, or a larger one, with every file in place."""
     if (root / UNFINISHED_FILE).exists() or not (root / WORLD_FILE).exists():
         return False
     found = _read_plan(root / WORLD_FILE, wanted)
-    if found != wanted:
+    if any(found[key] != wanted[key] for key in _SAME):
         return False
-    expected = [
-        *(f"train2017/{image_file_name(index)}" for index in range(wanted["images"])),
-        *(f"val2017/{image_file_name(index)}" for index in range(wanted["validation_images"])),
-        *(f"annotations/captions_{split}2017.json" for split in ("train", "val")),
-        *(f"prompts/{name}.jsonl" for name in SPLITS),
-        LLAVA_TRAIN_FILE,
-        LLAVA_VALIDATION_FILE,
-        DOCUMENTS_FILE,
-    ]
+    larger = [key for key in _COUNTS if found[key] > wanted[key]]
+    if any(found[key] < wanted[key] for key in _COUNTS) or not _is_complete(root, found):
+        return False
+    if larger:
+        more = ", ".join(f"{found[key]} {key} instead of {wanted[key]}" for key in larger)
+        logger.warning("%s is larger than asked for, and all of it is used: %s", root, more)
+    return True
+
+
+def _is_complete(root: Path, wanted: dict[str, int]) -> bool:
+    """Whether every file of a world is there."""
+    expected = chain(
+        (LLAVA_TRAIN_FILE, LLAVA_VALIDATION_FILE, DOCUMENTS_FILE),
+        (f"prompts/{name}.jsonl" for name in SPLITS),
+        (f"annotations/captions_{split}2017.json" for split in ("train", "val")),
+        (f"val2017/{image_file_name(index)}" for index in range(wanted["validation_images"])),
+        (f"train2017/{image_file_name(index)}" for index in range(wanted["images"])),
+    )
     return all((root / relative).is_file() for relative in expected)
 
 
-def _expect_room(root: Path, wanted: dict[str, int]) -> None:
-    """Refuse to write over anything but a part of the same world."""
+def _expect_room(root: Path) -> None:
+    """Refuse to write into a folder of something else.
+
+    Raises:
+        UserError: If it holds files but no world, finished or not.
+    """
     if root.exists() and not root.is_dir():
         raise UserError(f"{root} is a file: expected a folder for the shapes world, name another")
+    if not root.exists():
+        return
+    # Another process may just have begun: it locks, then says what it is about to write.
+    others = [path.name for path in root.iterdir() if not path.name.startswith(".")]
+    if others and not {UNFINISHED_FILE, WORLD_FILE} & {*others}:
+        raise UserError(
+            f"{root} is not empty and holds no {WORLD_FILE}: expected a new folder, an empty "
+            f"one or a shapes world; name another folder"
+        )
+
+
+def _grown(root: Path, wanted: dict[str, int]) -> dict[str, int]:
+    """What is to be written so that the folder has what is wanted, and all that it has already.
+
+    Raises:
+        UserError: If the folder's world has another seed, or its files are of another version.
+    """
     plans = [root / name for name in (UNFINISHED_FILE, WORLD_FILE) if (root / name).exists()]
     if not plans:
-        if root.exists() and any(root.iterdir()):
-            raise UserError(
-                f"{root} is not empty and holds no {WORLD_FILE}: expected a new folder, an empty "
-                f"one or a shapes world; name another folder"
-            )
-        return
+        return wanted
     found = _read_plan(plans[0], wanted)
-    for key, value in wanted.items():
-        same_stream = key in ("seed", "version")
-        if found[key] != value if same_stream else found[key] > value:
+    for key in _SAME:
+        if found[key] != wanted[key]:
             raise UserError(
-                f"{plans[0]} says {key} {found[key]}, asked for {key} {value}: a world can "
-                f"only grow and keeps its seed; name another folder or delete this one"
+                f"{plans[0]} says {key} {found[key]}, asked for {key} {wanted[key]}: a world "
+                f"keeps its {key}; name another folder or delete this one"
             )
+    return wanted | {key: max(found[key], wanted[key]) for key in _COUNTS}
 
 
 def _read_plan(path: Path, wanted: dict[str, int]) -> dict[str, int]:
@@ -197,7 +266,7 @@ def _write_if_changed(root: Path, relative: str, data: bytes, listing: dict[str,
     """Write a file unless it is there already, and note its hash.
 
     Comparing bytes is what completes an interrupted world, torn files included, so the many small
-    images can do without an fsync each.
+    images can do without an fsync each: what is on disk is seen to once, before the world file.
     """
     listing[relative] = hashlib.sha256(data).hexdigest()
     path = root / relative
