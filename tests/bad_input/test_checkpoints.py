@@ -1,5 +1,7 @@
 """Checkpoints of training: exported, and trained on from."""
 
+import pickle
+
 import pytest
 import torch
 
@@ -46,6 +48,32 @@ def resume(change=None, *, content=None, command="fit", sizes=()):
     return prepare
 
 
+def address(scheme):
+    """Measure what code at an address would become."""
+
+    def prepare(bench):
+        measure = resume(content={"state_dict": Malicious()}, command="validate")(bench)
+        return [*measure[:-1], f"{scheme}{measure[-1]}"]
+
+    return prepare
+
+
+def named(name, *, content=None):
+    """Train on from what this option stands for; there may be a `last.ckpt` of this content."""
+
+    def prepare(bench):
+        config = bench.pretraining(bench.good.captions, bench.good.images)
+        if content is not None:
+            bench.write("run/checkpoints/last.ckpt", content)
+        return ["fit", "-c", config, "--ckpt_path", name]
+
+    return prepare
+
+
+def without_position(state):
+    del state["ImageDataModule"]["consumed"]
+
+
 def change_weight(number):
     def change(state):
         state["state_dict"][WEIGHT].view(-1)[0] = number
@@ -76,6 +104,7 @@ def folder_of_shards(bench):
 
 
 ANOTHER = "name another"
+RESTORED = "cannot be restored"
 LARGER = ["--model.init_args.tokenizer.channels", "16"]
 
 EXPORTED = [
@@ -144,6 +173,36 @@ RESUMED = [
         "last.ckpt",
         "expected a checkpoint of training",
         ANOTHER,
+    ),
+    Case("a file's address", address("file://"), "file:///", "on this machine", "download it"),
+    Case("an address", address("http://127.0.0.1:9"), "http://127", "on this machine", "download"),
+    Case("a bucket", named("s3://a/b.ckpt"), "s3://a/b.ckpt", "on this machine", "download it"),
+    Case("a registry", named("registry:a"), "registry:a", "on this machine", "download it"),
+    Case("a colon", named("c:/b.ckpt"), "c:/b.ckpt does not exist", "of training", "such as"),
+    Case("the best", named("best"), "--ckpt_path best", "a checkpoint's file", "name the best"),
+    Case("no last", named("last"), "last: there is no such", "expected one", "name its file"),
+    Case("no hpc", named("hpc"), "hpc: there is no such", "expected one", "name its file"),
+    Case("a cut last", named("last", content=b"PK"), "last.ckpt is no whole", "training", ANOTHER),
+    Case(
+        "a malicious last",
+        named("last", content=pickle.dumps(Malicious(), protocol=2)),
+        "last.ckpt is no whole",
+        "a checkpoint of training",
+        ANOTHER,
+    ),
+    Case(
+        "no loops", resume(lambda s: s.update(loops={})), "KeyError: 'fit_loop'", RESTORED, ANOTHER
+    ),
+    Case(
+        "no version",
+        resume(lambda s: s.pop("pytorch-lightning_version")),
+        "'pytorch-lightning_version'",
+        RESTORED,
+        ANOTHER,
+    ),
+    Case("no position", resume(without_position), "KeyError: 'consumed'", RESTORED, ANOTHER),
+    Case(
+        "callbacks as a list", resume(lambda s: s.update(callbacks=[1])), "Error", RESTORED, ANOTHER
     ),
 ]
 

@@ -254,12 +254,36 @@ VALUES = [
     Case("precision", trainer(precision="7"), "precision", "7", HELP),
     Case("strategy", trainer(strategy="all"), "strategy='all'", "trainer:", "valid"),
     Case("devices", trainer(devices=0), "devices", "0", "trainer:"),
+    Case("devices as text", trainer(devices="abc"), "'abc'", "an int > 0", "correct it"),
     Case("clip", trainer(gradient_clip_val="a"), "gradient_clip_val", "a", HELP),
+    Case("clip below 0", trainer(gradient_clip_val=-1), "val is -1", "0 or more", "null not to"),
+    Case(
+        "clip NaN", trainer(gradient_clip_val=float("nan")), "val is nan", "0 or more", "null not"
+    ),
+    Case(
+        "accumulate none", trainer(accumulate_grad_batches=0), "is 0", "number from 1", "such as 1"
+    ),
+    Case(
+        "a file for the run",
+        trainer(default_root_dir="config.yaml"),
+        "default_root_dir: config.yaml is a file",
+        "the folder of the run",
+        "name another",
+    ),
+    Case("seed below 0", changed(seed_everything=-5), "-5", "0 to 4294967295", "choose another"),
+    Case(
+        "seed of 20 digits",
+        changed(seed_everything=12345678901234567890),
+        "12345678901234567890",
+        "0 to 4294967295",
+        "choose another",
+    ),
     Case(
         "no Curriculum", trainer(callbacks=[]), "no data for image", "expected data", "batch size 0"
     ),
     Case("option", options("--model.init_args.studnet", "a"), "studnet", "no option", HELP),
     Case("option of trainer", options("--trainer.max_stepz=3"), "max_stepz", "unrecognized", HELP),
+    Case("short option", options("--trainer.max_epoch=3"), "max_epoch", "unrecognized", HELP),
     Case("option type", options("--data.init_args.seed", "x"), "seed", "x is no int", HELP),
     Case("resume", options("--resume", "always"), "always", "'auto'", HELP),
 ]

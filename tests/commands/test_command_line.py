@@ -161,6 +161,7 @@ class TestMistakes:
             (["out", "--width", "wide"], "width: wide is no int"),
             (["out", "--kind", "wool"], "kind: wool is none of 'hair', 'foam'"),
             (["out", "--size", "3"], "unrecognized arguments: --size 3"),
+            (["out", "--wid", "3"], "unrecognized arguments: --wid 3"),
             (["out", "--frame.width", "wide"], "wide is no int"),
             (["out", "--frame.color", "red"], "required: width"),
         ],

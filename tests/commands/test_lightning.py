@@ -1,6 +1,7 @@
 """The command line of Lightning's commands; what they do is tested where it is done."""
 
 import sys
+from functools import wraps
 
 import pytest
 import yaml
@@ -73,6 +74,19 @@ def test_no_warning_about_the_command_line(config, monkeypatch, recwarn):
     main()
     assert not [entry for entry in recwarn if "args parameter" in str(entry.message)]
     assert sys.argv == ["showo-turbo", *arguments]
+
+
+def test_checkpoints_are_always_loaded_without_code(command, config, monkeypatch):
+    """By every strategy, also those that do not ask our checkpoint plugin."""
+    given = []
+
+    @wraps(Trainer.fit)  # whose signature is the command line's
+    def fit(*_, **options):
+        given.append(options)
+
+    monkeypatch.setattr(Trainer, "fit", fit)
+    assert command("fit", "-c", config(), "--weights_only", "false").status == 0
+    assert [options["weights_only"] for options in given] == [True]
 
 
 @pytest.mark.bad_input

@@ -1,13 +1,18 @@
-"""`fit --resume auto`, on a module that trains next to nothing."""
+"""`fit --resume auto` and `--ckpt_path`, on a module that trains next to nothing."""
 
 import logging
 import os
+import shutil
 
 import pytest
 import torch
 import yaml
 from lightning.pytorch import LightningDataModule, LightningModule
+from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.utils.data import DataLoader
+
+from showo_turbo.commands import run_lock
+from showo_turbo.trajectories.lock import LOCK_NAME, folder_lock
 
 TRAINER = {
     "accelerator": "cpu",
@@ -115,15 +120,6 @@ def test_a_damaged_newest_is_reported_and_the_one_before_is_used(fit, tmp_path, 
     assert max(map(steps, set(checkpoints(tmp_path)) - {newest})) == 12
 
 
-def test_when_none_is_good_it_starts_afresh(fit, tmp_path, said):
-    fit(epochs=1)
-    for path in checkpoints(tmp_path):
-        path.write_bytes(b"no checkpoint")
-    assert fit("--resume", "auto").status == 0
-    assert said.text.count("going back to the one before it") == 2
-    assert "starting afresh" in said.text
-
-
 def test_the_newest_is_the_one_written_last(fit, tmp_path, said):
     """A run that went back to an earlier checkpoint goes on from there."""
     fit(epochs=2)
@@ -143,8 +139,99 @@ def test_a_link_to_the_last_one_is_followed(fit, tmp_path, said):
     assert "epoch=0-step=4.ckpt" in said.text
 
 
+class TestNamedCheckpoints:
+    def test_the_last_is_the_newest_of_the_run(self, fit, tmp_path, said):
+        fit(epochs=1)
+        newest = tmp_path / "run/elsewhere/last-v1.ckpt"
+        newest.parent.mkdir()
+        shutil.copy(tmp_path / "run/checkpoints/last.ckpt", newest)
+        assert fit("--ckpt_path", "last").status == 0
+        assert f"Restored all states from the checkpoint at {newest}" in said.text
+
+    @pytest.mark.parametrize("name", ["http.ckpt", "a:b.ckpt", "a::b.ckpt", "registry:a"])
+    def test_a_file_may_have_any_name(self, fit, tmp_path, said, monkeypatch, name):
+        monkeypatch.chdir(tmp_path)
+        fit(epochs=1)
+        (tmp_path / "run/checkpoints/last.ckpt").rename(name)
+        result = fit("--ckpt_path", name)
+        assert result.status == 0, result.errors
+        assert f"Restored all states from the checkpoint at {tmp_path / name}" in said.text
+
+    def test_a_file_of_any_name_is_checked(self, fit, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "a:b.ckpt").write_bytes(b"no checkpoint")
+        result = fit("--ckpt_path", "a:b.ckpt")
+        assert result.status == 2
+        assert "a:b.ckpt is no whole checkpoint" in result.errors
+
+    def test_a_failure_after_restoring_is_not_the_checkpoint_s(self, fit, tmp_path, monkeypatch):
+        fit(epochs=1)
+
+        def training_step(self, batch, batch_index):
+            raise KeyError("a bug")
+
+        monkeypatch.setattr(Counter, "training_step", training_step)
+        with pytest.raises(KeyError, match="a bug"):
+            fit("--ckpt_path", "last")
+
+
+def test_a_run_holds_its_folder(fit, tmp_path, monkeypatch):
+    step = Counter.training_step
+
+    def training_step(self, batch, batch_index):
+        assert (tmp_path / "run" / LOCK_NAME).exists()
+        return step(self, batch, batch_index)
+
+    monkeypatch.setattr(Counter, "training_step", training_step)
+    assert fit(epochs=1).status == 0
+    assert not (tmp_path / "run" / LOCK_NAME).exists()
+
+
 @pytest.mark.bad_input
 class TestMistakes:
+    def test_a_second_run(self, fit, tmp_path, monkeypatch):
+        """Refused before it clears away what the first one is just writing."""
+        monkeypatch.setattr(run_lock, "PATIENCE_SECONDS", 0.0)
+        writing = tmp_path / "run/checkpoints/.last.ckpt.x1y2.tmp"
+        writing.parent.mkdir(parents=True)
+        writing.write_bytes(b"half")
+        with folder_lock(tmp_path / "run"):
+            for options in ((), ("--resume", "auto")):
+                result = fit(*options)
+                assert result.status == 2
+                line = result.errors.strip().splitlines()[-1]
+                assert f"{tmp_path / 'run'} is being written by process {os.getpid()} on" in line
+        assert list(writing.parent.iterdir()) == [writing]
+
+    def test_no_good_checkpoint(self, fit, tmp_path):
+        """Starting afresh would train over what can perhaps be saved."""
+        fit(epochs=1)
+        first, second = checkpoints(tmp_path)
+        first.write_bytes(b"no checkpoint")
+        content = torch.load(second, weights_only=True)
+        content["state_dict"]["count"].fill_(float("nan"))
+        torch.save(content, second)
+        before = first.read_bytes(), second.read_bytes()
+        result = fit("--resume", "auto")
+        assert result.status == 2
+        line = result.errors.strip().splitlines()[-1]
+        assert f"{first} is no whole checkpoint" in line
+        assert f"{second} holds NaN or infinite weights in count" in line
+        assert f"move {tmp_path / 'run'} away" in line and "leave out --resume" in line
+        assert (first.read_bytes(), second.read_bytes()) == before
+
+    def test_what_a_callback_cannot_restore(self, fit, tmp_path, monkeypatch):
+        fit(epochs=1)
+
+        def load_state_dict(self, state):
+            raise TypeError("a is no round")
+
+        monkeypatch.setattr(ModelCheckpoint, "load_state_dict", load_state_dict)
+        for options in (("--ckpt_path", "last"), ("--resume", "auto")):
+            result = fit(*options)
+            assert result.status == 2
+            assert "last.ckpt cannot be restored (TypeError: a is no round)" in result.errors
+
     def test_a_checkpoint_beside_it(self, fit):
         result = fit("--resume", "auto", "--ckpt_path", "last")
         assert result.status == 2

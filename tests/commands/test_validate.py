@@ -88,6 +88,9 @@ def test_mistakes(mistake, config):
     tables = "--model.init_args.evaluation.tables"
     assert "colors" in mistake("validate", "-c", config, tables, "[images, colors]")
     assert "nowhere" in mistake("validate", "-c", config, "--baseline", "nowhere")
+    for name in ("validate", "predict"):  # Not the scores and pictures of the base.
+        message = mistake(name, "-c", config, "--ckpt_path", "last")
+        assert message.startswith("--ckpt_path last: there is no such checkpoint in runs/base")
     metric = "{class_path: showo_turbo.metrics.HPSv2}"
     line = mistake("validate", "-c", config, "--model.init_args.evaluation.metrics", f"[{metric}]")
     assert "hf download xswu/HPSv2 HPS_v2_compressed.pt" in line

@@ -112,6 +112,21 @@ class TestBadInput:
         assert not flag.exists()
         assert "\n" not in str(caught.value)
 
+    def test_no_advice_to_run_code_is_passed_on(self, folder):
+        class Malicious:
+            def __reduce__(self):
+                return os.mkdir, ("nowhere",)
+
+        (folder / WEIGHTS).unlink()
+        for content, reason in (
+            (b"# A text", r"\(it is no file of tensors and plain values\)"),
+            (pickle.dumps(Malicious(), protocol=2), r"\(it asks to run posix.mkdir\)"),
+        ):
+            (folder / "pytorch_model.bin").write_bytes(content)
+            with pytest.raises(UserError, match=reason) as caught:
+                load_state(folder)
+            assert "Re-running" not in str(caught.value)
+
     @pytest.mark.parametrize("value", [[torch.zeros(1)], {"epoch": 3}, torch.zeros(1), {}])
     def test_bin_without_a_state_dict(self, folder, value):
         (folder / WEIGHTS).unlink()
@@ -141,7 +156,8 @@ class TestBadInput:
 
     def test_no_config(self, folder):
         (folder / "config.json").unlink()
-        with pytest.raises(UserError, match=r"config.json does not exist"):
+        message = rf"{folder} is no model folder: .*config.json does not exist; .*correct the name"
+        with pytest.raises(UserError, match=message):
             Showo.from_pretrained(folder)
 
     @pytest.mark.parametrize("content", ["", "[]", "3", "{"])

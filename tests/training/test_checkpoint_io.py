@@ -1,5 +1,9 @@
+import os
+import pickle
+
 import pytest
 import torch
+from torch.distributed import checkpoint as sharded
 
 from showo_turbo.errors import UserError
 from showo_turbo.training.checkpoint_io import AtomicCheckpointIO, checkpoint_fault
@@ -49,23 +53,57 @@ def test_what_no_run_resumes_from_is_not_good(path, content):
     assert checkpoint_fault(path) == "holds no state of a training run"
 
 
-def test_code_is_not_run(path):
-    class Evil:
-        def __reduce__(self):
-            return (exit, (3,))
+class Evil:
+    """Makes a folder where it is unpickled carelessly."""
 
-    torch.save(WHOLE | {"evil": Evil()}, path)
-    assert "is no whole checkpoint" in checkpoint_fault(path)
+    def __init__(self, folder):
+        self.folder = str(folder)
+
+    def __reduce__(self):
+        return os.mkdir, (self.folder,)
 
 
-def test_a_sharded_one_is_good_when_it_is_complete(tmp_path):
+def test_code_is_not_run(path, tmp_path):
+    torch.save(WHOLE | {"evil": Evil(tmp_path / "ran")}, path)
+    assert "is no whole checkpoint (it asks to run" in checkpoint_fault(path)
+
+
+@pytest.mark.parametrize("weights_only", [None, False, True])
+def test_code_is_not_run_whatever_is_asked_for(path, tmp_path, weights_only):
+    torch.save(WHOLE | {"evil": Evil(tmp_path / "ran")}, path)
+    with pytest.raises(pickle.UnpicklingError):
+        AtomicCheckpointIO().load_checkpoint(path, weights_only=weights_only)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_an_address_is_not_opened(path):
+    with pytest.raises(FileNotFoundError):
+        AtomicCheckpointIO().load_checkpoint(f"file://{path}")
+
+
+@pytest.fixture
+def shards(tmp_path):
+    """A checkpoint that is sharded over processes, as PyTorch writes it."""
     folder = tmp_path / "last.ckpt"
-    folder.mkdir()
-    assert "has no meta.pt" in checkpoint_fault(folder)
+    content = {"model": {"weight": torch.ones(2, dtype=torch.bfloat16)}, "rate": 0.1}
+    sharded.save(content, checkpoint_id=folder, no_dist=True)
     torch.save({"global_step": 3, "epoch": 1}, folder / "meta.pt")
-    assert "has no .metadata" in checkpoint_fault(folder)
-    (folder / ".metadata").touch()
-    assert checkpoint_fault(folder) is None
+    return folder
+
+
+def test_a_sharded_one_is_good_when_it_is_complete(shards):
+    assert checkpoint_fault(shards) is None
+    (shards / ".metadata").unlink()
+    assert "has no .metadata" in checkpoint_fault(shards)
+    (shards / "meta.pt").unlink()
+    assert "has no meta.pt" in checkpoint_fault(shards)
+
+
+def test_code_in_a_sharded_one_is_not_run(shards, tmp_path):
+    (shards / ".metadata").write_bytes(pickle.dumps({"a": Evil(tmp_path / "ran")}))
+    fault = checkpoint_fault(shards)
+    assert fault.startswith("has a damaged .metadata (it asks to run ") and "mkdir" in fault
+    assert not (tmp_path / "ran").exists()
 
 
 @pytest.mark.parametrize("failure", [KeyboardInterrupt, OSError(28, "No space left on device")])

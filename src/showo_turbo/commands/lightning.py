@@ -1,8 +1,10 @@
 """`fit`, `validate`, `test` and `predict`: LightningCLI over our modules and DataModules."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
 from textwrap import shorten
 from typing import Any, Literal
 
@@ -17,14 +19,20 @@ from .. import training as _training  # noqa: F401
 from ..callbacks import EvaluationTable
 from ..data import distillation as _distillation  # noqa: F401
 from ..data import pretraining as _pretraining  # noqa: F401
-from ..errors import UserError
+from ..errors import UserError, shown
 from ..training.checkpoint_io import AtomicCheckpointIO, ExactResume
 from ..training.ranks import lost_process
 from ..training.turbo import ShowoTurbo
 from . import LIGHTNING_COMMANDS
 from .config_files import check_config_files
 from .messages import OneLineErrors
-from .resume import check_named_checkpoint, checkpoint_to_resume
+from .resume import (
+    check_named_checkpoint,
+    checkpoint_to_resume,
+    find_named_checkpoint,
+    restoring,
+)
+from .run_lock import run_lock
 
 _HELP = (
     "Everything is set in YAML (-c config.yaml, several are merged) or by options such as "
@@ -50,7 +58,7 @@ class _CLI(LightningCLI):
                 type=Literal["auto"] | None,
                 default=None,
                 help="`auto` continues from the newest good checkpoint in trainer.default_root_dir,"
-                " and starts afresh where there is none.",
+                " and starts afresh where there is no checkpoint at all.",
             )
         if subcommand == "validate":
             parser.add_argument(
@@ -86,28 +94,83 @@ class _CLI(LightningCLI):
         if path:
             check_named_checkpoint(path, resuming=name == "fit")
 
+    def _set_seed(self) -> None:
+        """Seed, and say in one line what a seed must be."""
+        try:
+            super()._set_seed()
+        except ValueError as error:
+            raise UserError(
+                f"seed_everything: {error}; expected a whole number in these bounds, or true or "
+                "false, so choose another"
+            ) from error
+
     def instantiate_trainer(self, **options: Any) -> Trainer:
         """Build the trainer, and say in one line what is wrong with its options."""
+        given = self._get(self.config_init, "trainer")
+        check_trainer_options(given)
         try:
             trainer = super().instantiate_trainer(**options)
-        except (ValueError, MisconfigurationException, ModuleNotFoundError) as error:
-            raise UserError(f"trainer: {' '.join(str(error).split())}") from error
+        except (TypeError, ValueError, MisconfigurationException, ModuleNotFoundError) as error:
+            what = " ".join(str(error).split())
+            # Of this one Lightning says what it should be, but not what it is.
+            got = f" It is {shown(given['devices'])}; correct it" if "`devices`" in what else ""
+            raise UserError(f"trainer: {what}{got}") from error
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
             trainer.strategy.checkpoint_io = AtomicCheckpointIO()
         return trainer
 
-    def before_fit(self) -> None:
-        """Choose the checkpoint to resume from."""
-        options = self.config_init["fit"]
-        if options.resume is None:
-            return
-        if options.ckpt_path is not None:
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Run it from its checkpoint, in a folder that no other run writes to meanwhile."""
+        options = self.config_init[subcommand]
+        with run_lock(self.trainer) if subcommand == "fit" else nullcontext():
+            path = self._choose_checkpoint(subcommand)
+            options.ckpt_path = None if path is None else str(path)
+            # For strategies and plugins that read checkpoints in their own way.
+            options.weights_only = True
+            with restoring(path):
+                super()._run_subcommand(subcommand)
+
+    def _choose_checkpoint(self, subcommand: str) -> Path | None:
+        """The checkpoint that the options name, or the one to resume from."""
+        options = self.config_init[subcommand]
+        named = options.get("ckpt_path")
+        if subcommand != "fit" or options.resume is None:
+            if not named:
+                return None
+            return find_named_checkpoint(named, self.trainer, resuming=subcommand == "fit")
+        if named is not None:
             raise UserError(
-                f"--resume auto and --ckpt_path {options.ckpt_path} contradict each other; "
-                "give one of them"
+                f"--resume auto and --ckpt_path {named} contradict each other; give one of them"
             )
-        path = checkpoint_to_resume(self.trainer)
-        options.ckpt_path = None if path is None else str(path)
+        return checkpoint_to_resume(self.trainer)
+
+
+def check_trainer_options(options: Mapping[str, Any]) -> None:
+    """Refuse values that `Trainer` takes and trips over later, or never.
+
+    Args:
+        options: The trainer's, by name.
+
+    Raises:
+        UserError: Naming the first such value.
+    """
+    folder = options["default_root_dir"]
+    if folder is not None and Path(folder).exists() and not Path(folder).is_dir():
+        raise UserError(
+            f"trainer.default_root_dir: {folder} is a file; expected the folder of the run, name "
+            "another"
+        )
+    batches = options["accumulate_grad_batches"]
+    if batches < 1:
+        raise UserError(
+            f"trainer.accumulate_grad_batches is {batches}; expected a whole number from 1, such "
+            "as 1 for a step after every batch"
+        )
+    bound = options["gradient_clip_val"]
+    if bound is not None and not bound >= 0:
+        raise UserError(
+            f"trainer.gradient_clip_val is {bound}; expected 0 or more, or null not to clip"
+        )
 
 
 def run_lightning(arguments: Sequence[str]) -> LightningCLI:

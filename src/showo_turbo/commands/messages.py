@@ -1,7 +1,7 @@
 """jsonargparse's multi-line errors in one line that a user can act on."""
 
 import re
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser
 
@@ -35,11 +35,16 @@ _LONGEST_VALUE = 60
 class OneLineErrors(ArgumentParser):
     """A parser whose errors reach the user as a `UserError` of one line.
 
+    It takes no abbreviations of options, which a misspelt one could be taken for.
+
     Attributes:
         command: The command whose help is pointed to.
     """
 
     command = "showo-turbo"
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{"allow_abbrev": False} | kwargs)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raise a `UserError`, or leave the error to the parser that tries out alternatives."""

@@ -1,5 +1,6 @@
 """Model folders: where a model id points, and reading and writing the released layout."""
 
+import re
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -72,6 +73,11 @@ def read_config(folder: Path) -> dict[str, Any]:
     Raises:
         UserError: If it is missing or no JSON object.
     """
+    if not (folder / "config.json").exists():
+        raise UserError(
+            f"{folder} is no model folder: {folder / 'config.json'} does not exist; expected a "
+            "JSON file with the network's sizes, correct the name or export it again"
+        )
     config = read_json(folder / "config.json")
     if not isinstance(config, dict):
         raise UserError(
@@ -133,9 +139,18 @@ def load_weights_only(path: Path) -> Any:
         raise
     except Exception as error:  # unpickling can fail in any way
         raise UserError(
-            f"{path} holds more than weights or is damaged ({_first_line(error)}); expected "
+            f"{path} holds more than weights or is damaged ({why_unreadable(error)}); expected "
             "tensors and plain values, download or export it again"
         ) from None
+
+
+def why_unreadable(error: Exception) -> str:
+    """Why `torch.load` refuses a file, without its advice to run what is in it all the same."""
+    text = str(error)
+    if not text.startswith("Weights only load failed"):
+        return _first_line(error)
+    code = re.search(r"GLOBAL (\w+(?:\.\w+)*)", text)
+    return f"it asks to run {code[1]}" if code else "it is no file of tensors and plain values"
 
 
 def _is_compressed(path: Path) -> bool:

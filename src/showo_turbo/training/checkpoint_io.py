@@ -1,5 +1,6 @@
 """Writing checkpoints whole or not at all, and telling a whole one from a damaged one."""
 
+import io
 import pickle
 import zipfile
 from pathlib import Path
@@ -9,14 +10,25 @@ import torch
 from lightning.fabric.plugins.io import TorchCheckpointIO
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
+from torch.distributed.checkpoint import metadata
 
 from ..errors import shown
 from ..files import write_atomically
+from ..models.checkpoints import why_unreadable
 
 _PROGRESS = ("global_step", "epoch", "state_dict", "optimizer_states", "loops")
 _WEIGHTS = ("state_dict",)
 _SHARDED = ("meta.pt", ".metadata")
 """What is written last into the folder of a checkpoint that is sharded over processes."""
+
+_SHARD_NAMES = (
+    ("pathlib", "PosixPath"),
+    ("pathlib._local", "PosixPath"),
+    ("torch", "Size"),
+    ("torch.serialization", "_get_layout"),
+    ("torch.distributed.checkpoint.filesystem", "_StorageInfo"),
+)
+"""What the list of shards holds besides dtypes and the classes of its own module."""
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -24,6 +36,9 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
     Lightning moves a finished file into place as well, but from the system's temporary folder,
     which copies it where that is another file system, and does not sync it to the disk.
+
+    Whatever is asked for, only tensors and plain values are loaded, and only from local files: no
+    checkpoint runs code.
 
     The `showo-turbo` command uses it unless the trainer is given another; in Python,
     `Trainer(plugins=[AtomicCheckpointIO()])`.
@@ -38,6 +53,16 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         # A file of Python's, so that a full disk is told from other failures.
         with write_atomically(Path(path)) as temporary, open(temporary, "wb") as file:
             torch.save(checkpoint, file)
+
+    def load_checkpoint(
+        self,
+        path: Any,
+        map_location: Any | None = "cpu",
+        weights_only: bool | None = True,
+    ) -> dict[str, Any]:
+        """Read a local file, without running any code in it, though `weights_only` be False."""
+        content: dict[str, Any] = torch.load(path, map_location=map_location, weights_only=True)
+        return content
 
 
 class ExactResume(Callback):
@@ -73,7 +98,8 @@ def checkpoint_fault(path: Path, resuming: bool = True) -> str | None:
     """Say what keeps a checkpoint from being resumed from, if anything does.
 
     Every byte of a checkpoint file is compared with the checksums that PyTorch writes into it. Of
-    a checkpoint that is a folder, sharded over processes, it is only seen that it is complete.
+    a checkpoint that is a folder, sharded over processes, it is only seen that it is complete, and
+    that its list of shards, which PyTorch unpickles, runs no code.
 
     Args:
         path: A file or folder that Lightning wrote.
@@ -86,6 +112,10 @@ def checkpoint_fault(path: Path, resuming: bool = True) -> str | None:
         missing = [name for name in _SHARDED if not (path / name).is_file()]
         if missing:
             return f"is incomplete: it has no {missing[0]}"
+        try:
+            _ListOfShards(io.BytesIO((path / _SHARDED[1]).read_bytes())).load()
+        except Exception as error:  # unpickling can fail in any way
+            return f"has a damaged {_SHARDED[1]} ({_first_line(error)})"
         path = path / _SHARDED[0]
     try:
         with zipfile.ZipFile(path) as archive:
@@ -94,14 +124,28 @@ def checkpoint_fault(path: Path, resuming: bool = True) -> str | None:
             return f"is damaged: the checksum of {damaged} does not match"
         content = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
     except (zipfile.BadZipFile, pickle.UnpicklingError) as error:
-        return f"is no whole checkpoint ({_first_line(error)})"
+        return f"is no whole checkpoint ({why_unreadable(error)})"
     except Exception as error:  # unpickling can fail in any way
-        return f"is damaged ({_first_line(error)})"
+        return f"is damaged ({why_unreadable(error)})"
     sharded = path.name == _SHARDED[0]
     expected = _PROGRESS[:2] if sharded else _PROGRESS if resuming else _WEIGHTS
     if not isinstance(content, dict) or not set(expected) <= content.keys():
         return "holds no state of a training run"
     return None if sharded else _weights_fault(content["state_dict"])
+
+
+class _ListOfShards(pickle.Unpickler):
+    """Reads what `torch.distributed.checkpoint` notes of a sharded checkpoint, and nothing else."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Give the class of this name, if it is one of those that are written there."""
+        if (module, name) in _SHARD_NAMES:
+            return super().find_class(module, name)
+        owner = {torch.__name__: torch, metadata.__name__: metadata}.get(module)
+        found = getattr(owner, name, None)
+        if isinstance(found, torch.dtype) or (owner is metadata and isinstance(found, type)):
+            return found
+        raise pickle.UnpicklingError(f"it asks to run {module}.{name}")
 
 
 def _weights_fault(state: Any) -> str | None:
