@@ -1,5 +1,6 @@
 """Stages of distillation: collect with the teacher, train, make the student the next teacher."""
 
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,8 @@ class Curriculum(Callback):
     into `round-<r>/images` and `round-<r>/texts`, and the DataModule switches to them. All of it
     is skipped where it was already done, so a run that is killed continues where it was. A round
     whose saved teacher is not this run's student, since the folder is another training's, is put
-    aside as `replaced-round-<r>-<n>` and begun anew.
+    aside as `replaced-round-<r>-<n>` and begun anew. Under `fast_dev_run` only a few trajectories
+    are collected, into `<trainer.default_root_dir>/fast_dev_run`.
 
     Events: round 0 begins in `on_fit_start`, later ones in `on_train_epoch_end`, before
     `ModelCheckpoint` saves. A run resumed from a checkpoint takes its round from there; should the
@@ -129,7 +131,9 @@ class Curriculum(Callback):
                 f"Curriculum cannot renew a teacher that {type(trainer.strategy).__name__} has "
                 "sharded; use DDP or FSDP"
             )
-        if self.folder is None:
+        if trainer.fast_dev_run:  # type: ignore[attr-defined]
+            self.folder = Path(trainer.default_root_dir) / "fast_dev_run"
+        elif self.folder is None:
             self.folder = Path(trainer.default_root_dir) / "curriculum"
         epochs = sum(entry.epochs for entry in self.stages)
         asked = trainer.max_epochs
@@ -139,6 +143,11 @@ class Curriculum(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin the first round, or go back to the one that the checkpoint was in."""
+        if trainer.fast_dev_run:  # type: ignore[attr-defined]
+            assert self.folder is not None  # set in setup
+            if trainer.is_global_zero:
+                shutil.rmtree(self.folder, ignore_errors=True)
+            trainer.strategy.barrier("fast_dev_run begun")
         config = _turbo(pl_module).student.config
         self.trajectories.check(self.stages, config, _data(trainer))
         if trainer.ckpt_path is None or not trainer.strategy.restore_checkpoint_after_setup:
@@ -267,9 +276,9 @@ class Curriculum(Callback):
             UserError: If these stages have no such round.
         """
         self.round = state_dict["round"]
-        if self.round >= len(self.rounds):
+        if not 0 <= self.round < len(self.rounds):
             raise UserError(
-                f"the checkpoint is in round {self.round + 1}, but these stages have only "
+                f"the checkpoint is in round {self.round + 1}, but these stages have "
                 f"{len(self.rounds)}; resume with the stages that the run was started with"
             )
         self._fingerprints = [dict(entry) for entry in state_dict["fingerprints"]]

@@ -78,6 +78,10 @@ class ExportStudent(Callback):
 
     def _export(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert self.folder is not None  # set in setup
+        if trainer.fast_dev_run:  # type: ignore[attr-defined]
+            rank_zero_info("fast_dev_run: no student written")
+            self._exported = True
+            return
         if self.sampling is not None and trainer.is_global_zero:
             save_generation_config(self.folder, self.sampling)
         write_student(self.folder, trainer, pl_module)

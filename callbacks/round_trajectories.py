@@ -128,6 +128,7 @@ class RoundTrajectories:
         with isolate_rng(), torch.no_grad(), trainer.precision_plugin.forward_context():
             if "image" in data.batch_sizes:
                 captions = data.image_prompts(stage.image_trajectories, selection=round_index)
+                captions = captions[: _wanted(trainer, data.batch_sizes["image"])]
                 stores["images"] = collector.images(captions, self.images(stage))
             if "text" in data.batch_sizes:
                 image_tokenizer = _whole_image_tokenizer(trainer, module)
@@ -139,8 +140,15 @@ class RoundTrajectories:
                     return encode_images(paths, data.resolution, codes, data.bad_samples.skip)
 
                 questions = data.text_requests(stage.text_trajectories, selection=round_index)
+                questions = questions[: _wanted(trainer, data.batch_sizes["text"])]
                 stores["texts"] = collector.texts(questions, encode, self.texts(round_index))
         return stores
+
+
+def _wanted(trainer: Trainer, batch_size: int) -> int | None:
+    """How many trajectories are collected at most: all, or under `fast_dev_run` a few batches."""
+    batches: int = trainer.fast_dev_run  # type: ignore[attr-defined]
+    return 4 * batches * batch_size * trainer.world_size if batches else None
 
 
 def _whole_image_tokenizer(trainer: Trainer, module: ShowoTurbo) -> MAGVITv2:

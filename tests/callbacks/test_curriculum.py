@@ -66,7 +66,18 @@ class Watch(Callback):
         )
 
 
-def run(model, world, folder, *, stages=STAGES, callbacks=(), ckpt_path=None, every=1, lora=None):
+def run(
+    model,
+    world,
+    folder,
+    *,
+    stages=STAGES,
+    callbacks=(),
+    ckpt_path=None,
+    every=1,
+    lora=None,
+    **options,
+):
     torch.manual_seed(1)
     module = ShowoTurbo(
         student=str(model),
@@ -89,6 +100,7 @@ def run(model, world, folder, *, stages=STAGES, callbacks=(), ckpt_path=None, ev
         num_sanity_val_steps=0,
         enable_progress_bar=False,
         enable_model_summary=False,
+        **options,
         callbacks=[
             Curriculum(stages, max_new_tokens=64, batch_size=8, shard_size=8),
             ModelCheckpoint(folder / "checkpoints", every_n_train_steps=every, save_top_k=-1),
@@ -109,6 +121,16 @@ def checkpoint_of(folder, step):
 def whole(random_shapes_model, world, tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole")
     return folder, *run(random_shapes_model, world, folder)
+
+
+def test_a_try_collects_little_and_leaves_the_run_alone(random_shapes_model, world, tmp_path):
+    many = [replace(STAGES[0], image_trajectories=40, text_trajectories=40), STAGES[1]]
+    for batches in (1, 2):  # the second does not meet what the first has left
+        run(random_shapes_model, world, tmp_path, stages=many, fast_dev_run=batches)
+        folder = tmp_path / "fast_dev_run/round-0"
+        assert TrajectoryStore.inspect(folder / "images").identity.num_prompts == 16 * batches
+        assert TrajectoryStore.inspect(folder / "texts").identity.num_prompts == 8 * batches
+    assert not (tmp_path / "curriculum").exists()
 
 
 def test_stages_follow_each_other(whole):

@@ -56,6 +56,11 @@ def test_how_it_draws_best_goes_with_it(tmp_path):
     assert load_generation_config(tmp_path / "student") == sampling
 
 
+def test_a_try_writes_nothing(tmp_path):
+    make_trainer(tmp_path, ExportStudent(), fast_dev_run=True).fit(Bystander())
+    assert not (tmp_path / "student").exists()
+
+
 @pytest.mark.bad_input
 def test_a_way_of_drawing_that_it_has_not(tmp_path):
     export = ExportStudent(sampling=ImageSampling(steps=99))
