@@ -20,7 +20,7 @@ SETTINGS = SpeedupSettings(
     steps=(3, 2),
     guidance_candidates=(0.0, 1.0),
     stage_steps=(2,),
-    teacher_samplings=(ImageSampling(token_temperature=0.5),),
+    teacher_samplings=(ImageSampling(), ImageSampling(token_temperature=0.5)),
     timed_texts=1,
     max_new_tokens=20,
     batch_size=8,

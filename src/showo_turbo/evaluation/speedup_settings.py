@@ -33,8 +33,8 @@ class SpeedupSettings:
         block_size: Text tokens that are decoded together.
         drivers: How Jacobi decoding moves on, each measured; only `block` counts iterations.
         sampling: How images are sampled; its steps and guidance are those of the settings above.
-        teacher_samplings: Further ways that the teacher may choose from. A student that was
-            distilled from greedy trajectories is best without noise, its teacher often with some.
+        teacher_samplings: Ways of sampling that the teacher may choose from, at each number of
+            steps; `sampling` alone by default.
         batch_size: Samples decoded at once.
         seed: Of all random numbers.
     """
@@ -60,7 +60,7 @@ class SpeedupSettings:
         """What the teacher chooses from."""
         return [
             candidate
-            for sampling in dict.fromkeys((self.sampling, *self.teacher_samplings))
+            for sampling in self.teacher_samplings or (self.sampling,)
             for candidate in guidance_samplings(sampling, self.steps, self.guidance_candidates)
         ]
 
