@@ -131,7 +131,7 @@ def replace_by_a_file(folder):
 
 CASES = [
     Case(
-        "no folder", lambda bench: ["trajectories", "no"], "no holds no", "made by", "name a folder"
+        "no folder", lambda bench: ["trajectories", "no"], "no is not a folder", "made by", "name"
     ),
     Case("empty folder", empty_folder, "empty holds no traj", "made by collect", "name a folder"),
     Case("no JSON", manifest(lambda content: "{"), "manifest.json", "not valid JSON", "correct or"),
