@@ -111,7 +111,7 @@ def student_figures(trial: Trial) -> dict[str, float]:
     for row in report["text"]:
         if row["model"] == "student" and row["decoding"] == "jacobi":
             figures["exact match"] = row["exact_match"]
-            figures["iterations a block"] = row["iterations_per_block"]
+            figures["iterations per block"] = row["iterations_per_block"]
     return {name: value for name, value in figures.items() if value is not None}
 
 

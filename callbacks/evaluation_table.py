@@ -23,8 +23,8 @@ class EvaluationTable(Callback):
     """Prints what `validate` or `test` measured, and writes it as JSON and CSV.
 
     For images: the score by sampling steps, with and without guidance, or by top-k. For text: exact
-    match, CIDEr-D, tokens a forward, iterations a block and tokens a second. The module measures
-    (see the `evaluation` argument of `ShowoTurbo`) and keeps the scores in its `evaluation_rows`:
+    match, CIDEr-D, tokens per forward pass, iterations per block and tokens per second. The module
+    measures (see the `evaluation` argument of `ShowoTurbo`) and keeps the scores in its `evaluation_rows`:
     `images` and `top_k`, lists of `ImageScore`, and `text`, a list of `TextScore`. Loggers that
     take pictures get a diagram of the scores by steps.
 

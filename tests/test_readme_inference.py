@@ -36,4 +36,4 @@ def test_python(here, capsys):
     for code in blocks("python"):
         exec(compile(code, "README.md", "exec"), {})
     assert (here / "circle.png").is_file()
-    assert "tokens a forward" in capsys.readouterr().out
+    assert "tokens per forward pass" in capsys.readouterr().out

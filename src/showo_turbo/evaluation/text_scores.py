@@ -24,7 +24,7 @@ class TextScore:
 
     Attributes:
         model: Name of the model.
-        decoding: `ar`, one token a forward, or `jacobi`.
+        decoding: `ar`, one token per forward pass, or `jacobi`.
         driver: How Jacobi decoding moves on, see `jacobi_decode`; None with `ar`.
         block_size: Tokens guessed at once.
         answers: The model's answers.
@@ -75,7 +75,7 @@ class TextScore:
 
     @property
     def tokens_per_forward(self) -> float:
-        """Tokens that a forward settles on average."""
+        """Tokens that a forward pass settles on average."""
         return self.tokens / self.forwards
 
     @property

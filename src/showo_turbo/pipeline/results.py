@@ -36,7 +36,7 @@ class Statistics:
 
     @property
     def tokens_per_forward(self) -> float:
-        """Tokens that a forward decodes, on average over the forwards of all samples."""
+        """Tokens that a forward pass decodes, on average over the passes of all samples."""
         return self.tokens / max(1, self.forwards)
 
     @property
@@ -49,7 +49,7 @@ class Statistics:
         return (
             f"{self.samples} samples, {self.tokens} tokens in {self.seconds:.1f} s "
             f"({self.tokens_per_second:.0f} tokens/s, "
-            f"{self.tokens_per_forward:.2f} tokens a forward)"
+            f"{self.tokens_per_forward:.2f} tokens per forward pass)"
         )
 
 

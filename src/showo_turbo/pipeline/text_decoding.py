@@ -21,7 +21,7 @@ class TextDecoding:
 
     Args:
         decoding: `jacobi` guesses several tokens at once and corrects them in parallel;
-            `autoregressive` writes one token a forward. Greedy, both give the same answer.
+            `autoregressive` writes one token per forward pass. Greedy, both give the same answer.
         max_new_tokens: Longest answer in tokens.
         driver: Of Jacobi decoding: `window` always guesses a block's length ahead; `block` settles
             a block of tokens before it guesses the next, as published.
@@ -61,7 +61,7 @@ class TextDecoding:
                 )
 
     def lookahead(self) -> int:
-        """Tokens that a forward may compute beyond the longest answer."""
+        """Tokens that a forward pass may compute beyond the longest answer."""
         return self.block_size if self.decoding == "jacobi" else 1
 
     def decode(

@@ -1,4 +1,4 @@
-"""Cached autoregressive text: one token a forward, the baseline of every speed-up."""
+"""Cached autoregressive text: one token per forward pass, the baseline of every speed-up."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -55,7 +55,7 @@ def jacobi_decode(
     starts: Sequence[Sequence[int]] | None = None,
     restrict_to_text: bool = True,
 ) -> list[JacobiResult]:
-    """Write the greedy answers, several tokens a forward.
+    """Write the greedy answers, several tokens per forward pass.
 
     A forward gives a prediction for every guessed token. Predictions are exact up to and
     including the first that differs from its guess; those settle and enter the cache, and the

@@ -58,7 +58,7 @@ def _rows(store: TrajectoryStore) -> Iterator[tuple[str, str]]:
     totals = manifest.totals
     if blocks := totals.get("blocks"):
         yield "blocks", f"{int(blocks):,}"
-        yield "iterations a block, mean", f"{totals.get('iterations', 0) / blocks:.2f}"
+        yield "iterations per block, mean", f"{totals.get('iterations', 0) / blocks:.2f}"
         tokens = totals.get("answer_tokens", 0)
         yield "tokens an answer, mean", f"{tokens / max(manifest.samples, 1):.1f}"
     size = sum(path.stat().st_size for path in store.shard_paths())
