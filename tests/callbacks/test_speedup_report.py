@@ -68,7 +68,7 @@ def test_models_and_settings(report):
     }
     assert all(row["n"] == 12 for row in report["images"])
     assert {row["split"] for row in report["unseen_combinations"]} == {"unseen_combination"}
-    assert len(report["text"]) == 6 and report["text"][0]["n"] == 4
+    assert len(report["text"]) == 5 and report["text"][0]["n"] == 4
     assert set(report["guidance"]) == {"4", "2"}
 
 

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -77,9 +78,12 @@ def test_what_is_measured(report):
     assert {row.split for row in report.images} == {"test"}
     unseen = [(row.model, row.steps) for row in report.unseen_combinations]
     assert unseen == [("teacher", 3), ("student", 2)]
-    ways = [("ar", None), ("jacobi", "block"), ("jacobi", "window")]
     assert [(row.model, row.decoding, row.driver) for row in report.text] == [
-        (name, *way) for name in ("teacher", "student") for way in ways
+        ("teacher", "ar", None),
+        ("teacher", "jacobi", "block"),
+        ("student", "ar", None),
+        ("student", "jacobi", "block"),
+        ("student", "jacobi", "window"),
     ]
 
 
@@ -96,6 +100,8 @@ def test_plans_of_the_models():
     )
     unguided = [(16, 0.0), (8, 0.0), (4, 0.0), (2, 0.0)]
     assert pairs(teacher.test) == [*unguided, (16, 2.0), (8, 1.0)]
+    guided = replace(settings, unguided_teacher=False)
+    assert pairs(SamplingPlan.of("teacher", guided, chosen).test) == list(guidance.items())
     assert pairs(teacher.further) == [(16, 2.0)]
     assert pairs(teacher.shown) == list(guidance.items())
     assert pairs(stage.test) == [(4, 0.0), (2, 0.0)] and stage.further == []
@@ -172,7 +178,7 @@ def test_parts_may_be_missing(models, networks, tmp_path):
     found = measure_speedup(
         models, *networks, only_text, SETTINGS, ScoreCache(tmp_path), progress=False
     )
-    assert found.images == [] and len(found.text) == 6
+    assert found.images == [] and len(found.text) == 5
 
 
 def test_pictures(report, models, networks, tmp_path):

@@ -16,6 +16,7 @@ from .cache import ScoreCache
 from .image_scores import ImageScore
 from .images import PromptMetadata, evaluate_images
 from .speedup_settings import SpeedupSettings
+from .targets import TEACHER
 from .text import TextRecord, evaluate_text
 from .text_scores import Decoding, TextScore
 
@@ -54,9 +55,10 @@ class Measurement:
 
     def texts(self, records: Sequence[TextRecord]) -> list[TextScore]:
         """Score the answers, written token by token and by Jacobi decoding."""
+        drivers = self.settings.drivers[: 1 if self.name == TEACHER else None]
         return [
             self._text_score(records, "ar", "block"),
-            *(self._text_score(records, "jacobi", driver) for driver in self.settings.drivers),
+            *(self._text_score(records, "jacobi", driver) for driver in drivers),
         ]
 
     def _image_score(

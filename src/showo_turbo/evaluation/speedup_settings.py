@@ -23,6 +23,7 @@ class SpeedupSettings:
             steps and together with the way of sampling.
         stage_steps: Sampling steps of the models between teacher and student, and of the student
             on the further prompts; without guidance. The teacher draws those with most steps.
+        unguided_teacher: Whether the teacher is scored without guidance, too.
         student_guidance: Guidance scales of the student, besides none.
         prompts_per_category: Test prompts of each category; all if missing.
         validation_prompts_per_category: Prompts of each category for the teacher's choice.
@@ -31,7 +32,8 @@ class SpeedupSettings:
         timed_texts: Questions that are timed one by one.
         max_new_tokens: Longest answer.
         block_size: Text tokens that are decoded together.
-        drivers: How Jacobi decoding moves on, each measured; only `block` counts iterations.
+        drivers: How Jacobi decoding moves on, each measured, of the teacher the first alone; only
+            `block` counts iterations.
         sampling: How images are sampled; its steps and guidance are those of the settings above.
         teacher_samplings: Ways of sampling that the teacher may choose from, at each number of
             steps; `sampling` alone by default.
@@ -42,6 +44,7 @@ class SpeedupSettings:
     steps: tuple[int, ...] = (16, 8, 4, 2)
     guidance_candidates: tuple[float, ...] = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0)
     stage_steps: tuple[int, ...] = (4, 2)
+    unguided_teacher: bool = True
     student_guidance: tuple[float, ...] = ()
     prompts_per_category: int | None = 60
     validation_prompts_per_category: int | None = 12
@@ -123,6 +126,8 @@ class SamplingPlan:
         """
         if name == TEACHER:
             shown = [teacher[steps] for steps in sorted(teacher, reverse=True)]
+            if not settings.unguided_teacher:
+                return cls(shown, shown[:1], shown)
             unguided = [replace(sampling, guidance_scale=0.0) for sampling in shown]
             guided = [sampling for sampling in shown if sampling.guidance_scale > 0]
             return cls(unguided + guided, shown[:1], shown)
