@@ -25,8 +25,8 @@ class EvaluationTable(Callback):
     For images: the score by sampling steps, with and without guidance, or by top-k. For text: exact
     match, CIDEr-D, tokens per forward pass, iterations per block and tokens per second. The module
     measures (see the `evaluation` argument of `ShowoTurbo`) and keeps the scores in its
-    `evaluation_rows`: `images` and `top_k`, lists of `ImageScore`, and `text`, a list of `TextScore`. Loggers that
-    take pictures get a diagram of the scores by steps.
+    `evaluation_rows`: `images` and `top_k`, lists of `ImageScore`, and `text`, a list of
+    `TextScore`. Loggers that take pictures get a diagram of the scores by steps.
 
     Files: `<folder>/validate.json`, `<folder>/validate.csv`, or `test` instead of `validate`.
 
