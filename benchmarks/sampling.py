@@ -38,7 +38,7 @@ def main() -> None:
     prompts = [prompt.to_metadata() for prompt in held_out_prompts("validation")]
     ways = [
         ImageSampling(
-            steps, guidance, schedule, confidence_temperature=noise, order_seed=ORDER_SEED
+            steps, guidance, schedule, confidence_temperature=noise, shared_noise_seed=ORDER_SEED
         )
         for steps, guidance, schedule, noise in product(
             options.steps, options.guidance or [0.0], ["cosine", "pow"], options.noise or [1.5, 10]

@@ -7,7 +7,6 @@ from .finite_guard import FiniteGuard
 from .prediction_writer import PredictionWriter
 from .sample_grid import SampleGrid
 from .speedup_report import SpeedupReport
-from .stage import Stage
 from .stage_progress_bar import StageProgressBar
 from .step_checkpoint import StepCheckpoint
 from .sweep_metric import SweepMetric
@@ -20,7 +19,6 @@ __all__ = [
     "PredictionWriter",
     "SampleGrid",
     "SpeedupReport",
-    "Stage",
     "StageProgressBar",
     "StepCheckpoint",
     "SweepMetric",

@@ -9,18 +9,17 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.strategies import DeepSpeedStrategy, ModelParallelStrategy
 from lightning.pytorch.utilities import rank_zero_info
 
+from showo_turbo.curriculum.clock import RoundClock
+from showo_turbo.curriculum.rounds import learning_rate, round_of_epoch, rounds_of
+from showo_turbo.curriculum.stage import Stage
+from showo_turbo.curriculum.teacher import prepare_teacher
+from showo_turbo.curriculum.trajectories import RoundTrajectories
 from showo_turbo.data import DistillationDataModule
 from showo_turbo.errors import UserError
 from showo_turbo.models.showo import Showo
 from showo_turbo.sampling.mask_schedules import MaskSchedule
 from showo_turbo.training.turbo import ShowoTurbo
 from showo_turbo.trajectories import TrajectoryStore
-
-from .round_clock import RoundClock
-from .round_teacher import prepare_teacher
-from .round_trajectories import RoundTrajectories
-from .rounds import learning_rate, round_of_epoch, rounds_of
-from .stage import Stage
 
 
 class Curriculum(Callback):
@@ -54,7 +53,7 @@ class Curriculum(Callback):
         folder: Where teachers and trajectories go; `<trainer.default_root_dir>/curriculum` by
             default.
         mask_schedule: Of the image trajectories.
-        kept_codes: Codes that are recorded of each of the teacher's distributions, see
+        topk_targets: Codes that are recorded of each of the teacher's distributions, see
             `ImageCollection`.
         block_size: Text tokens that are decoded together.
         max_new_tokens: Longest answer; longer ones are left out and counted.
@@ -74,7 +73,7 @@ class Curriculum(Callback):
         stages: list[Stage],
         folder: Path | None = None,
         mask_schedule: MaskSchedule = "cosine",
-        kept_codes: int = 16,
+        topk_targets: int = 16,
         block_size: int = 16,
         max_new_tokens: int = 512,
         batch_size: int = 32,
@@ -86,7 +85,7 @@ class Curriculum(Callback):
         self.stages = stages
         self.folder = folder
         self.trajectories = RoundTrajectories(
-            mask_schedule, kept_codes, block_size, max_new_tokens, batch_size, shard_size
+            mask_schedule, topk_targets, block_size, max_new_tokens, batch_size, shard_size
         )
         self.round = 0
         self.clock = RoundClock()

@@ -8,8 +8,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from showo_turbo.errors import UserError
 from showo_turbo.pipeline.generation_config import save_generation_config
 from showo_turbo.sampling.parallel import ImageSampling
-
-from .student_weights import student_of, write_student
+from showo_turbo.training.student_weights import student_of, write_student
 
 
 class ExportStudent(Callback):

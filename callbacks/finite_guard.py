@@ -22,10 +22,9 @@ from showo_turbo.training.incident import (
     settings_of,
     target_of,
 )
+from showo_turbo.training.student_weights import write_student
 from showo_turbo.training.turbo import ShowoTurbo
 from showo_turbo.trajectories.batch_file import save_batch
-
-from .student_weights import write_student
 
 
 class FiniteGuard(Callback):

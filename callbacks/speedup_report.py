@@ -31,10 +31,10 @@ from showo_turbo.files import write_atomically
 from showo_turbo.models.magvitv2 import MAGVITv2
 from showo_turbo.models.showo import Showo
 from showo_turbo.text_tokenizer import TextTokenizer
+from showo_turbo.training.student_weights import is_sharded, student_of
 
 from .curriculum import Curriculum
 from .export_student import ExportStudent
-from .student_weights import is_sharded, student_of
 
 _Found = TypeVar("_Found", bound=Callback)
 

@@ -29,6 +29,7 @@ LAYERS = [
     {"metrics"},
     {"evaluation"},
     {"training", "pipeline", "sweeps"},
+    {"curriculum"},
     {"callbacks"},
     {"commands", "lmms"},
     {"cli", "__main__", "__init__"},

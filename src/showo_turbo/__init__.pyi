@@ -1,4 +1,5 @@
-from .callbacks import Curriculum, Stage
+from .callbacks import Curriculum
+from .curriculum import Stage
 from .data import DistillationDataModule, PretrainDataModule
 from .models.magvitv2 import MAGVITv2, MAGVITv2Config
 from .models.showo import Showo, ShowoConfig

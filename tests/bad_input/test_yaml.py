@@ -170,7 +170,7 @@ VALUES = [
     Case(
         "rate NaN", stage(learning_rate=float("nan")), "learning_rate is nan", "above 0", "correct"
     ),
-    Case("no code kept", curriculum(kept_codes=0), "kept_codes is 0", "at least 1", "expected"),
+    Case("no code kept", curriculum(topk_targets=0), "topk_targets is 0", "at least 1", "expected"),
     Case(
         "no batch to collect", curriculum(batch_size=0), "batch_size is 0", "at least 1", "expected"
     ),

@@ -6,7 +6,8 @@ import torch
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from showo_turbo.callbacks import Curriculum, Stage
+from showo_turbo.callbacks import Curriculum
+from showo_turbo.curriculum import Stage
 from showo_turbo.data import DistillationBatchSizes, DistillationDataModule, ShapesWorld
 from showo_turbo.errors import UserError
 from showo_turbo.models.showo import Showo
@@ -270,8 +271,8 @@ def test_the_optimizer_is_reset_unless_it_is_to_be_kept(random_shapes_model, wor
         ({"learning_rate": 0.0}, r"learning_rate is 0\.0; expected a value above 0"),
         ({"final_learning_rate": 0.1}, "no learning_rate to start from; give both"),
         ({"refresh_every_n_epochs": -1}, "refresh_every_n_epochs is -1; expected 0 or more"),
-        ({"order_seed": 2**70}, f"order_seed {2**70} is out of range"),
-        ({"order_seed": -1}, "order_seed -1 is out of range"),
+        ({"shared_noise_seed": 2**70}, f"shared_noise_seed {2**70} is out of range"),
+        ({"shared_noise_seed": -1}, "shared_noise_seed -1 is out of range"),
     ],
 )
 def test_a_wrong_stage_is_refused(values, message):

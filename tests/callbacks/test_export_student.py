@@ -51,7 +51,7 @@ def test_a_run_with_nothing_left_to_train(tmp_path):
 
 
 def test_how_it_draws_best_goes_with_it(tmp_path):
-    sampling = ImageSampling(steps=4, order_seed=9)
+    sampling = ImageSampling(steps=4, shared_noise_seed=9)
     make_trainer(tmp_path, ExportStudent(sampling=sampling)).fit(Bystander())
     assert load_generation_config(tmp_path / "student") == sampling
 

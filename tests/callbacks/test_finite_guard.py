@@ -8,9 +8,10 @@ import torch
 from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from showo_turbo.callbacks import Curriculum, FiniteGuard, Stage
+from showo_turbo.callbacks import Curriculum, FiniteGuard
 from showo_turbo.cli import main
 from showo_turbo.commands.replay import replay
+from showo_turbo.curriculum import Stage
 from showo_turbo.errors import UserError
 from showo_turbo.trajectories.batch_file import load_batch
 

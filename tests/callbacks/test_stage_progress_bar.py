@@ -2,8 +2,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from showo_turbo.callbacks import Curriculum, Stage, StageProgressBar
+from showo_turbo.callbacks import Curriculum, StageProgressBar
 from showo_turbo.callbacks.stage_progress_bar import describe_epoch
+from showo_turbo.curriculum import Stage
 
 from .runs import Bystander, make_trainer
 

@@ -15,7 +15,7 @@ from showo_turbo.trajectories import (
 
 SETTINGS = [
     *("--images.steps", 4, "--images.segments", 2, "--images.guidance_scale", 0.5),
-    *("--images.shard_size", 2, "--images.kept_codes", 3),
+    *("--images.shard_size", 2, "--images.topk_targets", 3),
     *("--texts.max_new_tokens", 24, "--texts.block_size", 8, "--texts.shard_size", 2),
 ]
 

@@ -124,9 +124,9 @@ def test_how_it_draws_best_goes_with_it(command, mistake, tmp_path):
     run = ["export", tmp_path / "last.ckpt", tmp_path / "out", "--sampling.steps"]
     assert "steps is 99; choose 1 to 16" in mistake(*run, 99)
     assert not (tmp_path / "out").exists()
-    result = command(*run, 4, "--sampling.order_seed", 9)
+    result = command(*run, 4, "--sampling.shared_noise_seed", 9)
     assert result.status == 0, result.errors
-    assert load_generation_config(tmp_path / "out") == ImageSampling(steps=4, order_seed=9)
+    assert load_generation_config(tmp_path / "out") == ImageSampling(steps=4, shared_noise_seed=9)
 
 
 @pytest.mark.parametrize("prefix", ["student.", "model."])

@@ -63,7 +63,7 @@ def test_metadata_of_a_png(command, model, tmp_path):
         "confidence_temperature": "0.0",
         "top_k": "5",
         "guidance_end": "null",
-        "order_seed": "null",
+        "shared_noise_seed": "null",
     }
 
 

@@ -17,7 +17,7 @@ from showo_turbo.sampling.parallel import ImageSampling
 from ..tiny import tiny_networks, write_tiny_model
 from .conftest import PROMPTS
 
-OWN = ImageSampling(3, 1.0, "linear", 0.5, 2.0, 7, 0.5, order_seed=4)
+OWN = ImageSampling(3, 1.0, "linear", 0.5, 2.0, 7, 0.5, shared_noise_seed=4)
 
 
 def test_what_is_written_is_read(tmp_path):
@@ -39,16 +39,16 @@ def test_the_shipped_model_says_something():
 def test_changes_leave_the_rest():
     assert SamplingChanges().over(OWN) == OWN
     changed = SamplingChanges(steps=2, mask_schedule="pow").over(OWN)
-    assert changed == ImageSampling(2, 1.0, "pow", 0.5, 2.0, 7, 0.5, order_seed=4)
+    assert changed == ImageSampling(2, 1.0, "pow", 0.5, 2.0, 7, 0.5, shared_noise_seed=4)
 
 
 def test_what_refines_an_option_goes_with_it():
     unguided = SamplingChanges(guidance_scale=0.0).over(OWN)
     assert not unguided.guided
-    assert SamplingChanges(confidence_temperature=2.0).over(OWN).order_seed is None
+    assert SamplingChanges(confidence_temperature=2.0).over(OWN).shared_noise_seed is None
     assert SamplingChanges(token_temperature=0.5).over(OWN).top_k is None
     both = SamplingChanges(guidance_scale=2.0, guidance_end=3.0).over(OWN)
-    assert (both.guidance_scale, both.guidance_end, both.order_seed) == (2.0, 3.0, 4)
+    assert (both.guidance_scale, both.guidance_end, both.shared_noise_seed) == (2.0, 3.0, 4)
 
 
 def test_the_pipeline_draws_in_the_models_way(tmp_path):
@@ -57,7 +57,7 @@ def test_the_pipeline_draws_in_the_models_way(tmp_path):
     pipeline = ShowoPipeline.from_pretrained(model)
     plain = ShowoPipeline(*tiny_networks())
     by_default = pipeline.generate(PROMPTS).codes
-    sampling = ImageSampling(2, 0.0, "linear", 0.5, 2.0, 7, order_seed=4)
+    sampling = ImageSampling(2, 0.0, "linear", 0.5, 2.0, 7, shared_noise_seed=4)
     changed = pipeline.generate(PROMPTS, steps=2, guidance_scale=0.0).codes
     assert torch.equal(by_default, next(plain.generate_batches(PROMPTS, OWN)).codes)
     assert torch.equal(changed, next(plain.generate_batches(PROMPTS, sampling)).codes)

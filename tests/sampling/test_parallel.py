@@ -176,7 +176,7 @@ def test_seeds_make_the_difference(model):
 
 def test_order_seed_fixes_one_order_for_all_images_and_steps(model):
     def order(prompts, steps, seed):
-        noise = {"confidence_temperature": 1e6, "order_seed": seed}
+        noise = {"confidence_temperature": 1e6, "shared_noise_seed": seed}
         sampling = ImageSampling(steps=steps, mask_schedule="linear", **noise)
         revealed_by = torch.zeros(len(prompts), model.config.image_tokens, dtype=torch.long)
         for step in denoise_images(model, prompts, sampling):
@@ -248,8 +248,11 @@ class TestBadInput:
             ({"steps": 2.0}, "steps is 2.0; expected a whole number"),
             ({"top_k": 2.5}, "top_k is 2.5; expected a whole number"),
             ({"token_temperature": 1e-40}, "choose 0 for the likeliest, or at least 0.001"),
-            ({"order_seed": -1}, "order_seed -1 is out of range"),
-            ({"order_seed": 2**70}, "order_seed 1180591620717411303424 is out of range"),
+            ({"shared_noise_seed": -1}, "shared_noise_seed -1 is out of range"),
+            (
+                {"shared_noise_seed": 2**70},
+                "shared_noise_seed 1180591620717411303424 is out of range",
+            ),
         ],
     )
     def test_options(self, model, options, message):

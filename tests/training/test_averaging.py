@@ -5,7 +5,8 @@ import torch
 from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
 
-from showo_turbo.callbacks import Curriculum, ExportStudent, Stage
+from showo_turbo.callbacks import Curriculum, ExportStudent
+from showo_turbo.curriculum import Stage
 from showo_turbo.errors import UserError
 from showo_turbo.models.showo import Showo
 from showo_turbo.training.evaluation import Evaluator

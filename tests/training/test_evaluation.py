@@ -106,8 +106,10 @@ def test_prompts_that_nobody_judges():
 
 def test_the_baseline_is_sampled_in_its_own_way():
     own = ImageSampling(token_temperature=0.5, mask_schedule="pow")
-    grid = EvaluationGrid(steps=(4,), guidance_scales=(1.0,), baseline_sampling=own, order_seed=3)
-    assert grid.samplings() == [ImageSampling(4, 1.0, order_seed=3)]
+    grid = EvaluationGrid(
+        steps=(4,), guidance_scales=(1.0,), baseline_sampling=own, shared_noise_seed=3
+    )
+    assert grid.samplings() == [ImageSampling(4, 1.0, shared_noise_seed=3)]
     assert grid.samplings("teacher") == [
         ImageSampling(4, 1.0, token_temperature=0.5, mask_schedule="pow")
     ]

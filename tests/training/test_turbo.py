@@ -39,7 +39,7 @@ def batch(random_shapes_model, tmp_path_factory):
     module = turbo(random_shapes_model)
     encode = module.text_tokenizer.encode
     prompts = [ImagePrompt(str(i), t, encode(t)) for i, t in enumerate(["a circle", "two squares"])]
-    settings = ImageCollection(steps=4, segments=2, guidance_scale=1.0, kept_codes=8)
+    settings = ImageCollection(steps=4, segments=2, guidance_scale=1.0, topk_targets=8)
     store = TrajectoryStore.create_or_continue(
         folder / "images", image_identity("teacher", prompts, settings)
     )

@@ -50,7 +50,7 @@ def requests():
 @pytest.fixture
 def image_settings():
     return ImageCollection(
-        steps=8, segments=4, guidance_scale=1.5, kept_codes=5, batch_size=3, shard_size=4
+        steps=8, segments=4, guidance_scale=1.5, topk_targets=5, batch_size=3, shard_size=4
     )
 
 

@@ -18,7 +18,7 @@ from showo_turbo.trajectories import (
 
 from ..tiny import tiny_networks
 
-IMAGES = ImageCollection(steps=2, segments=1, kept_codes=2)
+IMAGES = ImageCollection(steps=2, segments=1, topk_targets=2)
 LONG = "a red circle " * 30
 
 

@@ -36,19 +36,19 @@ def collect(folder, teacher, prompts, settings, rank=0, world_size=1, barrier=no
 
 def test_noise_on_the_order_is_the_same_for_every_prompt(teacher, prompts):
     def reveal_steps(batch, **changes):
-        settings = ImageCollection(steps=8, confidence_temperature=5.0, kept_codes=1, **changes)
+        settings = ImageCollection(steps=8, confidence_temperature=5.0, topk_targets=1, **changes)
         return [record.reveal_step.tolist() for record in record_images(teacher, batch, settings)]
 
     together = reveal_steps(prompts[:3])
     assert together == [reveal_steps([prompt])[0] for prompt in prompts[:3]]
-    assert together != reveal_steps(prompts[:3], order_seed=1)
-    greedy = ImageCollection(steps=8, kept_codes=1)
+    assert together != reveal_steps(prompts[:3], shared_noise_seed=1)
+    greedy = ImageCollection(steps=8, topk_targets=1)
     assert together[0] != record_images(teacher, prompts[:1], greedy)[0].reveal_step.tolist()
 
 
 @pytest.mark.parametrize("segments", [1, 2, 4, 8])
 def test_records_hold_the_states_and_the_guided_distributions(teacher, prompts, segments):
-    settings = ImageCollection(steps=8, segments=segments, guidance_scale=1.5, kept_codes=5)
+    settings = ImageCollection(steps=8, segments=segments, guidance_scale=1.5, topk_targets=5)
     batch = prompts[:4]
     steps = list(
         parallel.denoise_images(teacher, [prompt.ids for prompt in batch], settings.sampling)
@@ -102,7 +102,7 @@ def test_a_store_gives_back_what_was_recorded(tmp_path, teacher, prompts, image_
 
 
 def test_all_codes_kept_is_all_the_mass(tmp_path, teacher, prompts):
-    settings = ImageCollection(steps=4, segments=2, kept_codes=100)
+    settings = ImageCollection(steps=4, segments=2, topk_targets=100)
     store = collect(tmp_path / "s", teacher, prompts, settings)
     assert store.mean_kept_mass == pytest.approx(1, abs=1e-3)
     assert ImageTrajectoryDataset(store)[0].top_ids.shape == (16, 24)
@@ -185,13 +185,13 @@ def test_another_teacher_prompt_or_setting_is_refused(tmp_path, teacher, prompts
     ("changes", "message"),
     [
         ({"steps": 16, "segments": 5}, "5 segments do not divide 16 steps"),
-        ({"kept_codes": 0}, "kept_codes is 0"),
+        ({"topk_targets": 0}, "topk_targets is 0"),
         ({"batch_size": 0}, "batch_size is 0"),
         ({"shard_size": -1}, "shard_size is -1"),
         ({"guidance_scale": -1.0}, "guidance_scale is -1.0"),
         ({"confidence_temperature": -1.0}, "confidence_temperature is -1.0"),
-        ({"order_seed": 2**70}, f"order_seed {2**70} is out of range"),
-        ({"order_seed": -1}, "order_seed -1 is out of range"),
+        ({"shared_noise_seed": 2**70}, f"shared_noise_seed {2**70} is out of range"),
+        ({"shared_noise_seed": -1}, "shared_noise_seed -1 is out of range"),
     ],
 )
 def test_settings_out_of_range_are_refused(changes, message):

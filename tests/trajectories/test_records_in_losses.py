@@ -14,7 +14,7 @@ from showo_turbo.trajectories.image_collector import record_images
 
 
 def record_and_logits(teacher, prompts, **settings):
-    settings = ImageCollection(steps=8, kept_codes=24, **settings)
+    settings = ImageCollection(steps=8, topk_targets=24, **settings)
     ids = [prompt.ids for prompt in prompts]
     steps = denoise_images(teacher, ids, settings.sampling)
     return record_images(teacher, prompts, settings), [step.logits for step in steps]
@@ -52,7 +52,7 @@ def test_the_regularizer_s_targets_carry_the_guidance(teacher, prompts):
 
 
 def test_few_kept_codes_cost_little_where_they_hold_most_of_the_mass(teacher, prompts):
-    settings = ImageCollection(steps=8, segments=8, kept_codes=12)
+    settings = ImageCollection(steps=8, segments=8, topk_targets=12)
     records = record_images(teacher, prompts[:4], settings)
     _, logits = record_and_logits(teacher, prompts[:4], segments=8)
     batch = collate_image_trajectories(records, [0] * 4, mask_code=24)

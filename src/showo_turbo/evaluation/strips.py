@@ -42,8 +42,8 @@ def draw_sampling_strips(
         guidance_scale=sampling.guidance_scale,
         mask_schedule=sampling.mask_schedule,
         confidence_temperature=sampling.confidence_temperature,
-        order_seed=sampling.order_seed or 0,
-        kept_codes=1,
+        shared_noise_seed=sampling.shared_noise_seed or 0,
+        topk_targets=1,
     )
     items = [
         ImagePrompt(str(index), text, prompting.encode_prompt(text_tokenizer, text))

@@ -18,7 +18,7 @@ IMAGES_KEY = "images"
 
 _REFINED_BY = {
     "guidance_scale": "guidance_end",
-    "confidence_temperature": "order_seed",
+    "confidence_temperature": "shared_noise_seed",
     "token_temperature": "top_k",
 }
 
@@ -28,7 +28,8 @@ class SamplingChanges:
     """How images are sampled; by default as the model's own `generation_config.json` says.
 
     What only refines another option goes with it: who gives `guidance_scale` gives up the model's
-    `guidance_end`, `confidence_temperature` its `order_seed`, and `token_temperature` its `top_k`.
+    `guidance_end`, `confidence_temperature` its `shared_noise_seed`, and `token_temperature` its
+    `top_k`.
 
     Args:
         steps: Denoising steps, 1 .. image tokens; 16 if the model says nothing.
@@ -40,7 +41,7 @@ class SamplingChanges:
             the steps; 0 reveals the surest tokens.
         top_k: Draw only among the k likeliest codes.
         guidance_end: w of the last step, reached from `guidance_scale` in even steps.
-        order_seed: Draws the noise on the reveal order once, for all images and all steps.
+        shared_noise_seed: Draws the noise on the reveal order once, for all images and all steps.
     """
 
     steps: int | None = None
@@ -50,7 +51,7 @@ class SamplingChanges:
     confidence_temperature: float | None = None
     top_k: int | None = None
     guidance_end: float | None = None
-    order_seed: int | None = None
+    shared_noise_seed: int | None = None
 
     def over(self, sampling: ImageSampling) -> ImageSampling:
         """Return a model's own way of sampling with these changes."""

@@ -54,7 +54,7 @@ class ShowoPipeline(LoadedModel):
         confidence_temperature: float | None = None,
         top_k: int | None = None,
         guidance_end: float | None = None,
-        order_seed: int | None = None,
+        shared_noise_seed: int | None = None,
         seeds: int | Sequence[int] | None = None,
         batch_size: int | None = None,
     ) -> GeneratedImages:
@@ -71,7 +71,7 @@ class ShowoPipeline(LoadedModel):
             confidence_temperature: Noise on the reveal order.
             top_k: Draw only among the k likeliest codes.
             guidance_end: Guidance of the last step, reached in even steps.
-            order_seed: One draw of the noise on the reveal order for all images and steps.
+            shared_noise_seed: One draw of the noise on the reveal order for all images and steps.
             seeds: One a prompt, or one for all; 0, 1, 2, ... by default. Unused when both
                 temperatures are 0.
             batch_size: Prompts decoded at once; found by trying if missing.
@@ -87,7 +87,7 @@ class ShowoPipeline(LoadedModel):
             confidence_temperature,
             top_k,
             guidance_end,
-            order_seed,
+            shared_noise_seed,
         )
         sampling = changes.over(self.sampling)
         texts = [prompts] if isinstance(prompts, str) else list(prompts)

@@ -51,9 +51,9 @@ class ImageSampling:
         top_k: Draw only among the k likeliest codes.
         guidance_end: w of the last step, reached from `guidance_scale` in even steps; by default w
             stays the same.
-        order_seed: Draws the noise on the reveal order once, for all images and all steps; by
-            default every image draws its own at every step. Fewer steps then reveal in the order of
-            more steps, which is what a student learns from trajectories of one order.
+        shared_noise_seed: Draws the noise on the reveal order once, for all images and all steps;
+            by default every image draws its own at every step. Fewer steps then reveal in the order
+            of more steps, which is what a student learns from trajectories of one order.
     """
 
     steps: int = 16
@@ -63,7 +63,7 @@ class ImageSampling:
     confidence_temperature: float = 0.0
     top_k: int | None = None
     guidance_end: float | None = None
-    order_seed: int | None = None
+    shared_noise_seed: int | None = None
 
     @property
     def guided(self) -> bool:
@@ -93,8 +93,8 @@ class ImageSampling:
             confidence_temperature=self.confidence_temperature,
         )
         check_temperature(token_temperature=self.token_temperature)
-        if self.order_seed is not None:
-            check_seed(self.order_seed, "order_seed")
+        if self.shared_noise_seed is not None:
+            check_seed(self.shared_noise_seed, "shared_noise_seed")
         check_top_k(self.top_k, codebook_size, "codebook")
 
 
@@ -145,8 +145,8 @@ def denoise_images(
 
     noise = _Noise(seeds, image_tokens, model.device)
     order = None
-    if sampling.order_seed is not None:
-        order = _Noise([sampling.order_seed], image_tokens, model.device).gumbel(1.0)
+    if sampling.shared_noise_seed is not None:
+        order = _Noise([sampling.shared_noise_seed], image_tokens, model.device).gumbel(1.0)
     codes = torch.full((batch, image_tokens), vocabulary.mask_code, device=model.device)
     edge = torch.ones(len(rows), 1, dtype=torch.long, device=model.device)
     left = image_tokens

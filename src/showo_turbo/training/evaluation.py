@@ -42,7 +42,7 @@ class EvaluationGrid:
         mask_schedule: How many tokens stay masked after each step.
         token_temperature: Temperature of the drawn tokens; 0 takes the likeliest.
         confidence_temperature: Noise on the reveal order.
-        order_seed: One draw of that noise for all images and steps, see `ImageSampling`.
+        shared_noise_seed: One draw of that noise for all images and steps, see `ImageSampling`.
         top_k: Draw only among the k likeliest codes.
         max_new_tokens: Longest answer.
         seed: Of the sampling.
@@ -69,7 +69,7 @@ class EvaluationGrid:
     mask_schedule: MaskSchedule = "cosine"
     token_temperature: float = 0.0
     confidence_temperature: float = 0.0
-    order_seed: int | None = None
+    shared_noise_seed: int | None = None
     top_k: int | None = None
     max_new_tokens: int = 96
     seed: int = 0
@@ -123,7 +123,7 @@ class EvaluationGrid:
             mask_schedule=self.mask_schedule,
             token_temperature=self.token_temperature,
             confidence_temperature=self.confidence_temperature,
-            order_seed=self.order_seed,
+            shared_noise_seed=self.shared_noise_seed,
             top_k=self.top_k,
         )
         base = (self.baseline_sampling or own) if name == TEACHER else own
@@ -141,7 +141,7 @@ class EvaluationGrid:
                 mask_schedule=self.mask_schedule,
                 token_temperature=1.0,
                 confidence_temperature=self.confidence_temperature,
-                order_seed=self.order_seed,
+                shared_noise_seed=self.shared_noise_seed,
                 top_k=top_k,
             )
             for top_k in self.top_ks

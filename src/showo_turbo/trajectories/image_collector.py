@@ -57,8 +57,8 @@ class ImageCollection:
             reveals the surest first, as published. One draw of the noise serves all prompts and
             steps, so that a trajectory stays a function of its prompt, which is what a student can
             learn in few steps. Tokens are always the likeliest.
-        order_seed: Seed of that noise.
-        kept_codes: How many of the most probable codes of a distribution are recorded. With 1 the
+        shared_noise_seed: Seed of that noise.
+        topk_targets: How many of the most probable codes of a distribution are recorded. With 1 the
             regularizer's target is the code that greedy decoding chose: a student then follows the
             choice where the teacher was undecided, instead of being as undecided itself, and
             parallel tokens agree with each other sooner.
@@ -75,15 +75,15 @@ class ImageCollection:
     guidance_scale: float = 0.0
     mask_schedule: MaskSchedule = "cosine"
     confidence_temperature: float = 0.0
-    order_seed: int = 0
-    kept_codes: int = 16
+    shared_noise_seed: int = 0
+    topk_targets: int = 16
     batch_size: int = 32
     shard_size: int = 256
 
     def __post_init__(self) -> None:
         check_segments(self.steps, self.segments)
-        check_positive(self, "kept_codes", "batch_size", "shard_size")
-        check_seed(self.order_seed, "order_seed")
+        check_positive(self, "topk_targets", "batch_size", "shard_size")
+        check_seed(self.shared_noise_seed, "shared_noise_seed")
         if self.guidance_scale < 0:
             raise UserError(f"guidance_scale is {self.guidance_scale}; it must be 0 or more")
         if self.confidence_temperature < 0:
@@ -99,7 +99,7 @@ class ImageCollection:
             guidance_scale=self.guidance_scale,
             mask_schedule=self.mask_schedule,
             confidence_temperature=self.confidence_temperature,
-            order_seed=self.order_seed,
+            shared_noise_seed=self.shared_noise_seed,
         )
 
 
@@ -196,7 +196,7 @@ class _Recorder:
         later = (step.codes == self.mask_code).cpu()
         at_boundary = step.index in self.boundaries
         needed = revealed | later if at_boundary else revealed
-        kept = min(self.settings.kept_codes, step.logits.shape[-1])
+        kept = min(self.settings.topk_targets, step.logits.shape[-1])
         rows = step.logits[needed.to(step.logits.device)].float().log_softmax(dim=-1)
         top = rows.topk(kept, dim=-1)
         log_probs = torch.zeros(*needed.shape, kept)

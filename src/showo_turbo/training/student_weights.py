@@ -8,13 +8,13 @@ from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy, ModelP
 from torch import Tensor
 from torch.distributed.fsdp import FullyShardedDataParallel
 
-from showo_turbo.errors import UserError
-from showo_turbo.files import write_atomically
-from showo_turbo.models.checkpoints import save_checkpoint
-from showo_turbo.models.lora import merge_lora
-from showo_turbo.models.showo import Showo
-from showo_turbo.text_tokenizer import FILE_NAME, TextTokenizer
-from showo_turbo.training.turbo import ShowoTurbo
+from ..errors import UserError
+from ..files import write_atomically
+from ..models.checkpoints import save_checkpoint
+from ..models.lora import merge_lora
+from ..models.showo import Showo
+from ..text_tokenizer import FILE_NAME, TextTokenizer
+from .turbo import ShowoTurbo
 
 PREFIX = "student."
 

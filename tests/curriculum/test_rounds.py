@@ -1,8 +1,8 @@
 import pytest
 
-from showo_turbo.callbacks import Stage
-from showo_turbo.callbacks.round_clock import RoundClock
-from showo_turbo.callbacks.rounds import learning_rate, round_of_epoch, rounds_of
+from showo_turbo.curriculum import Stage
+from showo_turbo.curriculum.clock import RoundClock
+from showo_turbo.curriculum.rounds import learning_rate, round_of_epoch, rounds_of
 
 STAGES = [
     Stage(epochs=5, refresh_every_n_epochs=2, learning_rate=1e-3, final_learning_rate=2e-4),
@@ -29,7 +29,7 @@ def test_a_learning_rate_falls_in_equal_steps():
 
 def test_the_clock_adds_up_what_a_round_takes(monkeypatch):
     now = 0.0
-    monkeypatch.setattr("showo_turbo.callbacks.round_clock.time.perf_counter", lambda: now)
+    monkeypatch.setattr("showo_turbo.curriculum.clock.time.perf_counter", lambda: now)
     clock = RoundClock()
     clock.tick(0)
     assert clock.seconds == {"collect": [], "fit": []}, "nothing has begun"

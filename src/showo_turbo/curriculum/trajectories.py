@@ -10,24 +10,23 @@ from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.seed import isolate_rng
 from torch import Tensor
 
-from showo_turbo.data import DistillationDataModule
-from showo_turbo.data.images import encode_images
-from showo_turbo.errors import UserError
-from showo_turbo.models.magvitv2 import MAGVITv2
-from showo_turbo.models.showo import Showo, ShowoConfig
-from showo_turbo.sampling.mask_schedules import MaskSchedule
-from showo_turbo.training.turbo import ShowoTurbo
-from showo_turbo.trajectories import (
+from ..data import DistillationDataModule
+from ..data.images import encode_images
+from ..errors import UserError
+from ..models.magvitv2 import MAGVITv2
+from ..models.showo import Showo, ShowoConfig
+from ..sampling.mask_schedules import MaskSchedule
+from ..training.student_weights import is_sharded
+from ..training.turbo import ShowoTurbo
+from ..trajectories import (
     ImageCollection,
     Processes,
     TextCollection,
     TrajectoryCollector,
     TrajectoryStore,
 )
-
 from .rounds import rounds_of
 from .stage import Stage
-from .student_weights import is_sharded
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ class RoundTrajectories:
 
     Args:
         mask_schedule: Of the image trajectories.
-        kept_codes: Codes that are recorded of each of the teacher's distributions, see
+        topk_targets: Codes that are recorded of each of the teacher's distributions, see
             `ImageCollection`.
         block_size: Text tokens that are decoded together.
         max_new_tokens: Longest answer.
@@ -45,7 +44,7 @@ class RoundTrajectories:
     """
 
     mask_schedule: MaskSchedule
-    kept_codes: int
+    topk_targets: int
     block_size: int
     max_new_tokens: int
     batch_size: int
@@ -59,8 +58,8 @@ class RoundTrajectories:
             guidance_scale=stage.guidance_scale,
             mask_schedule=self.mask_schedule,
             confidence_temperature=stage.confidence_temperature,
-            order_seed=stage.order_seed,
-            kept_codes=self.kept_codes,
+            shared_noise_seed=stage.shared_noise_seed,
+            topk_targets=self.topk_targets,
             batch_size=self.batch_size,
             shard_size=self.shard_size,
         )

@@ -3,9 +3,9 @@
 import math
 from dataclasses import dataclass
 
-from showo_turbo.errors import UserError
-from showo_turbo.sampling.options import check_seed
-from showo_turbo.trajectories import check_segments
+from ..errors import UserError
+from ..sampling.options import check_seed
+from ..trajectories import check_segments
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Stage:
         text_segments: Segments of a block's Jacobi iterations.
         confidence_temperature: Noise on the order in which the teacher reveals tokens, see
             `ImageCollection`; 0 reveals the surest first, as published.
-        order_seed: Seed of that noise, one draw for all images and steps.
+        shared_noise_seed: Seed of that noise, one draw for all images and steps.
         image_trajectories: Captions to collect for; all by default.
         text_trajectories: Questions to collect for; all by default.
         learning_rate: Learning rate of the stage; the optimizer's own by default.
@@ -40,7 +40,7 @@ class Stage:
     image_segments: int = 4
     text_segments: int = 4
     confidence_temperature: float = 0.0
-    order_seed: int = 0
+    shared_noise_seed: int = 0
     image_trajectories: int | None = None
     text_trajectories: int | None = None
     learning_rate: float | None = None
@@ -50,7 +50,7 @@ class Stage:
 
     def __post_init__(self) -> None:
         check_segments(self.steps, self.image_segments)
-        check_seed(self.order_seed, "order_seed")
+        check_seed(self.shared_noise_seed, "shared_noise_seed")
         counts = ("epochs", "text_segments", "image_trajectories", "text_trajectories")
         for name in counts:
             value = getattr(self, name)

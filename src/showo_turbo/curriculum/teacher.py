@@ -9,15 +9,14 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
-from showo_turbo.errors import UserError
-from showo_turbo.files import read_json, write_json
-from showo_turbo.models.checkpoints import save_checkpoint
-from showo_turbo.models.showo import Showo, ShowoConfig
-from showo_turbo.training.turbo import ShowoTurbo
-from showo_turbo.trajectories import fingerprint_module, fingerprint_tensors
-from showo_turbo.trajectories.lock import folder_lock
-
-from .student_weights import gather_student, is_sharded, replace_teacher
+from ..errors import UserError
+from ..files import read_json, write_json
+from ..models.checkpoints import save_checkpoint
+from ..models.showo import Showo, ShowoConfig
+from ..training.student_weights import gather_student, is_sharded, replace_teacher
+from ..training.turbo import ShowoTurbo
+from ..trajectories import fingerprint_module, fingerprint_tensors
+from ..trajectories.lock import folder_lock
 
 RECORD = "fingerprint.json"
 """Written beside the teacher when it is complete."""
