@@ -37,7 +37,7 @@ class FiniteGuard(Callback):
     - `incident.json`: step, epoch, seeds, the position in the data, the loss and its terms, which
       parameters' gradients are not finite, the last checkpoint, and the module's settings;
     - `batch-<rank>-<i>.safetensors`: the step's batches, of each process;
-    - `student/`: the student, and with `consistency_target` `teacher` or `ema` also `target/`.
+    - `student/`: the student, and, where another network makes the consistency target, `target/`.
 
     `showo-turbo replay <folder>/step-<s>` runs the batches again and shows where the numbers go
     wrong. Of modules other than `ShowoTurbo` there are only the first two, and no replay.

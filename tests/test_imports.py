@@ -25,6 +25,7 @@ LAYERS = [
     {"sampling"},
     {"trajectories"},
     {"losses"},
+    {"targets"},
     {"data"},
     {"metrics"},
     {"evaluation"},

@@ -20,6 +20,28 @@ class BadSample(UserError):
     """
 
 
+def check_kind(value: object, kind: type, name: str) -> None:
+    """Raise if an object is not of the kind that is asked for.
+
+    Args:
+        value: The object.
+        kind: A class with abstract methods.
+        name: What the object is, for the message.
+
+    Raises:
+        UserError: Naming the abstract methods that it lacks.
+    """
+    if isinstance(value, kind):
+        return
+    required = sorted(getattr(kind, "__abstractmethods__", ()))
+    missing = [method for method in required if not callable(getattr(value, method, None))]
+    lacking = f", which has no method {', '.join(missing)}" if missing else ""
+    raise UserError(
+        f"{name} is of the class {type(value).__name__}{lacking}; expected a {kind.__name__}, "
+        f"derive the class from it"
+    )
+
+
 def printable(message: str) -> str:
     """Return a message as one line that no terminal takes for commands, however it was made.
 

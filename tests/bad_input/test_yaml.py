@@ -71,6 +71,12 @@ LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
 )
 HELP = "see showo-turbo fit --help"
 
+
+def term(kind, **options):
+    """A configuration whose only loss term is this one."""
+    return model(losses={"mine": {"class_path": kind, "init_args": options}})
+
+
 FILES = [
     Case("no name", lambda bench: ["fit", "-c"], "-c does not exist", "a YAML file", "name one"),
     Case("no file", file(None), "a.yaml does not exist", "expected a YAML file", "name one"),
@@ -116,22 +122,41 @@ VALUES = [
     Case("unknown key of model", model(studnet="a"), "studnet", "there is no option", HELP),
     Case("unknown key of data", data(shapse={"a": 1}), "shapse", "there is no option", HELP),
     Case("unknown key of a stage", stage(step=4), "step", "no option", HELP),
-    Case("unknown weight", model(weights={"image": 1}), "weights", "no option 'image'", HELP),
+    Case("unknown term", term("Mine"), "losses", "there is no class 'Mine'", HELP),
+    Case("unknown key of a term", term("ImageRegularizer", wieght=1), "losses", "wieght", HELP),
+    Case(
+        "a term of another kind",
+        term("fractions.Fraction"),
+        "fractions.Fraction has no method compute and is no LossTerm",
+        "derive it from LossTerm",
+        HELP,
+    ),
+    Case(
+        "a target of another kind",
+        model(consistency_target={"class_path": "fractions.Fraction"}),
+        "fractions.Fraction has no method network and is no ConsistencyTarget",
+        "derive it from ConsistencyTarget",
+        HELP,
+    ),
     Case("no model", without("model"), "fit.model", "are required", HELP),
     Case("no data", without("data"), "fit.data", "are required", HELP),
     Case("unknown class", changed(model__class_path="Turbo"), "Turbo", "there is no class", HELP),
     Case("class of nothing", changed(model__class_path="no.where.A"), "A: No module", "'no'", HELP),
     Case(
-        "no model at all", changed(model__class_path="calendar.Calendar"), "calendar", "sub", HELP
+        "no model at all",
+        changed(model__class_path="calendar.Calendar"),
+        "calendar",
+        "is no LightningModule",
+        HELP,
     ),
     Case("model as a number", changed(model=3), "model", "3", HELP),
     Case("unknown callback", trainer(callbacks=["Curiculum"]), "Curiculum", "no class", HELP),
     Case("steps as text", trainer(max_steps="few"), "max_steps", "few is no int", HELP),
-    Case("weight as text", model(weights={"language": "a"}), "language", "a is no float", HELP),
+    Case("weight as text", term("ImageRegularizer", weight="a"), "losses", "a is no float", HELP),
     Case("truth as text", model(gradient_checkpointing="maybe"), "maybe", "bool", HELP),
     Case("resolution as text", data(resolution="16px"), "16px is no int", "resolution", HELP),
     Case("no resolution", data(resolution=None), "resolution", "are required", HELP),
-    Case("choice", model(consistency_target="ema2"), "ema2", "'student', 'teacher'", HELP),
+    Case("target", model(consistency_target="Ema"), "consistency_target", "no class 'Ema'", HELP),
     Case("schedule", curriculum(mask_schedule="step"), "step is none of", "'cosine'", HELP),
     Case("stages empty", curriculum(stages=[]), "no stages", "at least one", "give"),
     Case("stages null", curriculum(stages=None), "stages", "are required", HELP),
@@ -205,24 +230,11 @@ VALUES = [
         "another size", data(resolution=32), "resolution 32", "16 image tokens", "set resolution to"
     ),
     Case("language", model(max_language_length=1), "max_language_length is 1", "at least 2", "set"),
-    Case("negative weight", model(weights={"language": -1}), "language is -1", "0 or", "must be"),
+    Case("negative weight", term("ImageRegularizer", weight=-1), "is -1", "0 or more", "correct"),
+    Case("no weight", term("ImageRegularizer", weight=0), "(mine) are 0", "above 0", "set"),
+    Case("no term", model(losses={}), "there are none", "above 0", "set"),
     Case(
-        "no weight",
-        model(
-            weights=dict.fromkeys(
-                (
-                    "image_consistency",
-                    "image_regularizer",
-                    "text_consistency",
-                    "text_regularizer",
-                    "language",
-                ),
-                0,
-            )
-        ),
-        "all weights are 0",
-        "above 0",
-        "set",
+        "stream", term("ImageRegularizer", stream="imgae"), "losses.mine", "'imgae'", "one of image"
     ),
     Case("no student", model(student="nowhere"), "'nowhere' is no folder", "hub id", "correct"),
     Case(

@@ -78,9 +78,9 @@ def test_codes_are_those_of_the_image_files(command, model, files, tmp_path):
         tuple(pipeline.image_tokenizer.encode(load_image(path, 16)[None])[0].tolist())
         for path in folder.glob("*.png")
     }
-    assert dataset.num_trajectories > 0, "the test says nothing without an answer"
-    for index in range(dataset.num_trajectories):
-        assert tuple(dataset.trajectory(index).image_codes.tolist()) in expected
+    assert len(dataset) > 0, "the test says nothing without an answer"
+    for index in range(len(dataset)):
+        assert tuple(dataset[index].image_codes.tolist()) in expected
 
 
 def test_an_interrupted_run_continues(command, model, files, tmp_path, monkeypatch):

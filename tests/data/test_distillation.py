@@ -97,7 +97,8 @@ def test_batches_join_stored_trajectories_and_texts(tmp_path: Path) -> None:
             assert image.state_k.shape == (3, STEPS)
             torch.testing.assert_close((image.state_k == MASK_CODE).sum(1), STEPS - image.step)
             assert [ids[0] for ids in image.prompt_ids] == image.codes[:, 0].tolist()
-            assert text.tokens_k.shape == (2, 2)
+            assert text.answer.tolist() == [0, 0, 1, 1]  # two answers of two blocks
+            assert text.tokens_k.shape == (4, 2)
             assert len(batch["language"]["text"]) == 1
             steps.update(image.step.tolist())
     assert steps == set(range(STEPS))  # 54 draws miss one of 8 steps once in 170 tries

@@ -1,5 +1,4 @@
 import copy
-import dataclasses
 
 import pytest
 import torch
@@ -8,21 +7,31 @@ from lightning.pytorch import Trainer
 from showo_turbo.data import DistillationBatchSizes, DistillationDataModule, ShapesWorld
 from showo_turbo.data.shapes.checker import read_image
 from showo_turbo.errors import UserError
-from showo_turbo.training import turbo as turbo_module
-from showo_turbo.training.turbo import LossWeights, ShowoTurbo
+from showo_turbo.losses import LossTerm, LossValue, published_losses
+from showo_turbo.targets import StudentTarget, TeacherTarget
+from showo_turbo.training import inputs as inputs_module
+from showo_turbo.training.turbo import ShowoTurbo
 from showo_turbo.trajectories import (
     ImageCollection,
     ImagePrompt,
     ImageTrajectoryDataset,
-    TextBlock,
+    TextTrajectory,
     TrajectoryStore,
     collate_image_trajectories,
-    collate_text_blocks,
+    collate_text_trajectories,
     collect_images,
     image_identity,
 )
 
-TERMS = [field.name for field in dataclasses.fields(LossWeights)]
+TERMS = list(published_losses())
+
+
+def losses(default=None, **weights):
+    """The published terms with other weights: `default` for those that are not named."""
+    terms = published_losses()
+    for name, term in terms.items():
+        term.weight = weights.get(name, term.weight if default is None else default)
+    return terms
 
 
 def turbo(model, **options):
@@ -47,20 +56,20 @@ def batch(random_shapes_model, tmp_path_factory):
         collect_images(module.teacher, prompts, settings, store, progress=False)
     )
     generator = torch.Generator().manual_seed(0)
-    blocks = [
-        TextBlock(
+    answers = [
+        TextTrajectory(
             key=str(i),
+            text="what is it?",
             image_codes=torch.randint(0, 512, (36,), generator=generator),
             prompt_ids=torch.tensor(encode("what is it?")),
-            prefix_ids=torch.randint(1, 640, (3 * i,), generator=generator),
-            iterates=torch.randint(1, 640, (3, 16), generator=generator),
-            valid_length=16 - i,
+            answer_ids=torch.randint(1, 640, (16 * (i + 1) - i,), generator=generator),
+            blocks=[torch.randint(1, 640, (3, 16), generator=generator) for _ in range(i + 1)],
         )
         for i in range(2)
     ]
     return {
         "image": collate_image_trajectories([images[0], images[1]], [0, 3], mask_code=512),
-        "text": collate_text_blocks(blocks, [0, 0], segments=1),
+        "text": collate_text_trajectories(answers, [[0], [0, 1]], segments=1),
         "language": {"text": ["A circle is round.", "A square is not."]},
     }
 
@@ -72,9 +81,9 @@ def loss_of(module, batch):
 
 
 def test_the_loss_is_the_weighted_sum_of_the_logged_terms(random_shapes_model, batch):
-    weights = LossWeights(0.3, 0.7, 0.2, 1.5, 0.4)
-    loss, logged = loss_of(turbo(random_shapes_model, weights=weights), batch)
-    expected = sum(getattr(weights, term) * logged[f"train/{term}"] for term in TERMS)
+    terms = losses(**dict(zip(TERMS, (0.3, 0.7, 0.2, 1.5, 0.4), strict=True)))
+    loss, logged = loss_of(turbo(random_shapes_model, losses=terms), batch)
+    expected = sum(terms[term].weight * logged[f"train/{term}"] for term in TERMS)
     assert float(loss) == pytest.approx(expected, rel=1e-5)
     assert all(logged[f"train/{term}"] > 0 for term in TERMS)
 
@@ -86,37 +95,36 @@ def test_terms_are_logged_by_segment(random_shapes_model, batch):
 
 
 def test_a_term_without_weight_is_not_computed(random_shapes_model, batch):
-    weights = LossWeights(image_consistency=0, text_consistency=0, language=0)
-    _, logged = loss_of(turbo(random_shapes_model, weights=weights), batch)
+    terms = losses(image_consistency=0, text_consistency=0, language=0)
+    _, logged = loss_of(turbo(random_shapes_model, losses=terms), batch)
     assert "train/image_consistency" not in logged and "train/language" not in logged
 
 
 @pytest.mark.parametrize(
     ("without", "calls"),
-    [("image", ["block_logits"]), ("text", ["image_logits", "image_logits"])],
+    [("image", ["answer_logits"]), ("text", ["image_logits", "image_logits"])],
 )
 def test_a_stream_without_weight_asks_no_network(
     random_shapes_model, batch, monkeypatch, without, calls
 ):
     made = []
-    for name in ("image_logits", "block_logits"):
-        given = getattr(turbo_module, name)
+    for name in ("image_logits", "answer_logits"):
+        given = getattr(inputs_module, name)
 
-        def noted(*arguments, name=name, given=given):
+        def noted(*arguments, name=name, given=given, **options):
             made.append(name)
-            return given(*arguments)
+            return given(*arguments, **options)
 
-        monkeypatch.setattr(turbo_module, name, noted)
-    weights = LossWeights(**{f"{without}_consistency": 0, f"{without}_regularizer": 0})
-    loss, logged = loss_of(turbo(random_shapes_model, weights=weights), batch)
+        monkeypatch.setattr(inputs_module, name, noted)
+    terms = losses(**{f"{without}_consistency": 0, f"{without}_regularizer": 0})
+    loss, logged = loss_of(turbo(random_shapes_model, losses=terms), batch)
     assert made == calls
     assert loss > 0 and not any(name.startswith(f"train/{without}") for name in logged)
 
 
 @pytest.mark.bad_input
 def test_streams_that_all_have_no_weight_are_refused(random_shapes_model, batch, world, tmp_path):
-    weights = LossWeights(0, 0, 0, 0, language=1)
-    module = turbo(random_shapes_model, weights=weights)
+    module = turbo(random_shapes_model, losses=losses(default=0, language=1))
     with pytest.raises(UserError, match=r"batch's streams \(image\) are 0"):
         loss_of(module, {"image": batch["image"]})
     data = DistillationDataModule(
@@ -131,7 +139,7 @@ def test_streams_that_all_have_no_weight_are_refused(random_shapes_model, batch,
         trainer.fit(module, data)
 
 
-@pytest.mark.parametrize("target", ["student", "teacher"])
+@pytest.mark.parametrize("target", [StudentTarget(), TeacherTarget()])
 def test_only_the_student_gets_gradients(random_shapes_model, batch, target):
     module = turbo(random_shapes_model, consistency_target=target)
     loss, _ = loss_of(module, batch)
@@ -139,6 +147,82 @@ def test_only_the_student_gets_gradients(random_shapes_model, batch, target):
     assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in module.student.parameters())
     others = [module.teacher, module.image_tokenizer]
     assert all(p.grad is None for network in others for p in network.parameters())
+
+
+class Counted(LossTerm):
+    """Asks for some of the logits, and counts the samples."""
+
+    def __init__(self, stream, *names):
+        super().__init__(stream)
+        self.names = names
+        type(self).asks_for = names
+
+    def compute(self, inputs):
+        found = [getattr(inputs, name) for name in self.names]
+        per_sample = torch.stack([logits.float().square().mean((1, 2)) for logits in found]).sum(0)
+        return LossValue(per_sample.mean(), per_sample, torch.ones(len(per_sample)))
+
+
+@pytest.mark.parametrize(
+    ("names", "versions"),
+    [
+        (["fixed_point_logits"], [[]]),
+        (["logits"], [["logits"]]),
+        (["logits", "fixed_point_logits", "target_logits"], [["logits", "target_logits"]]),
+    ],
+)
+def test_only_what_a_term_asks_for_is_computed(
+    random_shapes_model, batch, monkeypatch, names, versions
+):
+    made = []
+    given = inputs_module.answer_logits
+
+    def noted(model, prompting, batch, versions, **options):
+        made.append(list(versions))
+        return given(model, prompting, batch, versions, **options)
+
+    monkeypatch.setattr(inputs_module, "answer_logits", noted)
+    module = turbo(random_shapes_model, losses={"mine": Counted("text", *names)})
+    loss, logged = loss_of(module, batch)
+    assert made == versions
+    assert logged["train/mine"] == pytest.approx(float(loss))
+    assert {name for name in logged if "segment" in name} == {"train/mine/segment_0"}
+
+
+def test_what_is_asked_for_without_notice_takes_a_pass_of_its_own(random_shapes_model, batch):
+    def value(asks_for):
+        term = Counted("text", "logits", "fixed_point_logits")
+        type(term).asks_for = asks_for
+        return loss_of(turbo(random_shapes_model, losses={"mine": term}), batch)[1]["train/mine"]
+
+    assert value(()) == pytest.approx(value(("logits", "fixed_point_logits")), rel=1e-5)
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize(
+    ("terms", "message"),
+    [
+        ({"mine": Counted("imgae", "logits")}, "losses.mine has the stream 'imgae'; expected one"),
+        ({"mine": object()}, "losses.mine is of the class object, which has no method compute; "),
+        ({}, "there are none"),
+    ],
+)
+def test_terms_that_cannot_be_computed(random_shapes_model, terms, message):
+    with pytest.raises(UserError, match=message):
+        turbo(random_shapes_model, losses=terms)
+
+
+@pytest.mark.bad_input
+def test_a_target_that_is_none(random_shapes_model):
+    with pytest.raises(UserError, match="class str, which has no method network; expected a Con"):
+        turbo(random_shapes_model, consistency_target="ema")
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize("weight", [-1.0, float("nan"), float("inf")])
+def test_weights_that_are_no_factor(weight):
+    with pytest.raises(UserError, match=r"weight of Counted is .*; expected 0 or more"):
+        LossTerm.__init__(Counted("text"), "text", weight)
 
 
 def test_the_targets_differ_once_the_student_has_moved(random_shapes_model, batch):
@@ -149,7 +233,7 @@ def test_the_targets_differ_once_the_student_has_moved(random_shapes_model, batc
                 parameter.add_(torch.randn(parameter.shape) * 0.1)
         return loss_of(module, batch)[1]["train/image_consistency"]
 
-    assert consistency("student") != pytest.approx(consistency("teacher"))
+    assert consistency(StudentTarget()) != pytest.approx(consistency(TeacherTarget()))
 
 
 def test_the_checkpoint_holds_the_student_alone(random_shapes_model):

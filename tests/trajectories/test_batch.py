@@ -6,7 +6,7 @@ from torch.utils.data import DataLoader
 
 from showo_turbo.trajectories import (
     collate_image_trajectories,
-    collate_text_blocks,
+    collate_text_trajectories,
     segment_end,
 )
 
@@ -41,33 +41,42 @@ def test_image_records_and_steps_must_pair_up():
         collate_image_trajectories([random_image_record()], [0, 1], mask_code=24)
 
 
-def test_text_blocks_by_hand():
-    first, second = text_record().block(0), text_record().block(1)
-    batch = collate_text_blocks([first, first, second], [0, 1, 0], segments=2)
+def test_all_blocks_of_answers_by_hand():
+    other = text_record(answer=(5, 6, 7, 8, 9))
+    other.prompt_ids = torch.tensor([3])
+    batch = collate_text_trajectories([text_record(), other], [[0, 0], [1, 0]], segments=2)
+    assert batch.answer.tolist() == [0, 0, 1, 1]
+    assert batch.start.tolist() == [0, 4, 0, 4]
     # Three iterations in two segments end with iterates 1 and 3; one iteration with 1.
-    assert batch.segment.tolist() == [0, 1, 1]
-    assert batch.step.tolist() == [0, 1, 0]
-    assert batch.tokens_k.tolist() == [[0, 0, 0, 0], [5, 0, 7, 0], [1, 1, 1, 1]]
-    assert batch.tokens_e.tolist() == [[5, 0, 7, 0], [5, 6, 7, 8], [9, 29, 3, 3]]
-    assert batch.fixed_point.tolist() == [[5, 6, 7, 8], [5, 6, 7, 8], [9, 29, 3, 3]]
-    assert batch.first_difference.tolist() == [0, 1, 0]
-    assert batch.valid.tolist() == [[True] * 4, [True] * 4, [True, True, False, False]]
+    assert batch.segment.tolist() == [0, 1, 1, 1]
+    assert batch.step.tolist() == [0, 0, 1, 0]
+    assert batch.tokens_k.tolist() == [[0, 0, 0, 0], [1, 1, 1, 1], [5, 0, 7, 0], [1, 1, 1, 1]]
+    assert batch.tokens_e.tolist() == [[5, 0, 7, 0], [9, 29, 3, 3], [5, 6, 7, 8], [9, 29, 3, 3]]
+    assert batch.fixed_point.tolist() == [[5, 6, 7, 8], [9, 29, 3, 3]] * 2
+    assert batch.first_difference.tolist() == [0, 0, 1, 0]
+    assert batch.valid.tolist() == [
+        [True] * 4,
+        [True, True, False, False],
+        [True] * 4,
+        [True, False, False, False],
+    ]
     assert batch.differs.tolist() == [
         [True] * 4,
-        [False, True, True, True],  # position 2 agrees, but is predicted from one that does not
         [True, True, False, False],
+        [False, True, True, True],  # position 2 agrees, but is predicted from one that does not
+        [True, False, False, False],
     ]
-    assert batch.prefix_ids == [[], [], [5, 6, 7, 8]]
-    assert batch.prompt_ids == [[1, 2]] * 3
+    assert batch.answer_ids == [[5, 6, 7, 8, 9, 29], [5, 6, 7, 8, 9]]
+    assert batch.prompt_ids == [[1, 2], [3]]
     assert batch.image_codes.dtype == torch.long
 
 
 def test_iterates_that_agree_have_no_first_difference():
-    block = text_record().block(1)
-    block.iterates = block.iterates[[1, 1]]
-    batch = collate_text_blocks([block], [0], segments=1)
-    assert batch.first_difference.tolist() == [4]
-    assert not batch.differs.any()
+    record = text_record()
+    record.blocks[1] = record.blocks[1][[1, 1]]
+    batch = collate_text_trajectories([record], [[0, 0]], segments=1)
+    assert batch.first_difference.tolist() == [0, 4]
+    assert not batch.differs[1].any()
 
 
 def test_batches_pass_through_worker_processes_and_pinning_unchanged():

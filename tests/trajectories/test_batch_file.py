@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from showo_turbo.errors import UserError
-from showo_turbo.trajectories.batch import collate_image_trajectories, collate_text_blocks
+from showo_turbo.trajectories.batch import collate_image_trajectories, collate_text_trajectories
 from showo_turbo.trajectories.batch_file import load_batch, save_batch
 
 from .conftest import random_image_record, text_record
@@ -10,12 +10,11 @@ from .conftest import random_image_record, text_record
 
 @pytest.fixture
 def batch():
-    blocks = [text_record().block(index) for index in (0, 1)]
     return {
         "image": collate_image_trajectories(
             [random_image_record(seed) for seed in (0, 1)], [1, 6], mask_code=24
         ),
-        "text": collate_text_blocks(blocks, [0, 0], segments=2),
+        "text": collate_text_trajectories([text_record()], [[0, 0]], segments=2),
         "language": {"text": ["one", "zwei é"], "seed": [3, 2**62]},
     }
 

@@ -36,7 +36,7 @@ from .run_lock import run_lock
 
 _HELP = (
     "Everything is set in YAML (-c config.yaml, several are merged) or by options such as "
-    "--trainer.max_epochs 3 and --model.weights.language 0. What a class takes is told "
+    "--trainer.max_epochs 3 and --model.losses.language.weight 0. What a class takes is told "
     "by --model.help ShowoTurbo, --data.help DistillationDataModule and --trainer.callbacks.help "
     "Curriculum, and likewise by --model.help PretrainShowo, --data.help PretrainDataModule, "
     "--model.help PretrainMAGVITv2 and --data.help ImageDataModule. A class of your own goes by "

@@ -6,12 +6,13 @@ from typing import Any, NoReturn
 from jsonargparse import ArgumentParser
 
 from ..errors import UserError
+from .kinds import name_missing_methods
 
 _NOISE = re.compile(
     r"Not a valid subclass of |Subclass types expect one of:|a class path \(str\)"
     r"|a dict with(out)? class_path entry|a dict with class_path |"
     r"Does not validate against any of the Union subtypes|Subtypes: |Errors:$|Given value"
-    r"|- Expected a <class 'NoneType'>"
+    r"|- Expected a <class 'NoneType'>|- Expected a path but .* either not accessible or invalid"
 )
 
 _REWORDED = (
@@ -26,6 +27,7 @@ _REWORDED = (
     (r"Group '(.*)' does not accept option '(.*)'", r"\1: there is no option '\2'"),
     (r"Option '(.*)' is not accepted", r"there is no option '\1'"),
     (r"Problems parsing config: ", ""),
+    (r"Does not validate against any of the Union subtypes ?", ""),
     (r" in \"<unicode string>\",", " in"),
 )
 
@@ -76,9 +78,10 @@ def one_line(message: str) -> str:
         for pattern, replacement in _REWORDED:
             text = re.sub(pattern, replacement, text)
         parts.append(text.strip())
-    shown = " ".join(parts)
+    shown = name_missing_methods(" ".join(parts), given)
     is_one_value = not given.startswith(("{", "[", "Namespace("))
-    is_shown = re.search(rf"(?<!\w){re.escape(given)}(?!\w)", shown)
+    bare = given.strip("'")
+    is_shown = re.search(rf"(?<!\w){re.escape(bare)}(?!\w)", shown)
     if 0 < len(given) <= _LONGEST_VALUE and is_one_value and not is_shown:
         shown = f"{shown}, got {given}".removeprefix(", ")
     return shown or message

@@ -114,4 +114,4 @@ def _draw_texts(
     dataset = TextTrajectoryDataset(store)
     for index in chosen:
         path = folder / f"text-{index:05d}.png"
-        draw_text_strip(dataset.trajectory(index), tokenizer.decode, path)
+        draw_text_strip(dataset[index], tokenizer.decode, path)

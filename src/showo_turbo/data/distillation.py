@@ -26,7 +26,7 @@ class DistillationBatchSizes:
 
     Args:
         image: Image trajectories.
-        text: Blocks of text trajectories.
+        text: Text trajectories: whole answers, with all their blocks.
         language: Web texts.
     """
 

@@ -7,10 +7,10 @@ from ..trajectories.batch import (
     ImageBatch,
     TextBatch,
     collate_image_trajectories,
-    collate_text_blocks,
+    collate_text_trajectories,
 )
 from ..trajectories.dataset import ImageTrajectoryDataset, TextTrajectoryDataset
-from ..trajectories.record import ImageTrajectory, TextBlock
+from ..trajectories.record import ImageTrajectory, TextTrajectory
 from ..trajectories.segments import draw_step
 from ..trajectories.store import TrajectoryStore
 
@@ -43,7 +43,7 @@ class ImageTrajectoryStream:
 
 
 class TextTrajectoryStream:
-    """Blocks of Jacobi trajectories, each with an iteration k.
+    """Jacobi trajectories of answers, each of their blocks with an iteration k.
 
     Args:
         store: A finished store of texts, or its folder.
@@ -55,18 +55,21 @@ class TextTrajectoryStream:
         self.segments = segments
 
     def __len__(self) -> int:
-        """Number of blocks."""
+        """Number of answers."""
         return len(self.dataset)
 
-    def draw(self, index: int, seed: int) -> tuple[TextBlock, int]:
-        """The block at `index` and its iteration k."""
-        block = self.dataset[index]
-        return block, _draw(seed, index, block.iterations, "text")
+    def draw(self, index: int, seed: int) -> tuple[TextTrajectory, list[int]]:
+        """The answer at `index` and the iteration k of each of its blocks."""
+        record = self.dataset[index]
+        return record, [
+            _draw(seed, index, len(block) - 1, f"text/{number}")
+            for number, block in enumerate(record.blocks)
+        ]
 
-    def collate(self, items: Sequence[tuple[TextBlock, int]]) -> TextBatch:
-        """The iterates at k and at the end of k's segment."""
-        blocks, steps = zip(*items, strict=True)
-        return collate_text_blocks(blocks, steps, segments=self.segments)
+    def collate(self, items: Sequence[tuple[TextTrajectory, list[int]]]) -> TextBatch:
+        """The iterates of all blocks at k and at the end of k's segment."""
+        records, steps = zip(*items, strict=True)
+        return collate_text_trajectories(records, steps, segments=self.segments)
 
 
 def _draw(seed: int, index: int, steps: int, stream: str) -> int:

@@ -28,7 +28,7 @@ class SweepSettings:
     """What is varied, how it is chosen, and by what it is judged.
 
     Keys are dotted keys of the experiment's configuration, such as
-    `model.init_args.weights.language` or
+    `model.init_args.losses.language.init_args.weight` or
     `trainer.callbacks.Curriculum.init_args.stages.0.image_segments`.
 
     Args:

@@ -1,17 +1,20 @@
 """A training step that went wrong, as files: written by `FiniteGuard`, read by `replay`."""
 
 import re
-from dataclasses import asdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ..errors import UserError
+from ..errors import UserError, shown
 from ..files import read_json
+from ..losses import terms
+from ..losses.term import LossTerm
 from ..models.checkpoints import accept_non_finite
 from ..models.showo import Showo
-from .turbo import LossWeights, ShowoTurbo
+from ..targets import StudentTarget, TeacherTarget
+from .turbo import ShowoTurbo
 
 INCIDENT_FILE = "incident.json"
 STUDENT_FOLDER = "student"
@@ -47,16 +50,43 @@ def batch_files(folder: Path) -> list[Path]:
 def settings_of(module: ShowoTurbo) -> dict[str, Any]:
     """What determines the module's losses, beside its networks; plain JSON."""
     return {
-        "weights": asdict(module.weights),
-        "consistency_target": module.consistency_target,
+        "losses": {name: describe_term(term) for name, term in module.losses.items()},
         "max_language_length": module.max_language_length,
         "image_tokenizer": module.image_tokenizer_id,
     }
 
 
+def describe_term(term: LossTerm) -> dict[str, Any]:
+    """A loss term in plain JSON: its class, and its options as far as they are plain."""
+    kind = type(term)
+    plain = (str, int, float, bool, type(None))
+    options = {name: value for name, value in vars(term).items() if isinstance(value, plain)}
+    return {"class_path": f"{kind.__module__}.{kind.__qualname__}", "init_args": options}
+
+
+def rebuild_term(name: str, entry: Mapping[str, Any]) -> LossTerm:
+    """Make a loss term from its description.
+
+    An incident is data, which does not choose the code that runs: only the terms of this package
+    are made.
+
+    Raises:
+        UserError: If it is another one.
+    """
+    module, _, kind = str(entry["class_path"]).rpartition(".")
+    if module != terms.__name__ or not isinstance(found := getattr(terms, kind, None), type):
+        raise UserError(
+            f"losses.{name} of the incident is {shown(entry['class_path'])}; replay makes "
+            f"the terms of {terms.__name__} alone, so it cannot compute this one"
+        )
+    term: LossTerm = found(**entry["init_args"])
+    return term
+
+
 def target_of(module: ShowoTurbo) -> Showo | None:
     """The network that makes the consistency target, if it is not the student."""
-    return None if module.target is module.student else module.target
+    network = module.consistency_target.network(module)
+    return None if network is module.student else network
 
 
 def read_incident(folder: Path) -> dict[str, Any]:
@@ -87,12 +117,11 @@ def rebuild_module(folder: Path, settings: dict[str, Any]) -> ShowoTurbo:
     """
     student = str(folder / STUDENT_FOLDER)
     try:
-        weights = LossWeights(**settings["weights"])
-        settings = settings | {"weights": weights}
-        if (folder / TARGET_FOLDER).is_dir():
-            # Whatever made the target, in a single step it is a network that stands still.
-            settings["consistency_target"] = "teacher"
-        module = ShowoTurbo(student, text_tokenizer=student, **settings)
+        losses = {name: rebuild_term(name, entry) for name, entry in settings["losses"].items()}
+        settings = settings | {"losses": losses}
+        # Whatever made the target, in a single step it is a network that stands still.
+        target = TeacherTarget() if (folder / TARGET_FOLDER).is_dir() else StudentTarget()
+        module = ShowoTurbo(student, text_tokenizer=student, consistency_target=target, **settings)
     except (KeyError, TypeError) as error:
         raise UserError(
             f"{folder / INCIDENT_FILE} has other settings than this version ({error}); replay it "
@@ -101,8 +130,8 @@ def rebuild_module(folder: Path, settings: dict[str, Any]) -> ShowoTurbo:
     with accept_non_finite():
         module.configure_model()
         if target_of(module) is not None:
-            target = Showo.from_pretrained(folder / TARGET_FOLDER)
-            module.target.load_state_dict(target.state_dict())
+            network = Showo.from_pretrained(folder / TARGET_FOLDER)
+            module.teacher.load_state_dict(network.state_dict())
     return module.train()
 
 

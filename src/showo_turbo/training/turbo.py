@@ -1,8 +1,7 @@
 """Consistency distillation of Show-o: the LightningModule."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
@@ -11,54 +10,25 @@ from torch import Tensor
 from torch.distributed.fsdp import FullyShardedDataParallel
 from torch.optim import Optimizer
 
-from ..errors import UserError
-from ..losses.consistency import image_consistency, text_consistency
-from ..losses.language_model import language_model_loss
+from ..errors import UserError, check_kind, shown
 from ..losses.reduction import LossValue
-from ..losses.regularizers import image_regularizer, text_regularizer
+from ..losses.term import LossTerm
+from ..losses.terms import published_losses
 from ..models.checkpoints import SHOWO_CONFIG_KEY, TEXT_TOKENIZER_KEY
 from ..models.lora import merge_lora
 from ..models.magvitv2 import MAGVITv2
 from ..models.showo import Showo
 from ..prompting import UnifiedPrompting
-from ..sampling.options import check_not_negative
+from ..targets import ConsistencyTarget, StudentTarget
 from ..text_tokenizer import TextTokenizer
-from ..trajectories.batch import ImageBatch, TextBatch
-from .averaging import average_of
 from .evaluation import EvaluationGrid
-from .forwards import block_logits, image_logits
 from .frozen import drop_excluded, exclude_from_checkpoints, freeze
 from .geometry import check_geometry
+from .inputs import STREAMS
 from .lora import LoRAOptions, add_lora, seed_step
 from .measured_student import MeasuredStudent
 from .optimization import optimizer_and_schedule
 from .ranks import global_means
-
-ConsistencyTarget = Literal["student", "teacher", "ema"]
-
-
-@dataclass(frozen=True)
-class LossWeights:
-    """Weights of the five loss terms; the defaults are the published ones at 256 px.
-
-    Args:
-        image_consistency: From any step of a segment, predict what is predicted at its last.
-        image_regularizer: Stay close to the teacher's guided distributions.
-        text_consistency: From any Jacobi iterate, predict what is predicted at the segment's end.
-        text_regularizer: Next-token prediction of the teacher's answers.
-        language: Next-token prediction of plain text.
-    """
-
-    image_consistency: float = 0.05
-    image_regularizer: float = 1.0
-    text_consistency: float = 0.5
-    text_regularizer: float = 5.0
-    language: float = 0.1
-
-    def __post_init__(self) -> None:
-        check_not_negative(**asdict(self))
-        if not any(asdict(self).values()):
-            raise UserError("all weights are 0; expected one above 0, set it")
 
 
 class ShowoTurbo(MeasuredStudent):
@@ -66,26 +36,27 @@ class ShowoTurbo(MeasuredStudent):
 
     The student is trained; the teacher is frozen, collects the trajectories (see the `Curriculum`
     callback) and is replaced by the student when a stage begins. Only the student is in the
-    checkpoints. A batch may hold the streams `image` (image trajectories), `text` (blocks of
-    Jacobi trajectories) and `language` (plain text), see `DistillationDataModule`.
+    checkpoints. A batch may hold the streams `image` (image trajectories), `text` (Jacobi
+    trajectories of answers) and `language` (plain text), see `DistillationDataModule`.
 
-    Logged in training: `train/loss`, each term `train/<term>` unweighted, and the first four by
-    segment as `train/<term>/segment_<s>`. On several devices each term is the mean over the samples
-    of all of them, in training and in the logs, so that their number changes neither; only the
-    values by segment are those of the first device. In validation: scores by sampling steps, see
-    `EvaluationGrid`.
+    Logged in training: `train/loss`, each term `train/<term>` unweighted, and those on image and
+    text by segment as `train/<term>/segment_<s>`. On several devices each term is the mean over
+    the samples of all of them, in training and in the logs, so that their number changes neither;
+    only the values by segment are those of the first device. In validation: scores by sampling
+    steps, see `EvaluationGrid`.
 
     Args:
         student: Model to distill: `shapes`, a folder or a hub id such as `showlab/show-o-512x512`.
         image_tokenizer: Image tokenizer: `shapes`, a folder or a hub id such as
             `showlab/magvitv2`.
         text_tokenizer: Text tokenizer: `shapes`, a folder or a hub id such as `microsoft/phi-1_5`.
-        weights: Weights of the loss terms. A term with weight 0 is not computed, nor is the
-            student asked for a stream whose terms all have weight 0.
-        consistency_target: Whose prediction at the segment's end is the target: the `student`'s
-            own (the published choice), the `teacher`'s, or that of the moving average of the
-            student (`ema`) that Lightning's `EMAWeightAveraging` keeps, listed under
-            `trainer.callbacks`.
+        losses: The terms of the loss by name, each a `LossTerm`; by default those of the paper with
+            the weights published for 256 px (`published_losses`). What no term with a weight asks
+            for is not computed. A term of your own is a subclass of `LossTerm`.
+        consistency_target: Whose prediction at the segment's end is the target: `StudentTarget`
+            (the published choice, and the default), `TeacherTarget`, `AverageTarget`, the moving
+            average of the student that Lightning's `EMAWeightAveraging` keeps, listed under
+            `trainer.callbacks`; or a `ConsistencyTarget` of your own.
         max_language_length: Longest piece of plain text in tokens.
         lora: Train low-rank adapters instead of all weights. They are in the checkpoints as they
             are, and merged where the student is exported or becomes the teacher. With dropout,
@@ -105,8 +76,8 @@ class ShowoTurbo(MeasuredStudent):
         student: str = "shapes",
         image_tokenizer: str = "shapes",
         text_tokenizer: str = "shapes",
-        weights: LossWeights = LossWeights(),
-        consistency_target: ConsistencyTarget = "student",
+        losses: dict[str, LossTerm] | None = None,
+        consistency_target: ConsistencyTarget | None = None,
         max_language_length: int = 512,
         lora: LoRAOptions | None = None,
         gradient_checkpointing: bool = False,
@@ -115,12 +86,14 @@ class ShowoTurbo(MeasuredStudent):
         lr_scheduler: LRSchedulerCallable | None = None,
     ) -> None:
         super().__init__(evaluation)
+        self.losses = published_losses() if losses is None else losses
+        check_losses(self.losses)
+        self.consistency_target = consistency_target or StudentTarget()
+        check_kind(self.consistency_target, ConsistencyTarget, "consistency_target")
         self.model_id = student
         self.image_tokenizer_id = image_tokenizer
         self.text_tokenizer_id = text_tokenizer
         self.text_tokenizer = TextTokenizer.from_pretrained(text_tokenizer)
-        self.weights = weights
-        self.consistency_target = consistency_target
         self.max_language_length = max_language_length
         self.lora = lora
         self.gradient_checkpointing = gradient_checkpointing
@@ -152,11 +125,10 @@ class ShowoTurbo(MeasuredStudent):
             self.student.gradient_checkpointing_enable()
 
     def setup(self, stage: str) -> None:
-        """Look for the average, where it is wanted, and for losses before anything is collected."""
+        """Look for what the target needs, and for losses, before anything is collected."""
         if stage != "fit":
             return
-        if self.consistency_target == "ema":
-            average_of(self.trainer)
+        self.consistency_target.setup(self)
         streams = getattr(getattr(self.trainer, "datamodule", None), "batch_sizes", None)
         if isinstance(streams, Mapping) and not any(map(self._is_trained_on, streams)):
             raise UserError(
@@ -165,108 +137,70 @@ class ShowoTurbo(MeasuredStudent):
             )
 
     def on_train_start(self) -> None:
-        """Bring the average, where it is wanted, to the student."""
-        if self.consistency_target == "ema":
-            average_of(self.trainer).to(self.device)
+        """Bring what the target needs to the student's device."""
+        self.consistency_target.on_train_start(self)
 
     def training_step(self, batch: Mapping[str, Any], batch_index: int) -> Tensor:
         """Return the weighted sum of the loss terms of the streams that the batch holds."""
         if self.lora is not None and self.lora.dropout > 0:
             seed_step(self.global_step, batch_index, self.global_rank)
-        terms = self.loss_terms(batch)
+        inputs = self._inputs(batch)
+        terms = self._compute(inputs)
         if not terms:
             raise UserError(
                 f"all weights of the loss terms of the batch's streams ({', '.join(batch)}) are 0; "
                 "expected one above 0, set it"
             )
-        own, overall = global_means(terms, tuple(asdict(self.weights)))
+        own, overall = global_means(terms, tuple(self.losses))
         for name, mean in overall.items():
             self.log(f"train/{name}", mean, batch_size=1)
         self.log("train/loss", self.weighted_sum(overall), prog_bar=True, batch_size=1)
-        for stream in ("image", "text"):
-            of_stream = {name: terms[name] for name in terms if name.startswith(stream)}
-            if of_stream:
-                self._log_segments(of_stream, batch[stream].segment)
+        for name, value in terms.items():
+            segment = getattr(inputs[self.losses[name].stream], "segment", None)
+            if segment is not None:
+                self._log_segments(name, value, segment)
         return self.weighted_sum(own)
 
     def loss_terms(self, batch: Mapping[str, Any]) -> dict[str, LossValue]:
         """Return the loss terms, unweighted, of the streams that the batch holds."""
-        terms: dict[str, LossValue] = {}
-        if "image" in batch and self._is_trained_on("image"):
-            terms |= self._image_terms(batch["image"])
-        if "text" in batch and self._is_trained_on("text"):
-            terms |= self._text_terms(batch["text"])
-        if "language" in batch and self._is_trained_on("language"):
-            terms["language"] = self._language_term(batch["language"]["text"])
-        return terms
+        return self._compute(self._inputs(batch))
+
+    def _inputs(self, batch: Mapping[str, Any]) -> dict[str, Any]:
+        """What the terms ask, of the streams that the batch holds and that are trained on."""
+        asked_for = {
+            stream: {
+                name
+                for term in self.losses.values()
+                if term.weight > 0 and term.stream == stream
+                for name in term.asks_for
+            }
+            for stream in batch
+            if self._is_trained_on(stream)
+        }
+        return {name: STREAMS[name](self, batch[name], asked) for name, asked in asked_for.items()}
+
+    def _compute(self, inputs: Mapping[str, Any]) -> dict[str, LossValue]:
+        return {
+            name: term.compute(inputs[term.stream])
+            for name, term in self.losses.items()
+            if term.weight > 0 and term.stream in inputs
+        }
 
     def weighted_sum(self, means: Mapping[str, Tensor]) -> Tensor:
         """Return the loss that these means of the terms make."""
-        weights = asdict(self.weights)
-        return torch.stack([weights[name] * mean for name, mean in means.items()]).sum()
+        weighted = [self.losses[name].weight * mean for name, mean in means.items()]
+        return torch.stack(weighted).sum()
 
     def _is_trained_on(self, stream: str) -> bool:
         """Whether a term of the stream has a weight."""
-        return any(value for name, value in asdict(self.weights).items() if name.startswith(stream))
+        return any(term.weight > 0 and term.stream == stream for term in self.losses.values())
 
-    def _image_terms(self, batch: ImageBatch) -> dict[str, LossValue]:
-        terms = {}
-        logits = image_logits(self.student, self.prompting, batch.prompt_ids, batch.state_k)
-        if self.weights.image_consistency > 0:
-            with torch.no_grad():
-                target = image_logits(
-                    self.target, self.prompting, batch.prompt_ids, batch.state_before_end
-                )
-            terms["image_consistency"] = image_consistency(target, logits, batch.masked_before_end)
-        if self.weights.image_regularizer > 0:
-            terms["image_regularizer"] = image_regularizer(
-                logits, batch.masked_k, batch.q_log_probs, batch.q_ids
-            )
-        return terms
-
-    def _text_terms(self, batch: TextBatch) -> dict[str, LossValue]:
-        terms = {}
-        versions = [batch.tokens_k, batch.fixed_point]
-        if self.target is self.student:  # Rides along; the loss lets no gradient into it.
-            versions.append(batch.tokens_e)
-        logits_k, logits_fixed, *target = block_logits(
-            self.student, self.prompting, batch, versions
-        )
-        if self.weights.text_consistency > 0:
-            if not target:
-                with torch.no_grad():
-                    target = block_logits(self.target, self.prompting, batch, [batch.tokens_e])
-            terms["text_consistency"] = text_consistency(target[0], logits_k, batch.differs)
-        if self.weights.text_regularizer > 0:
-            terms["text_regularizer"] = text_regularizer(
-                logits_fixed, batch.fixed_point, batch.valid
-            )
-        return terms
-
-    def _language_term(self, texts: list[str]) -> LossValue:
-        ids = [self.text_tokenizer.encode(text) for text in texts]
-        batch = self.prompting.language(ids, self.max_language_length, self.device)
-        hidden = self.student.hidden_states(batch.input_ids, batch.attention_mask)
-        rows = self.student.vocabulary.text_rows
-        return language_model_loss(self.student.logits(hidden, rows), batch.labels)
-
-    @property
-    def target(self) -> Showo:
-        """The network whose prediction at a segment's end is the consistency target."""
-        if self.consistency_target == "teacher":
-            return self.teacher
-        if self.consistency_target == "ema":
-            return cast(Showo, average_of(self.trainer).get_submodule("student"))
-        return self.student
-
-    def _log_segments(self, terms: Mapping[str, LossValue], segment: Tensor) -> None:
-        """Log the means of a stream's terms by segment, over the samples of this process."""
-        for name, value in terms.items():
-            counted = value.counted > 0
-            for index in segment[counted].unique().tolist():
-                chosen = value.per_sample.detach()[counted & (segment == index)]
-                key = f"train/{name}/segment_{index}"
-                self.log(key, chosen.mean(), batch_size=len(chosen))
+    def _log_segments(self, name: str, value: LossValue, segment: Tensor) -> None:
+        """Log a term's means by segment, over the samples of this process."""
+        counted = value.counted > 0
+        for index in segment[counted].unique().tolist():
+            chosen = value.per_sample.detach()[counted & (segment == index)]
+            self.log(f"train/{name}/segment_{index}", chosen.mean(), batch_size=len(chosen))
 
     def reseed_teacher(self, source: Showo | None = None) -> None:
         """Make the teacher equal to `source`, the student by default."""
@@ -295,3 +229,24 @@ class ShowoTurbo(MeasuredStudent):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return the optimizer over the student, and the schedule if there is one."""
         return optimizer_and_schedule(self.student, self.optimizer, self.lr_scheduler)
+
+
+def check_losses(losses: Mapping[str, LossTerm]) -> None:
+    """Raise if no loss could be computed of these terms.
+
+    Raises:
+        UserError: If there are none, one is no `LossTerm`, its stream does not exist, or all
+            weights are 0.
+    """
+    for name, term in losses.items():
+        check_kind(term, LossTerm, f"losses.{name}")
+        if term.stream not in STREAMS:
+            raise UserError(
+                f"losses.{name} has the stream {shown(term.stream)}; expected one of "
+                f"{', '.join(STREAMS)}, correct it"
+            )
+    if not any(term.weight > 0 for term in losses.values()):
+        raise UserError(
+            f"all weights of the loss terms ({', '.join(losses) or 'there are none'}) are 0; "
+            "expected one above 0, set it"
+        )

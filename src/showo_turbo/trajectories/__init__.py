@@ -4,7 +4,7 @@ from .batch import (
     ImageBatch,
     TextBatch,
     collate_image_trajectories,
-    collate_text_blocks,
+    collate_text_trajectories,
 )
 from .collection import Processes
 from .collector import TrajectoryCollector
@@ -14,7 +14,7 @@ from .film_strip import draw_film_strip, draw_text_strip
 from .fingerprint import fingerprint_module, fingerprint_tensors
 from .image_collector import ImageCollection, ImagePrompt, collect_images, image_identity
 from .manifest import StoreIdentity
-from .record import ImageTrajectory, TextBlock, TextTrajectory
+from .record import ImageTrajectory, TextTrajectory
 from .segments import (
     check_segments,
     draw_step,
@@ -35,7 +35,6 @@ __all__ = [
     "Processes",
     "StoreIdentity",
     "TextBatch",
-    "TextBlock",
     "TextCollection",
     "TextRequest",
     "TextTrajectory",
@@ -44,7 +43,7 @@ __all__ = [
     "TrajectoryStore",
     "check_segments",
     "collate_image_trajectories",
-    "collate_text_blocks",
+    "collate_text_trajectories",
     "collect_images",
     "collect_texts",
     "describe_store",

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .record import ImageTrajectory, TextBlock
+from .record import ImageTrajectory, TextTrajectory
 from .segments import iteration_segment, segment_end, segment_index
 
 
@@ -39,27 +39,32 @@ class ImageBatch(NamedTuple):
 
 
 class TextBatch(NamedTuple):
-    """Blocks of text, each at a drawn Jacobi iterate `k`; `e` is the iterate at its segment's end.
+    """Answers, each of their blocks at a drawn Jacobi iterate `k`; `e` ends k's segment.
 
     Attributes:
-        prompt_ids: One list of ids for each sample, the text before the answer.
-        prefix_ids: One list of ids for each sample, the answer before the block.
-        image_codes: `(batch, M)` long, the images that the texts are about.
-        step: `(batch,)` long, `k`.
-        segment: `(batch,)` long, k's segment, from 0.
-        tokens_k: `(batch, block)` long, `v_k`.
-        tokens_e: `(batch, block)` long, `v_e`.
-        fixed_point: `(batch, block)` long, `v_J`, the teacher's greedy answer.
-        first_difference: `(batch,)` long, the first position at which `v_k` and `v_e` differ; the
+        prompt_ids: One list of ids for each answer, the text before it.
+        answer_ids: One list of ids for each answer, up to and including its end.
+        image_codes: `(answers, M)` long, the images that the texts are about.
+        answer: `(blocks,)` long, which answer a block is of.
+        start: `(blocks,)` long, the answer's token that a block begins with.
+        step: `(blocks,)` long, `k`.
+        segment: `(blocks,)` long, k's segment, from 0.
+        tokens_k: `(blocks, block tokens)` long, `v_k`.
+        tokens_e: `(blocks, block tokens)` long, `v_e`.
+        fixed_point: `(blocks, block tokens)` long, `v_J`, the teacher's greedy answer.
+        first_difference: `(blocks,)` long, the first position at which `v_k` and `v_e` differ; the
             block's size if there is none.
-        differs: `(batch, block)` boolean, the valid positions from the first difference on: those
-            that the consistency loss counts.
-        valid: `(batch, block)` boolean, the positions up to and including the end of the answer.
+        differs: `(blocks, block tokens)` boolean, the valid positions from the first difference on:
+            those that the consistency loss counts.
+        valid: `(blocks, block tokens)` boolean, the positions up to and including the end of the
+            answer.
     """
 
     prompt_ids: list[list[int]]
-    prefix_ids: list[list[int]]
+    answer_ids: list[list[int]]
     image_codes: Tensor
+    answer: Tensor
+    start: Tensor
     step: Tensor
     segment: Tensor
     tokens_k: Tensor
@@ -100,38 +105,45 @@ def collate_image_trajectories(
     )
 
 
-def collate_text_blocks(
-    blocks: Sequence[TextBlock], steps_k: Sequence[int], *, segments: int
+def collate_text_trajectories(
+    records: Sequence[TextTrajectory], steps_k: Sequence[Sequence[int]], *, segments: int
 ) -> TextBatch:
-    """Stack blocks of text, each at its own Jacobi iterate.
+    """Stack all blocks of answers, each at its own Jacobi iterate.
 
     Args:
-        blocks: Blocks of the same size about images of the same number of tokens.
-        steps_k: For each the drawn iterate, `0 .. block.iterations - 1`.
-        segments: Number of segments that the iterations are cut into.
+        records: Answers in blocks of the same size, about images of the same number of tokens.
+        steps_k: For each the drawn iterates of its blocks, each `0 .. iterations - 1`.
+        segments: Number of segments that the iterations of a block are cut into.
 
     Raises:
         UserError: If there is no segment.
     """
-    cuts = [
-        iteration_segment(k, block.iterations, segments)
-        for block, k in zip(blocks, steps_k, strict=True)
+    size = records[0].block_size
+    # Of every block: its answer, its place, its iterates, its iterate k, and (segment, iterate e).
+    rows = [
+        (index, number, block, k, iteration_segment(k, len(block) - 1, segments))
+        for index, (record, drawn) in enumerate(zip(records, steps_k, strict=True))
+        for number, (block, k) in enumerate(zip(record.blocks, drawn, strict=True))
     ]
-    tokens_k = torch.stack([b.iterates[k] for b, k in zip(blocks, steps_k, strict=True)]).long()
-    tokens_e = torch.stack([b.iterates[e] for b, (_, e) in zip(blocks, cuts, strict=True)]).long()
-    position = torch.arange(tokens_k.shape[1])
-    valid = position < torch.tensor([block.valid_length for block in blocks])[:, None]
+    tokens_k = torch.stack([block[k] for _, _, block, k, _ in rows]).long()
+    tokens_e = torch.stack([block[e] for _, _, block, _, (_, e) in rows]).long()
+    answer = torch.tensor([index for index, *_ in rows])
+    start = torch.tensor([number * size for _, number, *_ in rows])
+    left = torch.tensor([len(record.answer_ids) for record in records])[answer] - start
+    valid = torch.arange(size) < left[:, None]
     # True from the first difference on.
     started = (tokens_k != tokens_e).cummax(dim=1).values
     return TextBatch(
-        prompt_ids=[block.prompt_ids.tolist() for block in blocks],
-        prefix_ids=[block.prefix_ids.tolist() for block in blocks],
-        image_codes=torch.stack([block.image_codes.long() for block in blocks]),
-        step=torch.tensor(list(steps_k)),
-        segment=torch.tensor([segment for segment, _ in cuts]),
+        prompt_ids=[record.prompt_ids.tolist() for record in records],
+        answer_ids=[record.answer_ids.tolist() for record in records],
+        image_codes=torch.stack([record.image_codes.long() for record in records]),
+        answer=answer,
+        start=start,
+        step=torch.tensor([k for *_, k, _ in rows]),
+        segment=torch.tensor([segment for *_, (segment, _) in rows]),
         tokens_k=tokens_k,
         tokens_e=tokens_e,
-        fixed_point=torch.stack([block.fixed_point for block in blocks]).long(),
+        fixed_point=torch.stack([block[-1] for _, _, block, _, _ in rows]).long(),
         first_difference=(~started).sum(dim=1),
         differs=started & valid,
         valid=valid,

@@ -5,12 +5,11 @@ from functools import partial
 from itertools import accumulate
 from pathlib import Path
 
-import torch
 from torch.utils.data import Dataset
 
 from ..errors import UserError, shown
 from .ragged import ShardReader
-from .record import ImageTrajectory, TextBlock, TextTrajectory
+from .record import ImageTrajectory, TextTrajectory
 from .segments import check_segments
 from .shard_checks import check_image_shard, check_text_shard
 from .shards import unpack_image, unpack_text
@@ -79,8 +78,8 @@ class ImageTrajectoryDataset(Dataset[ImageTrajectory]):
         return unpack_image(reader, row, steps=self.steps, segments=self.segments)
 
 
-class TextTrajectoryDataset(Dataset[TextBlock]):
-    """Blocks of Jacobi trajectories, one block an example.
+class TextTrajectoryDataset(Dataset[TextTrajectory]):
+    """Jacobi trajectories of whole answers.
 
     Args:
         store: An open store of text trajectories, or its folder, whose checksums are then
@@ -104,26 +103,13 @@ class TextTrajectoryDataset(Dataset[TextBlock]):
             )
             for (index, shard), count in zip(shards, blocks, strict=True)
         ]
-        self._trajectories = _Shards(readers, [shard.samples for _, shard in shards])
-        self._blocks = _Shards(readers, blocks)
+        self._shards = _Shards(readers, [shard.samples for _, shard in shards])
 
     def __len__(self) -> int:
-        return len(self._blocks)
+        return len(self._shards)
 
-    def __getitem__(self, index: int) -> TextBlock:
-        reader, block = self._blocks.locate(index)
-        offsets = reader.offsets("blocks")
-        sample = int(torch.searchsorted(offsets, block, right=True)) - 1
-        return unpack_text(reader, sample).block(block - int(offsets[sample]))
-
-    @property
-    def num_trajectories(self) -> int:
-        """Number of answers, each of one block or more."""
-        return len(self._trajectories)
-
-    def trajectory(self, index: int) -> TextTrajectory:
-        """Return the whole trajectory of one answer."""
-        reader, row = self._trajectories.locate(index)
+    def __getitem__(self, index: int) -> TextTrajectory:
+        reader, row = self._shards.locate(index)
         return unpack_text(reader, row)
 
 

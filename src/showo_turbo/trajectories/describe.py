@@ -75,7 +75,7 @@ def _samples(store: TrajectoryStore) -> Table:
     else:
         table = Table("key", "question", "tokens", "iterations")
         texts = TextTrajectoryDataset(store)
-        for text in (texts.trajectory(index) for index in shown):
+        for text in (texts[index] for index in shown):
             iterations = " ".join(str(len(block) - 1) for block in text.blocks)
             table.add_row(Text(text.key), Text(text.text), str(len(text.answer_ids)), iterations)
     return table

@@ -119,8 +119,7 @@ def settling_table(
         The block's tokens as visible text, a row an iterate, without what follows the end of the
         answer; and how many of them have settled in each iterate.
     """
-    block = trajectory.block(index)
-    iterates = block.iterates[:, : block.valid_length]
+    iterates = trajectory.blocks[index][:, : trajectory.valid_length(index)]
     rows = [[_visible(decode([token])) for token in row] for row in iterates.tolist()]
     agrees = (iterates == iterates[-1]).long()
     return rows, agrees.cumprod(dim=1).sum(dim=1).tolist()

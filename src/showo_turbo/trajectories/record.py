@@ -85,37 +85,6 @@ class ImageTrajectory:
 
 
 @dataclass(eq=False)
-class TextBlock:
-    """One block of a Jacobi trajectory: an example for the text losses.
-
-    Attributes:
-        key: Name of the request in its data set.
-        image_codes: `(M,)`, the image that the text is about.
-        prompt_ids: `(prompt tokens,)`, the text before the answer.
-        prefix_ids: `(answered tokens,)`, the answer's tokens before this block.
-        iterates: `(J + 1, block)`: row 0 the random start, row `J >= 1` the fixed point.
-        valid_length: Number of the block's tokens up to and including the end of the answer.
-    """
-
-    key: str
-    image_codes: Tensor
-    prompt_ids: Tensor
-    prefix_ids: Tensor
-    iterates: Tensor
-    valid_length: int
-
-    @property
-    def fixed_point(self) -> Tensor:
-        """`(block,)`: the teacher's greedy answer, arbitrary after `valid_length`."""
-        return self.iterates[-1]
-
-    @property
-    def iterations(self) -> int:
-        """`J`, the iterations from the random start to the fixed point."""
-        return len(self.iterates) - 1
-
-
-@dataclass(eq=False)
 class TextTrajectory:
     """The Jacobi trajectory of one answer, block after block.
 
@@ -127,7 +96,8 @@ class TextTrajectory:
         prompt_ids: `(prompt tokens,)`, the text before the answer.
         image_codes: `(M,)`, the image that the text is about.
         answer_ids: `(answer tokens,)`, up to and including the end of text.
-        blocks: For each block its iterates `(J + 1, block)`; see `TextBlock`.
+        blocks: For each block its iterates `(J + 1, block tokens)`: row 0 the random start, row
+            `J >= 1` the fixed point, the teacher's greedy answer, arbitrary after the answer's end.
     """
 
     key: str
@@ -142,17 +112,9 @@ class TextTrajectory:
         """Number of tokens that are decoded together."""
         return self.blocks[0].shape[1]
 
-    def block(self, index: int) -> TextBlock:
-        """Return the example that block `index` makes."""
-        start = index * self.block_size
-        return TextBlock(
-            key=self.key,
-            image_codes=self.image_codes,
-            prompt_ids=self.prompt_ids,
-            prefix_ids=self.answer_ids[:start],
-            iterates=self.blocks[index],
-            valid_length=min(self.block_size, len(self.answer_ids) - start),
-        )
+    def valid_length(self, index: int) -> int:
+        """Number of tokens of block `index` up to and including the end of the answer."""
+        return min(self.block_size, len(self.answer_ids) - index * self.block_size)
 
 
 def kept_mass(top_log_probs: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from showo_turbo.callbacks import Curriculum, ExportStudent
 from showo_turbo.curriculum import Stage
 from showo_turbo.errors import UserError
 from showo_turbo.models.showo import Showo
+from showo_turbo.targets import AverageTarget, StudentTarget
 from showo_turbo.training.evaluation import Evaluator
 
 from ..callbacks.runs import make_trainer, turbo_data, turbo_module
@@ -28,7 +29,7 @@ class Follow(Callback):
         self.students, self.averages, self.targets = [], [], []
 
     def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
-        self.targets.append(weights_of(pl_module.target))
+        self.targets.append(weights_of(pl_module.consistency_target.network(pl_module)))
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
         weights = weights_of(pl_module.student)
@@ -37,9 +38,9 @@ class Follow(Callback):
         self.averages.append(DECAY * before + (1 - DECAY) * weights)
 
 
-def fit(folder, *callbacks, target="student", ckpt_path=None, **options):
+def fit(folder, *callbacks, target=None, ckpt_path=None, **options):
     module = turbo_module(folder)
-    module.consistency_target = target
+    module.consistency_target = target or StudentTarget()
     follow = Follow()
     trainer = make_trainer(
         folder / "run",
@@ -100,7 +101,7 @@ def test_checkpoints_hold_both_and_are_resumed_from(tmp_path):
 
 
 def test_as_the_consistency_target(tmp_path):
-    module, follow = fit(tmp_path, target="ema")
+    module, follow = fit(tmp_path, target=AverageTarget())
     close(follow.targets[0], weights_of(module.teacher))
     for found, expected in zip(follow.targets[1:], follow.averages[:-1], strict=True):
         close(found, expected)
@@ -110,7 +111,7 @@ def test_as_the_consistency_target(tmp_path):
 @pytest.mark.bad_input
 def test_a_target_that_nobody_averages(tmp_path):
     module = turbo_module(tmp_path)
-    module.consistency_target = "ema"
+    module.consistency_target = AverageTarget()
     with pytest.raises(UserError, match="no callback keeps an average; add EMAWeightAveraging"):
         make_trainer(tmp_path / "run", Curriculum([STAGE])).fit(module, turbo_data(tmp_path))
     assert not (tmp_path / "run" / "curriculum").exists()

@@ -1,0 +1,118 @@
+"""The five terms of Show-o Turbo (arXiv 2502.05415), over the pure functions beside this file."""
+
+from typing import ClassVar
+
+from .consistency import image_consistency, text_consistency
+from .language_model import language_model_loss
+from .reduction import LossValue
+from .regularizers import image_regularizer, text_regularizer
+from .term import ImageInputs, LanguageInputs, LossTerm, TextInputs
+
+
+class ImageConsistency(LossTerm):
+    """From any state of a segment, predict what the target predicts at its last step.
+
+    See `image_consistency`.
+
+    Args:
+        weight: Factor in the loss; 0.05 is published for 256 px, 0 for 512 px.
+        stream: Stream of image trajectories.
+    """
+
+    asks_for: ClassVar[tuple[str, ...]] = ("logits", "target_logits")
+
+    def __init__(self, weight: float = 0.05, stream: str = "image") -> None:
+        super().__init__(stream, weight)
+
+    def compute(self, inputs: ImageInputs) -> LossValue:
+        """KL over the positions that are masked at the segment's last step."""
+        logits = inputs.logits
+        return image_consistency(inputs.target_logits, logits, inputs.batch.masked_before_end)
+
+
+class ImageRegularizer(LossTerm):
+    """Stay close to the teacher's recorded guided distributions, see `image_regularizer`.
+
+    Args:
+        weight: Factor in the loss; published as 1.
+        stream: Stream of image trajectories.
+    """
+
+    asks_for: ClassVar[tuple[str, ...]] = ("logits",)
+
+    def __init__(self, weight: float = 1.0, stream: str = "image") -> None:
+        super().__init__(stream, weight)
+
+    def compute(self, inputs: ImageInputs) -> LossValue:
+        """KL over the positions that are masked at state k."""
+        batch = inputs.batch
+        return image_regularizer(inputs.logits, batch.masked_k, batch.q_log_probs, batch.q_ids)
+
+
+class TextConsistency(LossTerm):
+    """From any Jacobi iterate, predict what the target predicts at the segment's end.
+
+    See `text_consistency`.
+
+    Args:
+        weight: Factor in the loss; published as 0.5.
+        stream: Stream of text trajectories.
+    """
+
+    asks_for: ClassVar[tuple[str, ...]] = ("logits", "target_logits")
+
+    def __init__(self, weight: float = 0.5, stream: str = "text") -> None:
+        super().__init__(stream, weight)
+
+    def compute(self, inputs: TextInputs) -> LossValue:
+        """KL over the positions from the first difference of the two iterates on."""
+        logits = inputs.logits
+        return text_consistency(inputs.target_logits, logits, inputs.batch.differs)
+
+
+class TextRegularizer(LossTerm):
+    """Next-token prediction of the teacher's answers, see `text_regularizer`.
+
+    Args:
+        weight: Factor in the loss; published as 5.
+        stream: Stream of text trajectories.
+    """
+
+    asks_for: ClassVar[tuple[str, ...]] = ("fixed_point_logits",)
+
+    def __init__(self, weight: float = 5.0, stream: str = "text") -> None:
+        super().__init__(stream, weight)
+
+    def compute(self, inputs: TextInputs) -> LossValue:
+        """Cross-entropy over the answer's tokens."""
+        batch = inputs.batch
+        return text_regularizer(inputs.fixed_point_logits, batch.fixed_point, batch.valid)
+
+
+class LanguageModelLoss(LossTerm):
+    """Next-token prediction of plain text, see `language_model_loss`.
+
+    Args:
+        weight: Factor in the loss; published as 0.1.
+        stream: Stream of plain texts.
+    """
+
+    asks_for: ClassVar[tuple[str, ...]] = ("logits",)
+
+    def __init__(self, weight: float = 0.1, stream: str = "language") -> None:
+        super().__init__(stream, weight)
+
+    def compute(self, inputs: LanguageInputs) -> LossValue:
+        """Cross-entropy over all tokens but the first."""
+        return language_model_loss(inputs.logits, inputs.labels)
+
+
+def published_losses() -> dict[str, LossTerm]:
+    """The terms with the weights that were published for 256 px."""
+    return {
+        "image_consistency": ImageConsistency(),
+        "image_regularizer": ImageRegularizer(),
+        "text_consistency": TextConsistency(),
+        "text_regularizer": TextRegularizer(),
+        "language": LanguageModelLoss(),
+    }

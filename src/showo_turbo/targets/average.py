@@ -1,0 +1,50 @@
+"""The moving average of the student as a consistency target."""
+
+from typing import cast
+
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import WeightAveraging
+from torch import nn
+
+from ..errors import UserError
+from ..models.showo import Showo
+from .target import ConsistencyTarget, Distilled
+
+
+class AverageTarget(ConsistencyTarget):
+    """The prediction of the average that Lightning's `EMAWeightAveraging` keeps of the student.
+
+    Raises:
+        UserError: If no such callback is listed under `trainer.callbacks`.
+    """
+
+    def network(self, module: Distilled) -> Showo:
+        """The averaged student."""
+        return cast(Showo, average_of(module.trainer).get_submodule("student"))
+
+    def setup(self, module: Distilled) -> None:
+        """Look for the average."""
+        average_of(module.trainer)
+
+    def on_train_start(self, module: Distilled) -> None:
+        """Bring the average to the student: Lightning keeps it where the module was at setup."""
+        average_of(module.trainer).to(module.device)
+
+
+def average_of(trainer: Trainer) -> nn.Module:
+    """Return the averaged copy of the module that a trainer trains.
+
+    It exists from the callback's `setup` on.
+
+    Raises:
+        UserError: If no callback keeps one.
+    """
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        # Lightning has no public name for it.
+        if isinstance(callback, WeightAveraging) and callback._average_model is not None:
+            average: nn.Module = callback._average_model.module
+            return average
+    raise UserError(
+        "consistency_target is AverageTarget, but no callback keeps an average; add "
+        "EMAWeightAveraging to trainer.callbacks, or choose StudentTarget or TeacherTarget"
+    )

@@ -1,0 +1,65 @@
+"""What a consistency target is."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import ClassVar, Protocol
+
+from lightning.pytorch import Trainer
+from torch import Tensor, device
+
+from ..models.showo import Showo
+
+
+class Distilled(Protocol):
+    """What a target sees of the module that is trained: `ShowoTurbo`.
+
+    Attributes:
+        student: The network that is trained.
+        teacher: The one that made the trajectories.
+        trainer: The trainer.
+        device: Where the student is.
+    """
+
+    student: Showo
+    teacher: Showo
+
+    @property
+    def trainer(self) -> Trainer:
+        """The trainer."""
+
+    @property
+    def device(self) -> device:
+        """Where the student is."""
+
+
+class ConsistencyTarget(ABC):
+    """Whose prediction the consistency terms pull toward.
+
+    A target of your own is a subclass with `network`, named in the YAML; one that is made of
+    several predictions overrides `predict` as well.
+
+    Attributes:
+        rides_along: Whether the target is the student as it is, whose prediction then comes with
+            its own forward pass.
+    """
+
+    rides_along: ClassVar[bool] = False
+
+    @abstractmethod
+    def network(self, module: Distilled) -> Showo:
+        """The network that predicts."""
+
+    def predict(self, module: Distilled, forward: Callable[[Showo], Tensor]) -> Tensor:
+        """Return the target's logits; called without gradients.
+
+        Args:
+            module: Has `student`, `teacher` and `trainer`.
+            forward: Gives a network's logits at the segments' ends.
+        """
+        return forward(self.network(module))
+
+    def setup(self, module: Distilled) -> None:  # noqa: B027
+        """Look for what the target needs, before anything is collected."""
+
+    def on_train_start(self, module: Distilled) -> None:  # noqa: B027
+        """Bring to the device what the target needs."""

@@ -1,0 +1,164 @@
+"""What loss terms ask for, computed from a batch when it is first asked for."""
+
+from collections.abc import Collection, Mapping
+from functools import cached_property
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from ..models.showo import Showo
+from ..prompting import UnifiedPrompting
+from ..targets import ConsistencyTarget
+from ..targets.target import Distilled
+from ..text_tokenizer import TextTokenizer
+from ..trajectories.batch import ImageBatch, TextBatch
+from .answer_forward import FIXED_POINT, answer_logits
+from .forwards import image_logits
+
+
+class TurboModule(Distilled, Protocol):
+    """What the inputs need of `ShowoTurbo`.
+
+    Attributes:
+        prompting: Builds sequences.
+        text_tokenizer: Encodes texts.
+        consistency_target: Whose predictions are the targets.
+        max_language_length: Longest piece of plain text in tokens.
+    """
+
+    prompting: UnifiedPrompting
+    text_tokenizer: TextTokenizer
+    consistency_target: ConsistencyTarget
+    max_language_length: int
+
+
+class ImageStream:
+    """Logits of image trajectories, see `ImageInputs`.
+
+    Args:
+        module: Has the networks.
+        batch: Trajectories, each at a drawn state.
+        asked_for: Names of what terms are going to ask for; every stream is told.
+    """
+
+    def __init__(
+        self, module: TurboModule, batch: ImageBatch, asked_for: Collection[str] = ()
+    ) -> None:
+        self.module = module
+        self.batch = batch
+        self.segment = batch.segment
+
+    @cached_property
+    def logits(self) -> Tensor:
+        """`(batch, image tokens, codebook)`, the student's from state k."""
+        return self._predict(self.module.student, self.batch.state_k)
+
+    @cached_property
+    def target_logits(self) -> Tensor:
+        """`(batch, image tokens, codebook)`, the target's from the segment's last step."""
+
+        def forward(network: Showo) -> Tensor:
+            return self._predict(network, self.batch.state_before_end)
+
+        with torch.no_grad():
+            return self.module.consistency_target.predict(self.module, forward)
+
+    def _predict(self, network: Showo, codes: Tensor) -> Tensor:
+        return image_logits(network, self.module.prompting, self.batch.prompt_ids, codes)
+
+
+class TextStream:
+    """Logits of the blocks of answers, see `TextInputs`.
+
+    Args:
+        module: Has the networks.
+        batch: Answers, their blocks each at a drawn iterate.
+        asked_for: Names of what terms are going to ask for: it comes from one forward pass.
+    """
+
+    def __init__(
+        self, module: TurboModule, batch: TextBatch, asked_for: Collection[str] = ()
+    ) -> None:
+        self.module = module
+        self.batch = batch
+        self.segment = batch.segment
+        self._asked_for = set(asked_for)
+        self._computed: dict[str, Tensor] = {}
+
+    @property
+    def logits(self) -> Tensor:
+        """`(blocks, block tokens, text vocabulary)`, the student's from iterate k."""
+        return self._of_student("logits")
+
+    @property
+    def fixed_point_logits(self) -> Tensor:
+        """`(blocks, block tokens, text vocabulary)`, the student's from the fixed point."""
+        return self._of_student(FIXED_POINT)
+
+    @cached_property
+    def target_logits(self) -> Tensor:
+        """`(blocks, block tokens, text vocabulary)`, the target's from the segment's end."""
+        module = self.module
+        if module.consistency_target.rides_along:
+            return self._of_student("target_logits").detach()
+
+        def forward(network: Showo) -> Tensor:
+            return self._predict(network, {"target_logits"})["target_logits"]
+
+        with torch.no_grad():
+            return module.consistency_target.predict(module, forward)
+
+    def _of_student(self, name: str) -> Tensor:
+        """What is asked for now, computed together with what is going to be."""
+        if name not in self._computed:
+            wanted = self._asked_for | {name}
+            if not self.module.consistency_target.rides_along:
+                wanted.discard("target_logits")
+            wanted -= self._computed.keys()
+            self._computed |= self._predict(self.module.student, wanted)
+        return self._computed[name]
+
+    def _predict(self, network: Showo, wanted: Collection[str]) -> dict[str, Tensor]:
+        versions = {"logits": self.batch.tokens_k, "target_logits": self.batch.tokens_e}
+        return answer_logits(
+            network,
+            self.module.prompting,
+            self.batch,
+            {name: tokens for name, tokens in versions.items() if name in wanted},
+            fixed_point=FIXED_POINT in wanted,
+        )
+
+
+class LanguageStream:
+    """Logits of plain texts, see `LanguageInputs`.
+
+    Args:
+        module: Has the networks.
+        batch: With the key `text`, a list of texts.
+        asked_for: Names of what terms are going to ask for; every stream is told.
+    """
+
+    def __init__(
+        self, module: TurboModule, batch: Mapping[str, Any], asked_for: Collection[str] = ()
+    ) -> None:
+        ids = [module.text_tokenizer.encode(text) for text in batch["text"]]
+        self.module = module
+        self.batch = batch
+        self._tokens = module.prompting.language(ids, module.max_language_length, module.device)
+
+    @property
+    def labels(self) -> Tensor:
+        """`(texts, tokens)`, the tokens, `-100` at padding."""
+        return self._tokens.labels
+
+    @cached_property
+    def logits(self) -> Tensor:
+        """`(texts, tokens, text vocabulary)`, the student's."""
+        student = self.module.student
+        hidden = student.hidden_states(self._tokens.input_ids, self._tokens.attention_mask)
+        return student.logits(hidden, student.vocabulary.text_rows)
+
+
+STREAMS: dict[str, Any] = {"image": ImageStream, "text": TextStream, "language": LanguageStream}
+"""How the streams of a training batch are asked, by name."""
