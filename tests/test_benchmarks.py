@@ -99,3 +99,14 @@ def test_bytes_of_a_text_token(limits):
         network.append(torch.ones(1, 16, dtype=torch.long), cache)
     cached = sum(t[:, :, :16].numel() for t in (*cache._keys, *cache._values))
     assert limits.text_forward_bytes(network.config, 16, 4) == 4 * (matrices + head + cached)
+
+
+def test_training_on_whole_answers_is_compared_with_single_blocks():
+    ended = subprocess.run(
+        [sys.executable, BENCHMARKS / "answers.py", "--smoke", "--repeats", "1"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    (row,) = json.loads(ended.stdout)["rows"].values()
+    assert row["exact"] and row["blocks"] == 4

@@ -31,7 +31,7 @@ class DistillationBatchSizes:
     """
 
     image: int = 16
-    text: int = 8
+    text: int = 4
     language: int = 4
 
 
