@@ -99,3 +99,18 @@ def test_bytes_of_a_text_token(limits):
         network.append(torch.ones(1, 16, dtype=torch.long), cache)
     cached = sum(t[:, :, :16].numel() for t in (*cache._keys, *cache._values))
     assert limits.text_forward_bytes(network.config, 16, 4) == 4 * (matrices + head + cached)
+
+
+def test_training_beside_a_busy_core(tmp_path):
+    path = tmp_path / "results.json"
+    script = str(BENCHMARKS / "busy_core.py")
+    sizes = ["--seconds", "0.1", "--turns", "1", "--batch", "2", "--output", str(path)]
+    done = subprocess.run(
+        [sys.executable, script, *sizes], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(path.read_text())
+    for name in ("before, alone", "ours, alone", "before, busy", "ours, busy"):
+        assert found[name] > 0 and len(found["turns"][name]) == 1
+    assert found["before, alone, of before alone"] == 1
+    assert found["hardware"]
