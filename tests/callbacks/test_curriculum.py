@@ -1,10 +1,12 @@
 import shutil
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
+from torch.optim.lr_scheduler import LinearLR
 
 from showo_turbo.callbacks import Curriculum
 from showo_turbo.curriculum import Stage
@@ -26,7 +28,7 @@ STAGES = [
         image_trajectories=8,
         text_trajectories=12,
         learning_rate=1e-3,
-        final_learning_rate=2e-4,
+        lr_scheduler=partial(LinearLR, start_factor=1.0, end_factor=0.2, total_iters=1),
     ),
     Stage(
         epochs=1,
@@ -269,7 +271,6 @@ def test_the_optimizer_is_reset_unless_it_is_to_be_kept(random_shapes_model, wor
         ({"text_segments": 0}, "text_segments is 0; expected at least 1"),
         ({"image_trajectories": 0}, "image_trajectories is 0; expected at least 1"),
         ({"learning_rate": 0.0}, r"learning_rate is 0\.0; expected a value above 0"),
-        ({"final_learning_rate": 0.1}, "no learning_rate to start from; give both"),
         ({"refresh_every_n_epochs": -1}, "refresh_every_n_epochs is -1; expected 0 or more"),
         ({"shared_noise_seed": 2**70}, f"shared_noise_seed {2**70} is out of range"),
         ({"shared_noise_seed": -1}, "shared_noise_seed -1 is out of range"),
