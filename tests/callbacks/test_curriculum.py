@@ -60,12 +60,15 @@ class KillAt(Callback):
 class Watch(Callback):
     def __init__(self):
         self.seen = []
+        self.rate = 0.0
+
+    def on_train_batch_start(self, trainer, module, batch, batch_index):
+        self.rate = trainer.optimizers[0].param_groups[0]["lr"]
 
     def on_train_batch_end(self, trainer, module, outputs, batch, batch_index):
         curriculum = next(c for c in trainer.callbacks if isinstance(c, Curriculum))
-        rate = trainer.optimizers[0].param_groups[0]["lr"]
         self.seen.append(
-            (trainer.global_step, curriculum.stage_index, rate, float(outputs["loss"]))
+            (trainer.global_step, curriculum.stage_index, self.rate, float(outputs["loss"]))
         )
 
 
@@ -79,6 +82,8 @@ def run(
     ckpt_path=None,
     every=1,
     lora=None,
+    optimizer=partial(torch.optim.AdamW, lr=1e-3),
+    lr_scheduler=None,
     **options,
 ):
     torch.manual_seed(1)
@@ -87,7 +92,8 @@ def run(
         text_tokenizer=str(model),
         max_language_length=32,
         lora=lora,
-        optimizer=lambda parameters: torch.optim.AdamW(parameters, lr=1e-3),
+        optimizer=optimizer,
+        lr_scheduler=lr_scheduler,
     )
     data = DistillationDataModule(
         24,
@@ -98,12 +104,11 @@ def run(
     trainer = Trainer(
         accelerator="cpu",
         default_root_dir=folder,
-        logger=False,
         limit_val_batches=0,
         num_sanity_val_steps=0,
         enable_progress_bar=False,
         enable_model_summary=False,
-        **options,
+        **({"logger": False} | options),
         callbacks=[
             Curriculum(stages, max_new_tokens=64, batch_size=8, shard_size=8),
             ModelCheckpoint(folder / "checkpoints", every_n_train_steps=every, save_top_k=-1),

@@ -1,5 +1,3 @@
-import pytest
-
 from showo_turbo.curriculum import Stage
 from showo_turbo.curriculum.clock import RoundClock
 from showo_turbo.curriculum.rounds import round_of_epoch, rounds_of
