@@ -1,7 +1,9 @@
 """Learning rates by stage: torch's schedulers, through runs that are killed and resumed."""
 
+import csv
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -71,7 +73,6 @@ def test_a_resumed_run_has_the_same_rates_and_bits(
     assert len(set(rates)) > 4, "they move with every batch"
     assert len(trainer.lr_scheduler_configs) == 1
     for step in (1, 2, 4, 5):
-        # What the whole run saved is what a killed one would have left.
         folder = tmp_path / f"killed-{step}"
         with pytest.raises(Killed):
             run(random_shapes_model, world, folder, callbacks=[KillAt(step)], **options)
@@ -103,6 +104,9 @@ def test_rates_by_stage(random_shapes_model, world, tmp_path):
     batches = [2, 2, 3, 3, 3, 3]
     expected = [rate for rate, count in zip(by_epoch, batches, strict=True) for _ in range(count)]
     assert [rate for _, _, rate, _ in seen] == pytest.approx(expected)
+    with Path(logger.log_dir, "metrics.csv").open() as file:
+        logged = [row["lr-AdamW/pg1"] for row in csv.DictReader(file)]
+    assert [float(rate) for rate in logged if rate] == pytest.approx(by_epoch)
     assert trainer.lr_scheduler_configs == [], "a constant rate has no scheduler"
 
 
@@ -135,6 +139,14 @@ def test_what_torch_refuses_is_said_before_collecting(
     with pytest.raises(UserError, match=message):
         run(random_shapes_model, world, tmp_path, stages=[STAGES[0], replace(STAGES[1], **changes)])
     assert not (tmp_path / "curriculum").exists()
+
+
+@pytest.mark.bad_input
+def test_steps_beyond_the_end_of_a_schedule(random_shapes_model, world, tmp_path):
+    """How many steps a stage has is known once its trajectories are there."""
+    short = partial(OneCycleLR, max_lr=1e-3, total_steps=3)
+    with pytest.raises(UserError, match=r"OneCycleLR cannot go on at step 4 \(.*3.*\); give it"):
+        run(random_shapes_model, world, tmp_path, stages=stages(short, short))
 
 
 @pytest.mark.bad_input

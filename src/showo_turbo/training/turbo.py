@@ -6,7 +6,7 @@ from typing import Any, Literal, cast
 
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
-from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from lightning.pytorch.utilities.types import LRSchedulerTypeUnion, OptimizerLRScheduler
 from torch import Tensor
 from torch.distributed.fsdp import FullyShardedDataParallel
 from torch.optim import Optimizer
@@ -295,3 +295,14 @@ class ShowoTurbo(MeasuredStudent):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return the optimizer over the student, and the schedule if there is one."""
         return optimizer_and_schedule(self.student, self.optimizer, self.lr_scheduler)
+
+    def lr_scheduler_step(self, scheduler: LRSchedulerTypeUnion, metric: Any | None) -> None:
+        """Step a learning rate schedule; some end, and say so by a `ValueError`."""
+        try:
+            super().lr_scheduler_step(scheduler, metric)
+        except ValueError as error:
+            raise UserError(
+                f"{type(scheduler).__name__} cannot go on at step {self.global_step} "
+                f"({' '.join(str(error).split())}); give it a horizon as long as the run's or the "
+                "stage's, and start anew"
+            ) from error
