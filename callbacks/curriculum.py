@@ -10,7 +10,8 @@ from lightning.pytorch.strategies import DeepSpeedStrategy, ModelParallelStrateg
 from lightning.pytorch.utilities import rank_zero_info
 
 from showo_turbo.curriculum.clock import RoundClock
-from showo_turbo.curriculum.rounds import learning_rate, round_of_epoch, rounds_of
+from showo_turbo.curriculum.rounds import round_of_epoch, rounds_of
+from showo_turbo.curriculum.schedules import StageSchedules
 from showo_turbo.curriculum.stage import Stage
 from showo_turbo.curriculum.teacher import prepare_teacher
 from showo_turbo.curriculum.trajectories import RoundTrajectories
@@ -45,6 +46,10 @@ class Curriculum(Callback):
     networks (FSDP), every process collects with a whole teacher of its own, read from the round's
     folder, since decoding takes every process another number of forward passes.
 
+    A stage's learning rate and its `lr_scheduler` are set when the stage begins; Lightning steps,
+    logs and saves the scheduler as it does those of the model. Every stage's scheduler is tried out
+    before anything is collected.
+
     The state in the checkpoint is plain: round, and of each round begun the teacher's and the
     stores' fingerprints, checked when it is resumed.
 
@@ -61,8 +66,8 @@ class Curriculum(Callback):
         shard_size: Trajectories a file.
 
     Raises:
-        UserError: If a stage does not fit the model (steps, segments) or the stores or teachers
-            on disk belong to another run.
+        UserError: If a stage does not fit the model (steps, segments), its learning rate cannot
+            be scheduled, or the stores or teachers on disk belong to another run.
 
     Source: Show-o Turbo (arXiv 2502.05415), "curriculum"; trajectory collection as in CLLM
     (arXiv 2403.00835).
@@ -88,6 +93,7 @@ class Curriculum(Callback):
             mask_schedule, topk_targets, block_size, max_new_tokens, batch_size, shard_size
         )
         self.round = 0
+        self.schedules = StageSchedules(stages)
         self.clock = RoundClock()
         self._fingerprints: list[dict[str, str]] = []
         self._entered: int | None = None
@@ -130,6 +136,7 @@ class Curriculum(Callback):
                 f"Curriculum cannot renew a teacher that {type(trainer.strategy).__name__} has "
                 "sharded; use DDP or FSDP"
             )
+        self.schedules.check_model(pl_module.lr_scheduler)
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             self.folder = Path(trainer.default_root_dir) / "fast_dev_run"
         elif self.folder is None:
@@ -149,6 +156,8 @@ class Curriculum(Callback):
             trainer.strategy.barrier("fast_dev_run begun")
         config = _turbo(pl_module).student.config
         self.trajectories.check(self.stages, config, _data(trainer))
+        self.schedules.prepare(trainer)
+        self.schedules.go_on(trainer, self.stage_index)
         if trainer.ckpt_path is None or not trainer.strategy.restore_checkpoint_after_setup:
             self._enter(trainer, _turbo(pl_module))
 
@@ -158,6 +167,7 @@ class Curriculum(Callback):
         """Go back to the checkpoint's round, where the strategy restores late, before loaders."""
         if trainer.strategy.restore_checkpoint_after_setup and trainer.state.fn == "fit":
             self.load_state_dict(checkpoint["callbacks"][self.state_key])
+            self.schedules.go_on(trainer, self.stage_index)
             self._enter(trainer, _turbo(pl_module))
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -170,12 +180,6 @@ class Curriculum(Callback):
             # of the loader that comes next, which is another now.
             progress = trainer.fit_loop.epoch_loop.batch_progress
             progress.current.completed = sys.maxsize
-        self._apply_learning_rate(trainer)
-
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Lower the learning rate, where the stage says so."""
-        if self.stage.final_learning_rate is not None:
-            self._apply_learning_rate(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin the next round when this epoch was a round's last."""
@@ -195,7 +199,8 @@ class Curriculum(Callback):
             for optimizer in trainer.optimizers:
                 optimizer.state.clear()
         self._enter(trainer, module)
-        self._apply_learning_rate(trainer)
+        if self.stage_index != before:
+            self.schedules.begin(trainer, self.stage_index)
 
     def _enter(self, trainer: Trainer, module: ShowoTurbo) -> None:
         """Make the current round's teacher and trajectories the ones in use."""
@@ -247,17 +252,6 @@ class Curriculum(Callback):
                 f"the trajectories in {store.folder} are not those that the checkpoint was trained "
                 "on; restore that folder or start a new run"
             )
-
-    def _apply_learning_rate(self, trainer: Trainer) -> None:
-        """Set the stage's learning rate, in the schedules too."""
-        rate = learning_rate(self.stages, self.stage_index, trainer.current_epoch)
-        if rate is None:
-            return
-        for optimizer in trainer.optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-        for config in trainer.lr_scheduler_configs:
-            config.scheduler.base_lrs = [rate] * len(config.scheduler.base_lrs)
 
     def state_dict(self) -> dict[str, Any]:
         """The round and what it was trained with, in plain types."""

@@ -8,7 +8,7 @@ from importlib import import_module
 from .commands import COMMANDS, LIGHTNING_COMMANDS
 from .errors import UserError, printable
 from .files import is_out_of_space, is_refused
-from .process import import_from_working_directory, keep_freed_memory
+from .process import import_from_working_directory, keep_freed_memory, limit_spinning
 from .version import __version__
 
 
@@ -20,6 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     else:
         arguments = _without_debug(arguments)
     keep_freed_memory()
+    limit_spinning()
     import_from_working_directory()
     try:
         _dispatch(arguments)

@@ -8,6 +8,7 @@ _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 _LARGEST_MMAP_THRESHOLD = 32 * 2**20  # glibc refuses more
 _NEVER_TRIM = 2**31 - 1
 _TOP_PAD = 64 * 2**20
+_SPINS = 4000
 
 
 def keep_freed_memory() -> None:
@@ -25,6 +26,21 @@ def keep_freed_memory() -> None:
     mallopt(_M_MMAP_THRESHOLD, _LARGEST_MMAP_THRESHOLD)
     mallopt(_M_TRIM_THRESHOLD, _NEVER_TRIM)
     mallopt(_M_TOP_PAD, _TOP_PAD)
+
+
+def limit_spinning() -> None:
+    """Let OpenMP's threads sleep soon when they wait for one another; before torch is loaded.
+
+    By default a thread of libgomp spins for milliseconds at every barrier. Where another process
+    keeps a core busy, the thread that all wait for may be the one that has no core meanwhile. Too
+    short a wait costs more where all cores are free, since sleeping threads must be woken. The
+    number of threads, on which the bits of sums depend, stays as it is. No effect on other OpenMP
+    libraries, or where the user has set `OMP_WAIT_POLICY` or `GOMP_SPINCOUNT`.
+
+    Source: `benchmarks/busy_core.py`.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", str(_SPINS))
 
 
 def import_from_working_directory() -> None:

@@ -1,10 +1,12 @@
 import shutil
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
+from torch.optim.lr_scheduler import LinearLR
 
 from showo_turbo.callbacks import Curriculum
 from showo_turbo.curriculum import Stage
@@ -26,7 +28,7 @@ STAGES = [
         image_trajectories=8,
         text_trajectories=12,
         learning_rate=1e-3,
-        final_learning_rate=2e-4,
+        lr_scheduler=partial(LinearLR, start_factor=1.0, end_factor=0.2, total_iters=1),
     ),
     Stage(
         epochs=1,
@@ -58,12 +60,15 @@ class KillAt(Callback):
 class Watch(Callback):
     def __init__(self):
         self.seen = []
+        self.rate = 0.0
+
+    def on_train_batch_start(self, trainer, module, batch, batch_index):
+        self.rate = trainer.optimizers[0].param_groups[0]["lr"]
 
     def on_train_batch_end(self, trainer, module, outputs, batch, batch_index):
         curriculum = next(c for c in trainer.callbacks if isinstance(c, Curriculum))
-        rate = trainer.optimizers[0].param_groups[0]["lr"]
         self.seen.append(
-            (trainer.global_step, curriculum.stage_index, rate, float(outputs["loss"]))
+            (trainer.global_step, curriculum.stage_index, self.rate, float(outputs["loss"]))
         )
 
 
@@ -77,6 +82,8 @@ def run(
     ckpt_path=None,
     every=1,
     lora=None,
+    optimizer=partial(torch.optim.AdamW, lr=1e-3),
+    lr_scheduler=None,
     **options,
 ):
     torch.manual_seed(1)
@@ -85,7 +92,8 @@ def run(
         text_tokenizer=str(model),
         max_language_length=32,
         lora=lora,
-        optimizer=lambda parameters: torch.optim.AdamW(parameters, lr=1e-3),
+        optimizer=optimizer,
+        lr_scheduler=lr_scheduler,
     )
     data = DistillationDataModule(
         24,
@@ -96,12 +104,11 @@ def run(
     trainer = Trainer(
         accelerator="cpu",
         default_root_dir=folder,
-        logger=False,
         limit_val_batches=0,
         num_sanity_val_steps=0,
         enable_progress_bar=False,
         enable_model_summary=False,
-        **options,
+        **({"logger": False} | options),
         callbacks=[
             Curriculum(stages, max_new_tokens=64, batch_size=8, shard_size=8),
             ModelCheckpoint(folder / "checkpoints", every_n_train_steps=every, save_top_k=-1),
@@ -269,7 +276,6 @@ def test_the_optimizer_is_reset_unless_it_is_to_be_kept(random_shapes_model, wor
         ({"text_segments": 0}, "text_segments is 0; expected at least 1"),
         ({"image_trajectories": 0}, "image_trajectories is 0; expected at least 1"),
         ({"learning_rate": 0.0}, r"learning_rate is 0\.0; expected a value above 0"),
-        ({"final_learning_rate": 0.1}, "no learning_rate to start from; give both"),
         ({"refresh_every_n_epochs": -1}, "refresh_every_n_epochs is -1; expected 0 or more"),
         ({"shared_noise_seed": 2**70}, f"shared_noise_seed {2**70} is out of range"),
         ({"shared_noise_seed": -1}, "shared_noise_seed -1 is out of range"),

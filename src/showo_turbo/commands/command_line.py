@@ -42,7 +42,7 @@ def run_function(
     Raises:
         UserError: If the command line does not fit, or whatever the function raises.
     """
-    check_config_files(arguments)
+    check_config_files(arguments, name)
     parser, groups = build_parser(function, name, listed, nested)
     parsed = parser.parse_args(list(arguments))
     # The name of the method since jsonargparse 4.49, and before.

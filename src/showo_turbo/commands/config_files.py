@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from ..errors import UserError
+from .old_keys import check_config, check_options, classes_of
 
 MAX_BYTES = 2**20
 """No configuration is larger; other files would take the YAML parser minutes."""
@@ -30,20 +31,29 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def check_config_files(arguments: Sequence[str]) -> None:
-    """Check the files that a command line names with `-c` or `--config`.
+def check_config_files(arguments: Sequence[str], command: str) -> None:
+    """Check the files that a command line names with `-c` or `--config`, and look for old keys.
+
+    Args:
+        arguments: The command line.
+        command: The command.
 
     Raises:
-        UserError: If one is missing, no YAML, or no mapping of options.
+        UserError: If a file is missing, no YAML, or no mapping of options, or if an option in one
+            or on the command line has another name or place now.
     """
+    classes: dict[str, str] = {}
     for place, argument in enumerate(arguments):
         option, _, name = argument.partition("=")
         if option in ("-c", "--config"):
             following = arguments[place + 1] if place + 1 < len(arguments) else ""
-            _check(name or following, argument)
+            content = _read(name or following, argument)
+            check_config(name or following, content, command)
+            classes |= classes_of(content)
+    check_options(arguments, command, classes)
 
 
-def _check(name: str, argument: str) -> None:
+def _read(name: str, argument: str) -> dict[str, Any]:
     path = Path(name)
     if not name or not path.exists():
         raise UserError(f"{name or argument} does not exist; expected a YAML file, name one")
@@ -68,6 +78,7 @@ def _check(name: str, argument: str) -> None:
             f"{name} unfolds to more than {MAX_VALUES:,} values; expected options, "
             "write them without so many aliases"
         )
+    return content
 
 
 def _count_values(value: Any, known: dict[int, float]) -> float:

@@ -180,7 +180,7 @@ def run_lightning(arguments: Sequence[str]) -> LightningCLI:
         UserError: If the command line, a YAML file or the trainer's settings are wrong.
         KeyboardInterrupt: If the run was interrupted.
     """
-    check_config_files(arguments)
+    check_config_files(arguments, arguments[0])
 
     class Parser(OneLineErrors, LightningArgumentParser):
         command = f"showo-turbo {arguments[0]}"

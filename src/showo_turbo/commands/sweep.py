@@ -16,6 +16,7 @@ from ..errors import UserError
 from ..evaluation.tables import make_console, to_rich
 from ..sweeps import SearchSpace, Sweep, SweepSettings, write_results
 from .messages import OneLineErrors
+from .old_keys import check_sweep
 
 
 class _Parser(ArgumentParser):
@@ -96,6 +97,7 @@ def read_settings(path: Path) -> SweepSettings:
     for name in content if isinstance(content, dict) else [path]:
         if name not in known:
             raise UserError(f"{path} has {str(name)!r}; a sweep has {', '.join(known)}")
+    check_sweep(str(path), content)
     parser = OneLineErrors(prog="showo-turbo sweep")
     parser.command = parser.prog
     parser.add_class_arguments(SweepSettings, as_group=False)

@@ -1,4 +1,4 @@
-"""Which round and which learning rate an epoch of a curriculum has."""
+"""Which round an epoch of a curriculum belongs to."""
 
 from collections.abc import Sequence
 
@@ -19,13 +19,3 @@ def round_of_epoch(stages: Sequence[Stage], epoch: int) -> int:
     """The round that an epoch belongs to; the last one for epochs beyond the end."""
     rounds = rounds_of(stages)
     return max(r for r, (_, first) in enumerate(rounds) if first <= max(epoch, 0))
-
-
-def learning_rate(stages: Sequence[Stage], stage_index: int, epoch: int) -> float | None:
-    """The learning rate that a stage has in an epoch of the run; None for the optimizer's own."""
-    stage = stages[stage_index]
-    rate, final = stage.learning_rate, stage.final_learning_rate
-    if rate is not None and final is not None and stage.epochs > 1:
-        began = sum(earlier.epochs for earlier in stages[:stage_index])
-        rate += max(0, epoch - began) / (stage.epochs - 1) * (final - rate)
-    return rate

@@ -2,6 +2,9 @@
 
 import math
 from dataclasses import dataclass
+from typing import Literal
+
+from lightning.pytorch.cli import LRSchedulerCallable
 
 from ..errors import UserError
 from ..sampling.options import check_seed
@@ -23,9 +26,11 @@ class Stage:
         shared_noise_seed: Seed of that noise, one draw for all images and steps.
         image_trajectories: Captions to collect for; all by default.
         text_trajectories: Questions to collect for; all by default.
-        learning_rate: Learning rate of the stage; the optimizer's own by default.
-        final_learning_rate: Learning rate of the stage's last epoch, reached from `learning_rate`
-            in equal steps from epoch to epoch; that of the first epoch by default.
+        learning_rate: Learning rate that the stage begins with; by default the optimizer's own if
+            there is an `lr_scheduler`, and else what the stage before goes on with.
+        lr_scheduler: Makes the learning rate's schedule over the stage, over its refreshes too;
+            without one `learning_rate` is constant. Not beside an `lr_scheduler` of the model.
+        lr_interval: Whether the schedule is stepped once an `epoch` or once an optimizer `step`.
         refresh_every_n_epochs: Make the student the teacher and collect anew this often within
             the stage; 0 does it only when the stage begins.
         keep_optimizer: Keep the optimizer's moments when the stage begins.
@@ -44,7 +49,8 @@ class Stage:
     image_trajectories: int | None = None
     text_trajectories: int | None = None
     learning_rate: float | None = None
-    final_learning_rate: float | None = None
+    lr_scheduler: LRSchedulerCallable | None = None
+    lr_interval: Literal["epoch", "step"] = "epoch"
     refresh_every_n_epochs: int = 0
     keep_optimizer: bool = False
 
@@ -56,19 +62,13 @@ class Stage:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UserError(f"{name} is {value}; expected at least 1, correct the stage")
-        for name in ("learning_rate", "final_learning_rate"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < math.inf:
-                raise UserError(f"{name} is {value}; expected a value above 0, correct the stage")
+        rate = self.learning_rate
+        if rate is not None and not 0 < rate < math.inf:
+            raise UserError(f"learning_rate is {rate}; expected a value above 0, correct the stage")
         if self.refresh_every_n_epochs < 0:
             raise UserError(
                 f"refresh_every_n_epochs is {self.refresh_every_n_epochs}; expected 0 or more, "
                 "correct the stage"
-            )
-        if self.final_learning_rate is not None and self.learning_rate is None:
-            raise UserError(
-                f"final_learning_rate is {self.final_learning_rate}, but there is no learning_rate "
-                "to start from; give both"
             )
 
     def __str__(self) -> str:

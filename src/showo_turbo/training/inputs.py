@@ -7,6 +7,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from ..errors import UserError, check_kind, shown
+from ..losses.term import LossTerm
 from ..models.showo import Showo
 from ..prompting import UnifiedPrompting
 from ..targets import ConsistencyTarget
@@ -162,3 +164,24 @@ class LanguageStream:
 
 STREAMS: dict[str, Any] = {"image": ImageStream, "text": TextStream, "language": LanguageStream}
 """How the streams of a training batch are asked, by name."""
+
+
+def check_losses(losses: Mapping[str, LossTerm]) -> None:
+    """Raise if no loss could be computed of these terms.
+
+    Raises:
+        UserError: If there are none, one is no `LossTerm`, its stream does not exist, or all
+            weights are 0.
+    """
+    for name, term in losses.items():
+        check_kind(term, LossTerm, f"losses.{name}")
+        if term.stream not in STREAMS:
+            raise UserError(
+                f"losses.{name} has the stream {shown(term.stream)}; expected one of "
+                f"{', '.join(STREAMS)}, correct it"
+            )
+    if not any(term.weight > 0 for term in losses.values()):
+        raise UserError(
+            f"all weights of the loss terms ({', '.join(losses) or 'there are none'}) are 0; "
+            "expected one above 0, set it"
+        )

@@ -20,7 +20,7 @@ def optimizer_and_schedule(
             `ReduceLROnPlateau` is stepped once an epoch, with the logged value that it monitors.
 
     Raises:
-        UserError: If the optimizer refuses its options.
+        UserError: If the optimizer or the schedule refuses its options.
     """
     try:
         made = optimizer(parameter_groups(module))
@@ -30,7 +30,12 @@ def optimizer_and_schedule(
         ) from error
     if lr_scheduler is None:
         return made
-    schedule = lr_scheduler(made)
+    try:
+        schedule = lr_scheduler(made)
+    except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
+        raise UserError(
+            f"the lr_scheduler cannot be made ({error}); correct its options, or name another"
+        ) from error
     if isinstance(schedule, ReduceLROnPlateau):
         return {
             "optimizer": made,

@@ -5,12 +5,12 @@ from typing import Any, cast
 
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
-from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from lightning.pytorch.utilities.types import LRSchedulerTypeUnion, OptimizerLRScheduler
 from torch import Tensor
 from torch.distributed.fsdp import FullyShardedDataParallel
 from torch.optim import Optimizer
 
-from ..errors import UserError, check_kind, shown
+from ..errors import UserError, check_kind
 from ..losses.reduction import LossValue
 from ..losses.term import LossTerm
 from ..losses.terms import published_losses
@@ -24,7 +24,7 @@ from ..text_tokenizer import TextTokenizer
 from .evaluation import EvaluationGrid
 from .frozen import drop_excluded, exclude_from_checkpoints, freeze
 from .geometry import check_geometry
-from .inputs import STREAMS
+from .inputs import STREAMS, check_losses
 from .lora import LoRAOptions, add_lora, seed_step
 from .measured_student import MeasuredStudent
 from .optimization import optimizer_and_schedule
@@ -230,23 +230,13 @@ class ShowoTurbo(MeasuredStudent):
         """Return the optimizer over the student, and the schedule if there is one."""
         return optimizer_and_schedule(self.student, self.optimizer, self.lr_scheduler)
 
-
-def check_losses(losses: Mapping[str, LossTerm]) -> None:
-    """Raise if no loss could be computed of these terms.
-
-    Raises:
-        UserError: If there are none, one is no `LossTerm`, its stream does not exist, or all
-            weights are 0.
-    """
-    for name, term in losses.items():
-        check_kind(term, LossTerm, f"losses.{name}")
-        if term.stream not in STREAMS:
+    def lr_scheduler_step(self, scheduler: LRSchedulerTypeUnion, metric: Any | None) -> None:
+        """Step a learning rate schedule; some end, and say so by a `ValueError`."""
+        try:
+            super().lr_scheduler_step(scheduler, metric)
+        except ValueError as error:
             raise UserError(
-                f"losses.{name} has the stream {shown(term.stream)}; expected one of "
-                f"{', '.join(STREAMS)}, correct it"
-            )
-    if not any(term.weight > 0 for term in losses.values()):
-        raise UserError(
-            f"all weights of the loss terms ({', '.join(losses) or 'there are none'}) are 0; "
-            "expected one above 0, set it"
-        )
+                f"{type(scheduler).__name__} cannot go on at step {self.global_step} "
+                f"({' '.join(str(error).split())}); give it a horizon as long as the run's or the "
+                "stage's, and start anew"
+            ) from error
