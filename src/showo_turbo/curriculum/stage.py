@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ..errors import UserError
 from ..sampling.options import check_seed
-from ..trajectories import check_segments
+from ..trajectories import StoredTrajectories, check_segments
 
 
 @dataclass(frozen=True)
@@ -16,13 +16,17 @@ class Stage:
         epochs: Passes over the stage's image trajectories.
         steps: K, the teacher's denoising steps.
         guidance_scale: w, the teacher's classifier-free guidance; it is distilled into the student.
-        image_segments: S, equal segments of an image trajectory; must divide `steps`.
+        image_segments: S, equal segments that image trajectories are trained in; must divide
+            `steps`, and the number that stored trajectories were recorded for.
         text_segments: Segments of a block's Jacobi iterations.
         confidence_temperature: Noise on the order in which the teacher reveals tokens, see
             `ImageCollection`; 0 reveals the surest first, as published.
         shared_noise_seed: Seed of that noise, one draw for all images and steps.
         image_trajectories: Captions to collect for; all by default.
         text_trajectories: Questions to collect for; all by default.
+        trajectories: Stores that `collect` made, which the stage's first round trains on in place
+            of what it would collect; in the first stage, those of the data module by default. Their
+            teacher should be the one that the stage begins with.
         learning_rate: Learning rate of the stage; the optimizer's own by default.
         final_learning_rate: Learning rate of the stage's last epoch, reached from `learning_rate`
             in equal steps from epoch to epoch; that of the first epoch by default.
@@ -43,6 +47,7 @@ class Stage:
     shared_noise_seed: int = 0
     image_trajectories: int | None = None
     text_trajectories: int | None = None
+    trajectories: StoredTrajectories | None = None
     learning_rate: float | None = None
     final_learning_rate: float | None = None
     refresh_every_n_epochs: int = 0
