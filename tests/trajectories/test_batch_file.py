@@ -13,7 +13,7 @@ def batch():
     blocks = [text_record().block(index) for index in (0, 1)]
     return {
         "image": collate_image_trajectories(
-            [random_image_record(seed) for seed in (0, 1)], [1, 6], mask_code=24
+            [random_image_record(seed) for seed in (0, 1)], [1, 6], segments=4, mask_code=24
         ),
         "text": collate_text_blocks(blocks, [0, 0], segments=2),
         "language": {"text": ["one", "zwei é"], "seed": [3, 2**62]},

@@ -35,7 +35,7 @@ def test_distribution_is_that_of_the_reveal_or_of_the_segment_s_last_step(seed, 
     assert len(places) == len(record.boundary_top_ids)
     for k in range(steps):
         end = segment_end(k, steps, segments)
-        ids, log_probs = record.distribution(k)
+        ids, log_probs = record.distribution(k, segments)
         for position in record.masked(k).nonzero()[:, 0].tolist():
             if record.reveal_step[position] <= end:
                 expected = record.top_ids[position], record.top_log_probs[position]
@@ -49,7 +49,7 @@ def test_distribution_is_that_of_the_reveal_or_of_the_segment_s_last_step(seed, 
 def test_distributions_are_copies():
     record = random_image_record()
     before = record.top_log_probs.clone()
-    record.distribution(0)[1].zero_()
+    record.distribution(0, 4)[1].zero_()
     assert torch.equal(record.top_log_probs, before)
 
 

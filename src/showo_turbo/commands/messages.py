@@ -1,6 +1,8 @@
 """jsonargparse's multi-line errors in one line that a user can act on."""
 
+import inspect
 import re
+from importlib import import_module
 from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser
@@ -10,7 +12,7 @@ from ..errors import UserError
 _NOISE = re.compile(
     r"Not a valid subclass of |Subclass types expect one of:|a class path \(str\)"
     r"|a dict with(out)? class_path entry|a dict with class_path |"
-    r"Does not validate against any of the Union subtypes|Subtypes: |Errors:$|Given value"
+    r"(- )?Does not validate against any of the Union subtypes|Subtypes: |Errors:$|Given value"
     r"|- Expected a <class 'NoneType'>"
 )
 
@@ -28,6 +30,9 @@ _REWORDED = (
     (r"Problems parsing config: ", ""),
     (r" in \"<unicode string>\",", " in"),
 )
+
+_ABSTRACT = re.compile(r"Expected an instantiatable class, but (?:(\S+) )?is abstract")
+_NO_PATH = re.compile(r"Expected a path but .* either not accessible or invalid")
 
 _LONGEST_VALUE = 60
 
@@ -64,7 +69,8 @@ def one_line(message: str) -> str:
     """
     parts = []
     given = ""
-    for line in message.splitlines():
+    lines = message.splitlines()
+    for number, line in enumerate(lines):
         text = line.strip()
         if text.startswith("Given value: "):
             given = text.removeprefix("Given value: ")
@@ -73,6 +79,10 @@ def one_line(message: str) -> str:
         if not text or _NOISE.match(text):
             continue
         text = text.removeprefix("- ")
+        if _NO_PATH.fullmatch(text):  # where a class can stand, a file of its options could
+            continue
+        if abstract := _ABSTRACT.fullmatch(text):
+            text = _about_abstract(abstract[1], "\n".join(lines[number:]))
         for pattern, replacement in _REWORDED:
             text = re.sub(pattern, replacement, text)
         parts.append(text.strip())
@@ -82,3 +92,32 @@ def one_line(message: str) -> str:
     if 0 < len(given) <= _LONGEST_VALUE and is_one_value and not is_shown:
         shown = f"{shown}, got {given}".removeprefix(", ")
     return shown or message
+
+
+def _about_abstract(name: str | None, following: str) -> str:
+    """What to do about a class that cannot be built.
+
+    Args:
+        name: The class, as far as the message names it.
+        following: The rest of the message.
+
+    Returns:
+        For a class that a user wrote, which methods it lacks; for a kind of ours of which a user
+        gave only options, which class to name.
+    """
+    given = re.search(r"Given value: ([\w.]+)$", following, re.MULTILINE)
+    name = name or (given[1] if given else "")
+    module, _, bare = name.rpartition(".")
+    try:
+        found = getattr(import_module(module), bare)
+    except (ImportError, AttributeError, ValueError):
+        return "this class lacks methods of its base class; write them"
+    kinds = [kind for kind in found.__subclasses__() if not inspect.isabstract(kind)]
+    if module.startswith(f"{__package__.partition('.')[0]}.") and kinds:
+        options = ", ".join(inspect.signature(kinds[0]).parameters)
+        return (
+            f"is now a source: class_path: {kinds[0].__name__}, init_args: {{{options}}}, or a "
+            f"{bare} of your own"
+        )
+    methods = ", ".join(sorted(found.__abstractmethods__))
+    return f"{name} lacks the method {methods}; write it as its base class has it"
