@@ -228,7 +228,7 @@ class Bench:
     def pretraining(self, captions, images):
         """A configuration that trains an image tokenizer on the images that captions name."""
         config = self.good.config()
-        files = {"images": str(images), "annotations": str(captions)}
+        files = caption_files(images, captions)
         data = {"resolution": 16, "batch_size": 2, "captions": files}
         config["model"] = {
             "class_path": "PretrainMAGVITv2",

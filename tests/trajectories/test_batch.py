@@ -36,6 +36,15 @@ def test_images_are_stacked_each_at_its_own_step():
     assert batch.q_log_probs.dtype == torch.float32
 
 
+def test_images_are_cut_into_fewer_segments_than_recorded():
+    records = [random_image_record(seed) for seed in range(2)]
+    batch = collate_image_trajectories(records, [1, 6], segments=2, mask_code=24)
+    assert batch.segment.tolist() == [0, 1]
+    assert torch.equal(batch.state_before_end[0], records[0].state(3, 24))
+    assert torch.equal(batch.state_before_end[1], records[1].state(7, 24))
+    assert torch.equal(batch.q_ids[0], records[0].distribution(1, 2)[0])
+
+
 def test_image_records_and_steps_must_pair_up():
     with pytest.raises(ValueError, match="zip"):
         collate_image_trajectories([random_image_record()], [0, 1], segments=4, mask_code=24)
