@@ -149,6 +149,24 @@ def test_another_teacher_is_accepted_with_a_warning(command, stores, config, tmp
     assert (tmp_path / "warned/student").exists()
 
 
+def test_a_resumed_run_checks_what_it_was_trained_on(command, model, stores, config, tmp_path):
+    given = {"trajectories": {"images": str(stores / "images")}}
+    runs = [config(name, given, {"epochs": 2}) for name in ("whole", "resumed")]
+    options = ["--trainer.enable_checkpointing", "true"]
+    assert command("fit", "-c", runs[0], *options).status == 0
+    resume = [*options, "--resume", "auto"]
+    assert command("fit", "-c", runs[1], *resume, "--trainer.max_epochs", 1).status == 0
+    other = ["collect", tmp_path / "other", "--shapes.folder", tmp_path / "world"]
+    other += [*IMAGES, "--num_texts", 0, "--num_images", 4, "--model", model]
+    other += ["--shapes.images", 6, "--shapes.documents", 4, "--shapes.validation_images", 2]
+    assert command(*other).status == 0
+    swapped = ["--data.init_args.trajectories.images", tmp_path / "other/images"]
+    result = command("fit", "-c", runs[1], *resume, *swapped)
+    assert "are not those that the checkpoint was trained on" in result.errors
+    assert command("fit", "-c", runs[1], *resume).status == 0
+    assert student_of(tmp_path / "resumed") == student_of(tmp_path / "whole")
+
+
 @pytest.mark.bad_input
 class TestBadInput:
     @pytest.fixture
