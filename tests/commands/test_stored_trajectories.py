@@ -11,6 +11,7 @@ import yaml
 from showo_turbo.models.showo import Showo
 from showo_turbo.pipeline import ShowoPipeline
 from showo_turbo.trajectories import TrajectoryStore, fingerprint_module
+from showo_turbo.trajectories.lock import folder_lock
 
 from ..tiny import write_tiny_model
 
@@ -330,6 +331,15 @@ class TestManyMachines:
     def test_bad_numbers(self, parts, options, message, tmp_path):
         assert message in parts("shared", *options, expected=2)
         assert not (tmp_path / "shared").exists()
+
+    @pytest.mark.bad_input
+    def test_two_of_one_rank(self, parts, tmp_path):
+        parts("shared", "--rank", 0, "--world_size", 2)
+        with folder_lock(tmp_path / "shared/images", ".lock-1"):
+            message = parts("shared", "--rank", 1, "--world_size", 2, expected=2)
+            assert "shared/images is being written by process" in message
+            # Nor does a single command write what several are writing.
+            assert "is being written by process" in parts("shared", expected=2)
 
     @pytest.mark.bad_input
     def test_slurm_s_numbers_are_checked(self, parts, monkeypatch):
