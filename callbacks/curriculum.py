@@ -10,7 +10,7 @@ from lightning.pytorch.strategies import DeepSpeedStrategy, ModelParallelStrateg
 from lightning.pytorch.utilities import rank_zero_info
 
 from showo_turbo.curriculum.clock import RoundClock
-from showo_turbo.curriculum.rounds import round_of_epoch, rounds_of
+from showo_turbo.curriculum.rounds import round_of_epoch, rounds_of, stored_trajectories
 from showo_turbo.curriculum.schedules import StageSchedules
 from showo_turbo.curriculum.stage import Stage
 from showo_turbo.curriculum.teacher import prepare_teacher
@@ -29,7 +29,10 @@ class Curriculum(Callback):
     Training is cut into *rounds*: a stage is one round, or several with `refresh_every_n_epochs`.
     When a round begins, the student becomes the teacher (in the first round both are the model
     given), the teacher is saved once, as `<folder>/round-<r>/teacher`, it collects trajectories
-    into `round-<r>/images` and `round-<r>/texts`, and the DataModule switches to them. All of it
+    into `round-<r>/images` and `round-<r>/texts`, and the DataModule switches to them. The first
+    round of a stage can be given stores that `collect` made instead (`Stage.trajectories`, or
+    `trajectories` of the DataModule for the first of all), which are then checked and read where
+    they are. All of it
     is skipped where it was already done, so a run that is killed continues where it was. A round
     whose saved teacher is not this run's student, since the folder is another training's, is put
     aside as `replaced-round-<r>-<n>` and begun anew. Under `fast_dev_run` only a few trajectories
@@ -154,8 +157,15 @@ class Curriculum(Callback):
             if trainer.is_global_zero:
                 shutil.rmtree(self.folder, ignore_errors=True)
             trainer.strategy.barrier("fast_dev_run begun")
-        config = _turbo(pl_module).student.config
-        self.trajectories.check(self.stages, config, _data(trainer))
+        begun = self.round < len(self._fingerprints)
+        self.trajectories.check(
+            trainer,
+            _turbo(pl_module),
+            _data(trainer),
+            self.stages,
+            self.round,
+            self._fingerprints[self.round]["teacher"] if begun else None,
+        )
         self.schedules.prepare(trainer)
         self.schedules.go_on(trainer, self.stage_index)
         if trainer.ckpt_path is None or not trainer.strategy.restore_checkpoint_after_setup:
@@ -215,6 +225,7 @@ class Curriculum(Callback):
             stores.get("images"),
             stores.get("texts"),
             mask_code=module.student.vocabulary.mask_code,
+            image_segments=self.stage.image_segments,
             text_segments=self.stage.text_segments,
         )
         self._entered = self.round
@@ -240,8 +251,10 @@ class Curriculum(Callback):
     ) -> dict[str, TrajectoryStore]:
         """Collect the round's trajectories, or open those that are there."""
         folder = self.round_folder(self.round)
+        data = _data(trainer)
+        given = stored_trajectories(self.stages, self.round, data.trajectories)
         return self.trajectories.collect(
-            trainer, module, _data(trainer), teacher, folder, self.stage, self.round
+            trainer, module, data, teacher, folder, self.stage, self.round, given
         )
 
     def _check_fingerprint(self, kind: str, store: TrajectoryStore) -> None:

@@ -217,7 +217,8 @@ def evaluation_data(
         count = len(stream) if settings.text_records is None else settings.text_records
         count = min(count, len(stream))
         for position in range(count):
-            item = stream[position * len(stream) // count]
+            index = position * len(stream) // count
+            item = stream.draw(index, seed=index)
             texts.append(TextRecord(item["pixels"], item["question"], item["answer"]))
     return EvaluationData(validation, test, further, texts)
 

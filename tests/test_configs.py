@@ -8,7 +8,7 @@ import yaml
 
 from showo_turbo.cli import main
 from showo_turbo.commands.sweep import check_examples, full_config, read_settings
-from showo_turbo.data import PromptFiles, ShapesWorld
+from showo_turbo.data import ShapesWorld
 from showo_turbo.sweeps import SearchSpace
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -79,7 +79,7 @@ def test_every_value_of_a_sweep_fits_the_quickstart(path):
     settings = read_settings(path)
     config = full_config(["-c", str(CONFIGS / "quickstart.yaml")])
     check_examples(SearchSpace(settings, config))
-    split = PromptFiles.of(ShapesWorld(Path("data"))).validation.stem
+    split = ShapesWorld(Path("data")).prompts().validation.stem
     assert settings.metric.startswith(f"val/{split}/score/")
 
 

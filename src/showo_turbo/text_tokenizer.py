@@ -1,5 +1,6 @@
 """The text side of the vocabulary: a `tokenizers` file, local or from the hub."""
 
+import hashlib
 from pathlib import Path
 from typing import Self
 
@@ -77,6 +78,11 @@ class TextTokenizer:
         elif not path.is_file():
             path = resolve_folder(model, "showo", patterns=(FILE_NAME,)) / FILE_NAME
         return cls.from_file(path)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of its JSON."""
+        return hashlib.sha256(self.tokenizer.to_str().encode()).hexdigest()
 
     def encode(self, text: str) -> list[int]:
         """Token ids of `text`, without begin and end tokens.

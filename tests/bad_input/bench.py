@@ -21,6 +21,28 @@ from showo_turbo.training import PretrainMAGVITv2
 
 from ..tiny import write_tiny_model
 
+
+def source(class_name, **options):
+    """A source of data as it is written in YAML."""
+    return {
+        "class_path": class_name,
+        "init_args": {name: str(value) for name, value in options.items()},
+    }
+
+
+def caption_files(images, annotations):
+    return source("CaptionFiles", images=images, annotations=annotations)
+
+
+def instruction_files(images, annotations):
+    return source("InstructionFiles", images=images, annotations=annotations)
+
+
+def text_files(*files, **changes):
+    options = {"files": [str(file) for file in files]} | changes
+    return {"class_path": "TextFiles", "init_args": options}
+
+
 TOKENIZER_SIZES = {
     "channels": 8,
     "bits": 4,
@@ -129,12 +151,9 @@ class Good:
                 "class_path": "DistillationDataModule",
                 "init_args": {
                     "resolution": 16,
-                    "captions": {"images": str(self.images), "annotations": str(self.captions)},
-                    "instructions": {
-                        "images": str(self.images),
-                        "annotations": str(self.instructions),
-                    },
-                    "web_text": {"files": [str(self.texts)]},
+                    "captions": caption_files(self.images, self.captions),
+                    "instructions": instruction_files(self.images, self.instructions),
+                    "web_text": text_files(self.texts),
                     "batch_sizes": {"image": 2, "text": 0, "language": 1},
                 },
             },
@@ -209,7 +228,7 @@ class Bench:
     def pretraining(self, captions, images):
         """A configuration that trains an image tokenizer on the images that captions name."""
         config = self.good.config()
-        files = {"images": str(images), "annotations": str(captions)}
+        files = caption_files(images, captions)
         data = {"resolution": 16, "batch_size": 2, "captions": files}
         config["model"] = {
             "class_path": "PretrainMAGVITv2",

@@ -8,6 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 from lightning.pytorch import Callback
 
+from .bench import caption_files, instruction_files, text_files
+
 pytestmark = pytest.mark.bad_input
 
 TEXTS = ["a", None, "b", "c", " ", "d"]
@@ -53,11 +55,11 @@ def configure(bench, epochs=EPOCHS, limit=9, workers=0):
     texts = io.BytesIO()
     pq.write_table(pa.table({"content": TEXTS}), texts)
     bench.write("texts.parquet", texts.getvalue())
-    folder = {"images": str(bench.folder / "images")}
+    folder = bench.folder / "images"
     data = bench.good.config()["data"]["init_args"] | {
-        "captions": folder | {"annotations": str(bench.write("coco.json", coco))},
-        "instructions": folder | {"annotations": str(bench.write("llava.json", llava))},
-        "web_text": {"files": [str(bench.folder / "texts.parquet")]},
+        "captions": caption_files(folder, bench.write("coco.json", coco)),
+        "instructions": instruction_files(folder, bench.write("llava.json", llava)),
+        "web_text": text_files(bench.folder / "texts.parquet"),
         "batch_sizes": {"image": 2, "text": 1, "language": 1},
         "loader": {"num_workers": workers},
         "max_bad_samples": limit,

@@ -143,7 +143,7 @@ CASES = [
         "another version",
         manifest(lambda c: c.update(version=9)),
         "version 9",
-        "expected 1",
+        "expected 2",
         "again",
     ),
     Case("no identity", manifest(without_identity), "KeyError", "is damaged", AGAIN),

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from .bench import Case, table
+from .bench import Case, table, text_files
 
 pytestmark = pytest.mark.bad_input
 
@@ -31,7 +31,7 @@ def texts(content, name="texts.parquet", **changes):
         path = bench.folder / name
         if content is not None:
             bench.write(name, content)
-        files = {"files": [str(path.parent if name != path.name else path)]} | changes
+        files = text_files(path.parent if name != path.name else path, **changes)
         return ["fit", "-c", bench.language_model(web_text=files)]
 
     return prepare

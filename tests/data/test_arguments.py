@@ -38,7 +38,7 @@ def test_a_saved_configuration_is_read_back(tmp_path: Path) -> None:
         init_args:
           resolution: 24
           shapes: {folder: world}
-          web_text: {files: [a.parquet, b]}
+          web_text: {class_path: TextFiles, init_args: {files: [a.parquet, b]}}
           prompts: {validation: v.jsonl, test: [t.jsonl, u.jsonl]}
           batch_sizes: {text: 0}
         """

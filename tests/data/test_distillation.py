@@ -39,7 +39,7 @@ def image_store(folder: Path, count: int = 7) -> TrajectoryStore:
             boundary_top_ids=torch.full((4, 1), number, dtype=torch.int16),
             boundary_top_log_probs=torch.zeros(4, 1, dtype=torch.float16),
             steps=STEPS,
-            segments=2,
+            recorded_segments=2,
         )
         for number in range(count)
     ]
@@ -85,6 +85,7 @@ def test_batches_join_stored_trajectories_and_texts(tmp_path: Path) -> None:
         image_store(tmp_path / "images"),
         text_store(tmp_path / "texts").folder,
         mask_code=MASK_CODE,
+        image_segments=2,
         text_segments=2,
     )
     loader = data.train_dataloader()
@@ -109,7 +110,9 @@ def test_the_step_of_a_sample_is_the_same_in_every_run(tmp_path: Path) -> None:
 
     def steps_of_epoch(seed: int, epoch: int) -> list[int]:
         data = make(tmp_path, seed=seed, batch_sizes=DistillationBatchSizes(7, 0, 0))
-        data.set_stores(tmp_path / "images", None, mask_code=MASK_CODE, text_segments=1)
+        data.set_stores(
+            tmp_path / "images", None, mask_code=MASK_CODE, image_segments=2, text_segments=1
+        )
         loader = data.train_dataloader()
         loader.sampler.set_epoch(epoch)
         (batch,) = loader
@@ -124,9 +127,13 @@ def test_the_step_of_a_sample_is_the_same_in_every_run(tmp_path: Path) -> None:
 
 def test_new_stores_are_used_by_the_next_loader(tmp_path: Path) -> None:
     data = make(tmp_path, batch_sizes=DistillationBatchSizes(1, 0, 0))
-    data.set_stores(image_store(tmp_path / "1", 4), None, mask_code=MASK_CODE, text_segments=1)
+    data.set_stores(
+        image_store(tmp_path / "1", 4), None, mask_code=MASK_CODE, image_segments=2, text_segments=1
+    )
     assert len(data.train_dataloader()) == 4
-    data.set_stores(image_store(tmp_path / "2", 2), None, mask_code=MASK_CODE, text_segments=1)
+    data.set_stores(
+        image_store(tmp_path / "2", 2), None, mask_code=MASK_CODE, image_segments=2, text_segments=1
+    )
     data.setup("fit")  # Lightning calls it again for another fit
     assert len(data.train_dataloader()) == 2
 
@@ -199,6 +206,12 @@ def test_mistakes_are_explained(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no data for image, text, but a batch size"):
         data.train_dataloader()
     with pytest.raises(UserError, match=r"holds trajectories of texts; expected images"):
-        data.set_stores(text_store(tmp_path / "texts"), None, mask_code=MASK_CODE, text_segments=1)
+        data.set_stores(
+            text_store(tmp_path / "texts"),
+            None,
+            mask_code=MASK_CODE,
+            image_segments=2,
+            text_segments=1,
+        )
     with pytest.raises(UserError, match=r"nowhere\.jsonl does not exist"):
         make(tmp_path, prompts=PromptFiles(tmp_path / "nowhere.jsonl", []))

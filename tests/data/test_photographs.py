@@ -23,6 +23,8 @@ from showo_turbo.models.showo import Showo, ShowoConfig
 from showo_turbo.training.turbo import ShowoTurbo
 from showo_turbo.trajectories import TrajectoryStore, fingerprint_module
 
+from ..bad_input.bench import source
+
 CONFIGS = Path(__file__).parents[2] / "configs"
 
 
@@ -99,12 +101,13 @@ def test_the_papers_configs_run(photographs, tmp_path, monkeypatch, name, resolu
         stage |= {"image_trajectories": 2, "text_trajectories": 2}
     curriculum |= {"max_new_tokens": 64, "batch_size": 2}
     config["data"]["init_args"] |= {
-        "captions": {"images": str(photographs.images), "annotations": str(photographs.captions)},
-        "instructions": {
-            "images": str(photographs.root),
-            "annotations": str(photographs.instructions),
-        },
-        "web_text": {"files": [str(photographs.texts)]},
+        "captions": source(
+            "CaptionFiles", images=photographs.images, annotations=photographs.captions
+        ),
+        "instructions": source(
+            "InstructionFiles", images=photographs.root, annotations=photographs.instructions
+        ),
+        "web_text": {"class_path": "TextFiles", "init_args": {"files": [str(photographs.texts)]}},
         "loader": {"num_workers": 0},
     }
     config["model"]["init_args"] |= {

@@ -67,7 +67,7 @@ def read_description(path):
 
 
 def read_images_of_store(path):
-    _collate_all(ImageTrajectoryStream(path.parent, MASK_CODE))
+    _collate_all(ImageTrajectoryStream(path.parent, MASK_CODE, segments=4))
 
 
 def read_texts_of_store(path):
@@ -88,7 +88,7 @@ def continue_store(path):
 def a_batch(folder):
     records = [random_image_record(seed) for seed in range(2)]
     batch = {
-        "image": collate_image_trajectories(records, [0, 5], mask_code=MASK_CODE),
+        "image": collate_image_trajectories(records, [0, 5], segments=4, mask_code=MASK_CODE),
         "language": {"text": ["a", "b"], "seed": [1, 2]},
     }
     save_batch(folder / batch_name(0, 0), batch)

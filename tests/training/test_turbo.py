@@ -68,7 +68,9 @@ def batch(random_shapes_model, tmp_path_factory):
         for i in range(2)
     ]
     return {
-        "image": collate_image_trajectories([images[0], images[1]], [0, 3], mask_code=512),
+        "image": collate_image_trajectories(
+            [images[0], images[1]], [0, 3], segments=2, mask_code=512
+        ),
         "text": collate_text_trajectories(answers, [[0], [0, 1]], segments=1),
         "language": {"text": ["A circle is round.", "A square is not."]},
     }

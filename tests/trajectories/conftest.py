@@ -82,7 +82,7 @@ def random_image_record(seed=0, steps=8, segments=4, tokens=16, kept=3, codebook
         boundary_top_ids=boundaries.indices.short(),
         boundary_top_log_probs=boundaries.values.half(),
         steps=steps,
-        segments=segments,
+        recorded_segments=segments,
     )
 
 

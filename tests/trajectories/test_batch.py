@@ -16,7 +16,7 @@ from .conftest import random_image_record, text_record
 def test_images_are_stacked_each_at_its_own_step():
     records = [random_image_record(seed) for seed in range(3)]
     steps = [0, 3, 7]
-    batch = collate_image_trajectories(records, steps, mask_code=24)
+    batch = collate_image_trajectories(records, steps, segments=4, mask_code=24)
     for row, (record, k) in enumerate(zip(records, steps, strict=True)):
         end = segment_end(k, 8, 4)
         assert batch.prompt_ids[row] == record.prompt_ids.tolist()
@@ -27,7 +27,7 @@ def test_images_are_stacked_each_at_its_own_step():
         assert torch.equal(batch.state_before_end[row] == 24, batch.masked_before_end[row])
         # M_{e-1} lies within M_k: the student predicts all that it is compared on.
         assert not (batch.masked_before_end[row] & ~batch.masked_k[row]).any()
-        ids, log_probs = record.distribution(k)
+        ids, log_probs = record.distribution(k, 4)
         assert torch.equal(batch.q_ids[row], ids)
         assert torch.equal(batch.q_log_probs[row], log_probs)
     assert batch.step.tolist() == steps
@@ -36,9 +36,18 @@ def test_images_are_stacked_each_at_its_own_step():
     assert batch.q_log_probs.dtype == torch.float32
 
 
+def test_images_are_cut_into_fewer_segments_than_recorded():
+    records = [random_image_record(seed) for seed in range(2)]
+    batch = collate_image_trajectories(records, [1, 6], segments=2, mask_code=24)
+    assert batch.segment.tolist() == [0, 1]
+    assert torch.equal(batch.state_before_end[0], records[0].state(3, 24))
+    assert torch.equal(batch.state_before_end[1], records[1].state(7, 24))
+    assert torch.equal(batch.q_ids[0], records[0].distribution(1, 2)[0])
+
+
 def test_image_records_and_steps_must_pair_up():
     with pytest.raises(ValueError, match="zip"):
-        collate_image_trajectories([random_image_record()], [0, 1], mask_code=24)
+        collate_image_trajectories([random_image_record()], [0, 1], segments=4, mask_code=24)
 
 
 def test_all_blocks_of_answers_by_hand():
@@ -80,7 +89,7 @@ def test_iterates_that_agree_have_no_first_difference():
 
 
 def test_batches_pass_through_worker_processes_and_pinning_unchanged():
-    batch = collate_image_trajectories([random_image_record()], [2], mask_code=24)
+    batch = collate_image_trajectories([random_image_record()], [2], segments=4, mask_code=24)
     again = pickle.loads(pickle.dumps(batch))
     assert again.prompt_ids == batch.prompt_ids
     assert torch.equal(again.q_log_probs, batch.q_log_probs)

@@ -12,7 +12,7 @@ from .conftest import random_image_record, text_record
 def batch():
     return {
         "image": collate_image_trajectories(
-            [random_image_record(seed) for seed in (0, 1)], [1, 6], mask_code=24
+            [random_image_record(seed) for seed in (0, 1)], [1, 6], segments=4, mask_code=24
         ),
         "text": collate_text_trajectories([text_record()], [[0, 0]], segments=2),
         "language": {"text": ["one", "zwei é"], "seed": [3, 2**62]},

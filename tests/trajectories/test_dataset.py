@@ -88,7 +88,7 @@ def test_one_segment_needs_no_boundaries(tmp_path):
     store.finish()
     dataset = ImageTrajectoryDataset(store)
     assert same(dataset[1], records[1])
-    assert torch.equal(dataset[1].distribution(3)[0], records[1].top_ids.long())
+    assert torch.equal(dataset[1].distribution(3, 1)[0], records[1].top_ids.long())
 
 
 def test_answers_are_found_across_shards(tmp_path):

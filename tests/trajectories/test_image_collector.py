@@ -62,7 +62,7 @@ def test_records_hold_the_states_and_the_guided_distributions(teacher, prompts, 
         for k, step in enumerate(steps, start=1):
             assert torch.equal(record.state(k, 24), step.codes[sample])
         for k in range(8):
-            ids, log_probs = record.distribution(k)
+            ids, log_probs = record.distribution(k, segments)
             for position in record.masked(k).nonzero()[:, 0].tolist():
                 # The step of the reveal or the segment's last, whichever comes first; the
                 # forward from state t - 1 is step t.

@@ -3,7 +3,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from showo_turbo.trajectories import segment_end, segment_ends
+from showo_turbo.errors import UserError
+from showo_turbo.trajectories import ImageCollection, segment_end, segment_ends
+from showo_turbo.trajectories.image_collector import record_images
 from showo_turbo.trajectories.record import kept_mass, settled_iterates
 
 from .conftest import random_image_record, text_record
@@ -35,7 +37,7 @@ def test_distribution_is_that_of_the_reveal_or_of_the_segment_s_last_step(seed, 
     assert len(places) == len(record.boundary_top_ids)
     for k in range(steps):
         end = segment_end(k, steps, segments)
-        ids, log_probs = record.distribution(k)
+        ids, log_probs = record.distribution(k, segments)
         for position in record.masked(k).nonzero()[:, 0].tolist():
             if record.reveal_step[position] <= end:
                 expected = record.top_ids[position], record.top_log_probs[position]
@@ -49,7 +51,7 @@ def test_distribution_is_that_of_the_reveal_or_of_the_segment_s_last_step(seed, 
 def test_distributions_are_copies():
     record = random_image_record()
     before = record.top_log_probs.clone()
-    record.distribution(0)[1].zero_()
+    record.distribution(0, 4)[1].zero_()
     assert torch.equal(record.top_log_probs, before)
 
 
@@ -81,3 +83,29 @@ def test_iterates_after_the_answer_has_settled_are_dropped(valid_length, kept):
 def test_a_start_that_is_right_by_chance_keeps_one_iteration():
     iterates = torch.tensor([[5, 6], [5, 6]])
     assert torch.equal(settled_iterates(iterates, 2), iterates)
+
+
+@pytest.mark.parametrize("segments", [1, 2, 4, 8])
+def test_fewer_segments_find_what_would_have_been_recorded_for_them(teacher, prompts, segments):
+    many, few = (
+        record_images(
+            teacher,
+            prompts[:3],
+            ImageCollection(steps=8, segments=recorded, guidance_scale=1.5, topk_targets=5),
+        )
+        for recorded in (8, segments)
+    )
+    for one, other in zip(many, few, strict=True):
+        for k in range(8):
+            ids, log_probs = one.distribution(k, segments)
+            expected_ids, expected_log_probs = other.distribution(k, segments)
+            masked = one.masked(k)
+            assert torch.equal(ids[masked], expected_ids[masked])
+            assert torch.equal(log_probs[masked], expected_log_probs[masked])
+
+
+@pytest.mark.parametrize("segments", [0, 3, 8])
+def test_other_segments_were_not_recorded(segments):
+    record = random_image_record(steps=8, segments=4)
+    with pytest.raises(UserError, match=rf"{segments} segments .* expected one of 1, 2, 4, since"):
+        record.distribution(0, segments)

@@ -21,8 +21,10 @@ def record_and_logits(teacher, prompts, **settings):
 
 
 def losses(records, logits, k):
-    batch = collate_image_trajectories(records, [k] * len(records), mask_code=24)
-    end = (k // (8 // records[0].segments) + 1) * (8 // records[0].segments)
+    batch = collate_image_trajectories(
+        records, [k] * len(records), segments=records[0].recorded_segments, mask_code=24
+    )
+    end = (k // (8 // records[0].recorded_segments) + 1) * (8 // records[0].recorded_segments)
     regularizer = image_regularizer(logits[k], batch.masked_k, batch.q_log_probs, batch.q_ids)
     consistency = image_consistency(logits[end - 1], logits[k], batch.masked_before_end)
     return regularizer.mean.item(), consistency.mean.item()
@@ -55,7 +57,7 @@ def test_few_kept_codes_cost_little_where_they_hold_most_of_the_mass(teacher, pr
     settings = ImageCollection(steps=8, segments=8, topk_targets=12)
     records = record_images(teacher, prompts[:4], settings)
     _, logits = record_and_logits(teacher, prompts[:4], segments=8)
-    batch = collate_image_trajectories(records, [0] * 4, mask_code=24)
+    batch = collate_image_trajectories(records, [0] * 4, segments=8, mask_code=24)
     value = image_regularizer(logits[0], batch.masked_k, batch.q_log_probs, batch.q_ids)
     # The teacher's own loss is exactly -log(mass kept) where the record is cut off.
     mass = batch.q_log_probs.exp().sum(-1)

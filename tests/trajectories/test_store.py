@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from showo_turbo.errors import UserError
-from showo_turbo.trajectories import StoreIdentity, TrajectoryStore
+from showo_turbo.trajectories import ModelIdentity, StoreIdentity, TrajectoryStore
 from showo_turbo.trajectories import store as store_module
 from showo_turbo.trajectories.manifest import Manifest
 
@@ -25,6 +25,7 @@ def identity(**changes):
         "num_prompts": 5,
         "shard_size": 2,
         "settings": {"steps": 8, "guidance_scale": 1.5},
+        "model": ModelIdentity("showo", 16, 24, 30, "c" * 64),
     }
     return StoreIdentity(**(values | changes))
 
@@ -230,7 +231,7 @@ def test_what_is_no_store_is_refused(tmp_path):
     ("change", "message"),
     [
         (lambda m: m.update(format="other"), "not a manifest of trajectories"),
-        (lambda m: m.update(version=99), "format version 99; expected 1"),
+        (lambda m: m.update(version=99), "format version 99; expected 2"),
         (lambda m: m.pop("identity"), "is damaged"),
         (lambda m: m["identity"].update(kind="sounds"), "kind is 'sounds'"),
         (lambda m: m["identity"].update(shard_size=0), "is damaged"),
@@ -305,7 +306,9 @@ def test_nothing_is_left_of_a_shard_that_cannot_be_written(tmp_path):
     assert list(content(store.folder)) == ["manifest.json"]
 
 
-def test_identities_survive_json():
+def test_identities_survive_json(tmp_path):
     value = identity(settings={"mask_schedule": "cosine", "steps": 8, "top": None, "w": 0.1})
-    again = StoreIdentity(**json.loads(json.dumps(dataclasses.asdict(value))))
+    store = TrajectoryStore.create_or_continue(tmp_path / "store", value)
+    again = TrajectoryStore.inspect(store.folder).identity
+    assert again == value
     assert value.differences(again) == []

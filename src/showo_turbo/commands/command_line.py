@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
+from types import MappingProxyType
 from typing import Any, get_type_hints
 
 from docstring_parser import parse as parse_docstring
@@ -23,6 +24,7 @@ def run_function(
     name: str,
     listed: str | None = None,
     nested: Sequence[str] = (),
+    default_classes: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Parse a command line for a function and call it.
 
@@ -38,13 +40,15 @@ def run_function(
         listed: A list parameter that takes all positional arguments.
         nested: Dataclass parameters whose options keep the parameter's name in front, because
             they would clash otherwise.
+        default_classes: For parameters whose type is a class of many kinds, the class whose
+            options are meant where none is named: `--captions.images` alone.
 
     Raises:
         UserError: If the command line does not fit, or whatever the function raises.
     """
     check_config_files(arguments, name)
     parser, groups = build_parser(function, name, listed, nested)
-    parsed = parser.parse_args(list(arguments))
+    parsed = parser.parse_args(_with_classes(arguments, default_classes))
     # The name of the method since jsonargparse 4.49, and before.
     instantiate = getattr(parser, "instantiate", None) or parser.instantiate_classes
     function(**_regrouped(instantiate(parsed), groups))
@@ -86,6 +90,18 @@ def build_parser(
     for group in groups.values():
         parser.add_class_arguments(group, as_group=True)
     return parser, groups
+
+
+def _with_classes(arguments: Sequence[str], classes: Mapping[str, str]) -> list[str]:
+    """The arguments, with the class named of each parameter that only has options of its class."""
+    named = [argument.partition("=")[0] for argument in arguments]
+    chosen = []
+    for parameter, name in classes.items():
+        options = [option for option in named if option.startswith(f"--{parameter}.")]
+        explicit = {f"--{parameter}", f"--{parameter}.class_path", f"--{parameter}.help"}
+        if options and explicit.isdisjoint(named):
+            chosen.append(f"--{parameter}={name}")
+    return [*chosen, *arguments]
 
 
 def _regrouped(parsed: Namespace, groups: Mapping[str, type]) -> dict[str, Any]:

@@ -1,26 +1,21 @@
 """A user's own class that is not of the kind asked for: which methods it lacks."""
 
+import inspect
 import re
 import sys
 from importlib import import_module
 from typing import Any
 
 _OTHER_KIND = re.compile(r"Import path (?:([\w.]+) )?does not correspond to a subclass of (\w+)")
-_ABSTRACT = re.compile(r"Expected an instantiatable class, but ([\w.]+) is abstract")
 
 
 def name_missing_methods(message: str, given: str) -> str:
-    """Say what a class lacks, where jsonargparse says only that it is of another kind or abstract.
+    """Say what a class lacks, where jsonargparse says only that it is of another kind.
 
     Args:
         message: jsonargparse's, in one line.
         given: The value that it is about.
     """
-    if match := _ABSTRACT.search(message):
-        missing = sorted(getattr(_class_at(match[1]), "__abstractmethods__", ()))
-        return message.replace(
-            match[0], f"{match[1]} has no {_methods(missing)}; add what is missing"
-        )
     if match := _OTHER_KIND.search(message):
         path, base = match[1] or given.strip("'"), match[2]
         found, kind = _class_at(path), _class_called(base)
@@ -29,6 +24,34 @@ def name_missing_methods(message: str, given: str) -> str:
         lacking = f" has no {_methods(missing)} and" if missing and found is not None else ""
         return message.replace(match[0], f"{path}{lacking} is no {base}; derive it from {base}")
     return message
+
+
+def about_abstract(name: str | None, following: str) -> str:
+    """What to do about a class that cannot be built.
+
+    Args:
+        name: The class, as far as the message names it.
+        following: The rest of the message.
+
+    Returns:
+        For a class that a user wrote, which methods it lacks; for a kind of ours of which a user
+        gave only options, which class to name.
+    """
+    given = re.search(r"Given value: ([\w.]+)$", following, re.MULTILINE)
+    name = name or (given[1] if given else "")
+    module, _, bare = name.rpartition(".")
+    found = _class_at(name)
+    if found is None:
+        return "this class lacks methods of its base class; write them"
+    kinds = [kind for kind in found.__subclasses__() if not inspect.isabstract(kind)]
+    if module.startswith(f"{__package__.partition('.')[0]}.") and kinds:
+        options = ", ".join(inspect.signature(kinds[0]).parameters)
+        return (
+            f"there is no class_path; expected one, such as {{class_path: {kinds[0].__name__}, "
+            f"init_args: {{{options}}}}}, or a {bare} of your own"
+        )
+    methods = ", ".join(sorted(found.__abstractmethods__))
+    return f"{name} lacks the method {methods}; write it as its base class has it"
 
 
 def _methods(names: list[str]) -> str:

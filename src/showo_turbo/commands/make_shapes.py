@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..data.shapes.write import write_world
-from ..data.sources import ShapesWorld
+from ..data.shapes_world import ShapesWorld
 from .command_line import run_function
 
 

@@ -6,12 +6,12 @@ from typing import Any, NoReturn
 from jsonargparse import ArgumentParser
 
 from ..errors import UserError
-from .kinds import name_missing_methods
+from .kinds import about_abstract, name_missing_methods
 
 _NOISE = re.compile(
     r"Not a valid subclass of |Subclass types expect one of:|a class path \(str\)"
     r"|a dict with(out)? class_path entry|a dict with class_path |"
-    r"Does not validate against any of the Union subtypes|Subtypes: |Errors:$|Given value"
+    r"(- )?Does not validate against any of the Union subtypes|Subtypes: |Errors:$|Given value"
     r"|- Expected a <class 'NoneType'>|- Expected a path but .* either not accessible or invalid"
 )
 
@@ -30,6 +30,8 @@ _REWORDED = (
     (r"Does not validate against any of the Union subtypes ?", ""),
     (r" in \"<unicode string>\",", " in"),
 )
+
+_ABSTRACT = re.compile(r"Expected an instantiatable class, but (?:(\S+) )?is abstract")
 
 _LONGEST_VALUE = 60
 
@@ -66,7 +68,8 @@ def one_line(message: str) -> str:
     """
     parts = []
     given = ""
-    for line in message.splitlines():
+    lines = message.splitlines()
+    for number, line in enumerate(lines):
         text = line.strip()
         if text.startswith("Given value: "):
             given = text.removeprefix("Given value: ")
@@ -75,6 +78,8 @@ def one_line(message: str) -> str:
         if not text or _NOISE.match(text):
             continue
         text = text.removeprefix("- ")
+        if abstract := _ABSTRACT.fullmatch(text):
+            text = about_abstract(abstract[1], "\n".join(lines[number:]))
         for pattern, replacement in _REWORDED:
             text = re.sub(pattern, replacement, text)
         parts.append(text.strip())

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from ..trajectories import StoredTrajectories
 from .stage import Stage
 
 
@@ -19,3 +20,20 @@ def round_of_epoch(stages: Sequence[Stage], epoch: int) -> int:
     """The round that an epoch belongs to; the last one for epochs beyond the end."""
     rounds = rounds_of(stages)
     return max(r for r, (_, first) in enumerate(rounds) if first <= max(epoch, 0))
+
+
+def stored_trajectories(
+    stages: Sequence[Stage], round_index: int, initial: StoredTrajectories | None
+) -> StoredTrajectories | None:
+    """The stores that a round is given to train on, if any.
+
+    Args:
+        stages: The stages.
+        round_index: The round.
+        initial: Those of the data module, for the first round of all.
+    """
+    rounds = rounds_of(stages)
+    index, _ = rounds[round_index]
+    begins = round_index == 0 or rounds[round_index - 1][0] != index
+    given = stages[index].trajectories if begins else None
+    return initial if given is None and round_index == 0 else given

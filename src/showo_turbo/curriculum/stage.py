@@ -8,7 +8,7 @@ from lightning.pytorch.cli import LRSchedulerCallable
 
 from ..errors import UserError
 from ..sampling.options import check_seed
-from ..trajectories import check_segments
+from ..trajectories import StoredTrajectories, check_segments
 
 
 @dataclass(frozen=True)
@@ -19,13 +19,17 @@ class Stage:
         epochs: Passes over the stage's image trajectories.
         steps: K, the teacher's denoising steps.
         guidance_scale: w, the teacher's classifier-free guidance; it is distilled into the student.
-        image_segments: S, equal segments of an image trajectory; must divide `steps`.
+        image_segments: S, equal segments that image trajectories are trained in; must divide
+            `steps`, and the number that stored trajectories were recorded for.
         text_segments: Segments of a block's Jacobi iterations.
         confidence_temperature: Noise on the order in which the teacher reveals tokens, see
             `ImageCollection`; 0 reveals the surest first, as published.
         shared_noise_seed: Seed of that noise, one draw for all images and steps.
         image_trajectories: Captions to collect for; all by default.
         text_trajectories: Questions to collect for; all by default.
+        trajectories: Stores that `collect` made, which the stage's first round trains on in place
+            of what it would collect; in the first stage, those of the data module by default. Their
+            teacher should be the one that the stage begins with.
         learning_rate: Learning rate that the stage begins with; by default the optimizer's own if
             there is an `lr_scheduler`, and else what the stage before goes on with.
         lr_scheduler: Makes the learning rate's schedule over the stage, over its refreshes too;
@@ -48,6 +52,7 @@ class Stage:
     shared_noise_seed: int = 0
     image_trajectories: int | None = None
     text_trajectories: int | None = None
+    trajectories: StoredTrajectories | None = None
     learning_rate: float | None = None
     lr_scheduler: LRSchedulerCallable | None = None
     lr_interval: Literal["epoch", "step"] = "epoch"

@@ -51,7 +51,7 @@ def prepare_teacher(
     record = folder / RECORD
     if known is None and first:
         if not trainer.strategy.broadcast(record.is_file()):
-            _save(trainer, folder, _base(trainer, module).state_dict(), module.student.config)
+            _save(trainer, folder, base_model(trainer, module).state_dict(), module.student.config)
     elif known is None:
         _save_student(trainer, folder, module.student.config)
     teacher = Showo.from_pretrained(folder)
@@ -66,7 +66,7 @@ def prepare_teacher(
             f"the teacher in {folder} is damaged: its fingerprint is not the one noted in "
             f"{record.name}; restore that folder, or remove it to begin the round anew"
         )
-    if known is None and first and fingerprint != fingerprint_module(_base(trainer, module)):
+    if known is None and first and fingerprint != fingerprint_module(base_model(trainer, module)):
         raise UserError(
             f"{folder} holds the teacher of another run; use another trainer.default_root_dir "
             "or remove that folder"
@@ -134,6 +134,6 @@ def _put_aside(round_folder: Path) -> None:
     )
 
 
-def _base(trainer: Trainer, module: ShowoTurbo) -> Showo:
+def base_model(trainer: Trainer, module: ShowoTurbo) -> Showo:
     """The whole model that a run starts from."""
     return Showo.from_pretrained(module.model_id) if is_sharded(trainer) else module.teacher

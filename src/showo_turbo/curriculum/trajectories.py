@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 from lightning.pytorch import Trainer
-from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from lightning.pytorch.utilities.seed import isolate_rng
 from torch import Tensor
 
@@ -14,19 +14,24 @@ from ..data import DistillationDataModule
 from ..data.images import encode_images
 from ..errors import UserError
 from ..models.magvitv2 import MAGVITv2
-from ..models.showo import Showo, ShowoConfig
+from ..models.showo import Showo
 from ..sampling.mask_schedules import MaskSchedule
 from ..training.student_weights import is_sharded
 from ..training.turbo import ShowoTurbo
 from ..trajectories import (
     ImageCollection,
+    ModelIdentity,
     Processes,
+    StoredTrajectories,
     TextCollection,
     TrajectoryCollector,
     TrajectoryStore,
+    fingerprint_module,
 )
-from .rounds import rounds_of
+from ..trajectories.stored import Training
+from .rounds import rounds_of, stored_trajectories
 from .stage import Stage
+from .teacher import base_model
 
 
 @dataclass(frozen=True)
@@ -75,21 +80,48 @@ class RoundTrajectories:
         )
 
     def check(
-        self, stages: Sequence[Stage], config: ShowoConfig, data: DistillationDataModule
+        self,
+        trainer: Trainer,
+        module: ShowoTurbo,
+        data: DistillationDataModule,
+        stages: Sequence[Stage],
+        current: int,
+        teacher: str | None,
     ) -> None:
-        """Find what cannot be collected in any stage before the first one begins.
+        """Find what cannot be collected, or trained on, in any stage before the first one begins.
+
+        Args:
+            trainer: Whose strategy holds the weights.
+            module: Whose model is trained.
+            data: Knows the captions and questions, and for which of them trajectories are wanted.
+            stages: The stages.
+            current: The round that begins, or is resumed; stores of earlier ones are not needed.
+            teacher: Fingerprint of the current round's teacher according to the checkpoint; None
+                for a new run, whose teacher is the model that it starts from.
 
         Raises:
             UserError: Naming the stage and what is wrong with it.
         """
+        config = module.student.config
         for round_index, (stage_index, _) in enumerate(rounds_of(stages)):
             stage = stages[stage_index]
+            given = stored_trajectories(stages, round_index, data.trajectories)
+            kinds = _stored_kinds(given, data)
             try:
-                if "image" in data.batch_sizes:
+                if given is not None and kinds and round_index >= current:
+                    known = teacher
+                    if round_index == 0 and teacher is None:
+                        known = fingerprint_module(base_model(trainer, module))
+                    elif round_index > current:
+                        known = None
+                    for kind in kinds:
+                        training = _training(trainer, module, stage, known, kind)
+                        given.open(kind, training, rank_zero_warn)
+                if "image" in data.batch_sizes and "images" not in kinds:
                     sampling = self.images(stage).sampling
                     sampling.check(config.image_tokens, config.codebook_size)
                     data.image_prompts(stage.image_trajectories, selection=round_index)
-                if "text" in data.batch_sizes:
+                if "text" in data.batch_sizes and "texts" not in kinds:
                     self.texts(round_index)
                     data.text_requests(stage.text_trajectories, selection=round_index)
             except UserError as error:
@@ -104,8 +136,9 @@ class RoundTrajectories:
         folder: Path,
         stage: Stage,
         round_index: int,
+        given: StoredTrajectories | None,
     ) -> dict[str, TrajectoryStore]:
-        """Collect a round's trajectories, or open those that are there.
+        """Collect a round's trajectories, or open those that are there or given.
 
         Args:
             trainer: Knows the processes and the precision.
@@ -115,22 +148,35 @@ class RoundTrajectories:
             folder: The round's.
             stage: The round's.
             round_index: Which round it is.
+            given: Stores to take in place of collecting.
 
         Returns:
             The stores `images` and `texts`, as far as the data module trains on them.
         """
         processes = Processes(trainer.global_rank, trainer.world_size, trainer.strategy.barrier)
-        collector = TrajectoryCollector(
-            *teacher, module.text_tokenizer, folder, rank_zero_info, processes
-        )
         stores: dict[str, TrajectoryStore] = {}
+        if given is not None:
+            for kind in _stored_kinds(given, data):
+                training = _training(trainer, module, stage, teacher[1], kind)
+                stores[kind] = given.open(kind, training, rank_zero_warn, verify=False)
         with isolate_rng(), torch.no_grad(), trainer.precision_plugin.forward_context():
-            if "image" in data.batch_sizes:
+            if "image" in data.batch_sizes and "images" not in stores:
+                collector = TrajectoryCollector(
+                    *teacher, module.text_tokenizer, folder, rank_zero_info, processes
+                )
                 captions = data.image_prompts(stage.image_trajectories, selection=round_index)
                 captions = captions[: _wanted(trainer, data.batch_sizes["image"])]
                 stores["images"] = collector.images(captions, self.images(stage))
-            if "text" in data.batch_sizes:
+            if "text" in data.batch_sizes and "texts" not in stores:
                 image_tokenizer = _whole_image_tokenizer(trainer, module)
+                collector = TrajectoryCollector(
+                    *teacher,
+                    module.text_tokenizer,
+                    folder,
+                    rank_zero_info,
+                    processes,
+                    fingerprint_module(image_tokenizer),
+                )
 
                 def codes(pixels: Tensor) -> Tensor:
                     return image_tokenizer.encode(pixels.to(module.device))
@@ -142,6 +188,32 @@ class RoundTrajectories:
                 questions = questions[: _wanted(trainer, data.batch_sizes["text"])]
                 stores["texts"] = collector.texts(questions, encode, self.texts(round_index))
         return stores
+
+
+def _stored_kinds(given: StoredTrajectories | None, data: DistillationDataModule) -> list[str]:
+    """The kinds of stores that are given, and trained on."""
+    kinds = {"images": "image", "texts": "text"}
+    return [
+        kind
+        for kind, stream in kinds.items()
+        if given is not None and given.folder(kind) is not None and stream in data.batch_sizes
+    ]
+
+
+def _training(
+    trainer: Trainer, module: ShowoTurbo, stage: Stage, teacher: str | None, kind: str
+) -> Training:
+    """What a stage asks of a store that it is given."""
+    image_tokenizer = None
+    if kind == "texts":
+        image_tokenizer = fingerprint_module(_whole_image_tokenizer(trainer, module))
+    return Training(
+        ModelIdentity.of(module.student.config, module.text_tokenizer, image_tokenizer),
+        teacher,
+        stage.steps,
+        stage.guidance_scale,
+        stage.image_segments,
+    )
 
 
 def _wanted(trainer: Trainer, batch_size: int) -> int | None:

@@ -1,6 +1,7 @@
 from .coco import COCOCaptions
 from .datamodule import StreamsDataModule
 from .distillation import DistillationBatchSizes, DistillationDataModule
+from .files import CaptionFiles, InstructionFiles, PromptFiles, TextFiles
 from .images import load_image
 from .llava import LLaVAInstructions
 from .loader import LoaderOptions, ResumableLoader
@@ -8,13 +9,15 @@ from .pretraining import ImageDataModule, PretrainBatchSizes, PretrainDataModule
 from .prompts import PromptFile
 from .questions import QuestionFiles
 from .sampler import JoinedBatchSampler
-from .sources import CaptionFiles, InstructionFiles, PromptFiles, ShapesWorld, TextFiles
+from .shapes_world import ShapesWorld
+from .sources import CaptionSource, QuestionSource, TextSource
 from .streams import JoinedDataset, SampleKey, SingleStream, Stream, StreamDataset
 from .web_text import WebText
 
 __all__ = [
     "COCOCaptions",
     "CaptionFiles",
+    "CaptionSource",
     "DistillationBatchSizes",
     "DistillationDataModule",
     "ImageDataModule",
@@ -28,6 +31,7 @@ __all__ = [
     "PromptFile",
     "PromptFiles",
     "QuestionFiles",
+    "QuestionSource",
     "ResumableLoader",
     "SampleKey",
     "ShapesWorld",
@@ -36,6 +40,7 @@ __all__ = [
     "StreamDataset",
     "StreamsDataModule",
     "TextFiles",
+    "TextSource",
     "WebText",
     "load_image",
 ]

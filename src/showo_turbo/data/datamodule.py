@@ -13,7 +13,7 @@ from ..errors import UserError
 from .bad_samples import BadSamples
 from .loader import EvaluationLoader, LoaderOptions, ResumableLoader
 from .sampler import JoinedBatchSampler
-from .sources import ShapesWorld
+from .shapes_world import ShapesWorld
 from .streams import JoinedDataset, SingleStream, Stream
 
 

@@ -4,16 +4,18 @@ import re
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 from ..errors import UserError
 from ..trajectories.store import TrajectoryStore
-from .coco import COCOCaptions
-from .llava import LLaVAInstructions
+from ..trajectories.stored import StoredTrajectories
+from .files import PromptFiles
+from .loader import LoaderOptions
 from .multimodal import MultimodalDataModule
 from .permutation import Permutation, stable_hash
 from .questions import QuestionFiles
-from .sources import required
+from .shapes_world import ShapesWorld
+from .sources import CaptionSource, QuestionSource, TextSource, required
 from .streams import Stream
 from .trajectory_streams import ImageTrajectoryStream, TextTrajectoryStream
 
@@ -49,9 +51,26 @@ class DistillationDataModule(MultimodalDataModule):
         resolution: Side length of the images in pixels.
         batch_sizes: Samples of each stream in the batch of one device.
         val_batch_size: Samples in an evaluation batch.
-        skip_prompts: Regular expression; captions in which it is found are not drawn.
+        captions: Captions for the teacher to draw; images that belong to them are not read.
+        instructions: Images with questions for the teacher to answer.
+        web_text: Texts that keep the language ability.
+        trajectories: Stores that `collect` made with the model that is distilled: they are what the
+            first round trains on, in place of trajectories that it would collect. Captions and
+            instructions are then needed for later rounds only.
+        prompts: Prompts to evaluate on; none if missing.
+        val_instructions: Images, questions and answers to evaluate on; none if missing.
         questions: Benchmarks whose questions `validate` and `test` ask.
-        **options: The files and the rest, see `MultimodalDataModule`.
+        prompts_per_category: Evaluates on the first so many prompts of each category of each file;
+            on all if missing.
+        skip_prompts: Regular expression; captions in which it is found are not drawn.
+        seed: Chooses the order of the samples, what is drawn for each of them, and the captions and
+            questions that trajectories are collected for.
+        samples_per_epoch: Samples of the first stream in an epoch, over all devices; all of them if
+            missing.
+        loader: How samples are loaded.
+        shapes: A shapes world, generated if it is not there, for all files that are not named.
+        max_bad_samples: Bad samples (damaged images, malformed records) that are left out, and
+            listed in `bad_samples.txt` in the run's folder, before the run ends.
     """
 
     def __init__(
@@ -59,30 +78,54 @@ class DistillationDataModule(MultimodalDataModule):
         resolution: int,
         batch_sizes: DistillationBatchSizes = DistillationBatchSizes(),
         val_batch_size: int = 32,
-        skip_prompts: str | None = None,
+        *,
+        captions: CaptionSource | None = None,
+        instructions: QuestionSource | None = None,
+        web_text: TextSource | None = None,
+        trajectories: StoredTrajectories | None = None,
+        prompts: PromptFiles | None = None,
+        val_instructions: QuestionSource | None = None,
         questions: Sequence[QuestionFiles] = (),
-        **options: Any,
+        prompts_per_category: int | None = None,
+        skip_prompts: str | None = None,
+        seed: int = 0,
+        samples_per_epoch: int | None = None,
+        loader: LoaderOptions = LoaderOptions(),
+        shapes: ShapesWorld | None = None,
+        max_bad_samples: int = 0,
     ) -> None:
         super().__init__(
-            resolution, batch_sizes=asdict(batch_sizes), val_batch_size=val_batch_size, **options
+            resolution,
+            captions,
+            instructions,
+            web_text,
+            prompts,
+            val_instructions,
+            prompts_per_category,
+            batch_sizes=asdict(batch_sizes),
+            val_batch_size=val_batch_size,
+            seed=seed,
+            samples_per_epoch=samples_per_epoch,
+            loader=loader,
+            shapes=shapes,
+            max_bad_samples=max_bad_samples,
         )
         self.skip_prompts = _pattern(skip_prompts)
         self.questions = questions
-        self._captions: COCOCaptions | None = None
-        self._instructions: LLaVAInstructions | None = None
+        self.trajectories = trajectories
+        self._captions: list[str] | None = None
+        self._requests: list[tuple[Path, str]] | None = None
 
     def open_streams(self) -> dict[str, Stream]:
-        """Open the files; the streams `image` and `text` follow with `set_stores`."""
+        """Open the texts; the streams `image` and `text` follow with `set_stores`.
+
+        Captions and questions are read when they are asked for, which they are not where all
+        trajectories come from stores.
+        """
         # Stores that were set before Lightning got here stay.
         streams: dict[str, Stream] = {
             name: stream for name, stream in self._streams.items() if name in ("image", "text")
         }
-        skip = self.bad_samples.skip
-        if "image" in self.batch_sizes:
-            self._captions = required(self.captions, "captions").open(self.resolution, skip)
-        if "text" in self.batch_sizes:
-            instructions = required(self.instructions, "instructions")
-            self._instructions = instructions.open(self.resolution, skip)
         if "language" in self.batch_sizes:
             streams["language"] = required(self.web_text, "web_text").open()
         return streams
@@ -109,7 +152,10 @@ class DistillationDataModule(MultimodalDataModule):
         Raises:
             UserError: If there are fewer different captions that are drawn.
         """
-        captions = required(self._captions, "captions").captions()
+        if self._captions is None:
+            source = required(self.captions, "captions")
+            self._captions = list(source.captions(self.bad_samples.skip))
+        captions = self._captions
         if self.skip_prompts is not None:
             captions = [text for text in captions if not self.skip_prompts.search(text)]
         return self._select(captions, count, f"captions/{selection}")
@@ -124,8 +170,10 @@ class DistillationDataModule(MultimodalDataModule):
         Raises:
             UserError: If there are fewer different pairs.
         """
-        requests = required(self._instructions, "instructions").requests()
-        return self._select(requests, count, f"instructions/{selection}")
+        if self._requests is None:
+            source = required(self.instructions, "instructions")
+            self._requests = list(source.requests(self.bad_samples.skip))
+        return self._select(self._requests, count, f"instructions/{selection}")
 
     def set_stores(
         self,
@@ -133,6 +181,7 @@ class DistillationDataModule(MultimodalDataModule):
         texts: TrajectoryStore | Path | None,
         *,
         mask_code: int,
+        image_segments: int,
         text_segments: int,
     ) -> None:
         """Train on these trajectories from the next training loader on.
@@ -141,12 +190,18 @@ class DistillationDataModule(MultimodalDataModule):
             images: Finished store of image trajectories, or its folder; None for no such stream.
             texts: Finished store of text trajectories, or its folder; None for no such stream.
             mask_code: The code that stands for a masked image position.
+            image_segments: Number of equal segments that image trajectories are cut into; it must
+                divide the number that they were recorded for.
             text_segments: Number of segments that the Jacobi iterations of a block are cut into.
+
+        Raises:
+            UserError: If a store is not a finished one of its kind, or its trajectories cannot be
+                cut so.
         """
         self._streams.pop("image", None)
         self._streams.pop("text", None)
         if images is not None:
-            self._streams["image"] = ImageTrajectoryStream(images, mask_code)
+            self._streams["image"] = ImageTrajectoryStream(images, mask_code, image_segments)
         if texts is not None:
             self._streams["text"] = TextTrajectoryStream(texts, text_segments)
 

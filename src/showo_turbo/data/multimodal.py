@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from typing import Literal
 
 from .datamodule import StreamsDataModule
+from .files import PromptFiles
 from .loader import LoaderOptions
 from .prompts import PromptFile
-from .sources import CaptionFiles, InstructionFiles, PromptFiles, ShapesWorld, TextFiles
+from .shapes_world import ShapesWorld
+from .sources import CaptionSource, QuestionSource, TextSource, check_source
 from .streams import Stream
 
 
@@ -41,11 +43,11 @@ class MultimodalDataModule(StreamsDataModule):
     def __init__(
         self,
         resolution: int,
-        captions: CaptionFiles | None = None,
-        instructions: InstructionFiles | None = None,
-        web_text: TextFiles | None = None,
+        captions: CaptionSource | None = None,
+        instructions: QuestionSource | None = None,
+        web_text: TextSource | None = None,
         prompts: PromptFiles | None = None,
-        val_instructions: InstructionFiles | None = None,
+        val_instructions: QuestionSource | None = None,
         prompts_per_category: int | None = None,
         *,
         batch_sizes: Mapping[str, int],
@@ -59,12 +61,16 @@ class MultimodalDataModule(StreamsDataModule):
         super().__init__(
             batch_sizes, val_batch_size, seed, samples_per_epoch, loader, shapes, max_bad_samples
         )
+        check_source(captions, CaptionSource, "captions")
+        check_source(instructions, QuestionSource, "instructions")
+        check_source(web_text, TextSource, "web_text")
+        check_source(val_instructions, QuestionSource, "val_instructions")
         if shapes is not None:
             captions = captions or shapes.captions("train")
             instructions = instructions or shapes.instructions("train")
             web_text = web_text or shapes.web_text()
             val_instructions = val_instructions or shapes.instructions("val")
-            prompts = prompts or PromptFiles.of(shapes)
+            prompts = prompts or shapes.prompts()
         self.resolution = resolution
         self.captions = captions
         self.instructions = instructions

@@ -4,9 +4,11 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from .datamodule import StreamsDataModule
+from .files import PromptFiles
 from .loader import LoaderOptions
 from .multimodal import MultimodalDataModule
-from .sources import CaptionFiles, ShapesWorld, required
+from .shapes_world import ShapesWorld
+from .sources import CaptionSource, QuestionSource, TextSource, check_source, required
 from .streams import Stream
 
 
@@ -37,7 +39,20 @@ class PretrainDataModule(MultimodalDataModule):
         resolution: Side length of the images in pixels.
         batch_sizes: Samples of each stream in the batch of one device.
         val_batch_size: Samples in an evaluation batch.
-        **options: The files and the rest, see `MultimodalDataModule`.
+        captions: Captions with images, to generate the images.
+        instructions: Images with questions, to answer them.
+        web_text: Texts alone.
+        prompts: Prompts to evaluate on; none if missing.
+        val_instructions: Images, questions and answers to evaluate on; none if missing.
+        prompts_per_category: Evaluates on the first so many prompts of each category of each file;
+            on all if missing.
+        seed: Chooses the order of the samples, and what is drawn for each of them.
+        samples_per_epoch: Samples of the first stream in an epoch, over all devices; all of them if
+            missing.
+        loader: How samples are loaded.
+        shapes: A shapes world, generated if it is not there, for all files that are not named.
+        max_bad_samples: Bad samples (damaged images, malformed records) that are left out, and
+            listed in `bad_samples.txt` in the run's folder, before the run ends.
     """
 
     def __init__(
@@ -45,10 +60,34 @@ class PretrainDataModule(MultimodalDataModule):
         resolution: int,
         batch_sizes: PretrainBatchSizes = PretrainBatchSizes(),
         val_batch_size: int = 64,
-        **options: Any,
+        *,
+        captions: CaptionSource | None = None,
+        instructions: QuestionSource | None = None,
+        web_text: TextSource | None = None,
+        prompts: PromptFiles | None = None,
+        val_instructions: QuestionSource | None = None,
+        prompts_per_category: int | None = None,
+        seed: int = 0,
+        samples_per_epoch: int | None = None,
+        loader: LoaderOptions = LoaderOptions(),
+        shapes: ShapesWorld | None = None,
+        max_bad_samples: int = 0,
     ) -> None:
         super().__init__(
-            resolution, batch_sizes=asdict(batch_sizes), val_batch_size=val_batch_size, **options
+            resolution,
+            captions,
+            instructions,
+            web_text,
+            prompts,
+            val_instructions,
+            prompts_per_category,
+            batch_sizes=asdict(batch_sizes),
+            val_batch_size=val_batch_size,
+            seed=seed,
+            samples_per_epoch=samples_per_epoch,
+            loader=loader,
+            shapes=shapes,
+            max_bad_samples=max_bad_samples,
         )
 
     def open_streams(self) -> dict[str, Stream]:
@@ -86,8 +125,8 @@ class ImageDataModule(StreamsDataModule):
     def __init__(
         self,
         resolution: int,
-        captions: CaptionFiles | None = None,
-        val_captions: CaptionFiles | None = None,
+        captions: CaptionSource | None = None,
+        val_captions: CaptionSource | None = None,
         batch_size: int = 64,
         val_batch_size: int = 64,
         seed: int = 0,
@@ -105,6 +144,8 @@ class ImageDataModule(StreamsDataModule):
             shapes,
             max_bad_samples,
         )
+        check_source(captions, CaptionSource, "captions")
+        check_source(val_captions, CaptionSource, "val_captions")
         if shapes is not None:
             captions = captions or shapes.captions("train")
             val_captions = val_captions or shapes.captions("val")

@@ -1,162 +1,136 @@
-"""Where data comes from: files that the user names, or a generated shapes world."""
+"""Sources of data: what a class must offer to be named in YAML as captions, questions or texts.
 
-from dataclasses import dataclass
+Our own kinds are `CaptionFiles`, `InstructionFiles` and `TextFiles`. One of a user's own derives
+from a class here, in a file of its own, and is named by its import path:
+
+    captions:
+      class_path: my_captions.Mine
+      init_args: {folder: data/mine}
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, Self, TypeVar
+from typing import TypeVar
 
-from lightning.pytorch.utilities import rank_zero_info
-
-from ..errors import UserError
+from ..errors import UserError, shown
 from .bad_samples import Skip, refuse
-from .coco import COCOCaptions
-from .llava import LLaVAInstructions
-from .shapes.write import (
-    DOCUMENTS_FILE,
-    LLAVA_TRAIN_FILE,
-    LLAVA_VALIDATION_FILE,
-    write_world,
-)
-from .web_text import WebText
+from .streams import Stream
 
-_Files = TypeVar("_Files")
+_Source = TypeVar("_Source")
 
 
-@dataclass(frozen=True)
-class CaptionFiles:
-    """Images with captions, in the format of COCO.
+class CaptionSource(ABC):
+    """Captions, and where there are any, the images that they describe."""
 
-    Args:
-        images: Folder of the images, such as `train2017`.
-        annotations: The captions file, such as `annotations/captions_train2017.json`.
-    """
+    @abstractmethod
+    def captions(self, skip: Skip = refuse) -> Sequence[str]:
+        """All captions, for the teacher of a distillation to draw; images are not looked at.
 
-    images: Path
-    annotations: Path
+        The order is the same whenever it is asked for: what is drawn from them depends on it.
 
-    def open(self, resolution: int, skip: Skip = refuse) -> COCOCaptions:
-        """Read the annotations; images come as squares of `resolution` pixels."""
-        return COCOCaptions(self.images, self.annotations, resolution, skip)
+        Args:
+            skip: To be called with each `BadSample` that is found; leaves it out, or raises.
 
+        Raises:
+            UserError: If there are none, or they cannot be read.
+        """
 
-@dataclass(frozen=True)
-class InstructionFiles:
-    """Images with questions and answers, in the format of LLaVA.
+    def open(self, resolution: int, skip: Skip = refuse) -> Stream:
+        """Images with a caption, to pretrain on.
 
-    Args:
-        images: Folder that the records' `image` paths start from.
-        annotations: The JSON file of records, such as `llava_v1_5_mix665k.json`.
-    """
+        Args:
+            resolution: Side length of the images in pixels.
+            skip: To be called with each `BadSample` that is found; leaves it out, or raises.
 
-    images: Path
-    annotations: Path
+        Returns:
+            A stream of `{"pixels": (3, resolution, resolution), "caption": str, ...}`.
 
-    def open(self, resolution: int, skip: Skip = refuse) -> LLaVAInstructions:
-        """Read the annotations, and say how many records are left out for lack of an image."""
-        dataset = LLaVAInstructions(self.images, self.annotations, resolution, skip)
-        if dataset.num_text_only:
-            rank_zero_info(
-                f"{self.annotations}: left out {dataset.num_text_only} records without an image, "
-                f"{len(dataset)} questions remain"
-            )
-        return dataset
-
-
-@dataclass(frozen=True)
-class TextFiles:
-    """Texts, in the format of RefinedWeb.
-
-    Args:
-        files: Parquet files, and folders that are searched for `*.parquet` with their subfolders.
-        column: Name of the text column.
-    """
-
-    files: list[Path]
-    column: str = "content"
-
-    def open(self) -> WebText:
-        """Read the files' footers."""
-        return WebText(self.files, self.column)
-
-
-@dataclass(frozen=True)
-class ShapesWorld:
-    """A generated world of colored shapes; it stands in for every file that is not named.
-
-    Args:
-        folder: Where the world is, or is to be written. An incomplete one is completed, a smaller
-            one of the same seed is extended, and a larger one is used as it is.
-        images: Training images, with three captions and one conversation each.
-        documents: Text documents.
-        validation_images: Images for validation.
-        seed: Seed of everything in it.
-    """
-
-    folder: Path
-    images: int = 4000
-    documents: int = 2000
-    validation_images: int = 300
-    seed: int = 0
-
-    def write(self) -> None:
-        """Write what is missing of the world."""
-        write_world(
-            self.folder,
-            images=self.images,
-            documents=self.documents,
-            validation_images=self.validation_images,
-            seed=self.seed,
-        )
-
-    def captions(self, split: Literal["train", "val"]) -> CaptionFiles:
-        """The captions of a split."""
-        return CaptionFiles(
-            self.folder / f"{split}2017",
-            self.folder / f"annotations/captions_{split}2017.json",
-        )
-
-    def instructions(self, split: Literal["train", "val"]) -> InstructionFiles:
-        """The questions and answers of a split."""
-        name = LLAVA_TRAIN_FILE if split == "train" else LLAVA_VALIDATION_FILE
-        return InstructionFiles(self.folder, self.folder / name)
-
-    def web_text(self) -> TextFiles:
-        """The documents."""
-        return TextFiles([(self.folder / DOCUMENTS_FILE).parent])
-
-    def prompts(self, split: str) -> Path:
-        """The evaluation prompts of a split."""
-        return self.folder / f"prompts/{split}.jsonl"
-
-
-@dataclass(frozen=True)
-class PromptFiles:
-    """Prompts to evaluate on, in the format of GenEval.
-
-    Args:
-        validation: Prompts for validation during training and for choosing settings.
-        test: Files of prompts for the final test; each is reported on its own.
-    """
-
-    validation: Path
-    test: list[Path]
-
-    @classmethod
-    def of(cls, world: ShapesWorld) -> Self:
-        """The prompts of a shapes world, combinations held out from training last."""
-        return cls(
-            world.prompts("validation"),
-            [world.prompts("test"), world.prompts("unseen_combination")],
+        Raises:
+            UserError: If there are no images, as by default, or they cannot be read.
+        """
+        raise UserError(
+            f"{type(self).__name__} has captions without images, which can be distilled but not "
+            "pretrained on; name a source whose method open gives images, such as CaptionFiles"
         )
 
 
-def required(files: _Files | None, argument: str) -> _Files:
-    """The files, if there are any.
+class QuestionSource(ABC):
+    """Questions about images, and where there are any, their answers."""
+
+    @abstractmethod
+    def requests(self, skip: Skip = refuse) -> Sequence[tuple[Path, str]]:
+        """All questions, for the teacher of a distillation to answer.
+
+        The order is the same whenever it is asked for: what is drawn from them depends on it.
+
+        Args:
+            skip: To be called with each `BadSample` that is found; leaves it out, or raises.
+
+        Returns:
+            Pairs of an image file and what to ask about it, in no prompt format.
+
+        Raises:
+            UserError: If there are none, or they cannot be read.
+        """
+
+    def open(self, resolution: int, skip: Skip = refuse) -> Stream:
+        """Images with a question and its answer, to pretrain on and to validate with.
+
+        Args:
+            resolution: Side length of the images in pixels.
+            skip: To be called with each `BadSample` that is found; leaves it out, or raises.
+
+        Returns:
+            A stream of `{"pixels": (3, resolution, resolution), "question": str, "answer": str,
+            "id": str, ...}`.
+
+        Raises:
+            UserError: If there are no answers, as by default, or they cannot be read.
+        """
+        raise UserError(
+            f"{type(self).__name__} has questions without answers, which can be distilled but not "
+            "pretrained on or validated with; name a source whose method open gives answers, such "
+            "as InstructionFiles"
+        )
+
+
+class TextSource(ABC):
+    """Texts that belong to no image."""
+
+    @abstractmethod
+    def open(self) -> Stream:
+        """The texts.
+
+        Returns:
+            A stream of `{"text": str, "seed": int}`.
+
+        Raises:
+            UserError: If there are none, or they cannot be read.
+        """
+
+
+def required(source: _Source | None, argument: str) -> _Source:
+    """The source, if there is one.
 
     Raises:
-        UserError: If there are none.
+        UserError: If there is none.
     """
-    if files is None:
+    if source is None:
         raise UserError(
             f"{argument} is missing; name its files, or give a shapes world to generate"
         )
-    return files
+    return source
+
+
+def check_source(source: object, kind: type, argument: str) -> None:
+    """Refuse what is no source of a kind; none at all passes.
+
+    Raises:
+        UserError: Naming the argument and what it was given.
+    """
+    if source is not None and not isinstance(source, kind):
+        raise UserError(
+            f"{argument} is {shown(source)}; expected a {kind.__name__}, derive its class from "
+            f"showo_turbo.data.{kind.__name__}"
+        )

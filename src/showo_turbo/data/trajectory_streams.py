@@ -11,7 +11,7 @@ from ..trajectories.batch import (
 )
 from ..trajectories.dataset import ImageTrajectoryDataset, TextTrajectoryDataset
 from ..trajectories.record import ImageTrajectory, TextTrajectory
-from ..trajectories.segments import draw_step
+from ..trajectories.segments import check_recorded, draw_step
 from ..trajectories.store import TrajectoryStore
 
 
@@ -21,11 +21,18 @@ class ImageTrajectoryStream:
     Args:
         store: A finished store of images, or its folder.
         mask_code: The code that stands for a masked position.
+        segments: Number of equal segments that the trajectories are cut into.
+
+    Raises:
+        UserError: If the store is not a finished one of images, or was not recorded for these
+            segments.
     """
 
-    def __init__(self, store: TrajectoryStore | Path, mask_code: int) -> None:
+    def __init__(self, store: TrajectoryStore | Path, mask_code: int, segments: int) -> None:
         self.dataset = ImageTrajectoryDataset(store)
+        check_recorded(segments, self.dataset.steps, self.dataset.recorded_segments)
         self.mask_code = mask_code
+        self.segments = segments
 
     def __len__(self) -> int:
         """Number of trajectories."""
@@ -39,7 +46,9 @@ class ImageTrajectoryStream:
     def collate(self, items: Sequence[tuple[ImageTrajectory, int]]) -> ImageBatch:
         """The states at k and at the end of k's segment."""
         records, steps = zip(*items, strict=True)
-        return collate_image_trajectories(records, steps, mask_code=self.mask_code)
+        return collate_image_trajectories(
+            records, steps, segments=self.segments, mask_code=self.mask_code
+        )
 
 
 class TextTrajectoryStream:

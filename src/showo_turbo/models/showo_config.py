@@ -44,10 +44,14 @@ class ShowoConfig:
         partial_rotary_factor: Share of each head's dimensions that rotate.
         max_position_embeddings: Longest sequence that the rotary table is meant for.
 
+    Attributes:
+        family: Name of the architecture.
+
     Raises:
         UserError: If a value is of the wrong type or out of range.
     """
 
+    family = "showo"
     text_vocabulary_size: int = 50295
     codebook_size: int = 8192
     image_tokens: int = 256

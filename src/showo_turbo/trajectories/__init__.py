@@ -14,6 +14,7 @@ from .film_strip import draw_film_strip, draw_text_strip
 from .fingerprint import fingerprint_module, fingerprint_tensors
 from .image_collector import ImageCollection, ImagePrompt, collect_images, image_identity
 from .manifest import StoreIdentity
+from .model_identity import ModelIdentity
 from .record import ImageTrajectory, TextTrajectory
 from .segments import (
     check_segments,
@@ -24,6 +25,7 @@ from .segments import (
     segment_index,
 )
 from .store import TrajectoryStore
+from .stored import StoredTrajectories
 from .text_collector import TextCollection, TextRequest, collect_texts, text_identity
 
 __all__ = [
@@ -32,8 +34,10 @@ __all__ = [
     "ImagePrompt",
     "ImageTrajectory",
     "ImageTrajectoryDataset",
+    "ModelIdentity",
     "Processes",
     "StoreIdentity",
+    "StoredTrajectories",
     "TextBatch",
     "TextCollection",
     "TextRequest",

@@ -76,26 +76,30 @@ class TextBatch(NamedTuple):
 
 
 def collate_image_trajectories(
-    records: Sequence[ImageTrajectory], steps_k: Sequence[int], *, mask_code: int
+    records: Sequence[ImageTrajectory], steps_k: Sequence[int], *, segments: int, mask_code: int
 ) -> ImageBatch:
     """Stack image trajectories, each at its own step.
 
     Args:
         records: Trajectories over the same number of image tokens.
         steps_k: For each the drawn state, `0 .. steps - 1`.
+        segments: Number of equal segments that the trajectories are cut into.
         mask_code: The code that stands for a masked token.
+
+    Raises:
+        UserError: If a record does not allow these segments.
     """
     pairs = list(zip(records, steps_k, strict=True))
-    before_end = [segment_end(k, record.steps, record.segments) - 1 for record, k in pairs]
-    q_ids, q_log_probs = zip(*(record.distribution(k) for record, k in pairs), strict=True)
+    before_end = [segment_end(k, record.steps, segments) - 1 for record, k in pairs]
+    q_ids, q_log_probs = zip(
+        *(record.distribution(k, segments) for record, k in pairs), strict=True
+    )
     ends = list(zip(records, before_end, strict=True))
     return ImageBatch(
         prompt_ids=[record.prompt_ids.tolist() for record in records],
         codes=torch.stack([record.codes.long() for record in records]),
         step=torch.tensor(list(steps_k)),
-        segment=torch.tensor(
-            [segment_index(k, record.steps, record.segments) for record, k in pairs]
-        ),
+        segment=torch.tensor([segment_index(k, record.steps, segments) for record, k in pairs]),
         state_k=torch.stack([record.state(k, mask_code) for record, k in pairs]),
         masked_k=torch.stack([record.masked(k) for record, k in pairs]),
         state_before_end=torch.stack([record.state(end, mask_code) for record, end in ends]),

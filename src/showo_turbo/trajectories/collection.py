@@ -14,6 +14,8 @@ from ..progress import progress_bar
 from .fingerprint import fingerprint_lines
 from .lock import folder_lock
 from .manifest import StoreIdentity
+from .model_identity import ModelIdentity
+from .parts import check_no_part_is_written, finish_if_whole, part_lock
 from .store import TrajectoryStore, no_barrier
 
 Item = TypeVar("Item")
@@ -27,11 +29,14 @@ class Processes:
         rank: Which process this is.
         world_size: How many there are.
         barrier: Returns when all processes have called it.
+        separate: Whether they are separate commands, on machines of their own, that neither wait
+            for each other nor begin together; see `parts.py`. There is no barrier then.
     """
 
     rank: int = 0
     world_size: int = 1
     barrier: Callable[[], None] = no_barrier
+    separate: bool = False
 
 
 ALONE = Processes()
@@ -48,17 +53,22 @@ class ShardContent:
     totals: Mapping[str, float] = field(default_factory=dict)
 
 
+MakeShard = Callable[[range, Callable[[int], None]], ShardContent]
+"""Makes a shard of the prompts with these indices, and tells how many have been done."""
+
+
 def collect(
     teacher: nn.Module,
     store: TrajectoryStore,
-    make_shard: Callable[[range, Callable[[int], None]], ShardContent],
+    make_shard: MakeShard,
     processes: Processes = ALONE,
     progress: bool = True,
 ) -> TrajectoryStore:
     """Make all shards that are yet to be made, and finish the store.
 
     A shard is always made as a whole and by one process, so that neither an interruption nor the
-    number of processes changes its bytes. The first process holds the store's lock meanwhile.
+    number of processes changes its bytes. The first process holds the store's lock meanwhile; of
+    separate ones (see `Processes`) each holds one of its own.
 
     Args:
         teacher: Put into evaluation mode meanwhile.
@@ -69,35 +79,51 @@ def collect(
         progress: Whether to show a progress bar; only the first process does.
 
     Returns:
-        The finished store.
+        The finished store; where separate processes collect it, the store as far as it is finished.
 
     Raises:
         UserError: If another run writes to the store; or if, in the end, a shard is missing: the
             processes share no folder.
     """
+    if processes.separate:
+        with part_lock(store, processes.rank):
+            _make_shards(teacher, store, make_shard, processes, progress)
+        return finish_if_whole(store)
     first = processes.rank == 0
     with folder_lock(store.folder) if first else nullcontext():
         if first:
+            check_no_part_is_written(store.folder)
             remove_leftovers(store.folder)
         processes.barrier()
-        pending = store.pending(processes.rank, processes.world_size)
-        count = sum(len(store.identity.shard_prompts(index)) for index in pending)
-        bar = progress_bar(f"collecting {store.identity.kind}", count, progress and first)
-        with evaluating(teacher), bar as advance:
-            for index in pending:
-                content = make_shard(store.identity.shard_prompts(index), advance)
-                store.write_shard(
-                    index,
-                    content.tensors,
-                    samples=content.samples,
-                    filtered=content.filtered,
-                    totals=content.totals,
-                )
+        _make_shards(teacher, store, make_shard, processes, progress and first)
         processes.barrier()
         if first:
             store.finish()
         processes.barrier()
     return TrajectoryStore.open(store.folder, verify=False)
+
+
+def _make_shards(
+    teacher: nn.Module,
+    store: TrajectoryStore,
+    make_shard: MakeShard,
+    processes: Processes,
+    progress: bool,
+) -> None:
+    """Make the shards that are this process's and are yet to be made."""
+    pending = store.pending(processes.rank, processes.world_size)
+    count = sum(len(store.identity.shard_prompts(index)) for index in pending)
+    bar = progress_bar(f"collecting {store.identity.kind}", count, progress)
+    with evaluating(teacher), bar as advance:
+        for index in pending:
+            content = make_shard(store.identity.shard_prompts(index), advance)
+            store.write_shard(
+                index,
+                content.tensors,
+                samples=content.samples,
+                filtered=content.filtered,
+                totals=content.totals,
+            )
 
 
 def batches(indices: range, batch_size: int) -> Iterator[range]:
@@ -107,7 +133,12 @@ def batches(indices: range, batch_size: int) -> Iterator[range]:
 
 
 def store_identity(
-    kind: str, teacher: str, rows: Iterable[object], count: int, settings: Mapping[str, Any]
+    kind: str,
+    teacher: str,
+    rows: Iterable[object],
+    count: int,
+    settings: Mapping[str, Any],
+    model: ModelIdentity,
 ) -> StoreIdentity:
     """Return what determines a store.
 
@@ -117,10 +148,11 @@ def store_identity(
         rows: What of each prompt goes into the fingerprint.
         count: Number of prompts.
         settings: How they are collected. The size of a batch leaves no trace in a store.
+        model: What the teacher is, apart from its weights.
     """
     recorded = {name: value for name, value in settings.items() if name != "batch_size"}
     shard_size = recorded.pop("shard_size")
-    return StoreIdentity(kind, teacher, fingerprint_lines(rows), count, shard_size, recorded)
+    return StoreIdentity(kind, teacher, fingerprint_lines(rows), count, shard_size, recorded, model)
 
 
 def check_items(store: TrajectoryStore, kind: str, items: Sequence[Item], shard_size: int) -> None:

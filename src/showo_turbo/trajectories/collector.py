@@ -12,6 +12,8 @@ from ..text_tokenizer import TextTokenizer
 from .collection import ALONE, Processes
 from .image_collector import ImageCollection, collect_images, image_identity
 from .manifest import StoreIdentity
+from .model_identity import ModelIdentity
+from .parts import begin_part
 from .requests import image_prompts, text_requests
 from .store import TrajectoryStore
 from .text_collector import TextCollection, collect_texts, text_identity
@@ -28,6 +30,7 @@ class TrajectoryCollector:
         folder: The stores go to `images` and `texts` in it.
         say: Told how many captions or questions are left out, and why.
         processes: Who shares the work.
+        image_tokenizer: Fingerprint of the image tokenizer that encodes the images of questions.
     """
 
     teacher: Showo
@@ -36,6 +39,7 @@ class TrajectoryCollector:
     folder: Path
     say: Callable[[str], None]
     processes: Processes = ALONE
+    image_tokenizer: str | None = None
 
     def images(self, captions: Sequence[str], settings: ImageCollection) -> TrajectoryStore:
         """Collect a trajectory for each caption that is not too long.
@@ -53,7 +57,9 @@ class TrajectoryCollector:
                 f"left out {left_out} of {len(captions)} captions, which have more than "
                 f"{prompting.longest_prompt} tokens"
             )
-        store = self._store("images", image_identity(self.fingerprint, prompts, settings))
+        store = self._store(
+            "images", image_identity(self.fingerprint, prompts, settings, self._model(None))
+        )
         return collect_images(self.teacher, prompts, settings, store, self.processes)
 
     def texts(
@@ -81,10 +87,18 @@ class TrajectoryCollector:
                 f"left out {left_out} of {len(questions)} questions, which have {room} tokens or "
                 "more"
             )
-        store = self._store("texts", text_identity(self.fingerprint, requests, settings))
+        store = self._store(
+            "texts",
+            text_identity(self.fingerprint, requests, settings, self._model(self.image_tokenizer)),
+        )
         return collect_texts(self.teacher, requests, settings, store, self.processes)
 
+    def _model(self, image_tokenizer: str | None) -> ModelIdentity:
+        return ModelIdentity.of(self.teacher.config, self.text_tokenizer, image_tokenizer)
+
     def _store(self, name: str, identity: StoreIdentity) -> TrajectoryStore:
+        if self.processes.separate:
+            return begin_part(self.folder / name, identity)
         return TrajectoryStore.create_or_continue(
             self.folder / name,
             identity,

@@ -53,8 +53,8 @@ class ImageTrajectoryDataset(Dataset[ImageTrajectory]):
     def __init__(self, store: TrajectoryStore | Path | str) -> None:
         self.store = _opened(store, "images")
         self.steps = _setting(self.store, "steps")
-        self.segments = _setting(self.store, "segments")
-        check_segments(self.steps, self.segments)
+        self.recorded_segments = _setting(self.store, "segments")
+        check_segments(self.steps, self.recorded_segments)
         shards = sorted(self.store.manifest.shards.items())
         readers = [
             ShardReader(
@@ -63,7 +63,7 @@ class ImageTrajectoryDataset(Dataset[ImageTrajectory]):
                     check_image_shard,
                     samples=shard.samples,
                     steps=self.steps,
-                    segments=self.segments,
+                    segments=self.recorded_segments,
                 ),
             )
             for index, shard in shards
@@ -75,7 +75,7 @@ class ImageTrajectoryDataset(Dataset[ImageTrajectory]):
 
     def __getitem__(self, index: int) -> ImageTrajectory:
         reader, row = self._shards.locate(index)
-        return unpack_image(reader, row, steps=self.steps, segments=self.segments)
+        return unpack_image(reader, row, steps=self.steps, recorded_segments=self.recorded_segments)
 
 
 class TextTrajectoryDataset(Dataset[TextTrajectory]):

@@ -23,6 +23,7 @@ from .collection import (
     store_identity,
 )
 from .manifest import StoreIdentity
+from .model_identity import ModelIdentity
 from .record import ImageTrajectory
 from .segments import check_segments, segment_ends
 from .shards import pack_images
@@ -49,8 +50,8 @@ class ImageCollection:
 
     Args:
         steps: Denoising steps `K` of the teacher.
-        segments: Equal segments that the trajectory will be cut into; they divide `steps`. The
-            record depends on them, see `ImageTrajectory`.
+        segments: Equal segments at whose ends the teacher's distributions are recorded; they divide
+            `steps`. Training cuts the trajectory into so many, or into a divisor of it.
         guidance_scale: Guidance of the teacher, which the student learns to do without.
         mask_schedule: Schedule of the teacher.
         confidence_temperature: Scale of Gumbel noise on the order in which tokens are revealed; 0
@@ -104,7 +105,10 @@ class ImageCollection:
 
 
 def image_identity(
-    teacher: str, prompts: Sequence[ImagePrompt], settings: ImageCollection
+    teacher: str,
+    prompts: Sequence[ImagePrompt],
+    settings: ImageCollection,
+    model: ModelIdentity = ModelIdentity(),
 ) -> StoreIdentity:
     """Return what determines a store of image trajectories.
 
@@ -112,9 +116,10 @@ def image_identity(
         teacher: The teacher's `fingerprint_module`.
         prompts: All prompts of the collection, in order.
         settings: How they are collected.
+        model: What the teacher is, apart from its weights.
     """
     rows = ([prompt.key, prompt.text, list(prompt.ids)] for prompt in prompts)
-    return store_identity("images", teacher, rows, len(prompts), asdict(settings))
+    return store_identity("images", teacher, rows, len(prompts), asdict(settings), model)
 
 
 def collect_images(
@@ -233,5 +238,5 @@ class _Recorder:
                 [self.top_log_probs.new_zeros(0, kept), *(e[1] for e in ends)]
             ).half(),
             steps=self.settings.steps,
-            segments=self.settings.segments,
+            recorded_segments=self.settings.segments,
         )

@@ -23,10 +23,11 @@ logger = logging.getLogger(__name__)
 LOCK_NAME = ".lock"
 _OWNER = {"host": str, "pid": int, "since": int, "command": str}
 _LONGEST_COMMAND = 300
+_RETRY_S = 0.05
 
 
 @contextmanager
-def folder_lock(folder: Path) -> Iterator[None]:
+def folder_lock(folder: Path, name: str = LOCK_NAME, wait_s: float = 0) -> Iterator[None]:
     """Hold a folder for writing, against every other process on this or another machine.
 
     The operating system holds the lock, on an open file, and lets go of it when its owner ends in
@@ -36,13 +37,15 @@ def folder_lock(folder: Path) -> Iterator[None]:
 
     Args:
         folder: An existing folder.
+        name: Of the lock's file; processes that hold different ones share the folder.
+        wait_s: Seconds to wait for another process that holds it.
 
     Raises:
         UserError: If another process holds it, naming that process and the lock's age; or if the
             lock is a link or no file.
     """
-    path = folder / LOCK_NAME
-    with _locked_file(path) as file:
+    path = folder / name
+    with _locked_file(path, wait_s) as file:
         previous = _read_owner(file)
         if previous:
             logger.warning("%s: taking over from %s, which has died", folder, _describe(previous))
@@ -55,13 +58,17 @@ def folder_lock(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _locked_file(path: Path) -> Iterator[TextIO]:
+def _locked_file(path: Path, wait_s: float) -> Iterator[TextIO]:
     """Open and lock the file that now has this name; a previous owner may just have removed it."""
+    patience = time.monotonic() + wait_s
     while True:
         with _open(path) as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
+                if time.monotonic() < patience:
+                    time.sleep(_RETRY_S)
+                    continue
                 owner = _describe(_read_owner(file))
                 raise UserError(
                     f"{path.parent} is being written by {owner}; wait for it, stop it, or name "

@@ -9,9 +9,10 @@ from typing import Any
 
 from ..errors import UserError, shown
 from ..files import read_json, write_json
+from .model_identity import ModelIdentity, parse_model_identity
 
 FORMAT = "showo-turbo trajectories"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 KINDS = ("images", "texts")
 _MOST = 2**63 - 1
 _LONGEST_REASON = 200
@@ -28,6 +29,7 @@ class StoreIdentity:
         num_prompts: How many there are.
         shard_size: Number of prompts that go into a shard.
         settings: The settings of the collection that change what is recorded.
+        model: What else whoever trains on the trajectories must share with their teacher.
     """
 
     kind: str
@@ -36,6 +38,7 @@ class StoreIdentity:
     num_prompts: int
     shard_size: int
     settings: dict[str, Any]
+    model: ModelIdentity = field(default_factory=ModelIdentity)
 
     @property
     def num_shards(self) -> int:
@@ -201,7 +204,7 @@ def _shard_index(name: Any, identity: StoreIdentity) -> int:
 
 
 def _identity(value: Any) -> StoreIdentity:
-    identity = StoreIdentity(**value)
+    identity = StoreIdentity(**value | {"model": parse_model_identity(value["model"])})
     _require(value, str, "kind", "teacher", "prompts")
     _require(value, int, "num_prompts", "shard_size")
     _require(value, dict, "settings")
@@ -225,8 +228,9 @@ def _require(values: Any, kind: type | tuple[type, ...], *names: str) -> None:
 
 
 def _flat(value: dict[str, Any]) -> dict[str, Any]:
-    settings = {f"settings.{name}": setting for name, setting in value.pop("settings").items()}
-    return value | settings
+    for group in ("settings", "model"):
+        value |= {f"{group}.{name}": entry for name, entry in value.pop(group).items()}
+    return value
 
 
 def _short(value: Any) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .segments import segment_ends, segment_index
+from .segments import check_recorded, segment_end, segment_ends
 
 
 @dataclass(eq=False)
@@ -37,7 +37,8 @@ class ImageTrajectory:
             segment, and within one the positions, in order, that are masked after its end.
         boundary_top_log_probs: `(N, kept)`.
         steps: `K`.
-        segments: Number of equal segments.
+        recorded_segments: Number of equal segments at whose ends distributions were kept. A
+            training may use fewer, see `check_recorded`.
     """
 
     key: str
@@ -50,7 +51,7 @@ class ImageTrajectory:
     boundary_top_ids: Tensor
     boundary_top_log_probs: Tensor
     steps: int
-    segments: int
+    recorded_segments: int
 
     @property
     def kept_mass(self) -> Tensor:
@@ -65,17 +66,25 @@ class ImageTrajectory:
         """Return `(M,)` long: the codes of state `k` (`0 .. K`), `mask_code` where masked."""
         return self.codes.long().masked_fill(self.masked(k), mask_code)
 
-    def distribution(self, k: int) -> tuple[Tensor, Tensor]:
+    def distribution(self, k: int, segments: int) -> tuple[Tensor, Tensor]:
         """Return the regularizer's target for a jump from state `k` (`0 .. K - 1`).
+
+        Args:
+            k: The state.
+            segments: Number of equal segments that the trajectory is cut into.
 
         Returns:
             The codes `(M, kept)`, long, and their log-probabilities `(M, kept)`, float32, for each
             position masked at state `k`. At others, the distribution of the reveal.
+
+        Raises:
+            UserError: If the record does not allow these segments, see `check_recorded`.
         """
-        segment = segment_index(k, self.steps, self.segments)
-        ends = segment_ends(self.steps, self.segments)
-        start = sum(int(self.masked(end).sum()) for end in ends[:segment])
-        later = self.masked(ends[segment])
+        check_recorded(segments, self.steps, self.recorded_segments)
+        end = segment_end(k, self.steps, segments)
+        recorded = segment_ends(self.steps, self.recorded_segments)
+        start = sum(int(self.masked(earlier).sum()) for earlier in recorded if earlier < end)
+        later = self.masked(end)
         rows = slice(start, start + int(later.sum()))
         ids = self.top_ids.long().clone()
         log_probs = self.top_log_probs.float().clone()

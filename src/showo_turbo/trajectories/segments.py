@@ -33,6 +33,29 @@ def check_segments(steps: int, segments: int) -> None:
         )
 
 
+def check_recorded(segments: int, steps: int, recorded: int) -> None:
+    """Check that training may cut trajectories into `segments` that were recorded for others.
+
+    The regularizer's targets at a segment's end must have been recorded there.
+
+    Args:
+        segments: Number of segments to cut into.
+        steps: Number of steps of the trajectories.
+        recorded: Number of segments at whose ends the teacher's distributions were recorded.
+
+    Raises:
+        UserError: If the ends of the segments are not among the recorded ones.
+    """
+    if segments < 1 or recorded % segments:
+        possible = ", ".join(str(d) for d in range(1, recorded + 1) if recorded % d == 0)
+        raise UserError(
+            f"{shown(segments)} segments are asked of image trajectories of {steps} steps that "
+            f"were recorded for {recorded}; expected one of {possible}, since the teacher's "
+            "distributions were not kept at the ends of others: choose one of them, or collect "
+            "with more segments"
+        )
+
+
 def segment_ends(steps: int, segments: int) -> list[int]:
     """Return the last state of each segment, such as `[4, 8, 12, 16]` for 16 steps in 4 segments.
 

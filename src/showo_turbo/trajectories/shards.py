@@ -29,8 +29,10 @@ def pack_images(records: Sequence[ImageTrajectory]) -> dict[str, Tensor]:
     }
 
 
-def unpack_image(reader: ShardReader, index: int, *, steps: int, segments: int) -> ImageTrajectory:
-    """Read one image trajectory of a shard; `steps` and `segments` are the store's."""
+def unpack_image(
+    reader: ShardReader, index: int, *, steps: int, recorded_segments: int
+) -> ImageTrajectory:
+    """Read one image trajectory of a shard; the rest is the store's."""
     start, stop = reader.offsets("boundary_top_ids")[index : index + 2].tolist()
     return ImageTrajectory(
         key=reader.string("keys", index),
@@ -43,7 +45,7 @@ def unpack_image(reader: ShardReader, index: int, *, steps: int, segments: int) 
         boundary_top_ids=reader.rows("boundary_top_ids", start, stop),
         boundary_top_log_probs=reader.rows("boundary_top_log_probs", start, stop),
         steps=steps,
-        segments=segments,
+        recorded_segments=recorded_segments,
     )
 
 

@@ -238,6 +238,24 @@ class TrajectoryStore:
         for index in shards:
             self.shard_path(index).with_suffix(".json").unlink(missing_ok=True)
 
+    def notes(self) -> list[Path]:
+        """Return the notes of finished shards that are not in the manifest yet."""
+        paths = (self.shard_path(index) for index in range(self.identity.num_shards))
+        return [note for path in paths if (note := path.with_suffix(".json")).exists()]
+
+    def noted(self) -> list[int]:
+        """Return the shards that a process, perhaps another one, says it has finished.
+
+        The manifest is read anew; the shards are not, so one may yet turn out to be damaged.
+        """
+        self.manifest = read_manifest(self.folder / MANIFEST_NAME)
+        notes = set(self.notes())
+        return [
+            index
+            for index in range(self.identity.num_shards)
+            if index in self.manifest.shards or self.shard_path(index).with_suffix(".json") in notes
+        ]
+
     def _finished(self, index: int) -> Shard | None:
         """Return what is known of a shard, if it is there and whole."""
         path = self.shard_path(index)

@@ -24,6 +24,7 @@ from .collection import (
 )
 from .fingerprint import fingerprint_tensors
 from .manifest import StoreIdentity
+from .model_identity import ModelIdentity
 from .record import TextTrajectory, settled_iterates
 from .repetition import is_repetitive
 from .segments import stateless_seed
@@ -81,7 +82,10 @@ class TextCollection:
 
 
 def text_identity(
-    teacher: str, requests: Sequence[TextRequest], settings: TextCollection
+    teacher: str,
+    requests: Sequence[TextRequest],
+    settings: TextCollection,
+    model: ModelIdentity = ModelIdentity(),
 ) -> StoreIdentity:
     """Return what determines a store of text trajectories.
 
@@ -89,12 +93,13 @@ def text_identity(
         teacher: The teacher's `fingerprint_module`.
         requests: All requests of the collection, in order.
         settings: How they are collected.
+        model: What the teacher is, apart from its weights.
     """
     rows = (
         [r.key, r.text, list(r.ids), fingerprint_tensors({"codes": r.image_codes.long()})]
         for r in requests
     )
-    return store_identity("texts", teacher, rows, len(requests), asdict(settings))
+    return store_identity("texts", teacher, rows, len(requests), asdict(settings), model)
 
 
 def collect_texts(

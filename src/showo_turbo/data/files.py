@@ -1,0 +1,90 @@
+"""Files as sources of data, in the formats of the published data sets."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from lightning.pytorch.utilities import rank_zero_info
+
+from .bad_samples import Skip, refuse
+from .coco import COCOCaptions
+from .llava import LLaVAInstructions
+from .sources import CaptionSource, QuestionSource, TextSource
+from .web_text import WebText
+
+
+@dataclass(frozen=True)
+class CaptionFiles(CaptionSource):
+    """Images with captions, in the format of COCO.
+
+    Args:
+        images: Folder of the images, such as `train2017`.
+        annotations: The captions file, such as `annotations/captions_train2017.json`.
+    """
+
+    images: Path
+    annotations: Path
+
+    def captions(self, skip: Skip = refuse) -> list[str]:
+        """All captions, image by image; none of the images is read."""
+        return self.open(1, skip).captions()
+
+    def open(self, resolution: int, skip: Skip = refuse) -> COCOCaptions:
+        """Read the annotations; images come as squares of `resolution` pixels."""
+        return COCOCaptions(self.images, self.annotations, resolution, skip)
+
+
+@dataclass(frozen=True)
+class InstructionFiles(QuestionSource):
+    """Images with questions and answers, in the format of LLaVA.
+
+    Args:
+        images: Folder that the records' `image` paths start from.
+        annotations: The JSON file of records, such as `llava_v1_5_mix665k.json`.
+    """
+
+    images: Path
+    annotations: Path
+
+    def requests(self, skip: Skip = refuse) -> list[tuple[Path, str]]:
+        """The image and the question of every turn; none of the images is read."""
+        return self.open(1, skip).requests()
+
+    def open(self, resolution: int, skip: Skip = refuse) -> LLaVAInstructions:
+        """Read the annotations, and say how many records are left out for lack of an image."""
+        dataset = LLaVAInstructions(self.images, self.annotations, resolution, skip)
+        if dataset.num_text_only:
+            rank_zero_info(
+                f"{self.annotations}: left out {dataset.num_text_only} records without an image, "
+                f"{len(dataset)} questions remain"
+            )
+        return dataset
+
+
+@dataclass(frozen=True)
+class TextFiles(TextSource):
+    """Texts, in the format of RefinedWeb.
+
+    Args:
+        files: Parquet files, and folders that are searched for `*.parquet` with their subfolders.
+        column: Name of the text column.
+    """
+
+    files: list[Path]
+    column: str = "content"
+
+    def open(self) -> WebText:
+        """Read the files' footers."""
+        return WebText(self.files, self.column)
+
+
+@dataclass(frozen=True)
+class PromptFiles:
+    """Prompts to evaluate on, in the format of GenEval.
+
+    Args:
+        validation: Prompts for validation during training and for choosing settings.
+        test: Files of prompts for the final test; each is reported on its own.
+    """
+
+    validation: Path
+    test: list[Path]

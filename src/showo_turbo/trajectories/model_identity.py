@@ -1,0 +1,66 @@
+"""What a model is apart from its weights, as far as trajectories depend on it."""
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from ..errors import shown
+from ..models.showo_config import ShowoConfig
+from ..text_tokenizer import TextTokenizer
+
+
+@dataclass(frozen=True)
+class ModelIdentity:
+    """The architecture, the sizes and the tokenizers of a model.
+
+    Attributes:
+        family: Name of the architecture; empty where it is not known.
+        image_tokens: Tokens an image.
+        codebook_size: Codes of the image tokenizer.
+        text_vocabulary_size: Text tokens.
+        text_tokenizer: Fingerprint of the text tokenizer.
+        image_tokenizer: Fingerprint of the image tokenizer that read the images of questions; None
+            for trajectories of images, which no image tokenizer has seen.
+    """
+
+    family: str = ""
+    image_tokens: int = 0
+    codebook_size: int = 0
+    text_vocabulary_size: int = 0
+    text_tokenizer: str = ""
+    image_tokenizer: str | None = None
+
+    @classmethod
+    def of(
+        cls, config: ShowoConfig, text_tokenizer: TextTokenizer, image_tokenizer: str | None = None
+    ) -> "ModelIdentity":
+        """The identity of a model with these tokenizers.
+
+        Args:
+            config: The model's.
+            text_tokenizer: The model's.
+            image_tokenizer: The image tokenizer's `fingerprint_module`, if it has a part in this.
+        """
+        return cls(
+            family=config.family,
+            image_tokens=config.image_tokens,
+            codebook_size=config.codebook_size,
+            text_vocabulary_size=config.text_vocabulary_size,
+            text_tokenizer=text_tokenizer.fingerprint,
+            image_tokenizer=image_tokenizer,
+        )
+
+
+def parse_model_identity(value: Any) -> ModelIdentity:
+    """Read a `ModelIdentity` from its JSON value.
+
+    Raises:
+        TypeError: If it is not what `asdict(ModelIdentity)` gives.
+    """
+    if not isinstance(value, dict):
+        raise TypeError(f"model is {shown(value)}")
+    identity = ModelIdentity(**value)
+    for field, (name, entry) in zip(fields(identity), asdict(identity).items(), strict=True):
+        optional = name == "image_tokenizer" and entry is None
+        if not optional and type(entry) is not (int if field.type is int else str):
+            raise TypeError(f"{name} is {shown(entry)}")
+    return identity

@@ -1,0 +1,142 @@
+"""Trajectories that were collected before, as the input of a training."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Literal
+
+from ..errors import UserError
+from .model_identity import ModelIdentity
+from .segments import check_recorded
+from .store import TrajectoryStore
+
+_TOKENIZERS = {"text_tokenizer": "text tokenizer", "image_tokenizer": "image tokenizer"}
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a training asks of the trajectories that it is given.
+
+    Args:
+        model: The model that is trained.
+        teacher: Fingerprint of the teacher; None while it is not known.
+        steps: Denoising steps that the training says the teacher took.
+        guidance_scale: Guidance that it says the teacher had.
+        image_segments: Segments that image trajectories are going to be cut into.
+    """
+
+    model: ModelIdentity
+    teacher: str | None
+    steps: int
+    guidance_scale: float
+    image_segments: int
+
+
+@dataclass(frozen=True)
+class StoredTrajectories:
+    """Stores to train on that `showo-turbo collect` made, in place of collecting.
+
+    What is not named is collected as ever.
+
+    Args:
+        images: Folder of a store of image trajectories, such as `data/trajectories/images`.
+        texts: Folder of a store of text trajectories, such as `data/trajectories/texts`.
+        on_mismatch: What to do where another teacher made a store, or another tokenizer or other
+            settings than the stage's were used: refuse it, or warn. Stores of another architecture
+            or of other sizes are always refused.
+
+    Raises:
+        UserError: If neither is named.
+    """
+
+    images: Path | None = None
+    texts: Path | None = None
+    on_mismatch: Literal["refuse", "warn"] = "refuse"
+
+    def __post_init__(self) -> None:
+        if self.images is None and self.texts is None:
+            raise UserError(
+                "trajectories name no store; expected images, texts or both, the folders that "
+                "collect made, name one or leave trajectories out"
+            )
+
+    def folder(self, kind: str) -> Path | None:
+        """The folder of a kind of store, `images` or `texts`, if it is named."""
+        return self.images if kind == "images" else self.texts
+
+    def open(
+        self, kind: str, training: Training, warn: Callable[[str], None], verify: bool = True
+    ) -> TrajectoryStore:
+        """Open a store that is named, if a training can use it.
+
+        Args:
+            kind: `images` or `texts`.
+            training: What is asked of the store.
+            warn: Told of mismatches that are accepted.
+            verify: Whether to compare the shards' checksums, which reads them once.
+
+        Raises:
+            UserError: If it is no finished, whole store of this kind, or does not fit.
+        """
+        folder = self.folder(kind)
+        assert folder is not None  # whoever asks has looked
+        store = TrajectoryStore.open(folder, kind=kind, verify=verify)
+        identity = store.identity
+        _check_sizes(store, training.model)
+        if kind == "images":
+            steps, segments = identity.settings.get("steps"), identity.settings.get("segments")
+            if steps != training.steps:
+                raise UserError(
+                    f"{folder} was collected with {steps} steps, but the stage says "
+                    f"{training.steps}; set steps to {steps}, or name another store"
+                )
+            if type(steps) is int and type(segments) is int and segments > 0:
+                try:
+                    check_recorded(training.image_segments, steps, segments)
+                except UserError as error:
+                    raise UserError(f"{folder}: {error}") from None
+        for mismatch in _mismatches(store, training):
+            if self.on_mismatch == "refuse":
+                raise UserError(
+                    f"{folder} {mismatch}; name another store, or accept it with on_mismatch: warn"
+                )
+            warn(f"{folder} {mismatch}; it is trained on nevertheless")
+        return store
+
+
+def _check_sizes(store: TrajectoryStore, model: ModelIdentity) -> None:
+    """Refuse trajectories that say nothing to a model.
+
+    Raises:
+        UserError: Naming the architecture or the size that differs.
+    """
+    for field in fields(ModelIdentity):
+        theirs, ours = getattr(store.identity.model, field.name), getattr(model, field.name)
+        if field.name not in _TOKENIZERS and theirs != ours:
+            raise UserError(
+                f"{store.folder} was collected with {field.name} {theirs or 'unknown'}, but the "
+                f"model's is {ours}; collect with this model, or name another store"
+            )
+
+
+def _mismatches(store: TrajectoryStore, training: Training) -> Iterator[str]:
+    """What differs that a user may accept, one phrase for each."""
+    identity = store.identity
+    if training.teacher is not None and identity.teacher != training.teacher:
+        yield (
+            f"was made by teacher {identity.teacher[:12]}..., but the teacher is "
+            f"{training.teacher[:12]}..."
+        )
+    for name, words in _TOKENIZERS.items():
+        theirs, ours = getattr(identity.model, name), getattr(training.model, name)
+        if theirs is not None and ours is not None and theirs != ours:
+            yield (
+                f"was collected with {words} {theirs[:12] or 'unknown'}..., but the {words} is "
+                f"{ours[:12]}..."
+            )
+    guidance = identity.settings.get("guidance_scale")
+    if identity.kind == "images" and guidance not in (None, training.guidance_scale):
+        yield (
+            f"was collected with guidance_scale {guidance}, but the stage says "
+            f"{training.guidance_scale}"
+        )
