@@ -91,8 +91,7 @@ class TestBadInput:
             (f"{{class_path: {__name__}.Asked}}", "Asked does not correspond to a subclass of"),
             (
                 "{images: a, annotations: b}",
-                "captions: there is no class_path; expected one, such as {class_path: CaptionFiles, "
-                "annotations}",
+                "a.yaml: data.captions is now {class_path: CaptionFiles",
             ),
         ],
     )
