@@ -27,7 +27,7 @@ from showo_turbo.evaluation.tables import Figures
 from showo_turbo.files import read_json, write_atomically, write_json
 from showo_turbo.models.magvitv2 import MAGVITv2
 from showo_turbo.models.showo import Showo
-from showo_turbo.sampling.parallel import ImageSampling
+from showo_turbo.sampling.image_sampling import ImageSampling
 from showo_turbo.text_tokenizer import TextTokenizer
 
 DEFAULT = "default"

@@ -18,7 +18,8 @@ from random_networks import (
 
 from showo_turbo.models.showo import Showo
 from showo_turbo.sampling.autoregressive import autoregressive_decode
-from showo_turbo.sampling.parallel import ImageSampling, decode_image_codes
+from showo_turbo.sampling.image_sampling import ImageSampling
+from showo_turbo.sampling.parallel import decode_image_codes
 
 
 class ReleasedRows:

@@ -17,7 +17,6 @@ from showo_turbo.curriculum.trajectories import RoundTrajectories
 from showo_turbo.data import DistillationDataModule
 from showo_turbo.errors import UserError
 from showo_turbo.models.showo import Showo
-from showo_turbo.sampling.mask_schedules import MaskSchedule
 from showo_turbo.training.turbo import ShowoTurbo
 from showo_turbo.trajectories import TrajectoryStore
 
@@ -48,15 +47,16 @@ class Curriculum(Callback):
     The state in the checkpoint is plain: round, and of each round begun the teacher's and the
     stores' fingerprints, checked when it is resumed.
 
+    How the teacher is sampled is in the module's `teacher_sampling`, which a stage may change parts
+    of; how long answers may be (longer ones are left out and counted) and in blocks of which size
+    they are decoded, in its `decoding`.
+
     Args:
         stages: The stages, in order.
         folder: Where teachers and trajectories go; `<trainer.default_root_dir>/curriculum` by
             default.
-        mask_schedule: Of the image trajectories.
         topk_targets: Codes that are recorded of each of the teacher's distributions, see
             `ImageCollection`.
-        block_size: Text tokens that are decoded together.
-        max_new_tokens: Longest answer; longer ones are left out and counted.
         batch_size: Samples that the teacher decodes at once.
         shard_size: Trajectories a file.
 
@@ -72,10 +72,7 @@ class Curriculum(Callback):
         self,
         stages: list[Stage],
         folder: Path | None = None,
-        mask_schedule: MaskSchedule = "cosine",
         topk_targets: int = 16,
-        block_size: int = 16,
-        max_new_tokens: int = 512,
         batch_size: int = 32,
         shard_size: int = 256,
     ) -> None:
@@ -84,9 +81,7 @@ class Curriculum(Callback):
             raise UserError("the curriculum has no stages; give at least one under `stages`")
         self.stages = stages
         self.folder = folder
-        self.trajectories = RoundTrajectories(
-            mask_schedule, topk_targets, block_size, max_new_tokens, batch_size, shard_size
-        )
+        self.trajectories = RoundTrajectories(topk_targets, batch_size, shard_size)
         self.round = 0
         self.clock = RoundClock()
         self._fingerprints: list[dict[str, str]] = []
@@ -147,8 +142,7 @@ class Curriculum(Callback):
             if trainer.is_global_zero:
                 shutil.rmtree(self.folder, ignore_errors=True)
             trainer.strategy.barrier("fast_dev_run begun")
-        config = _turbo(pl_module).student.config
-        self.trajectories.check(self.stages, config, _data(trainer))
+        self.trajectories.check(self.stages, _turbo(pl_module), _data(trainer))
         if trainer.ckpt_path is None or not trainer.strategy.restore_checkpoint_after_setup:
             self._enter(trainer, _turbo(pl_module))
 
@@ -214,7 +208,8 @@ class Curriculum(Callback):
         )
         self._entered = self.round
         self.clock.begin_training()
-        rank_zero_info(f"stage {self.stage_index + 1} of {len(self.stages)}: {self.stage}")
+        described = self.stage.describe(module.teacher_sampling)
+        rank_zero_info(f"stage {self.stage_index + 1} of {len(self.stages)}: {described}")
 
     def _prepare_teacher(self, trainer: Trainer, module: ShowoTurbo) -> tuple[Showo, str]:
         """Take the round's teacher, and note its fingerprint."""

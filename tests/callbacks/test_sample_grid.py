@@ -10,7 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from showo_turbo.callbacks import SampleGrid
 from showo_turbo.callbacks.sample_grid import log_picture
 from showo_turbo.errors import UserError
-from showo_turbo.sampling.parallel import ImageSampling
+from showo_turbo.sampling.image_sampling import ImageSampling
 
 from .runs import Bystander, make_trainer, turbo_data
 

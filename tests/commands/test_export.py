@@ -17,7 +17,7 @@ from showo_turbo.models.magvitv2 import MAGVITv2
 from showo_turbo.models.showo import Showo
 from showo_turbo.pipeline import ShowoPipeline
 from showo_turbo.pipeline.generation_config import load_generation_config
-from showo_turbo.sampling.parallel import ImageSampling
+from showo_turbo.sampling.image_sampling import ImageSampling
 from showo_turbo.text_tokenizer import TextTokenizer
 from showo_turbo.training import PretrainMAGVITv2, PretrainShowo, ShowoTurbo
 

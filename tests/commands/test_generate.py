@@ -5,7 +5,7 @@ from PIL import Image
 
 from showo_turbo.pipeline import ShowoPipeline
 from showo_turbo.pipeline.generation_config import save_generation_config
-from showo_turbo.sampling.parallel import ImageSampling
+from showo_turbo.sampling.image_sampling import ImageSampling
 
 from ..tiny import write_tiny_model
 

@@ -13,7 +13,7 @@ from showo_turbo.evaluation import (
     guidance_samplings,
     satisfies_shapes_prompt,
 )
-from showo_turbo.sampling.parallel import ImageSampling
+from showo_turbo.sampling.image_sampling import ImageSampling
 
 from ..tiny import tiny_magvitv2, tiny_showo
 from .worlds import (

@@ -16,7 +16,7 @@ from showo_turbo.evaluation.page import read_run, read_runs, render_page
 from showo_turbo.evaluation.page.curves import read_curves
 from showo_turbo.evaluation.pictures import draw_image_grid
 from showo_turbo.evaluation.strips import draw_answer_strip, draw_sampling_strips
-from showo_turbo.sampling.parallel import ImageSampling
+from showo_turbo.sampling.image_sampling import ImageSampling
 
 from .test_pictures import BLUE, RED, column
 from .test_report import make_report

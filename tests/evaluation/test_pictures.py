@@ -11,7 +11,7 @@ from showo_turbo.evaluation.pictures import (
     mosaic,
 )
 from showo_turbo.evaluation.strips import draw_answer_strip, draw_sampling_strips
-from showo_turbo.sampling.parallel import ImageSampling
+from showo_turbo.sampling.image_sampling import ImageSampling
 
 from .worlds import records, score, shapes_networks
 

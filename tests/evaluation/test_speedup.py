@@ -13,7 +13,7 @@ from showo_turbo.evaluation import (
 from showo_turbo.evaluation import measurement as measurement_module
 from showo_turbo.evaluation.report_pictures import draw_report_pictures
 from showo_turbo.evaluation.speedup_settings import SamplingPlan
-from showo_turbo.sampling.parallel import ImageSampling
+from showo_turbo.sampling.image_sampling import ImageSampling
 
 from .worlds import metadata, records, shapes_networks, shapes_showo
 

@@ -12,7 +12,7 @@ from showo_turbo.pipeline.generation_config import (
     load_generation_config,
     save_generation_config,
 )
-from showo_turbo.sampling.parallel import ImageSampling
+from showo_turbo.sampling.image_sampling import ImageSampling
 
 from ..tiny import tiny_networks, write_tiny_model
 from .conftest import PROMPTS

@@ -7,7 +7,7 @@ import torch
 from torchmetrics import Metric
 
 from showo_turbo.errors import UserError
-from showo_turbo.sampling.parallel import ImageSampling
+from showo_turbo.sampling.image_sampling import ImageSampling
 from showo_turbo.training.evaluation import EvaluationGrid, Evaluator
 
 from ..evaluation.worlds import metadata, shapes_networks

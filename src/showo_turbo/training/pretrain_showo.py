@@ -18,8 +18,9 @@ from ..models.magvitv2 import MAGVITv2
 from ..models.showo import Showo, ShowoConfig
 from ..prompting import IGNORE, TokenBatch, UnifiedPrompting, format_question
 from ..sampling.autoregressive import autoregressive_decode
+from ..sampling.image_sampling import ImageSampling
 from ..sampling.options import check_not_negative
-from ..sampling.parallel import ImageSampling, decode_image_codes
+from ..sampling.parallel import decode_image_codes
 from ..text_tokenizer import TextTokenizer
 from .frozen import exclude_from_checkpoints, freeze
 from .geometry import check_geometry

@@ -11,7 +11,7 @@ from ..errors import UserError, shown
 from ..files import read_json, write_json
 
 FORMAT = "showo-turbo trajectories"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 KINDS = ("images", "texts")
 _MOST = 2**63 - 1
 _LONGEST_REASON = 200

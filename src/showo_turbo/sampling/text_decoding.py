@@ -2,15 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from torch import Tensor
 
 from ..errors import UserError
 from ..models.showo import Showo
-from ..sampling.autoregressive import TextResult, autoregressive_decode
-from ..sampling.jacobi import Driver, check_driver, jacobi_decode
-from ..sampling.options import check_temperature, check_top_p, check_whole
+from .autoregressive import TextResult, autoregressive_decode
+from .changes import Changes, changes_class
+from .jacobi import Driver, check_driver, jacobi_decode
+from .options import check_temperature, check_top_p, check_whole
 
 Decoding = Literal["jacobi", "autoregressive"]
 
@@ -50,6 +51,8 @@ class TextDecoding:
             raise UserError(f"decoding is {self.decoding!r}; choose 'jacobi' or 'autoregressive'")
         check_driver(self.driver, self.block_size)
         check_whole(max_new_tokens=self.max_new_tokens, top_k=self.top_k)
+        if self.max_new_tokens < 1:
+            raise UserError(f"max_new_tokens is {self.max_new_tokens}; it must be at least 1")
         check_temperature(temperature=self.temperature)
         check_top_p(self.top_p)
         of_drawing = {"temperature": self.temperature, "top_k": self.top_k, "top_p": self.top_p}
@@ -103,3 +106,19 @@ class TextDecoding:
             top_p=self.top_p,
             seeds=seeds,
         )
+
+
+REFINED_BY = {"decoding": ("temperature", "top_k", "top_p"), "temperature": ("top_k", "top_p")}
+"""For an option those that only refine it: who gives it gives them up."""
+
+if TYPE_CHECKING:
+
+    class DecodingChanges(Changes[TextDecoding]):
+        """Changes over a `TextDecoding`, with the same fields."""
+
+        def __init__(self, **changes: Any) -> None: ...
+
+else:
+    DecodingChanges = changes_class(
+        TextDecoding, "DecodingChanges", __name__, refined_by=REFINED_BY
+    )
