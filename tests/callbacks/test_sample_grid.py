@@ -14,7 +14,7 @@ from showo_turbo.sampling.image_sampling import ImageSampling
 
 from .runs import Bystander, make_trainer, turbo_data
 
-TWO_STEPS = (ImageSampling(steps=2), ImageSampling(steps=1, guidance_scale=1.0))
+TWO_STEPS = (ImageSampling(sampling_steps=2), ImageSampling(sampling_steps=1, guidance_scale=1.0))
 PROMPTS = ["a red circle", "two squares"]
 
 
@@ -82,9 +82,9 @@ def test_loggers_that_take_pictures_themselves():
 def test_samplings_from_yaml():
     parser = ArgumentParser()
     parser.add_class_arguments(SampleGrid, "grid")
-    given = {"samplings": [{"steps": 4}, {"steps": 16, "guidance_scale": 1.5}]}
+    given = {"samplings": [{"sampling_steps": 4}, {"sampling_steps": 16, "guidance_scale": 1.5}]}
     found = parser.instantiate_classes(parser.parse_object({"grid": given})).grid
-    assert [(s.steps, s.guidance_scale) for s in found.samplings] == [(4, 0.0), (16, 1.5)]
+    assert [(s.sampling_steps, s.guidance_scale) for s in found.samplings] == [(4, 0.0), (16, 1.5)]
 
 
 @pytest.mark.bad_input
@@ -96,7 +96,7 @@ def test_bad_input(tmp_path):
     with pytest.raises(UserError, match="no prompts"):
         make_trainer(tmp_path, SampleGrid()).fit(Bystander())
     with pytest.raises(UserError, match="steps is 99"):
-        grid = SampleGrid(PROMPTS, samplings=(ImageSampling(steps=99),))
+        grid = SampleGrid(PROMPTS, samplings=(ImageSampling(sampling_steps=99),))
         make_trainer(tmp_path, grid).fit(Bystander())
     with pytest.raises(UserError, match="has none"):
         make_trainer(tmp_path, SampleGrid(PROMPTS)).fit(Bystander(name="other"))

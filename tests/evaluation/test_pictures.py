@@ -12,6 +12,7 @@ from showo_turbo.evaluation.pictures import (
 )
 from showo_turbo.evaluation.strips import draw_answer_strip, draw_sampling_strips
 from showo_turbo.sampling.image_sampling import ImageSampling
+from showo_turbo.sampling.text_decoding import TextDecoding
 
 from .worlds import records, score, shapes_networks
 
@@ -84,7 +85,7 @@ def test_strips(tmp_path):
         image_tokenizer,
         text_tokenizer,
         ["a red circle", "two squares"],
-        ImageSampling(steps=4, guidance_scale=1.0),
+        ImageSampling(sampling_steps=4, guidance_scale=1.0),
         paths,
     )
     sizes = []
@@ -98,8 +99,9 @@ def test_an_answer_strip_or_none(tmp_path):
     model, _, text_tokenizer = shapes_networks()
     path = tmp_path / "answer.png"
     (record,) = records(1)
-    drawn = draw_answer_strip(model, text_tokenizer, record, path, max_new_tokens=60)
+    decoding = TextDecoding(max_new_tokens=60)
+    drawn = draw_answer_strip(model, text_tokenizer, record, path, decoding=decoding)
     assert drawn == path.exists()
     model.showo.lm_head.bias.data[model.vocabulary.eot_id] = 1e6  # ends at once
-    assert draw_answer_strip(model, text_tokenizer, record, path, max_new_tokens=60)
+    assert draw_answer_strip(model, text_tokenizer, record, path, decoding=decoding)
     assert path.exists()

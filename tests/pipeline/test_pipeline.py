@@ -17,7 +17,7 @@ QUESTIONS = ["What is in the image?", "How many?", "Is it red? Or blue? Or green
 
 @pytest.fixture(scope="module")
 def pictures(pipeline):
-    return pipeline.generate(PROMPTS, steps=2).images
+    return pipeline.generate(PROMPTS, sampling_steps=2).images
 
 
 class TestGenerate:
@@ -26,7 +26,7 @@ class TestGenerate:
         seeds = [3, 1, 4, 1, 5]
         result = pipeline.generate(
             PROMPTS,
-            steps=4,
+            sampling_steps=4,
             guidance_scale=1.5,
             mask_schedule="linear",
             token_temperature=0.7,
@@ -46,24 +46,24 @@ class TestGenerate:
 
     @pytest.mark.parametrize("batch_size", [1, 2, None])
     def test_the_batch_size_changes_nothing(self, pipeline, batch_size):
-        options = {"steps": 4, "token_temperature": 1.0, "guidance_scale": 1.0}
+        options = {"sampling_steps": 4, "token_temperature": 1.0, "guidance_scale": 1.0}
         together = pipeline.generate(PROMPTS, batch_size=5, **options)
         found = pipeline.generate(PROMPTS, batch_size=batch_size, **options)
         assert torch.equal(found.codes, together.codes)
         assert found.statistics.forwards == together.statistics.forwards
 
     def test_statistics(self, pipeline):
-        plain = pipeline.generate(PROMPTS, steps=4).statistics
+        plain = pipeline.generate(PROMPTS, sampling_steps=4).statistics
         assert (plain.samples, plain.tokens, plain.forwards) == (5, 5 * 16, 5 * 4)
         assert plain.tokens_per_forward == 4
         assert plain.seconds > 0
-        guided = pipeline.generate(PROMPTS, steps=4, guidance_scale=1).statistics
+        guided = pipeline.generate(PROMPTS, sampling_steps=4, guidance_scale=1).statistics
         assert guided.forwards == 2 * 5 * 4
         assert "5 samples, 80 tokens in" in str(plain)
 
     def test_a_single_prompt(self, pipeline):
-        alone = pipeline.generate("a red circle", steps=2)
-        assert torch.equal(alone.codes, pipeline.generate(["a red circle"], steps=2).codes)
+        alone = pipeline.generate("a red circle", sampling_steps=2)
+        assert torch.equal(alone.codes, pipeline.generate(["a red circle"], sampling_steps=2).codes)
 
     def test_batches_come_in_order_as_they_are_done(self, pipeline):
         sampling = ImageSampling(2)
@@ -73,16 +73,16 @@ class TestGenerate:
 
     def test_what_python_users_give(self, pipeline):
         """Any iterable of prompts, one seed for all, and NumPy's whole numbers."""
-        options = {"steps": 2, "token_temperature": 1.0}
+        options = {"sampling_steps": 2, "token_temperature": 1.0}
         expected = pipeline.generate(PROMPTS[:2], seeds=[7, 7], **options).codes
         for seeds in (7, np.array([7, 7])):
             found = pipeline.generate((text for text in PROMPTS[:2]), seeds=seeds, **options)
             assert torch.equal(found.codes, expected)
 
     def test_pixels_do_not_depend_on_how_many_are_decoded_together(self, pipeline, monkeypatch):
-        expected = pipeline.generate(PROMPTS, steps=2).images
+        expected = pipeline.generate(PROMPTS, sampling_steps=2).images
         monkeypatch.setattr(pipeline_module, "DECODED_AT_ONCE", 2)
-        found = pipeline.generate(PROMPTS, steps=2).images
+        found = pipeline.generate(PROMPTS, sampling_steps=2).images
         assert [image.tobytes() for image in found] == [image.tobytes() for image in expected]
 
     @pytest.mark.bad_input
@@ -91,8 +91,8 @@ class TestGenerate:
         [
             ([], {}, "there are no prompts"),
             (["a red circle " * 30], {}, r"has \d+ tokens; at most 30 fit"),
-            (["a"], {"steps": 0}, "steps is 0; choose 1 to 16"),
-            (["a"], {"steps": 17}, "steps is 17; choose 1 to 16"),
+            (["a"], {"sampling_steps": 0}, "steps is 0; choose 1 to 16"),
+            (["a"], {"sampling_steps": 17}, "steps is 17; choose 1 to 16"),
             (["a"], {"guidance_scale": -1.0}, "guidance_scale is -1.0"),
             (["a"], {"top_k": 65}, "top_k is 65; choose 1 to 64"),
             (["a"], {"batch_size": 0}, "batch_size is 0; it must be at least 1"),
@@ -102,7 +102,7 @@ class TestGenerate:
     )
     def test_bad_input(self, pipeline, prompts, options, message):
         with pytest.raises(UserError, match=message):
-            pipeline.generate(prompts, **{"steps": 2, **options})
+            pipeline.generate(prompts, **{"sampling_steps": 2, **options})
 
 
 class TestAnswer:

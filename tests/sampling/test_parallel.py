@@ -177,7 +177,7 @@ def test_seeds_make_the_difference(model):
 def test_order_seed_fixes_one_order_for_all_images_and_steps(model):
     def order(prompts, steps, seed):
         noise = {"confidence_temperature": 1e6, "shared_noise_seed": seed}
-        sampling = ImageSampling(steps=steps, mask_schedule="linear", **noise)
+        sampling = ImageSampling(sampling_steps=steps, mask_schedule="linear", **noise)
         revealed_by = torch.zeros(len(prompts), model.config.image_tokens, dtype=torch.long)
         for step in denoise_images(model, prompts, sampling):
             revealed_by[step.revealed] = step.index

@@ -6,6 +6,7 @@ import torch
 from showo_turbo.errors import UserError
 from showo_turbo.sampling.autoregressive import TextResult
 from showo_turbo.sampling.jacobi import JacobiResult, jacobi_decode
+from showo_turbo.sampling.text_decoding import TextDecoding
 from showo_turbo.trajectories import (
     Processes,
     TextCollection,
@@ -165,7 +166,7 @@ def test_unfinished_and_repetitive_texts_are_left_out_and_counted(
     tmp_path, teacher, requests, monkeypatch
 ):
     settings = TextCollection(
-        max_new_tokens=12, block_size=8, max_repeats=3, batch_size=4, shard_size=4
+        TextDecoding(max_new_tokens=12, block_size=8), max_repeats=3, batch_size=4, shard_size=4
     )
     answers = [
         decoded([1, 2, 3, 29], True),
@@ -219,9 +220,7 @@ def test_other_images_are_another_store(tmp_path, teacher, requests, text_settin
 
 
 @pytest.mark.bad_input
-@pytest.mark.parametrize(
-    "name", ["max_new_tokens", "block_size", "longest_ngram", "max_repeats", "batch_size"]
-)
+@pytest.mark.parametrize("name", ["longest_ngram", "max_repeats", "batch_size"])
 def test_settings_out_of_range_are_refused(name):
     with pytest.raises(UserError, match=f"{name} is 0; expected at least 1"):
         TextCollection(**{name: 0})
