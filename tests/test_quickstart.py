@@ -12,6 +12,7 @@ import yaml
 ROOT = Path(__file__).parents[1]
 
 STAGE = {"epochs": 1, "text_segments": 2, "image_trajectories": 8, "text_trajectories": 8}
+GUIDED = {"sampling_steps": 4, "guidance_scale": 1.0}
 REDUCED = {
     "trainer": {
         "callbacks": [

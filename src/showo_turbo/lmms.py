@@ -37,7 +37,7 @@ class ShowoTurboModel(lmms):  # type: ignore[misc]
         dtype: Floating-point type of the transformer.
         batch_size: Questions answered at once.
         **options: Options of `TextDecoding` that are to be otherwise than the model does best, such
-            as `decoding=autoregressive`. The longest answer is the task's, where it says something.
+            as `method=autoregressive`. The longest answer is the task's, where it says something.
 
     Raises:
         UserError: If an option is unknown or the model cannot be loaded.

@@ -7,6 +7,9 @@ from .bench import Case, table
 pytestmark = pytest.mark.bad_input
 
 
+STEPS = "--sampling_steps"
+
+
 def generate(*arguments, prompts=("a red circle",)):
     def prepare(bench):
         options = ["--output", "out", "--model", bench.good.model, "--sampling_steps", "2"]
@@ -166,7 +169,7 @@ CASES = [
         "2**63 - 1",
         "correct or remove it",
     ),
-    Case("0 steps", generate("--sampling_steps", "0"), "steps is 0", "1 to 16", "choose"),
+    Case("0 steps", generate(STEPS, "0"), "steps is 0", "1 to 16", "choose"),
     Case(
         "17 steps",
         generate("--sampling_steps", "17"),
@@ -283,7 +286,7 @@ CASES = [
     ),
     Case(
         "top-p",
-        answer("--top_p", "2", "--decoding", "autoregressive", "--temperature", "1"),
+        answer("--top_p", "2", "--method", "autoregressive", "--temperature", "1"),
         "top_p is 2",
         "0",
         "at most 1",

@@ -46,7 +46,7 @@ def teacher(**changes):
 
 
 def decoding(**changes):
-    return changed(**{f"model__init_args__decoding__{key}": changes[key] for key in changes})
+    return model(**{f"decoding__{key}": changes[key] for key in changes})
 
 
 def model(**changes):

@@ -10,7 +10,6 @@ def small_experiment(model, world):
     """
     stage = {
         "epochs": 3,
-        "sampling": {"sampling_steps": 2},
         "image_segments": 1,
         "image_trajectories": 8,
     }
@@ -23,6 +22,7 @@ def small_experiment(model, world):
                 "text_tokenizer": str(model),
                 "max_language_length": 16,
                 "sampling": {"sampling_steps": 1},
+                "teacher_sampling": {"sampling_steps": 2},
                 "decoding": {"max_new_tokens": 4},
                 "evaluation": {"fit_sampling_steps": [1]},
             },

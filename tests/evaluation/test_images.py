@@ -57,7 +57,7 @@ def test_categories_weigh_the_same(networks):
     other = next(i for i, tag in enumerate(tags) if tag == "counting")
     wrong = [scenes[other] if tag == "colors" else s for s, tag in zip(scenes, tags, strict=True)]
     (row,) = evaluate_images(
-        networks[0], KnownImages(wrong), networks[2], prompts, [ImageSampling(sampling_steps=1)]
+        networks[0], KnownImages(wrong), networks[2], prompts, [ImageSampling(1)]
     )
     kinds = len(set(tags))
     assert row.by_category["colors"] == 0.0
@@ -105,7 +105,7 @@ def test_progress_counts_prompts(networks):
     evaluate_images(
         *networks,
         metadata(1),
-        [ImageSampling(sampling_steps=1)],
+        [ImageSampling(1)],
         batch_size=4,
         progress=steps.append,
     )
@@ -115,12 +115,12 @@ def test_progress_counts_prompts(networks):
 @pytest.mark.bad_input
 def test_bad_input(networks):
     with pytest.raises(UserError, match="no prompts"):
-        evaluate_images(*networks, [], [ImageSampling(sampling_steps=1)])
+        evaluate_images(*networks, [], [ImageSampling(1)])
     with pytest.raises(UserError, match="steps is 99"):
         evaluate_images(*networks, metadata(1), [ImageSampling(sampling_steps=99)])
     long = [{"tag": "counting", "prompt": "a red circle " * 40, "include": []}]
     with pytest.raises(UserError, match="tokens; at most"):
-        evaluate_images(*networks, long, [ImageSampling(sampling_steps=1)])
+        evaluate_images(*networks, long, [ImageSampling(1)])
     other = [{"tag": "counting", "prompt": "x", "include": [{"class": "bench"}]}]
     with pytest.raises(UserError, match="bench"):
         satisfies_shapes_prompt(torch.zeros(1, 3, 24, 24), other)

@@ -50,7 +50,7 @@ def write_run(folder, rate=0.1):
     draw_sampling_strips(
         *networks,
         ["a red circle"],
-        ImageSampling(sampling_steps=4),
+        ImageSampling(4),
         [strips / "teacher-image-1.png"],
     )
     for seed in range(20):  # a random network may never end its answer

@@ -110,7 +110,7 @@ class TestAnswer:
     def test_jacobi_and_autoregression_agree(self, pipeline, pictures, driver):
         options = {"max_new_tokens": 20}
         question = "What is in the image?"
-        plain = pipeline.answer(pictures, question, decoding="autoregressive", **options)
+        plain = pipeline.answer(pictures, question, method="autoregressive", **options)
         parallel = pipeline.answer(pictures, question, driver=driver, **options)
         assert parallel.tokens == plain.tokens
         assert parallel.texts == plain.texts
@@ -139,7 +139,7 @@ class TestAnswer:
 
     @pytest.mark.parametrize("batch_size", [1, 2])
     def test_the_batch_size_changes_nothing(self, pipeline, pictures, batch_size):
-        options = {"max_new_tokens": 12, "decoding": "autoregressive", "temperature": 2.0}
+        options = {"max_new_tokens": 12, "method": "autoregressive", "temperature": 2.0}
         together = pipeline.answer(pictures, "What?", batch_size=5, **options)
         found = pipeline.answer(pictures, "What?", batch_size=batch_size, **options)
         assert found.tokens == together.tokens
@@ -149,7 +149,7 @@ class TestAnswer:
         ("options", "message"),
         [
             ({"temperature": 1.0}, "temperature is 1.0, but Jacobi decoding is greedy"),
-            ({"decoding": "beam"}, "decoding is 'beam'; choose 'jacobi' or 'autoregressive'"),
+            ({"method": "beam"}, "method is 'beam'; choose 'jacobi' or 'autoregressive'"),
             ({"max_new_tokens": 0}, "max_new_tokens is 0"),
             ({"max_new_tokens": 1000}, r"the answer may have 1000 more; together at most 236 fit"),
             ({"max_new_tokens": 3.5}, "max_new_tokens is 3.5; expected a whole number"),
@@ -157,8 +157,8 @@ class TestAnswer:
             ({"driver": "zig"}, "driver is 'zig'; choose 'block' or 'window'"),
             ({"top_k": 5}, "top_k is 5, but Jacobi decoding is greedy"),
             ({"top_p": 0.9}, "top_p is 0.9, but Jacobi decoding is greedy"),
-            ({"top_p": 7.0, "decoding": "autoregressive"}, "top_p is 7.0; it must be above 0"),
-            ({"temperature": 1e-40, "decoding": "autoregressive"}, "or at least 0.001"),
+            ({"top_p": 7.0, "method": "autoregressive"}, "top_p is 7.0; it must be above 0"),
+            ({"temperature": 1e-40, "method": "autoregressive"}, "or at least 0.001"),
             ({"batch_size": -1}, "batch_size is -1"),
         ],
     )

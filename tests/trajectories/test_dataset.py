@@ -15,14 +15,14 @@ from showo_turbo.trajectories.shards import pack_images, pack_texts
 
 from .conftest import random_image_record, text_record
 
+STEPS = "sampling.sampling_steps"
+
 
 @pytest.fixture
 def images(tmp_path):
     """Five records in shards of two."""
     records = [random_image_record(seed) for seed in range(5)]
-    identity = StoreIdentity(
-        "images", "t", "p", 5, 2, {"sampling.sampling_steps": 8, "segments": 4}
-    )
+    identity = StoreIdentity("images", "t", "p", 5, 2, {STEPS: 8, "segments": 4})
     store = TrajectoryStore.create_or_continue(tmp_path / "images", identity)
     for index in store.pending():
         shard = [records[i] for i in identity.shard_prompts(index)]
@@ -74,9 +74,7 @@ def test_codebooks_beyond_sixteen_bits_survive(tmp_path):
     record = random_image_record()
     for name in ("codes", "top_ids", "boundary_top_ids"):
         setattr(record, name, getattr(record, name).int() + 100_000)
-    identity = StoreIdentity(
-        "images", "t", "p", 1, 1, {"sampling.sampling_steps": 8, "segments": 4}
-    )
+    identity = StoreIdentity("images", "t", "p", 1, 1, {STEPS: 8, "segments": 4})
     store = TrajectoryStore.create_or_continue(tmp_path / "s", identity)
     store.write_shard(0, pack_images([record]), samples=1)
     store.finish()
@@ -86,9 +84,7 @@ def test_codebooks_beyond_sixteen_bits_survive(tmp_path):
 def test_one_segment_needs_no_boundaries(tmp_path):
     records = [random_image_record(seed, segments=1) for seed in range(2)]
     assert records[0].boundary_top_ids.shape == (0, 3)
-    identity = StoreIdentity(
-        "images", "t", "p", 2, 2, {"sampling.sampling_steps": 8, "segments": 1}
-    )
+    identity = StoreIdentity("images", "t", "p", 2, 2, {STEPS: 8, "segments": 1})
     store = TrajectoryStore.create_or_continue(tmp_path / "s", identity)
     store.write_shard(0, pack_images(records), samples=2)
     store.finish()

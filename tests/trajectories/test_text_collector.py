@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from showo_turbo.errors import UserError
+from showo_turbo.sampling import text_decoding
 from showo_turbo.sampling.autoregressive import TextResult
 from showo_turbo.sampling.jacobi import JacobiResult, jacobi_decode
 from showo_turbo.sampling.text_decoding import TextDecoding
@@ -142,7 +143,7 @@ def test_neither_interruption_nor_processes_change_a_byte(
         return jacobi_decode(*args, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(text_collector, "jacobi_decode", interrupted)
+        patch.setattr(text_decoding, "jacobi_decode", interrupted)
         with pytest.raises(KeyboardInterrupt):
             collect(tmp_path / "parts", talkative, requests, text_settings)
     collect(tmp_path / "parts", talkative, requests, text_settings)
@@ -176,7 +177,7 @@ def test_unfinished_and_repetitive_texts_are_left_out_and_counted(
         decoded([1, 2, 1, 2, 1, 2, 1, 2, 29], True),
     ]
     monkeypatch.setattr(
-        text_collector, "jacobi_decode", lambda *a, **o: [answers.pop(0) for _ in a[2]]
+        text_decoding, "jacobi_decode", lambda *a, **o: [answers.pop(0) for _ in a[2]]
     )
     store = collect(tmp_path / "s", teacher, requests[:5], settings)
     assert store.filtered == {"repetitive": 2, "unfinished": 1}

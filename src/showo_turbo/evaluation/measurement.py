@@ -123,7 +123,7 @@ class Measurement:
                     progress=advance,
                 )
 
-        way = "ar" if decoding.decoding == "autoregressive" else f"jacobi, {decoding.driver}"
+        way = "ar" if decoding.method == "autoregressive" else f"jacobi, {decoding.driver}"
         title = f"{self.name}, answers, {way}"
         score = self.cache.get(TextScore, key, measure)
         self.bars.console.print(

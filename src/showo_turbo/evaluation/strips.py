@@ -73,7 +73,7 @@ def draw_answer_strip(
     """
     ids = text_tokenizer.encode(format_question(record.question))
     request = TextRequest("", record.image, ids, record.question)
-    greedy = DecodingChanges(decoding="jacobi").over(decoding)
+    greedy = DecodingChanges(method="jacobi").over(decoding)
     settings = TextCollection(greedy, seed=seed)
     (outcome,) = record_texts(model, [request], range(1), settings)
     if isinstance(outcome, str):

@@ -103,7 +103,7 @@ def evaluate_text(
     if not records:
         raise UserError("there are no questions to answer; give at least one")
     decoding.check()
-    by_jacobi, block_size = decoding.decoding == "jacobi", decoding.block_size
+    by_jacobi, block_size = decoding.method == "jacobi", decoding.block_size
     records = encode_records(image_tokenizer, records, batch_size)
 
     def answer(indices: Sequence[int]) -> tuple[list[TextResult], float]:
@@ -166,8 +166,8 @@ def compared_decodings(decoding: TextDecoding, drivers: Sequence[Driver]) -> lis
         decoding: Length of answers, size of blocks.
         drivers: How Jacobi decoding moves on.
     """
-    by_jacobi = [DecodingChanges(decoding="jacobi", driver=driver) for driver in drivers]
-    changes = [DecodingChanges(decoding="autoregressive"), *by_jacobi]
+    by_jacobi = [DecodingChanges(method="jacobi", driver=driver) for driver in drivers]
+    changes = [DecodingChanges(method="autoregressive"), *by_jacobi]
     return [change.over(decoding) for change in changes]
 
 

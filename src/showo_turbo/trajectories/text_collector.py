@@ -89,7 +89,7 @@ class TextCollection:
     @property
     def recorded(self) -> TextDecoding:
         """The decoding whose iterates are recorded; every greedy one gives the same answers."""
-        changes = DecodingChanges(decoding="jacobi", driver="block")
+        changes = DecodingChanges(method="jacobi", driver="block")
         return changes.over(self.decoding)
 
 
