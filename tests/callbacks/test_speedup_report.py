@@ -9,10 +9,10 @@ from showo_turbo.callbacks import (
     EvaluationTable,
     ExportStudent,
     SpeedupReport,
-    Stage,
 )
 from showo_turbo.callbacks import speedup_report as speedup_report_module
 from showo_turbo.callbacks.speedup_report import evaluation_data
+from showo_turbo.curriculum import Stage
 from showo_turbo.errors import UserError
 from showo_turbo.evaluation import SpeedupSettings
 from showo_turbo.evaluation import measurement as measurement_module

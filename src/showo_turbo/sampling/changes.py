@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Mapping
-from dataclasses import fields, make_dataclass, replace
+from dataclasses import dataclass, fields, make_dataclass, replace
 from difflib import get_close_matches
 from typing import Any, ClassVar, Generic, Self, TypeVar, cast, get_type_hints
 
@@ -11,6 +11,7 @@ from ..errors import UserError, shown
 Options = TypeVar("Options")
 
 
+@dataclass(frozen=True)
 class Changes(Generic[Options]):
     """Changes over a set of options; what is None stays as it is. See `changes_class`."""
 
