@@ -8,7 +8,7 @@ from showo_turbo.pipeline.generation_config import load_generation_config
 from showo_turbo.sampling.image_sampling import ImageSampling
 from showo_turbo.text_tokenizer import TextTokenizer
 
-from .runs import Bystander, make_trainer
+from .runs import Bystander, make_trainer, turbo_module
 
 
 def assert_same_weights(folder, network):
@@ -54,6 +54,14 @@ def test_how_it_draws_best_goes_with_it(tmp_path):
     sampling = ImageSampling(sampling_steps=4, shared_noise_seed=9)
     make_trainer(tmp_path, ExportStudent(sampling=sampling)).fit(Bystander())
     assert load_generation_config(tmp_path / "student").sampling == sampling
+
+
+def test_the_module_s_own_ways_go_with_it(tmp_path):
+    module = turbo_module(tmp_path)
+    module.configure_model()
+    assert (module.sampling, module.decoding) == ExportStudent()._options(module)
+    other = ImageSampling(sampling_steps=2)
+    assert ExportStudent(sampling=other)._options(module) == (other, module.decoding)
 
 
 def test_a_try_writes_nothing(tmp_path):

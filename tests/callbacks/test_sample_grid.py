@@ -79,6 +79,18 @@ def test_loggers_that_take_pictures_themselves():
     log_picture(SimpleNamespace(experiment=object()), "samples", picture, 7)  # passed over
 
 
+def test_the_module_s_own_sampling_in_so_many_steps(tmp_path):
+    module = Bystander()
+    grid = SampleGrid(PROMPTS, sampling_steps=(3, 1))
+    assert grid._samplings(module) == [ImageSampling(3), ImageSampling(1)]
+    module.sampling = ImageSampling(8, 1.0, top_k=5)
+    assert grid._samplings(module) == [
+        ImageSampling(3, 1.0, top_k=5),
+        ImageSampling(1, 1.0, top_k=5),
+    ]
+    assert SampleGrid(PROMPTS, samplings=TWO_STEPS)._samplings(module) == TWO_STEPS
+
+
 def test_samplings_from_yaml():
     parser = ArgumentParser()
     parser.add_class_arguments(SampleGrid, "grid")

@@ -16,6 +16,7 @@ from showo_turbo.curriculum import Stage
 from showo_turbo.errors import UserError
 from showo_turbo.evaluation import SpeedupSettings
 from showo_turbo.evaluation import measurement as measurement_module
+from showo_turbo.pipeline.generation_config import load_generation_config
 from showo_turbo.sampling.image_sampling import SamplingChanges
 from showo_turbo.sampling.text_decoding import TextDecoding
 
@@ -90,6 +91,12 @@ def test_files(run):
         assert (run / name).stat().st_size > 100, name
     assert (run / "film_strips" / "student-image-1.png").is_file()
     assert "| student |" in (run / "report.md").read_text()
+
+
+def test_the_student_is_exported_with_its_ways(run):
+    module = turbo_module(run)
+    best = load_generation_config(run / "student")
+    assert (best.sampling, best.decoding) == (module.sampling, module.decoding)
 
 
 def test_a_killed_report_goes_on(run, report, monkeypatch):

@@ -21,6 +21,7 @@ from showo_turbo.models.checkpoints import resolve_folder
 from showo_turbo.models.magvitv2 import MAGVITv2, MAGVITv2Config
 from showo_turbo.models.showo import Showo, ShowoConfig
 from showo_turbo.sampling.image_sampling import SamplingChanges
+from showo_turbo.sampling.text_decoding import TextDecoding
 from showo_turbo.training.turbo import ShowoTurbo
 from showo_turbo.trajectories import TrajectoryStore, fingerprint_module
 
@@ -57,6 +58,7 @@ def test_photographs_are_collected_for_and_trained_on(photographs, tmp_path):
         image_tokenizer=str(tmp_path / "magvitv2"),
         text_tokenizer=str(tmp_path / "showo"),
         max_language_length=32,
+        decoding=TextDecoding(max_new_tokens=64),
     )
     data = DistillationDataModule(
         256,
@@ -96,10 +98,12 @@ def test_the_papers_configs_run(photographs, tmp_path, monkeypatch, name, resolu
     monkeypatch.chdir(tmp_path)
     write_models(tmp_path, image_tokens=(resolution // 16) ** 2)
     config = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
-    curriculum = config["trainer"]["callbacks"][0]["init_args"]
+    (callback,) = config["trainer"]["callbacks+"]
+    curriculum = callback["init_args"]
     for stage in curriculum["stages"]:
         stage |= {"image_trajectories": 2, "text_trajectories": 2}
-    curriculum |= {"max_new_tokens": 64, "batch_size": 2}
+    curriculum |= {"batch_size": 2}
+    config["model"]["init_args"] |= {"decoding": {"max_new_tokens": 64}}
     config["data"]["init_args"] |= {
         "captions": {"images": str(photographs.images), "annotations": str(photographs.captions)},
         "instructions": {
@@ -115,7 +119,17 @@ def test_the_papers_configs_run(photographs, tmp_path, monkeypatch, name, resolu
         "text_tokenizer": "showo",
     }
     Path("narrow.yaml").write_text(yaml.safe_dump(config))
-    main(["fit", "-c", "narrow.yaml", "-c", str(CONFIGS / "hardware/cpu.yaml")])
+    main(
+        [
+            "fit",
+            "-c",
+            str(CONFIGS / "turbo.yaml"),
+            "-c",
+            "narrow.yaml",
+            "-c",
+            str(CONFIGS / "hardware/cpu.yaml"),
+        ]
+    )
 
     run = tmp_path / "runs" / name
     student = Showo.from_pretrained(run / "student")

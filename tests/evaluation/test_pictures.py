@@ -1,7 +1,9 @@
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
+from showo_turbo.evaluation import strips
 from showo_turbo.evaluation.pictures import (
     FRAME_PIXELS,
     GAP_PIXELS,
@@ -12,6 +14,7 @@ from showo_turbo.evaluation.pictures import (
 )
 from showo_turbo.evaluation.strips import draw_answer_strip, draw_sampling_strips
 from showo_turbo.sampling.image_sampling import ImageSampling
+from showo_turbo.sampling.parallel import decode_image_codes
 from showo_turbo.sampling.text_decoding import TextDecoding
 
 from .worlds import records, score, shapes_networks
@@ -93,6 +96,30 @@ def test_strips(tmp_path):
         with Image.open(path) as image:
             sizes.append(image.size)
     assert sizes[0] == sizes[1] and sizes[0][0] > 5 * 100, "the start and four steps"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"guidance_scale": 3.0, "guidance_end": 0.0},
+        {"token_temperature": 1.0, "top_k": 5, "confidence_temperature": 2.0},
+        {"confidence_temperature": 4.0, "shared_noise_seed": 3, "mask_schedule": "pow"},
+    ],
+)
+def test_strips_show_what_is_sampled(tmp_path, monkeypatch, options):
+    drawn = []
+    monkeypatch.setattr(strips, "draw_film_strip", lambda record, *_: drawn.append(record.codes))
+    model, image_tokenizer, text_tokenizer = shapes_networks()
+    prompts, seeds = ["a red circle", "two squares"], [71, 5]
+    sampling = ImageSampling(sampling_steps=5, **options)
+    networks = (model, image_tokenizer, text_tokenizer)
+    paths = [tmp_path / "1.png", tmp_path / "2.png"]
+    draw_sampling_strips(*networks, prompts, sampling, paths, seeds)
+    ids = [text_tokenizer.encode(prompt) for prompt in prompts]
+    sampled = decode_image_codes(model, ids, sampling, seeds)
+    assert torch.equal(torch.stack(drawn).long(), sampled)
+    plain = decode_image_codes(model, ids, ImageSampling(sampling_steps=5), seeds)
+    assert not torch.equal(sampled, plain), "the options change something"
 
 
 def test_an_answer_strip_or_none(tmp_path):

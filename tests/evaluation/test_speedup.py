@@ -210,3 +210,16 @@ def test_bad_input(models, networks, tmp_path):
         SpeedupSettings(guidance_candidates=(0.0, -1.0)).check(shapes_showo())
     with pytest.raises(UserError, match="empty"):
         SpeedupSettings(sampling_steps=()).check(shapes_showo())
+
+
+def test_a_module_says_what_the_settings_do_not():
+    own, teachers = ImageSampling(4, 2.0, guidance_end=1.0, top_k=5), ImageSampling(18, top_k=3)
+    settings = SpeedupSettings((4, 2), (1.0,), stage_sampling_steps=(2,))
+    found = settings.filled_in(own, teachers, TextDecoding(max_new_tokens=7))
+    assert found.teacher_candidates() == [ImageSampling(s, 1.0, top_k=3) for s in (4, 2)]
+    plan = SamplingPlan.of("student", found, {})
+    assert plan.test == [ImageSampling(4, top_k=5), ImageSampling(2, top_k=5)]
+    assert found.decoding == TextDecoding(max_new_tokens=7)
+    told = SpeedupSettings(sampling=teachers, teacher_samplings=(own,))
+    again = told.filled_in(own, teachers, TextDecoding())
+    assert (again.sampling, again.teacher_samplings) == (teachers, (own,))

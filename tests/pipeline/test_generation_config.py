@@ -1,9 +1,11 @@
 """What a model's folder says about how it draws best."""
 
 import json
+from dataclasses import asdict
 
 import pytest
 import torch
+from PIL import Image
 
 from showo_turbo.errors import UserError
 from showo_turbo.pipeline import ShowoPipeline
@@ -83,4 +85,40 @@ def test_the_pipeline_draws_in_the_models_way(tmp_path):
 def test_what_no_model_can_do_is_refused(tmp_path, content, message):
     (tmp_path / "generation_config.json").write_text(json.dumps(content))
     with pytest.raises(UserError, match=f"generation_config.json.*{message}.*correct or remove"):
+        load_generation_config(tmp_path)
+
+
+def test_the_pipeline_answers_in_the_models_way(tmp_path):
+    model = write_tiny_model(tmp_path / "model")
+    save_generation_config(model, None, DECODING)
+    pipeline = ShowoPipeline.from_pretrained(model)
+    image = Image.new("RGB", (16, 16), "red")
+    by_default = pipeline.answer(image, "What?").tokens
+    assert by_default == pipeline.answer(image, "What?", DECODING).tokens
+    assert len(by_default[0]) <= 12
+
+
+def test_the_file_holds_every_option(tmp_path):
+    save_generation_config(tmp_path, OWN, DECODING)
+    content = json.loads((tmp_path / "generation_config.json").read_text())
+    assert content == {"images": asdict(OWN), "texts": asdict(DECODING)}
+
+
+@pytest.mark.bad_input
+def test_old_names_are_said_with_the_new_ones(tmp_path):
+    old = {"images": {"steps": 4, "order_seed": 9}}
+    (tmp_path / "generation_config.json").write_text(json.dumps(old))
+    expected = "sampling_steps instead of 'steps', shared_noise_seed instead of 'order_seed'"
+    with pytest.raises(UserError, match=expected):
+        load_generation_config(tmp_path)
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [([4], "no JSON object under 'texts'"), ({"method": "beam"}, "options of decoding.*beam")],
+)
+def test_texts_that_no_model_can_write_are_refused(tmp_path, texts, message):
+    (tmp_path / "generation_config.json").write_text(json.dumps({"texts": texts}))
+    with pytest.raises(UserError, match=message):
         load_generation_config(tmp_path)

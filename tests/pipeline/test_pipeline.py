@@ -1,3 +1,5 @@
+from dataclasses import asdict, replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from showo_turbo.prompting import format_question
 from showo_turbo.sampling.autoregressive import autoregressive_decode
 from showo_turbo.sampling.image_sampling import ImageSampling
 from showo_turbo.sampling.parallel import decode_image_codes
+from showo_turbo.sampling.text_decoding import TextDecoding
 
 from .conftest import PROMPTS
 
@@ -182,3 +185,33 @@ class TestAnswer:
         (tmp_path / "bad.png").write_text("no image")
         with pytest.raises(UserError, match=r"bad.png cannot be read as an image"):
             pipeline.answer(tmp_path / "bad.png", "What?")
+
+
+class TestOptions:
+    """`generate` and `answer` take a whole set of options, and changes over it by name."""
+
+    def test_sampling_and_changes(self, pipeline):
+        sampling = ImageSampling(3, token_temperature=0.8, top_k=5)
+        given = pipeline.generate(PROMPTS[:2], sampling)
+        named = pipeline.generate(PROMPTS[:2], **asdict(sampling))
+        other = replace(sampling, sampling_steps=9)
+        changed = pipeline.generate(PROMPTS[:2], other, sampling_steps=3)
+        assert torch.equal(given.codes, named.codes)
+        assert torch.equal(given.codes, changed.codes)
+
+    def test_decoding_and_changes(self, pipeline, pictures):
+        decoding = TextDecoding("autoregressive", 9, temperature=1.5)
+        given = pipeline.answer(pictures[:2], "What?", decoding)
+        named = pipeline.answer(pictures[:2], "What?", **asdict(decoding))
+        other = replace(decoding, max_new_tokens=4)
+        changed = pipeline.answer(pictures[:2], "What?", other, max_new_tokens=9)
+        assert given.tokens == named.tokens == changed.tokens
+
+    @pytest.mark.bad_input
+    def test_unknown_names(self, pipeline, pictures):
+        with pytest.raises(UserError, match="no option 'steps'; .*did you mean sampling_steps"):
+            pipeline.generate(PROMPTS, steps=2)
+        with pytest.raises(
+            UserError, match="no option 'max_tokens'; .*did you mean max_new_tokens"
+        ):
+            pipeline.answer(pictures, "What?", max_tokens=2)

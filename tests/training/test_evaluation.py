@@ -157,3 +157,23 @@ def test_the_small_grid_within_fit():
     ).during_fit()
     assert grid.tables == ("images",) and grid.metrics == () and grid.baseline is None
     assert [sampling.sampling_steps for sampling in grid.samplings()] == [8]
+
+
+OWN = ImageSampling(4, top_k=5, guidance_scale=3.0, guidance_end=1.0)
+TEACHERS = ImageSampling(18, 2.0, confidence_temperature=10.0, shared_noise_seed=9)
+
+
+def test_a_module_says_what_the_grid_does_not():
+    texts = TextDecoding(max_new_tokens=7)
+    grid = EvaluationGrid((4,), (0.0, 2.0)).filled_in(OWN, TEACHERS, texts)
+    assert grid.samplings() == [
+        ImageSampling(4, top_k=5),  # no guidance at any step
+        ImageSampling(4, top_k=5, guidance_scale=2.0, guidance_end=1.0),
+    ]
+    unguided = replace(TEACHERS, sampling_steps=4, guidance_scale=0.0)
+    assert grid.samplings("teacher")[0] == unguided
+    assert grid.answering == texts
+    told = EvaluationGrid(sampling=TEACHERS, decoding=TextDecoding(max_new_tokens=3))
+    assert told.filled_in(OWN, OWN, texts).sampling == TEACHERS
+    assert told.filled_in(OWN, OWN, texts).decoding.max_new_tokens == 3
+    assert told.filled_in(OWN, OWN, texts).baseline_sampling == OWN

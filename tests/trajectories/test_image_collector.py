@@ -18,6 +18,7 @@ from showo_turbo.trajectories import (
     segment_end,
 )
 from showo_turbo.trajectories.image_collector import record_images
+from showo_turbo.trajectories.segments import stateless_seed
 from showo_turbo.trajectories.store import no_barrier
 
 from ..tiny import tiny_showo
@@ -46,6 +47,31 @@ def test_noise_on_the_order_is_the_same_for_every_prompt(teacher, prompts):
     assert together != reveal_steps(prompts[:3], shared_noise_seed=1)
     greedy = ImageCollection(ImageSampling(8), topk_targets=1)
     assert together[0] != record_images(teacher, prompts[:1], greedy)[0].reveal_step.tolist()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"token_temperature": 1.0, "top_k": 4},
+        {"confidence_temperature": 3.0},
+        {"guidance_scale": 2.0, "guidance_end": 0.0},
+    ],
+)
+def test_any_sampling_is_recorded_whatever_the_batches(tmp_path, teacher, prompts, options):
+    sampling = ImageSampling(8, **options)
+    settings = ImageCollection(sampling, topk_targets=2, seed=6, batch_size=4, shard_size=4)
+    found = ImageTrajectoryDataset(collect(tmp_path / "fours", teacher, prompts, settings))
+    alone = dataclasses.replace(settings, batch_size=1)
+    again = ImageTrajectoryDataset(collect(tmp_path / "ones", teacher, prompts, alone))
+    seeds = [stateless_seed(6, index, stream="image") for index in range(len(prompts))]
+    codes = parallel.decode_image_codes(teacher, [p.ids for p in prompts], sampling, seeds)
+    for index, record in enumerate(found):
+        assert torch.equal(record.codes.long(), codes[index])
+        assert torch.equal(record.reveal_step, again[index].reveal_step)
+    assert found.store.identity.settings["sampling.sampling_steps"] == 8
+    assert {f"sampling.{f.name}" for f in dataclasses.fields(sampling)} <= set(
+        found.store.identity.settings
+    )
 
 
 @pytest.mark.parametrize("segments", [1, 2, 4, 8])

@@ -232,3 +232,29 @@ def test_settings_out_of_range_are_refused(name):
 def test_a_seed_out_of_range_is_refused(seed):
     with pytest.raises(UserError, match=f"seed {seed} is out of range"):
         TextCollection(seed=seed)
+
+
+def test_every_greedy_decoding_is_recorded_as_blocks(requests):
+    one, other = TextDecoding(driver="window"), TextDecoding("autoregressive")
+    recorded = [TextCollection(decoding).recorded for decoding in (one, other)]
+    assert recorded == [TextDecoding(driver="block")] * 2
+    identities = [text_identity("teacher", requests, TextCollection(d)) for d in (one, other)]
+    assert identities[0] == identities[1]
+    assert identities[0].settings["decoding.block_size"] == 16
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize(
+    ("decoding", "message"),
+    [
+        (TextDecoding(max_new_tokens=0), "max_new_tokens is 0; it must be at least 1"),
+        (TextDecoding(block_size=0), "block_size is 0; it must be at least 1"),
+        (
+            TextDecoding("autoregressive", temperature=1.0),
+            "temperature is 1, but text trajectories",
+        ),
+    ],
+)
+def test_decoding_that_cannot_be_recorded_is_refused(decoding, message):
+    with pytest.raises(UserError, match=message):
+        TextCollection(decoding)
