@@ -27,7 +27,7 @@ from showo_turbo.evaluation.tables import Figures
 from showo_turbo.files import read_json, write_atomically, write_json
 from showo_turbo.models.magvitv2 import MAGVITv2
 from showo_turbo.models.showo import Showo
-from showo_turbo.sampling.parallel import ImageSampling
+from showo_turbo.sampling.image_sampling import ImageSampling
 from showo_turbo.text_tokenizer import TextTokenizer
 
 DEFAULT = "default"
@@ -122,7 +122,10 @@ def start_figures(trial: Trial, prompts: Path) -> dict[str, float]:
     scores = scores_of(
         Path(config["model"]["init_args"]["student"]),
         PromptFile(prompts, settings["prompts_per_category"]),
-        [ImageSampling(**settings["sampling"] | {"steps": n}) for n in settings["steps"]],
+        [
+            ImageSampling(**settings["sampling"] | {"sampling_steps": n})
+            for n in settings["sampling_steps"]
+        ],
     )
     return {f"{row.steps} steps": row.score for row in scores}
 
@@ -134,7 +137,7 @@ def top_k_figures(trial: Trial, prompts: Path, per_category: int) -> dict[str, f
         Path(trial["folder"]) / "student",
         PromptFile(prompts, per_category),
         [
-            replace(base, steps=steps, token_temperature=1.0, top_k=top_k)
+            replace(base, sampling_steps=steps, token_temperature=1.0, top_k=top_k)
             for top_k in TOP_KS
             for steps in STEPS
         ],

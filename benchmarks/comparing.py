@@ -8,7 +8,8 @@ from typing import Any
 from measuring import Measured, in_turns
 
 from showo_turbo.models.showo import Showo
-from showo_turbo.sampling.parallel import ImageSampling, denoise_images
+from showo_turbo.sampling.image_sampling import ImageSampling
+from showo_turbo.sampling.parallel import denoise_images
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 import naive

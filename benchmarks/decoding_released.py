@@ -18,7 +18,8 @@ from random_networks import (
 
 from showo_turbo.models.showo import Showo
 from showo_turbo.sampling.autoregressive import autoregressive_decode
-from showo_turbo.sampling.parallel import ImageSampling, decode_image_codes
+from showo_turbo.sampling.image_sampling import ImageSampling
+from showo_turbo.sampling.parallel import decode_image_codes
 
 
 class ReleasedRows:
@@ -56,7 +57,7 @@ class ReleasedRows:
     def images(self, geometry: str) -> Row:
         """A batch of guided images: compiled against not, and against the matrix rate."""
         network = self._network(geometry)
-        sampling = ImageSampling(steps=4, guidance_scale=5.0)
+        sampling = ImageSampling(sampling_steps=4, guidance_scale=5.0)
         prompts = [random_prompt(network)] * self.scale.images
         row = self._compiled_row(
             network, lambda: decode_image_codes(network, prompts, sampling).tolist()

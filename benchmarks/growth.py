@@ -48,9 +48,10 @@ def config_of(epochs: int) -> dict[str, Any]:
     config = copy.deepcopy(CONFIG)
     config["data"]["init_args"]["loader"] = {"num_workers": 1}
     config["data"]["init_args"]["shapes"] |= {"images": 24, "documents": 16}
-    stage = STAGE | {"epochs": epochs, "steps": 2, "image_segments": 1, "refresh_every_n_epochs": 1}
+    stage = STAGE | {"epochs": epochs, "image_segments": 1, "refresh_every_n_epochs": 1}
+    config["model"]["init_args"]["teacher_sampling"] = {"sampling_steps": 2}
     curriculum = {"class_path": "Curriculum", "init_args": {"stages": [stage]}}
-    curriculum["init_args"] |= {"max_new_tokens": 32, "batch_size": 12, "shard_size": 12}
+    curriculum["init_args"] |= {"batch_size": 12, "shard_size": 12}
     config["trainer"] |= {
         "callbacks": [curriculum, {"class_path": "growth.Watch"}],
         "enable_checkpointing": False,

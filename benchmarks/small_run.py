@@ -10,6 +10,8 @@ from showo_turbo.models.checkpoints import resolve_folder
 from showo_turbo.models.showo import Showo, ShowoConfig
 
 STAGE = {"text_segments": 1, "image_trajectories": 12, "text_trajectories": 12}
+GUIDED = {"sampling_steps": 4, "guidance_scale": 1.0}
+SHORT = {"sampling_steps": 2}
 CONFIG: dict[str, Any] = {
     "seed_everything": 0,
     "model": {
@@ -18,7 +20,8 @@ CONFIG: dict[str, Any] = {
             "student": "model",
             "text_tokenizer": "model",
             "max_language_length": 32,
-            "evaluation": {"fit_steps": [2], "max_new_tokens": 6},
+            "decoding": {"max_new_tokens": 32},
+            "evaluation": {"fit_sampling_steps": [2], "decoding": {"max_new_tokens": 6}},
             "optimizer": {"class_path": "torch.optim.AdamW", "init_args": {"lr": 1e-3}},
         },
     },
@@ -54,13 +57,11 @@ CONFIG: dict[str, Any] = {
             {
                 "class_path": "Curriculum",
                 "init_args": {
-                    "max_new_tokens": 32,
                     "batch_size": 4,
                     "shard_size": 4,
                     "stages": [
-                        STAGE
-                        | {"epochs": 3, "steps": 4, "guidance_scale": 1.0, "image_segments": 2},
-                        STAGE | {"epochs": 2, "steps": 2, "image_segments": 1},
+                        STAGE | {"epochs": 3, "sampling": GUIDED, "image_segments": 2},
+                        STAGE | {"epochs": 2, "sampling": SHORT, "image_segments": 1},
                     ],
                 },
             },

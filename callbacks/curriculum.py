@@ -18,7 +18,6 @@ from showo_turbo.curriculum.trajectories import RoundTrajectories
 from showo_turbo.data import DistillationDataModule
 from showo_turbo.errors import UserError
 from showo_turbo.models.showo import Showo
-from showo_turbo.sampling.mask_schedules import MaskSchedule
 from showo_turbo.training.turbo import ShowoTurbo
 from showo_turbo.trajectories import TrajectoryStore
 
@@ -56,15 +55,16 @@ class Curriculum(Callback):
     The state in the checkpoint is plain: round, and of each round begun the teacher's and the
     stores' fingerprints, checked when it is resumed.
 
+    How the teacher is sampled is in the module's `teacher_sampling`, which a stage may change parts
+    of; how long answers may be (longer ones are left out and counted) and in blocks of which size
+    they are decoded, in its `decoding`.
+
     Args:
         stages: The stages, in order.
         folder: Where teachers and trajectories go; `<trainer.default_root_dir>/curriculum` by
             default.
-        mask_schedule: Of the image trajectories.
         topk_targets: Codes that are recorded of each of the teacher's distributions, see
             `ImageCollection`.
-        block_size: Text tokens that are decoded together.
-        max_new_tokens: Longest answer; longer ones are left out and counted.
         batch_size: Samples that the teacher decodes at once.
         shard_size: Trajectories a file.
 
@@ -80,10 +80,7 @@ class Curriculum(Callback):
         self,
         stages: list[Stage],
         folder: Path | None = None,
-        mask_schedule: MaskSchedule = "cosine",
         topk_targets: int = 16,
-        block_size: int = 16,
-        max_new_tokens: int = 512,
         batch_size: int = 32,
         shard_size: int = 256,
     ) -> None:
@@ -92,9 +89,7 @@ class Curriculum(Callback):
             raise UserError("the curriculum has no stages; give at least one under `stages`")
         self.stages = stages
         self.folder = folder
-        self.trajectories = RoundTrajectories(
-            mask_schedule, topk_targets, block_size, max_new_tokens, batch_size, shard_size
-        )
+        self.trajectories = RoundTrajectories(topk_targets, batch_size, shard_size)
         self.round = 0
         self.schedules = StageSchedules(stages)
         self.clock = RoundClock()
@@ -230,7 +225,8 @@ class Curriculum(Callback):
         )
         self._entered = self.round
         self.clock.begin_training()
-        rank_zero_info(f"stage {self.stage_index + 1} of {len(self.stages)}: {self.stage}")
+        described = self.stage.describe(module.teacher_sampling)
+        rank_zero_info(f"stage {self.stage_index + 1} of {len(self.stages)}: {described}")
 
     def _prepare_teacher(self, trainer: Trainer, module: ShowoTurbo) -> tuple[Showo, str]:
         """Take the round's teacher, and note its fingerprint."""

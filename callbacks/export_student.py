@@ -7,14 +7,16 @@ from lightning.pytorch.utilities import rank_zero_info
 
 from showo_turbo.errors import UserError
 from showo_turbo.pipeline.generation_config import save_generation_config
-from showo_turbo.sampling.parallel import ImageSampling
+from showo_turbo.sampling.image_sampling import ImageSampling
+from showo_turbo.sampling.text_decoding import TextDecoding
+from showo_turbo.training.measured_student import MeasuredStudent
 from showo_turbo.training.student_weights import student_of, write_student
 
 
 class ExportStudent(Callback):
     """Writes the student when training ends, in the released layout, with its text tokenizer.
 
-    The folder holds `config.json`, `pytorch_model.safetensors`, `tokenizer.json` and, if asked for,
+    The folder holds `config.json`, `pytorch_model.safetensors`, `tokenizer.json` and
     `generation_config.json`, and goes wherever a model id is taken:
     `ShowoPipeline.from_pretrained(folder)`, `showo-turbo generate --model <folder>`.
 
@@ -28,18 +30,27 @@ class ExportStudent(Callback):
               callbacks:
                 - class_path: ExportStudent
                   init_args:
-                    sampling: {steps: 4}
+                    folder: models/student
 
     Args:
         folder: Where to write; `<trainer.default_root_dir>/student` by default.
-        sampling: How the student draws best. Written to `generation_config.json`, and so the
-            default of `showo-turbo generate` and `ShowoPipeline.generate`.
+        sampling: How the student draws best, if not in the way of the module's `sampling`. Written
+            to `generation_config.json`, and so the default of `showo-turbo generate` and
+            `ShowoPipeline.generate`.
+        decoding: How the student answers best, if not in the way of the module's `decoding`.
+            Likewise the default of `showo-turbo answer` and `ShowoPipeline.answer`.
     """
 
-    def __init__(self, folder: Path | None = None, sampling: ImageSampling | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path | None = None,
+        sampling: ImageSampling | None = None,
+        decoding: TextDecoding | None = None,
+    ) -> None:
         super().__init__()
         self.folder = folder
         self.sampling = sampling
+        self.decoding = decoding
         self._exported = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -57,14 +68,17 @@ class ExportStudent(Callback):
         self._exported = False
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Check that there is a student, and that it can sample in this way.
+        """Check that there is a student, and that it can sample and decode in this way.
 
         Raises:
             UserError: If there is none, or it cannot.
         """
         config = student_of(pl_module, "ExportStudent").config
-        if self.sampling is not None:
-            self.sampling.check(config.image_tokens, config.codebook_size)
+        sampling, decoding = self._options(pl_module)
+        if sampling is not None:
+            sampling.check(config.image_tokens, config.codebook_size)
+        if decoding is not None:
+            decoding.check()
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the student."""
@@ -75,14 +89,22 @@ class ExportStudent(Callback):
         if not self._exported:
             self._export(trainer, pl_module)
 
+    def _options(self, module: LightningModule) -> tuple[ImageSampling | None, TextDecoding | None]:
+        """How the student samples and decodes: as was said, or as the module says."""
+        sampling, decoding = self.sampling, self.decoding
+        if isinstance(module, MeasuredStudent):
+            sampling, decoding = sampling or module.sampling, decoding or module.decoding
+        return sampling, decoding
+
     def _export(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert self.folder is not None  # set in setup
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             rank_zero_info("fast_dev_run: no student written")
             self._exported = True
             return
-        if self.sampling is not None and trainer.is_global_zero:
-            save_generation_config(self.folder, self.sampling)
+        options = self._options(pl_module)
+        if options != (None, None) and trainer.is_global_zero:
+            save_generation_config(self.folder, *options)
         write_student(self.folder, trainer, pl_module)
         self._exported = True
         rank_zero_info(f"student written to {self.folder}")

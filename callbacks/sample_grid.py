@@ -1,6 +1,7 @@
 """The same prompts drawn again and again while a model trains."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from showo_turbo.evaluation import draw_images, satisfies_shapes_prompt
 from showo_turbo.evaluation.pictures import GridColumn, draw_image_grid, mosaic
 from showo_turbo.models.modes import evaluating
 from showo_turbo.models.showo import Showo
-from showo_turbo.sampling.parallel import ImageSampling
+from showo_turbo.sampling.image_sampling import ImageSampling
 
 
 class SampleGrid(Callback):
@@ -42,14 +43,14 @@ class SampleGrid(Callback):
                 - class_path: SampleGrid
                   init_args:
                     every_n_epochs: 2
-                    samplings:
-                      - {steps: 4}
-                      - {steps: 16, guidance_scale: 1.5}
+                    sampling_steps: [8, 4, 2]
 
     Args:
         prompts: Texts; the first validation prompt of each category of the DataModule by default.
         every_n_epochs: How often to draw.
-        samplings: Sampling settings; 4 and 2 steps without guidance by default.
+        sampling_steps: Steps of the module's own `sampling`, a column each.
+        samplings: Instead of those, whole sampling settings, such as
+            `{sampling_steps: 16, guidance_scale: 1.5}`.
         seed: Seed of the first prompt; the others follow.
         folder: Where the PNGs go; `<trainer.default_root_dir>/samples` by default.
     """
@@ -58,6 +59,7 @@ class SampleGrid(Callback):
         self,
         prompts: list[str] | None = None,
         every_n_epochs: int = 1,
+        sampling_steps: tuple[int, ...] = (4, 2),
         samplings: tuple[ImageSampling, ...] | None = None,
         seed: int = 0,
         folder: Path | None = None,
@@ -65,12 +67,11 @@ class SampleGrid(Callback):
         super().__init__()
         if every_n_epochs < 1:
             raise UserError(f"every_n_epochs is {every_n_epochs}; it must be at least 1")
-        if samplings is None:  # not in the signature: a saved config.yaml could not hold it
-            samplings = (ImageSampling(steps=4), ImageSampling(steps=2))
-        if not samplings or prompts == []:
+        if not (sampling_steps if samplings is None else samplings) or prompts == []:
             raise UserError("SampleGrid has no prompts or no samplings; give at least one of each")
         self.prompts = prompts
         self.every_n_epochs = every_n_epochs
+        self.sampling_steps = sampling_steps
         self.samplings = samplings
         self.seed = seed
         self.folder = folder
@@ -83,7 +84,7 @@ class SampleGrid(Callback):
             UserError: If there are no prompts, one is too long or a setting is out of range.
         """
         network = _network(pl_module)
-        for sampling in self.samplings:
+        for sampling in self._samplings(pl_module):
             sampling.check(network.config.image_tokens, network.config.codebook_size)
         if self.prompts is None:
             files = getattr(trainer.datamodule, "prompts", None)  # type: ignore[attr-defined]
@@ -111,6 +112,14 @@ class SampleGrid(Callback):
         folder = self.folder or Path(trainer.default_root_dir) / "samples"
         draw_image_grid(self.prompts, columns, folder / f"epoch-{epoch:04d}.png")
 
+    def _samplings(self, module: LightningModule) -> Sequence[ImageSampling]:
+        """The settings: those given, or the module's own in so many steps."""
+        if self.samplings is not None:
+            return self.samplings
+        own = getattr(module, "sampling", None)
+        base = own if isinstance(own, ImageSampling) else ImageSampling()
+        return [replace(base, sampling_steps=steps) for steps in self.sampling_steps]
+
     def _draw(
         self, trainer: Trainer, pl_module: LightningModule, prompts: Sequence[str]
     ) -> list[GridColumn]:
@@ -120,7 +129,7 @@ class SampleGrid(Callback):
         columns = []
         # Hooks run outside of the precision plugin's context.
         with evaluating(network), trainer.precision_plugin.forward_context():
-            for sampling in self.samplings:
+            for sampling in self._samplings(pl_module):
                 pixels = draw_images(
                     network,
                     image_tokenizer,  # type: ignore[arg-type]
@@ -129,7 +138,7 @@ class SampleGrid(Callback):
                     sampling,
                     seeds,
                 )
-                title = f"{sampling.steps} steps\nguidance {sampling.guidance_scale:g}"
+                title = f"{sampling.sampling_steps} steps\nguidance {sampling.guidance_scale:g}"
                 columns.append(GridColumn(title, pixels, self._judge(pixels)))
         return columns
 

@@ -31,6 +31,7 @@ from showo_turbo.files import write_atomically
 from showo_turbo.models.magvitv2 import MAGVITv2
 from showo_turbo.models.showo import Showo
 from showo_turbo.text_tokenizer import TextTokenizer
+from showo_turbo.training.measured_student import MeasuredStudent
 from showo_turbo.training.student_weights import is_sharded, student_of
 
 from .curriculum import Curriculum
@@ -65,12 +66,13 @@ class SpeedupReport(Callback):
                 - class_path: SpeedupReport
                   init_args:
                     settings:
-                      steps: [16, 8, 4, 2]
+                      sampling_steps: [16, 8, 4, 2]
                       guidance_candidates: [0, 1, 2, 3]
                       prompts_per_category: 50
 
     Args:
-        settings: What is measured.
+        settings: What is measured; where they do not say how to sample and decode, as the module
+            does.
         models: Folder of the `teacher` and of the models between it and the student, by name;
             those of the `Curriculum` by default.
         folder: Where the report goes; `trainer.default_root_dir` by default.
@@ -113,7 +115,8 @@ class SpeedupReport(Callback):
         Raises:
             UserError: If there is no student, or a number of steps is out of range.
         """
-        self.settings.check(student_of(pl_module, "SpeedupReport"))
+        student = student_of(pl_module, "SpeedupReport")
+        self._filled_in(pl_module).check(student)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Measure, print and write."""
@@ -134,7 +137,8 @@ class SpeedupReport(Callback):
         data = evaluation_data(trainer, self.settings)
         loaders = self._loaders(trainer, pl_module)
         models = {name: partial(_load_on, device, load) for name, load in loaders.items()}
-        networks = (models, image_tokenizer, text_tokenizer, data, self.settings)
+        settings = self._filled_in(pl_module)
+        networks = (models, image_tokenizer, text_tokenizer, data, settings)
         report = measure_speedup(*networks, ScoreCache(folder / "report_scores"))
         began = time.perf_counter()
         pictures = draw_report_pictures(*networks, report, folder, film_strips=self.film_strips)
@@ -144,6 +148,12 @@ class SpeedupReport(Callback):
         with write_atomically(folder / "report.md") as temporary:
             temporary.write_text(report_markdown(report), encoding="utf-8")
         _show(report, [folder / "report.json", folder / "report.md", *pictures])
+
+    def _filled_in(self, module: LightningModule) -> SpeedupSettings:
+        """The settings, with the module's ways of sampling and decoding where they name none."""
+        if not isinstance(module, MeasuredStudent):
+            return self.settings
+        return self.settings.filled_in(module.sampling, module.teacher_sampling, module.decoding)
 
     def _loaders(
         self, trainer: Trainer, pl_module: LightningModule

@@ -5,6 +5,8 @@ from typing import Any
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import TQDMProgressBar
 
+from showo_turbo.sampling.image_sampling import ImageSampling
+
 from .curriculum import Curriculum
 
 
@@ -36,18 +38,25 @@ class StageProgressBar(TQDMProgressBar):
     def on_train_epoch_start(self, trainer: Trainer, *arguments: Any) -> None:
         """Put the stage and the epoch in front of the bar."""
         super().on_train_epoch_start(trainer, *arguments)
-        self.train_progress_bar.set_description(describe_epoch(trainer))
+        module = trainer.lightning_module
+        sampling = getattr(module, "teacher_sampling", ImageSampling())
+        self.train_progress_bar.set_description(describe_epoch(trainer, sampling))
 
 
-def describe_epoch(trainer: Trainer) -> str:
-    """The stage of the curriculum, if there is one, and the epoch in it or in the run."""
+def describe_epoch(trainer: Trainer, teacher_sampling: ImageSampling) -> str:
+    """The stage of the curriculum, if there is one, and the epoch in it or in the run.
+
+    Args:
+        trainer: Knows the callbacks and the epoch.
+        teacher_sampling: How the module's teacher is sampled, before the stage's changes.
+    """
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         if isinstance(callback, Curriculum):
             index = callback.stage_index
             before = sum(stage.epochs for stage in callback.stages[:index])
             stage = callback.stages[index]
             return (
-                f"stage {index + 1}/{len(callback.stages)} ({stage}), "
+                f"stage {index + 1}/{len(callback.stages)} ({stage.describe(teacher_sampling)}), "
                 f"epoch {trainer.current_epoch - before + 1}/{stage.epochs}"
             )
     return f"epoch {trainer.current_epoch + 1}"

@@ -11,7 +11,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from showo_turbo.models.checkpoints import resolve_folder
-from showo_turbo.sampling.parallel import ImageSampling, denoise_images
+from showo_turbo.sampling.image_sampling import ImageSampling
+from showo_turbo.sampling.parallel import denoise_images
 
 from .tiny import tiny_showo
 

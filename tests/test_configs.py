@@ -1,6 +1,7 @@
 """Every configuration that ships is parsed, and those that a CPU carries are run."""
 
 import re
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -9,25 +10,53 @@ import yaml
 from showo_turbo.cli import main
 from showo_turbo.commands.sweep import check_examples, full_config, read_settings
 from showo_turbo.data import ShapesWorld
+from showo_turbo.sampling.image_sampling import ImageSampling, SamplingChanges
 from showo_turbo.sweeps import SearchSpace
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 FILES = sorted(CONFIGS.rglob("*.yaml"))
 OVERLAYS = [path for path in FILES if path.parent.name == "hardware"]
 SWEEPS = [path for path in FILES if path.parent.name == "sweeps"]
-WHOLE = [path for path in FILES if path not in OVERLAYS + SWEEPS]
+TURBO = CONFIGS / "turbo.yaml"
+RESOLUTIONS = [path for path in FILES if path.match("turbo_*.yaml")]
+WHOLE = [[path] for path in FILES if path not in [*OVERLAYS, *SWEEPS, TURBO, *RESOLUTIONS]]
+WHOLE += [[TURBO, path] for path in RESOLUTIONS]
+"""The files of each run, in the order in which they are merged."""
 
 
 def test_the_files_are_found():
-    assert {path.name for path in WHOLE} >= {
-        "quickstart.yaml",
-        "pretrain_magvitv2.yaml",
-        "pretrain_showo.yaml",
-        "turbo_256.yaml",
-        "turbo_512.yaml",
+    assert TURBO in FILES
+    assert {paths[-1].stem for paths in WHOLE} >= {
+        "quickstart",
+        "pretrain_magvitv2",
+        "pretrain_showo",
+        "turbo_256",
+        "turbo_512",
     }
     assert {path.stem for path in OVERLAYS} == {"cpu", "single_gpu", "ddp", "fsdp"}
     assert {path.stem for path in SWEEPS} == {"segments", "table_3"}
+
+
+def options(paths):
+    return [argument for path in paths for argument in ("-c", str(path))]
+
+
+def merged(paths):
+    """What the files of a run say of its trainer and its model, the callbacks of all together."""
+    found = {"trainer": {}, "model": {}}
+    callbacks = []
+    for path in paths:
+        content = yaml.safe_load(path.read_text())
+        trainer = dict(content.get("trainer", {}))
+        callbacks += trainer.pop("callbacks", []) + trainer.pop("callbacks+", [])
+        found["trainer"] |= trainer
+        found["model"] |= content.get("model", {}).get("init_args", {})
+    found["trainer"]["callbacks"] = callbacks
+    return found
+
+
+def name_of(paths):
+    return paths[-1].stem
 
 
 def printed(arguments, capsys):
@@ -37,39 +66,39 @@ def printed(arguments, capsys):
     return yaml.safe_load(capsys.readouterr().out)
 
 
-@pytest.mark.parametrize("path", WHOLE, ids=lambda path: path.stem)
-def test_a_config_is_parsed(path, capsys):
-    config = printed(["-c", str(path)], capsys)
+@pytest.mark.parametrize("paths", WHOLE, ids=name_of)
+def test_a_config_is_parsed(paths, capsys):
+    config = printed(options(paths), capsys)
     assert config["model"]["class_path"].startswith("showo_turbo.")
     assert config["data"]["class_path"].startswith("showo_turbo.")
 
 
-@pytest.mark.parametrize("path", WHOLE, ids=lambda path: path.stem)
-def test_a_run_moves_as_a_whole(path, capsys):
+@pytest.mark.parametrize("paths", WHOLE, ids=name_of)
+def test_a_run_moves_as_a_whole(paths, capsys):
     """Whatever is written goes where `trainer.default_root_dir` says."""
-    own = yaml.safe_load(path.read_text())["trainer"]["default_root_dir"]
-    config = printed(["-c", str(path), "--trainer.default_root_dir", "elsewhere"], capsys)
+    own = merged(paths)["trainer"]["default_root_dir"]
+    config = printed([*options(paths), "--trainer.default_root_dir", "elsewhere"], capsys)
     assert own.startswith("runs/")
     assert own not in yaml.safe_dump(config)
 
 
-@pytest.mark.parametrize("path", WHOLE, ids=lambda path: path.stem)
-def test_a_run_stops_where_its_numbers_go_wrong(path):
-    callbacks = yaml.safe_load(path.read_text())["trainer"]["callbacks"]
+@pytest.mark.parametrize("paths", WHOLE, ids=name_of)
+def test_a_run_stops_where_its_numbers_go_wrong(paths):
+    callbacks = merged(paths)["trainer"]["callbacks"]
     assert "FiniteGuard" in [entry["class_path"] for entry in callbacks]
 
 
-@pytest.mark.parametrize("name", ["turbo_256", "turbo_512"])
-def test_every_value_is_commented(name):
-    lines = (CONFIGS / f"{name}.yaml").read_text().splitlines()
+@pytest.mark.parametrize("path", [TURBO, *RESOLUTIONS], ids=lambda path: path.stem)
+def test_every_value_is_commented(path):
+    lines = path.read_text().splitlines()
     values = [line for line in lines if re.match(r"[ -]*\w+: +[^#\s]", line)]
-    assert len(values) > 50
+    assert len(values) > (35 if path == TURBO else 18)
     assert [line for line in values if "class_path" not in line and " # " not in line] == []
 
 
 @pytest.mark.parametrize("path", OVERLAYS, ids=lambda path: path.stem)
 def test_an_overlay_fits_over_a_config(path, capsys):
-    config = printed(["-c", str(CONFIGS / "turbo_256.yaml"), "-c", str(path)], capsys)
+    config = printed(options([TURBO, CONFIGS / "turbo_256.yaml", path]), capsys)
     for key, value in yaml.safe_load(path.read_text())["trainer"].items():
         assert config["trainer"][key] == value or key == "strategy"
 
@@ -83,10 +112,10 @@ def test_every_value_of_a_sweep_fits_the_quickstart(path):
     assert settings.metric.startswith(f"val/{split}/score/")
 
 
-@pytest.mark.parametrize("path", WHOLE, ids=lambda path: path.stem)
-def test_the_horizon_of_a_schedule_is_that_of_the_run(path):
-    config = yaml.safe_load(path.read_text())
-    schedule = config["model"]["init_args"].get("lr_scheduler")
+@pytest.mark.parametrize("paths", WHOLE, ids=name_of)
+def test_the_horizon_of_a_schedule_is_that_of_the_run(paths):
+    config = merged(paths)
+    schedule = config["model"].get("lr_scheduler")
     if schedule is not None:
         assert schedule["init_args"]["total_steps"] == config["trainer"]["max_steps"]
 
@@ -131,15 +160,51 @@ def test_pretraining_runs(name, tmp_path, monkeypatch, world):
     )
 
 
-@pytest.mark.slow
-def test_the_released_sizes_are_those_of_the_configs(capsys):
-    for name, tokens in (("turbo_256", 256), ("turbo_512", 1024)):
-        config = printed(["-c", str(CONFIGS / f"{name}.yaml")], capsys)
-        (curriculum,) = (
-            callback["init_args"]
-            for callback in config["trainer"]["callbacks"]
-            if callback["class_path"].endswith("Curriculum")
+def curriculum_of(config):
+    (curriculum,) = (
+        callback["init_args"]
+        for callback in config["trainer"]["callbacks"]
+        if callback["class_path"].endswith("Curriculum")
+    )
+    return curriculum
+
+
+@pytest.mark.parametrize(
+    ("name", "tokens", "stages"),
+    [
+        ("turbo_256", 256, [(16, 10.0, 4, 4), (8, 1.5, 2, 2)]),
+        ("turbo_512", 1024, [(32, 15.0, 8, 4), (16, 1.75, 4, 2)]),
+    ],
+)
+def test_the_paper_s_stages(capsys, name, tokens, stages):
+    config = printed(options([TURBO, CONFIGS / f"{name}.yaml"]), capsys)
+    assert config["data"]["init_args"]["resolution"] ** 2 // 16**2 == tokens
+    found = curriculum_of(config)["stages"]
+    assert stages == [
+        (
+            stage["sampling"]["sampling_steps"],
+            stage["sampling"]["guidance_scale"],
+            stage["image_segments"],
+            stage["text_segments"],
         )
-        assert config["data"]["init_args"]["resolution"] ** 2 // 16**2 == tokens
-        for stage in curriculum["stages"]:
-            assert stage["steps"] % stage["image_segments"] == 0
+        for stage in found
+    ]
+    model = config["model"]["init_args"]
+    # Trajectories are greedy; teacher and student are measured as the paper samples.
+    assert model["teacher_sampling"] == asdict(ImageSampling())
+    assert model["sampling"] == model["evaluation"]["baseline_sampling"]
+    assert model["sampling"]["top_k"] == 200
+    assert model["decoding"]["max_new_tokens"] == 512
+
+
+def test_the_quickstart_samples_in_one_order(capsys):
+    config = printed(options([CONFIGS / "quickstart.yaml"]), capsys)
+    model, stages = config["model"]["init_args"], curriculum_of(config)["stages"]
+    teacher = ImageSampling(**model["teacher_sampling"])
+    assert teacher == ImageSampling(18, 2.0, confidence_temperature=10.0, shared_noise_seed=9)
+    first, second = (SamplingChanges(**stage["sampling"]).over(teacher) for stage in stages)
+    assert first == teacher and second == replace(teacher, guidance_scale=0.0)
+    assert ImageSampling(**model["sampling"]) == ImageSampling(
+        4, mask_schedule="pow", confidence_temperature=1.5, shared_noise_seed=9
+    )
+    assert model["decoding"]["max_new_tokens"] == 96

@@ -7,14 +7,14 @@ CONFIG = {
     "model": {"init_args": {"weights": {"language": 0.1}}},
     "trainer": {
         "callbacks": [
-            {"class_path": "a.b.Curriculum", "init_args": {"stages": [{"steps": 16}]}},
+            {"class_path": "a.b.Curriculum", "init_args": {"stages": [{"epochs": 16}]}},
             {"class_path": "Twin", "init_args": {"x": 1}},
             {"class_path": "Twin", "init_args": {"x": 2}},
         ],
         "logger": [],
     },
 }
-STEPS = "trainer.callbacks.Curriculum.init_args.stages.0.steps"
+STEPS = "trainer.callbacks.Curriculum.init_args.stages.0.epochs"
 
 
 def test_flatten_names_classes_and_numbers():

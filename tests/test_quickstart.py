@@ -12,16 +12,20 @@ import yaml
 ROOT = Path(__file__).parents[1]
 
 STAGE = {"epochs": 1, "text_segments": 2, "image_trajectories": 8, "text_trajectories": 8}
+GUIDED = {"sampling_steps": 4, "guidance_scale": 1.0}
 REDUCED = {
     "trainer": {
         "callbacks": [
             {
                 "class_path": "Curriculum",
                 "init_args": {
-                    "max_new_tokens": 64,
                     "stages": [
-                        STAGE | {"steps": 4, "guidance_scale": 1.0, "image_segments": 2},
-                        STAGE | {"steps": 2, "image_segments": 1},
+                        STAGE
+                        | {
+                            "sampling": {"sampling_steps": 4, "guidance_scale": 1.0},
+                            "image_segments": 2,
+                        },
+                        STAGE | {"sampling": {"sampling_steps": 2}, "image_segments": 1},
                     ],
                 },
             },
@@ -33,8 +37,8 @@ REDUCED = {
                 "init_args": {
                     "film_strips": 1,
                     "settings": {
-                        "steps": [4, 2],
-                        "stage_steps": [2],
+                        "sampling_steps": [4, 2],
+                        "stage_sampling_steps": [2],
                         "guidance_candidates": [0, 1],
                         "prompts_per_category": 1,
                         "validation_prompts_per_category": 1,

@@ -4,23 +4,29 @@ from .data import DistillationDataModule, PretrainDataModule
 from .models.magvitv2 import MAGVITv2, MAGVITv2Config
 from .models.showo import Showo, ShowoConfig
 from .pipeline import ShowoPipeline
+from .sampling.image_sampling import ImageSampling, SamplingChanges
+from .sampling.text_decoding import DecodingChanges, TextDecoding
 from .text_tokenizer import TextTokenizer
 from .training import PretrainMAGVITv2, PretrainShowo, ShowoTurbo
 from .version import __version__
 
 __all__ = [
     "Curriculum",
+    "DecodingChanges",
     "DistillationDataModule",
+    "ImageSampling",
     "MAGVITv2",
     "MAGVITv2Config",
     "PretrainDataModule",
     "PretrainMAGVITv2",
     "PretrainShowo",
+    "SamplingChanges",
     "Showo",
     "ShowoConfig",
     "ShowoPipeline",
     "ShowoTurbo",
     "Stage",
+    "TextDecoding",
     "TextTokenizer",
     "__version__",
 ]

@@ -1,4 +1,4 @@
-"""Dotted keys of configurations, such as `trainer.callbacks.Curriculum.init_args.stages.0.steps`.
+"""Dotted keys of configurations, such as `trainer.callbacks.Curriculum.init_args.stages.0.epochs`.
 
 An entry of a list goes by its number, or by its class name if it has a `class_path`.
 """

@@ -5,6 +5,7 @@ through the entry point `lmms_eval.models`.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 from accelerate import Accelerator
@@ -13,8 +14,9 @@ from lmms_eval.models.registry_v2 import ModelManifest
 from PIL import Image
 
 from .errors import UserError
-from .pipeline import ShowoPipeline, TextDecoding
+from .pipeline import ShowoPipeline
 from .progress import progress_bar
+from .sampling.text_decoding import DecodingChanges
 
 NAME = "showo_turbo"
 
@@ -33,10 +35,9 @@ class ShowoTurboModel(lmms):  # type: ignore[misc]
         text_tokenizer: Likewise.
         device: Where it runs; by default where lmms-eval's process does.
         dtype: Floating-point type of the transformer.
-        decoding: `jacobi` or `autoregressive`.
-        block_size: Tokens that Jacobi decoding guesses at once.
-        max_new_tokens: Longest answer, where the task says nothing.
         batch_size: Questions answered at once.
+        **options: Options of `TextDecoding` that are to be otherwise than the model does best, such
+            as `method=autoregressive`. The longest answer is the task's, where it says something.
 
     Raises:
         UserError: If an option is unknown or the model cannot be loaded.
@@ -49,16 +50,13 @@ class ShowoTurboModel(lmms):  # type: ignore[misc]
         text_tokenizer: str | None = None,
         device: str | None = None,
         dtype: Literal["float32", "bfloat16", "float16"] = "float32",
-        decoding: Literal["jacobi", "autoregressive"] = "jacobi",
-        block_size: int = 16,
-        max_new_tokens: int = 96,
         batch_size: int | str = 1,
-        **unknown: Any,
+        **options: Any,
     ) -> None:
         super().__init__()
         # lmms-eval itself adds some that it has no value for.
-        if given := [name for name, value in unknown.items() if value is not None]:
-            raise UserError(f"the model {NAME} has no option {given[0]!r}")
+        given = {name: value for name, value in options.items() if value is not None}
+        changes = DecodingChanges.of(given)
         self.accelerator = Accelerator()
         self._rank = self.accelerator.process_index
         self._world_size = self.accelerator.num_processes
@@ -66,9 +64,8 @@ class ShowoTurboModel(lmms):  # type: ignore[misc]
         self.pipeline = ShowoPipeline.from_pretrained(
             pretrained, image_tokenizer, text_tokenizer, where, dtype
         )
-        self.decoding = decoding
-        self.block_size = int(block_size)
-        self.max_new_tokens = int(max_new_tokens)
+        self.decoding = changes.over(self.pipeline.decoding)
+        self.decoding.check()
         self.batch_size = int(batch_size)
 
     def generate_until(self, requests: Sequence[Any]) -> list[str]:
@@ -97,8 +94,8 @@ class ShowoTurboModel(lmms):  # type: ignore[misc]
             images.append(seen[0])
             questions.append(question)
         settings = [options for _, options, *_ in batch]
-        longest = max(int(one.get("max_new_tokens", self.max_new_tokens)) for one in settings)
-        decoding = TextDecoding(self.decoding, longest, block_size=self.block_size)
+        asked = [one.get("max_new_tokens", self.decoding.max_new_tokens) for one in settings]
+        decoding = replace(self.decoding, max_new_tokens=max(map(int, asked)))
         (answers,) = self.pipeline.answer_batches(
             images, questions, decoding, batch_size=len(images)
         )

@@ -102,7 +102,14 @@ class Good:
         captions = ["--captions.images", self.images, "--captions.annotations", self.captions]
         questions = ["--instructions.images", self.images]
         questions += ["--instructions.annotations", self.instructions]
-        settings = ["--images.steps", "4", "--images.segments", "2", "--texts.max_new_tokens", "64"]
+        settings = [
+            "--images.sampling.sampling_steps",
+            "4",
+            "--images.segments",
+            "2",
+            "--texts.decoding.max_new_tokens",
+            "64",
+        ]
         return ["collect", output, *captions, *questions, *settings, "--model", self.model]
 
     @cached_property
@@ -145,6 +152,8 @@ class Good:
                     "student": str(self.model),
                     "image_tokenizer": str(self.image_tokenizer),
                     "max_language_length": 16,
+                    "teacher_sampling": {"sampling_steps": 4},
+                    "decoding": {"max_new_tokens": 16},
                 },
             },
             "data": {
@@ -170,8 +179,7 @@ class Good:
                     {
                         "class_path": "Curriculum",
                         "init_args": {
-                            "stages": [{"epochs": 1, "steps": 4, "image_segments": 2}],
-                            "max_new_tokens": 16,
+                            "stages": [{"epochs": 1, "image_segments": 2}],
                         },
                     }
                 ],

@@ -18,7 +18,15 @@ def captions(content):
         if content is not None:
             bench.write(path.name, content)
         files = ["--captions.images", bench.good.images, "--captions.annotations", path]
-        return ["collect", "out", *files, "--model", bench.good.model, "--images.steps", "4"]
+        return [
+            "collect",
+            "out",
+            *files,
+            "--model",
+            bench.good.model,
+            "--images.sampling.sampling_steps",
+            "4",
+        ]
 
     return prepare
 

@@ -22,7 +22,7 @@ def instructions(content, images=None):
             bench.write(f"images/{name}", data)
         folder = "images" if images else bench.good.images
         files = ["--instructions.images", folder, "--instructions.annotations", path]
-        length = ["--texts.max_new_tokens", "16"]
+        length = ["--texts.decoding.max_new_tokens", "16"]
         return ["collect", "out", *files, *length, "--model", bench.good.model]
 
     return prepare

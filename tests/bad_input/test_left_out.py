@@ -66,10 +66,11 @@ def configure(bench, epochs=EPOCHS, limit=9, workers=0):
     }
     trainer = bench.good.config()["trainer"] | {"enable_checkpointing": True, "max_steps": -1}
     curriculum = trainer["callbacks"][0]
-    curriculum["init_args"] |= {"max_new_tokens": 64}
     curriculum["init_args"]["stages"][0]["epochs"] = epochs
     trainer["callbacks"] = [curriculum, {"class_path": f"{__name__}.Watch"}]
-    return bench.configure(data__init_args=data, trainer=trainer)
+    return bench.configure(
+        data__init_args=data, trainer=trainer, model__init_args__decoding={"max_new_tokens": 64}
+    )
 
 
 def listed(bench):

@@ -21,7 +21,14 @@ AGAIN = "download or export it again"
 
 
 def generate(bench, model):
-    options = ["--image_tokenizer", bench.good.image_tokenizer, "--steps", "2", "--output", "out"]
+    options = [
+        "--image_tokenizer",
+        bench.good.image_tokenizer,
+        "--sampling_steps",
+        "2",
+        "--output",
+        "out",
+    ]
     return ["generate", "a red circle", "--model", model, *options]
 
 

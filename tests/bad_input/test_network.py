@@ -33,11 +33,16 @@ def attempts(monkeypatch):
 def test_inference_stays_on_the_machine(bench, attempts):
     model = ["--model", bench.good.model]
     assert (
-        bench.run("generate", "a red circle", "--output", "a", "--steps", "2", *model).status == 0
+        bench.run(
+            "generate", "a red circle", "--output", "a", "--sampling_steps", "2", *model
+        ).status
+        == 0
     )
     image = bench.good.image(0)
     assert bench.run("answer", image, "--question", "What?", *model).status == 0
-    assert bench.run("generate", "a red circle", "--output", "b", "--steps", "1").status == 0
+    assert (
+        bench.run("generate", "a red circle", "--output", "b", "--sampling_steps", "1").status == 0
+    )
     assert attempts == []
 
 

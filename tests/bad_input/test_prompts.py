@@ -7,9 +7,12 @@ from .bench import Case, table
 pytestmark = pytest.mark.bad_input
 
 
+STEPS = "--sampling_steps"
+
+
 def generate(*arguments, prompts=("a red circle",)):
     def prepare(bench):
-        options = ["--output", "out", "--model", bench.good.model, "--steps", "2"]
+        options = ["--output", "out", "--model", bench.good.model, "--sampling_steps", "2"]
         return ["generate", *prompts, *options, *arguments]
 
     return prepare
@@ -58,7 +61,7 @@ def into(spoil):
 
 def with_other_settings(folder):
     folder.mkdir()
-    (folder / "settings.json").write_text('{"command": "generate", "steps": 7}')
+    (folder / "settings.json").write_text('{"command": "generate", "sampling_steps": 7}')
 
 
 def with_broken_settings(folder):
@@ -166,9 +169,17 @@ CASES = [
         "2**63 - 1",
         "correct or remove it",
     ),
-    Case("0 steps", generate("--steps", "0"), "steps is 0", "1 to 16", "choose"),
-    Case("17 steps", generate("--steps", "17"), "steps is 17", "1 to 16 (the image", "choose"),
-    Case("half a step", generate("--steps", "0.5"), "got 0.5", "steps: expected int", HELP),
+    Case("0 steps", generate(STEPS, "0"), "steps is 0", "1 to 16", "choose"),
+    Case(
+        "17 steps",
+        generate("--sampling_steps", "17"),
+        "steps is 17",
+        "1 to 16 (the image",
+        "choose",
+    ),
+    Case(
+        "half a step", generate("--sampling_steps", "0.5"), "got 0.5", "steps: expected int", HELP
+    ),
     Case("top-k 0", generate("--top_k", "0"), "top_k is 0", "1 to 64", "choose"),
     Case("top-k 65", generate("--top_k", "65"), "top_k is 65", "1 to 64 (the codebook", "choose"),
     Case("guidance", generate("--guidance_scale", "-1"), "guidance_scale is -1", "0 or", "must be"),
@@ -275,7 +286,7 @@ CASES = [
     ),
     Case(
         "top-p",
-        answer("--top_p", "2", "--decoding", "autoregressive", "--temperature", "1"),
+        answer("--top_p", "2", "--method", "autoregressive", "--temperature", "1"),
         "top_p is 2",
         "0",
         "at most 1",

@@ -14,6 +14,7 @@ from .bench import Case, table
 pytestmark = pytest.mark.bad_input
 
 IMAGES, TEXTS = "images-00000.safetensors", "texts-00000.safetensors"
+STEPS = "sampling.sampling_steps"
 COLLECT = "run the same collect command again"
 AGAIN = "delete its folder and collect again"
 
@@ -151,20 +152,30 @@ CASES = [
     Case("unknown kind", manifest(of_videos), "'videos'", "one of images, texts", AGAIN),
     Case("no prompt", identity(num_prompts=0), "0 prompts", "is damaged", AGAIN),
     Case("settings as text", identity(settings="a"), "settings is 'a'", "is damaged", AGAIN),
-    Case("no steps", identity(settings={}), "nothing for steps", "whole number", "collect again"),
     Case(
-        "steps as text", identity(settings={"steps": "4"}), "'4' for steps", "whole number", "again"
+        "no steps",
+        identity(settings={}),
+        "nothing for sampling.sampling_steps",
+        "whole number",
+        "collect again",
+    ),
+    Case(
+        "steps as text",
+        identity(settings={STEPS: "4"}),
+        f"'4' for {STEPS}",
+        "whole number",
+        "again",
     ),
     Case(
         "segments",
-        identity(settings={"steps": 4, "segments": 3}),
+        identity(settings={STEPS: 4, "segments": 3}),
         "3 segments",
         "do not divide 4 steps",
         "choose segments",
     ),
     Case(
         "too many steps",
-        identity(settings={"steps": 10**12, "segments": 7}),
+        identity(settings={STEPS: 10**12, "segments": 7}),
         "steps is 1000000000000",
         "at most 32,767",
         "set the number",

@@ -17,7 +17,16 @@ SHAPES = json.loads((resolve_folder("shapes", "showo") / "tokenizer.json").read_
 
 def generate(bench, *options):
     model = ["--model", bench.good.model]
-    return ["generate", "a red circle", "--output", "out", "--steps", "2", *model, *options]
+    return [
+        "generate",
+        "a red circle",
+        "--output",
+        "out",
+        "--sampling_steps",
+        "2",
+        *model,
+        *options,
+    ]
 
 
 def text_tokenizer(content, name="tokenizer.json"):

@@ -38,10 +38,15 @@ def curriculum(**changes):
     return changed(**{f"trainer__callbacks__0__init_args__{key}": changes[key] for key in changes})
 
 
-def texts(**changes):
-    """The same, of a curriculum that collects texts."""
-    changes = {f"trainer__callbacks__0__init_args__{key}": changes[key] for key in changes}
-    return changed(data__init_args__batch_sizes__text=1, **changes)
+def teacher(**changes):
+    """The same, with the teacher sampled otherwise."""
+    return changed(
+        **{f"model__init_args__teacher_sampling__{key}": changes[key] for key in changes}
+    )
+
+
+def decoding(**changes):
+    return model(**{f"decoding__{key}": changes[key] for key in changes})
 
 
 def model(**changes):
@@ -157,31 +162,43 @@ VALUES = [
     Case("resolution as text", data(resolution="16px"), "16px is no int", "resolution", HELP),
     Case("no resolution", data(resolution=None), "resolution", "are required", HELP),
     Case("target", model(consistency_target="Ema"), "consistency_target", "no class 'Ema'", HELP),
-    Case("schedule", curriculum(mask_schedule="step"), "step is none of", "'cosine'", HELP),
+    Case(
+        "schedule",
+        model(teacher_sampling={"mask_schedule": "step"}),
+        "step is none of",
+        "'cosine'",
+        HELP,
+    ),
     Case("stages empty", curriculum(stages=[]), "no stages", "at least one", "give"),
     Case("stages null", curriculum(stages=None), "stages", "are required", HELP),
     Case("stages as mapping", curriculum(stages={"epochs": 1}), "stages", "list", HELP),
     Case("no epochs", stage(epochs=0), "epochs is 0", "at least 1", "correct the stage"),
-    Case("no steps", stage(steps=0), "steps is 0", "at least 1", "set the number"),
+    Case("no steps", teacher(sampling_steps=0), "steps is 0", "at least 1", "set the number"),
     Case(
         "endless steps",
-        stage(steps=10**12, image_segments=7),
+        teacher(sampling_steps=10**12),
         "steps is 1000000000000",
         "at most 32,767",
         "set the number",
     ),
     Case("segments", stage(image_segments=3), "3 segments", "do not divide 4 steps", "choose"),
-    Case("no segment", stage(image_segments=0), "0 segments", "do not divide", "choose segments"),
+    Case("no segment", stage(image_segments=0), "image_segments is 0", "at least 1", "correct"),
     Case("no text segment", stage(text_segments=0), "text_segments is 0", "at least 1", "correct"),
     Case(
         "K above the image",
-        stage(steps=17, image_segments=17),
+        stage(sampling={"sampling_steps": 17}, image_segments=17),
         "steps is 17",
         "image tokens",
         "1 to 16",
     ),
-    Case("guidance below 0", stage(guidance_scale=-1), "guidance_scale is -1", "0 or more", "must"),
-    Case("guidance NaN", stage(guidance_scale=float("nan")), "nan", "0 or more", "must be"),
+    Case(
+        "guidance below 0",
+        stage(sampling={"guidance_scale": -1}),
+        "guidance_scale is -1",
+        "0 or more",
+        "must",
+    ),
+    Case("guidance NaN", teacher(guidance_scale=float("nan")), "nan", "0 or more", "must be"),
     Case(
         "no trajectory", stage(image_trajectories=0), "trajectories is 0", "at least 1", "correct"
     ),
@@ -199,8 +216,8 @@ VALUES = [
     Case(
         "no batch to collect", curriculum(batch_size=0), "batch_size is 0", "at least 1", "expected"
     ),
-    Case("no block", texts(block_size=0), "block_size is 0", "at least 1", "expected"),
-    Case("no new token", texts(max_new_tokens=0), "max_new_tokens is 0", "at least 1", "expected"),
+    Case("no block", decoding(block_size=0), "block_size is 0", "at least 1", "must"),
+    Case("no new token", decoding(max_new_tokens=0), "max_new_tokens is 0", "at least 1", "must"),
     Case("no shard", curriculum(shard_size=0), "shard_size is 0", "at least 1", "expected"),
     Case("batch below 0", data(batch_sizes={"image": -1}), "'image': -1", "at least 1", "0 for"),
     Case(

@@ -5,6 +5,7 @@ from lightning.pytorch import LightningModule, Trainer
 from torch.utils.data import DataLoader
 
 from showo_turbo.data import DistillationBatchSizes, DistillationDataModule, ShapesWorld
+from showo_turbo.sampling.text_decoding import TextDecoding
 from showo_turbo.text_tokenizer import TextTokenizer
 from showo_turbo.training.evaluation import EvaluationGrid
 from showo_turbo.training.turbo import ShowoTurbo
@@ -65,7 +66,8 @@ def turbo_module(folder):
         image_tokenizer=str(folder / "models" / "magvitv2"),
         text_tokenizer="shapes",
         max_language_length=16,
-        evaluation=EvaluationGrid(steps=(2, 1), guidance_scales=(0.0,), max_new_tokens=6),
+        evaluation=EvaluationGrid(sampling_steps=(2, 1), guidance_scales=(0.0,)),
+        decoding=TextDecoding(max_new_tokens=6),
     )
 
 

@@ -5,10 +5,10 @@ from showo_turbo.callbacks import ExportStudent
 from showo_turbo.errors import UserError
 from showo_turbo.models.showo import Showo
 from showo_turbo.pipeline.generation_config import load_generation_config
-from showo_turbo.sampling.parallel import ImageSampling
+from showo_turbo.sampling.image_sampling import ImageSampling
 from showo_turbo.text_tokenizer import TextTokenizer
 
-from .runs import Bystander, make_trainer
+from .runs import Bystander, make_trainer, turbo_module
 
 
 def assert_same_weights(folder, network):
@@ -51,9 +51,17 @@ def test_a_run_with_nothing_left_to_train(tmp_path):
 
 
 def test_how_it_draws_best_goes_with_it(tmp_path):
-    sampling = ImageSampling(steps=4, shared_noise_seed=9)
+    sampling = ImageSampling(sampling_steps=4, shared_noise_seed=9)
     make_trainer(tmp_path, ExportStudent(sampling=sampling)).fit(Bystander())
-    assert load_generation_config(tmp_path / "student") == sampling
+    assert load_generation_config(tmp_path / "student").sampling == sampling
+
+
+def test_the_module_s_own_ways_go_with_it(tmp_path):
+    module = turbo_module(tmp_path)
+    module.configure_model()
+    assert (module.sampling, module.decoding) == ExportStudent()._options(module)
+    other = ImageSampling(sampling_steps=2)
+    assert ExportStudent(sampling=other)._options(module) == (other, module.decoding)
 
 
 def test_a_try_writes_nothing(tmp_path):
@@ -63,7 +71,7 @@ def test_a_try_writes_nothing(tmp_path):
 
 @pytest.mark.bad_input
 def test_a_way_of_drawing_that_it_has_not(tmp_path):
-    export = ExportStudent(sampling=ImageSampling(steps=99))
+    export = ExportStudent(sampling=ImageSampling(sampling_steps=99))
     with pytest.raises(UserError, match="steps is 99; choose 1 to"):
         make_trainer(tmp_path, export).fit(Bystander())
     assert not (tmp_path / "student").exists()

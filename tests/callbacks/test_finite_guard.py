@@ -13,11 +13,13 @@ from showo_turbo.cli import main
 from showo_turbo.commands.replay import replay
 from showo_turbo.curriculum import Stage
 from showo_turbo.errors import UserError
+from showo_turbo.sampling.image_sampling import SamplingChanges
 from showo_turbo.trajectories.batch_file import load_batch
 
 from .runs import make_trainer, turbo_data, turbo_module
 
-STAGES = [Stage(epochs=2, steps=2, image_segments=1, image_trajectories=8)]
+TWO_STEPS = SamplingChanges(sampling_steps=2)
+STAGES = [Stage(epochs=2, sampling=TWO_STEPS, image_segments=1, image_trajectories=8)]
 """Two steps an epoch."""
 
 

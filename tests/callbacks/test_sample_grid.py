@@ -10,11 +10,11 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from showo_turbo.callbacks import SampleGrid
 from showo_turbo.callbacks.sample_grid import log_picture
 from showo_turbo.errors import UserError
-from showo_turbo.sampling.parallel import ImageSampling
+from showo_turbo.sampling.image_sampling import ImageSampling
 
 from .runs import Bystander, make_trainer, turbo_data
 
-TWO_STEPS = (ImageSampling(steps=2), ImageSampling(steps=1, guidance_scale=1.0))
+TWO_STEPS = (ImageSampling(sampling_steps=2), ImageSampling(sampling_steps=1, guidance_scale=1.0))
 PROMPTS = ["a red circle", "two squares"]
 
 
@@ -79,12 +79,24 @@ def test_loggers_that_take_pictures_themselves():
     log_picture(SimpleNamespace(experiment=object()), "samples", picture, 7)  # passed over
 
 
+def test_the_module_s_own_sampling_in_so_many_steps(tmp_path):
+    module = Bystander()
+    grid = SampleGrid(PROMPTS, sampling_steps=(3, 1))
+    assert grid._samplings(module) == [ImageSampling(3), ImageSampling(1)]
+    module.sampling = ImageSampling(8, 1.0, top_k=5)
+    assert grid._samplings(module) == [
+        ImageSampling(3, 1.0, top_k=5),
+        ImageSampling(1, 1.0, top_k=5),
+    ]
+    assert SampleGrid(PROMPTS, samplings=TWO_STEPS)._samplings(module) == TWO_STEPS
+
+
 def test_samplings_from_yaml():
     parser = ArgumentParser()
     parser.add_class_arguments(SampleGrid, "grid")
-    given = {"samplings": [{"steps": 4}, {"steps": 16, "guidance_scale": 1.5}]}
+    given = {"samplings": [{"sampling_steps": 4}, {"sampling_steps": 16, "guidance_scale": 1.5}]}
     found = parser.instantiate_classes(parser.parse_object({"grid": given})).grid
-    assert [(s.steps, s.guidance_scale) for s in found.samplings] == [(4, 0.0), (16, 1.5)]
+    assert [(s.sampling_steps, s.guidance_scale) for s in found.samplings] == [(4, 0.0), (16, 1.5)]
 
 
 @pytest.mark.bad_input
@@ -96,7 +108,7 @@ def test_bad_input(tmp_path):
     with pytest.raises(UserError, match="no prompts"):
         make_trainer(tmp_path, SampleGrid()).fit(Bystander())
     with pytest.raises(UserError, match="steps is 99"):
-        grid = SampleGrid(PROMPTS, samplings=(ImageSampling(steps=99),))
+        grid = SampleGrid(PROMPTS, samplings=(ImageSampling(sampling_steps=99),))
         make_trainer(tmp_path, grid).fit(Bystander())
     with pytest.raises(UserError, match="has none"):
         make_trainer(tmp_path, SampleGrid(PROMPTS)).fit(Bystander(name="other"))

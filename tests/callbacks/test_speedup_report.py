@@ -9,32 +9,39 @@ from showo_turbo.callbacks import (
     EvaluationTable,
     ExportStudent,
     SpeedupReport,
-    Stage,
 )
 from showo_turbo.callbacks import speedup_report as speedup_report_module
 from showo_turbo.callbacks.speedup_report import evaluation_data
+from showo_turbo.curriculum import Stage
 from showo_turbo.errors import UserError
 from showo_turbo.evaluation import SpeedupSettings
 from showo_turbo.evaluation import measurement as measurement_module
+from showo_turbo.pipeline.generation_config import load_generation_config
+from showo_turbo.sampling.image_sampling import SamplingChanges
+from showo_turbo.sampling.text_decoding import TextDecoding
 
 from .runs import Bystander, make_trainer, turbo_data, turbo_module
 
 SETTINGS = SpeedupSettings(
-    steps=(4, 2),
+    sampling_steps=(4, 2),
     guidance_candidates=(0.0, 1.0),
-    stage_steps=(2,),
+    stage_sampling_steps=(2,),
     prompts_per_category=2,
     validation_prompts_per_category=1,
     unseen_prompts_per_category=1,
     text_records=4,
     timed_texts=1,
-    max_new_tokens=20,
+    decoding=TextDecoding(max_new_tokens=20),
 )
 STAGE = {"epochs": 1, "image_trajectories": 4}
 
 
 def callbacks():
-    stages = [Stage(steps=4, image_segments=2, **STAGE), Stage(steps=2, image_segments=1, **STAGE)]
+    four, two = SamplingChanges(sampling_steps=4), SamplingChanges(sampling_steps=2)
+    stages = [
+        Stage(sampling=four, image_segments=2, **STAGE),
+        Stage(sampling=two, image_segments=1, **STAGE),
+    ]
     return [
         Curriculum(stages, batch_size=8),
         ExportStudent(),
@@ -86,6 +93,12 @@ def test_files(run):
     assert "| student |" in (run / "report.md").read_text()
 
 
+def test_the_student_is_exported_with_its_ways(run):
+    module = turbo_module(run)
+    best = load_generation_config(run / "student")
+    assert (best.sampling, best.decoding) == (module.sampling, module.decoding)
+
+
 def test_a_killed_report_goes_on(run, report, monkeypatch):
     """The run is resumed after its last epoch; nothing is measured twice."""
 
@@ -106,9 +119,9 @@ def test_named_models_need_no_curriculum(run, tmp_path, monkeypatch):
     monkeypatch.setattr(speedup_report_module, "draw_report_pictures", lambda *_, **__: [])
     models = {"teacher": run / "models" / "showo", "early": run / "student"}
     settings = SpeedupSettings(
-        steps=(1,),
+        sampling_steps=(1,),
         guidance_candidates=(0.0,),
-        stage_steps=(1,),
+        stage_sampling_steps=(1,),
         prompts_per_category=1,
         validation_prompts_per_category=1,
         unseen_prompts_per_category=1,
@@ -162,7 +175,7 @@ def test_bad_input_is_found_before_training(run, tmp_path):
         fit(curriculum, report, data=other)
     models = {"teacher": run / "models" / "showo"}
     with pytest.raises(UserError, match="steps is 64"):
-        fit(SpeedupReport(SpeedupSettings(steps=(64,)), models=models))
+        fit(SpeedupReport(SpeedupSettings(sampling_steps=(64,)), models=models))
     assert not (tmp_path / "curriculum").exists()
     assert not (tmp_path / "report.json").exists()
 
@@ -170,9 +183,9 @@ def test_bad_input_is_found_before_training(run, tmp_path):
 def test_settings_from_yaml():
     parser = ArgumentParser()
     parser.add_class_arguments(SpeedupReport, "report")
-    given = {"steps": [4, 2], "guidance_candidates": [0, 1.5], "sampling": {"top_k": 5}}
+    given = {"sampling_steps": [4, 2], "guidance_candidates": [0, 1.5], "sampling": {"top_k": 5}}
     found = parser.instantiate_classes(parser.parse_object({"report": {"settings": given}})).report
-    assert found.settings.steps == (4, 2)
+    assert found.settings.sampling_steps == (4, 2)
     assert found.settings.guidance_candidates == (0.0, 1.5)
     assert found.settings.sampling.top_k == 5
     assert found.settings.seed == SpeedupSettings().seed

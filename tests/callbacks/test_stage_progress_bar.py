@@ -5,6 +5,7 @@ import pytest
 from showo_turbo.callbacks import Curriculum, StageProgressBar
 from showo_turbo.callbacks.stage_progress_bar import describe_epoch
 from showo_turbo.curriculum import Stage
+from showo_turbo.sampling.image_sampling import ImageSampling, SamplingChanges
 
 from .runs import Bystander, make_trainer
 
@@ -12,8 +13,8 @@ from .runs import Bystander, make_trainer
 def at(epoch, round_index):
     curriculum = Curriculum(
         [
-            Stage(epochs=2, steps=16, guidance_scale=1.5, image_segments=4),
-            Stage(epochs=3, steps=8, image_segments=2),
+            Stage(epochs=2, sampling=SamplingChanges(guidance_scale=1.5), image_segments=4),
+            Stage(epochs=3, sampling=SamplingChanges(sampling_steps=8), image_segments=2),
         ]
     )
     curriculum.round = round_index
@@ -29,12 +30,14 @@ def at(epoch, round_index):
     ],
 )
 def test_the_stage_and_the_epoch_in_it(epoch, round_index, parts):
-    shown = describe_epoch(at(epoch, round_index))
+    shown = describe_epoch(at(epoch, round_index), ImageSampling())
     assert all(part in shown for part in parts)
 
 
 def test_without_a_curriculum():
-    assert describe_epoch(SimpleNamespace(callbacks=[], current_epoch=4)) == "epoch 5"
+    assert (
+        describe_epoch(SimpleNamespace(callbacks=[], current_epoch=4), ImageSampling()) == "epoch 5"
+    )
 
 
 def test_it_is_the_trainers_bar(tmp_path, capsys):

@@ -8,7 +8,11 @@ def small_experiment(model, world):
         model: Folder of a tiny model of the shapes world.
         world: Folder of a small shapes world.
     """
-    stage = {"epochs": 3, "steps": 2, "image_segments": 1, "image_trajectories": 8}
+    stage = {
+        "epochs": 3,
+        "image_segments": 1,
+        "image_trajectories": 8,
+    }
     return {
         "seed_everything": 0,
         "model": {
@@ -17,7 +21,10 @@ def small_experiment(model, world):
                 "student": str(model),
                 "text_tokenizer": str(model),
                 "max_language_length": 16,
-                "evaluation": {"fit_steps": [1], "max_new_tokens": 4},
+                "sampling": {"sampling_steps": 1},
+                "teacher_sampling": {"sampling_steps": 2},
+                "decoding": {"max_new_tokens": 4},
+                "evaluation": {"fit_sampling_steps": [1]},
             },
         },
         "data": {

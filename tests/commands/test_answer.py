@@ -74,7 +74,7 @@ def test_several_are_printed_with_their_files(command, model, photos):
 def test_answers_are_written(command, model, photos, tmp_path, decoding):
     out = tmp_path / "out"
     run = ["answer", photos, "--question", QUESTION, "--model", model, "--max_new_tokens", 8]
-    result = command(*run, "--output", out, "--decoding", decoding)
+    result = command(*run, "--output", out, "--method", decoding)
     assert result.status == 0
     assert "5 answers in" in result.output
     files = find_images([str(photos)])
@@ -102,7 +102,7 @@ def test_answers_are_written(command, model, photos, tmp_path, decoding):
 
 def test_an_interrupted_run_continues(command, model, photos, tmp_path, monkeypatch):
     run = ["answer", photos, "--question", QUESTION, "--model", model, "--max_new_tokens", 8]
-    run += ["--batch_size", 2, "--decoding", "autoregressive", "--temperature", 2]
+    run += ["--batch_size", 2, "--method", "autoregressive", "--temperature", 2]
     command(*run, "--output", tmp_path / "whole")
     original = ShowoPipeline.answer_batches
 
@@ -302,9 +302,9 @@ class TestBadInput:
             (["--max_new_tokens", 0], "max_new_tokens is 0"),
             (["--max_new_tokens", 500], "together at most 236 fit"),
             (["--block_size", 0], "block_size is 0"),
-            (["--decoding", "autoregressive", "--top_k", 0], "top_k is 0"),
-            (["--decoding", "autoregressive", "--top_p", 2], "top_p is 2"),
-            (["--decoding", "beam"], "decoding: beam is none of 'jacobi', 'autoregressive'"),
+            (["--method", "autoregressive", "--top_k", 0], "top_k is 0"),
+            (["--method", "autoregressive", "--top_p", 2], "top_p is 2"),
+            (["--method", "beam"], "method: expected one of 'jacobi', 'autoregressive', got beam"),
         ],
     )
     def test_options(self, mistake, model, photos, tmp_path, options, message):

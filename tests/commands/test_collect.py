@@ -14,9 +14,23 @@ from showo_turbo.trajectories import (
 )
 
 SETTINGS = [
-    *("--images.steps", 4, "--images.segments", 2, "--images.guidance_scale", 0.5),
+    *(
+        "--images.sampling.sampling_steps",
+        4,
+        "--images.segments",
+        2,
+        "--images.sampling.guidance_scale",
+        0.5,
+    ),
     *("--images.shard_size", 2, "--images.topk_targets", 3),
-    *("--texts.max_new_tokens", 24, "--texts.block_size", 8, "--texts.shard_size", 2),
+    *(
+        "--texts.decoding.max_new_tokens",
+        24,
+        "--texts.decoding.block_size",
+        8,
+        "--texts.shard_size",
+        2,
+    ),
 ]
 
 
@@ -58,7 +72,7 @@ def test_images_and_texts(command, model, files, tmp_path):
     teacher = fingerprint_module(ShowoPipeline.from_pretrained(model).showo)
     store = TrajectoryStore.open(out / "images", kind="images", teacher=teacher)
     assert store.num_samples == 2
-    assert store.identity.settings["guidance_scale"] == 0.5
+    assert store.identity.settings["sampling.guidance_scale"] == 0.5
     prompts = {record.prompt for record in ImageTrajectoryDataset(store)}
     assert prompts == {"a red circle 0", "a red circle 2"}
 
@@ -134,9 +148,9 @@ class TestBadInput:
         ("options", "message"),
         [
             (["--images.segments", 3], "3 segments do not divide 4 steps"),
-            (["--images.steps", 18], "steps is 18; choose 1 to 16"),
+            (["--images.sampling.sampling_steps", 18], "steps is 18; choose 1 to 16"),
             (["--num_images", 4], "4 trajectories asked for, but the captions hold 3"),
-            (["--texts.block_size", 0], "block_size is 0"),
+            (["--texts.decoding.block_size", 0], "block_size is 0"),
             (["--images.colour", "red"], "unrecognized arguments: --images.colour red"),
             (["--captions.annotations", "none.json"], "none.json does not exist"),
         ],

@@ -17,7 +17,7 @@ from showo_turbo.models.magvitv2 import MAGVITv2
 from showo_turbo.models.showo import Showo
 from showo_turbo.pipeline import ShowoPipeline
 from showo_turbo.pipeline.generation_config import load_generation_config
-from showo_turbo.sampling.parallel import ImageSampling
+from showo_turbo.sampling.image_sampling import ImageSampling
 from showo_turbo.text_tokenizer import TextTokenizer
 from showo_turbo.training import PretrainMAGVITv2, PretrainShowo, ShowoTurbo
 
@@ -91,7 +91,7 @@ class TestWhatTrainingWrites:
         run = ["export", checkpoint, tmp_path / "out"]
         message = mistake(*run, "--text_tokenizer", "shapes")
         assert "holds an image tokenizer; leave out --text_tokenizer" in message
-        message = mistake(*run, "--sampling.steps", 4)
+        message = mistake(*run, "--sampling.sampling_steps", 4)
         assert "holds an image tokenizer; leave out --sampling" in message
         assert command(*run, "--half").status == 0
         found = MAGVITv2.from_pretrained(tmp_path / "out")
@@ -121,12 +121,14 @@ def write_checkpoint(path, prefix="student.", *, tokenizer="shapes", image_token
 
 def test_how_it_draws_best_goes_with_it(command, mistake, tmp_path):
     write_checkpoint(tmp_path / "last.ckpt")
-    run = ["export", tmp_path / "last.ckpt", tmp_path / "out", "--sampling.steps"]
+    run = ["export", tmp_path / "last.ckpt", tmp_path / "out", "--sampling.sampling_steps"]
     assert "steps is 99; choose 1 to 16" in mistake(*run, 99)
     assert not (tmp_path / "out").exists()
     result = command(*run, 4, "--sampling.shared_noise_seed", 9)
     assert result.status == 0, result.errors
-    assert load_generation_config(tmp_path / "out") == ImageSampling(steps=4, shared_noise_seed=9)
+    assert load_generation_config(tmp_path / "out").sampling == ImageSampling(
+        sampling_steps=4, shared_noise_seed=9
+    )
 
 
 @pytest.mark.parametrize("prefix", ["student.", "model."])
@@ -156,7 +158,7 @@ def test_it_goes_where_a_model_id_is_taken(command, tmp_path):
     command("export", tmp_path / "last.ckpt", tmp_path / "out")
     loaded = ShowoPipeline.from_pretrained(tmp_path / "out")
     expected = ShowoPipeline(showo, images, TextTokenizer.from_pretrained("shapes"))
-    codes = [p.generate(["a red circle"], steps=2).codes for p in (loaded, expected)]
+    codes = [p.generate(["a red circle"], sampling_steps=2).codes for p in (loaded, expected)]
     assert torch.equal(*codes)
 
 

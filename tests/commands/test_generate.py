@@ -5,12 +5,12 @@ from PIL import Image
 
 from showo_turbo.pipeline import ShowoPipeline
 from showo_turbo.pipeline.generation_config import save_generation_config
-from showo_turbo.sampling.parallel import ImageSampling
+from showo_turbo.sampling.image_sampling import ImageSampling
 
 from ..tiny import write_tiny_model
 
 PROMPTS = ["a red circle", "two blue squares", "a star", "a circle above a square", "é"]
-SAMPLED = ["--steps", 3, "--token_temperature", 1.0, "--batch_size", 2]
+SAMPLED = ["--sampling_steps", 3, "--token_temperature", 1.0, "--batch_size", 2]
 
 
 @pytest.fixture
@@ -30,7 +30,9 @@ def index(folder):
 
 def test_images_and_their_index(command, model, tmp_path):
     out = tmp_path / "out"
-    result = command("generate", *PROMPTS[:2], "--output", out, "--model", model, "--steps", 3)
+    result = command(
+        "generate", *PROMPTS[:2], "--output", out, "--model", model, "--sampling_steps", 3
+    )
     assert result.status == 0
     assert "2 images in" in result.output
     assert set(contents(out)) == {"00000.png", "00001.png", "index.jsonl", "settings.json"}
@@ -40,14 +42,14 @@ def test_images_and_their_index(command, model, tmp_path):
         ("00001.png", "two blue squares", 1),
     ]
     pipeline = ShowoPipeline.from_pretrained(model)
-    expected = pipeline.generate(PROMPTS[:2], steps=3).images
+    expected = pipeline.generate(PROMPTS[:2], sampling_steps=3).images
     for note, image in zip(notes, expected, strict=True):
         with Image.open(out / note["file"]) as written:
             assert written.tobytes() == image.tobytes()
 
 
 def test_metadata_of_a_png(command, model, tmp_path):
-    options = ["--guidance_scale", 1.5, "--top_k", 5, "--seed", 40, "--steps", 2]
+    options = ["--guidance_scale", 1.5, "--top_k", 5, "--seed", 40, "--sampling_steps", 2]
     command("generate", "é\nü", "--output", tmp_path / "out", "--model", model, *options)
     with Image.open(tmp_path / "out" / "00000.png") as image:
         image.load()
@@ -56,7 +58,7 @@ def test_metadata_of_a_png(command, model, tmp_path):
         "prompt": "é\nü",
         "seed": "40",
         "model": str(model),
-        "steps": "2",
+        "sampling_steps": "2",
         "guidance_scale": "1.5",
         "mask_schedule": "cosine",
         "token_temperature": "0.0",
@@ -70,13 +72,17 @@ def test_metadata_of_a_png(command, model, tmp_path):
 def test_the_models_own_way_of_drawing(command, tmp_path):
     """It stands in for what is not given, and what was done is noted."""
     own = write_tiny_model(tmp_path / "own")
-    save_generation_config(own, ImageSampling(steps=3, token_temperature=1.0))
+    save_generation_config(own, ImageSampling(sampling_steps=3, token_temperature=1.0), None)
     run = ["generate", *PROMPTS[:2], "--model", own, "--output"]
     assert command(*run, tmp_path / "out").status == 0
-    assert command(*run, tmp_path / "changed", "--steps", 2).status == 0
-    found = [(note["steps"], note["token_temperature"]) for note in index(tmp_path / "out")]
+    assert command(*run, tmp_path / "changed", "--sampling_steps", 2).status == 0
+    found = [
+        (note["sampling_steps"], note["token_temperature"]) for note in index(tmp_path / "out")
+    ]
     assert found == [(3, 1.0)] * 2
-    found = [(note["steps"], note["token_temperature"]) for note in index(tmp_path / "changed")]
+    found = [
+        (note["sampling_steps"], note["token_temperature"]) for note in index(tmp_path / "changed")
+    ]
     assert found == [(2, 1.0)] * 2
 
 
@@ -86,7 +92,7 @@ def test_seeds(command, model, tmp_path):
     lines.write_text('{"prompt": "a"}\n{"prompt": "b", "seed": 90, "tag": "counting"}\n')
     options = ["--images_per_prompt", 2, "--seed", 10, "--confidence_temperature", 1]
     run = ["generate", "--prompts_file", lines, "--output", tmp_path / "out", "--model", model]
-    assert command(*run, *options, "--steps", 2).status == 0
+    assert command(*run, *options, "--sampling_steps", 2).status == 0
     notes = index(tmp_path / "out")
     assert [(n["prompt"], n["seed"]) for n in notes] == [
         ("a", 10),
@@ -174,7 +180,16 @@ def test_a_run_that_died_while_writing_continues(command, model, tmp_path, promp
 
 
 def test_the_batch_size_is_no_setting(command, model, tmp_path):
-    run = ["generate", *PROMPTS, "--model", model, "--output", tmp_path / "out", "--steps", 2]
+    run = [
+        "generate",
+        *PROMPTS,
+        "--model",
+        model,
+        "--output",
+        tmp_path / "out",
+        "--sampling_steps",
+        2,
+    ]
     assert command(*run, "--batch_size", 1).status == 0
     assert command(*run, "--batch_size", 3).status == 0
 
@@ -184,10 +199,10 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            (["--steps", 2], "there are no prompts; give some"),
-            (["a", "--steps", 0], "steps is 0; choose 1 to 16"),
-            (["a", "--steps", 17], "steps is 17; choose 1 to 16"),
-            (["a", "--steps", "two"], "steps: expected int, got two"),
+            (["--sampling_steps", 2], "there are no prompts; give some"),
+            (["a", "--sampling_steps", 0], "steps is 0; choose 1 to 16"),
+            (["a", "--sampling_steps", 17], "steps is 17; choose 1 to 16"),
+            (["a", "--sampling_steps", "two"], "steps: expected int, got two"),
             (["a", "--top_k", 65], "top_k is 65; choose 1 to 64"),
             (["a", "--guidance_scale", -1], "guidance_scale is -1"),
             (["a", "--guidance_end", -1], "guidance_end is -1"),
@@ -220,7 +235,7 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("change", "message"),
         [
-            (["--steps", 3, "a"], "steps 2 instead of 3"),
+            (["--sampling_steps", 3, "a"], "sampling_steps 2 instead of 3"),
             (["--guidance_scale", 1, "a"], "guidance_scale 0.0 instead of 1"),
             (["--seed", 1, "a"], "other prompts"),
             (["--dtype", "bfloat16", "a"], "dtype 'float32' instead of 'bfloat16'"),
@@ -228,7 +243,7 @@ class TestBadInput:
         ],
     )
     def test_a_folder_of_other_settings(self, command, mistake, model, tmp_path, change, message):
-        run = ["--output", tmp_path / "out", "--model", model, "--steps", 2]
+        run = ["--output", tmp_path / "out", "--model", model, "--sampling_steps", 2]
         command("generate", *run, "a")
         before = contents(tmp_path / "out")
         found = mistake("generate", *run, *change)
@@ -237,7 +252,16 @@ class TestBadInput:
 
     def test_a_model_that_has_changed(self, command, mistake, tmp_path):
         place = tmp_path / "model"
-        run = ["generate", "a", "--output", tmp_path / "out", "--model", place, "--steps", 2]
+        run = [
+            "generate",
+            "a",
+            "--output",
+            tmp_path / "out",
+            "--model",
+            place,
+            "--sampling_steps",
+            2,
+        ]
         write_tiny_model(place, seed=0)
         command(*run)
         write_tiny_model(place, seed=1)

@@ -32,7 +32,7 @@ def test_pictures_and_answers(command, config, tmp_path, random_shapes_model, wo
 
     # The pipeline, which is another way to the same samplers, makes the same.
     pipeline = ShowoPipeline.from_pretrained(random_shapes_model)
-    images = pipeline.generate([line["prompt"] for line in drawn], steps=1).images
+    images = pipeline.generate([line["prompt"] for line in drawn], sampling_steps=1).images
     for line, expected in zip(drawn, images, strict=True):
         with Image.open(folder / line["file"]) as image:
             assert image.tobytes() == expected.tobytes()

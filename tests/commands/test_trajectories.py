@@ -10,8 +10,17 @@ def stores(tmp_path_factory, model):
     folder = tmp_path_factory.mktemp("stores")
     world = ["--shapes.folder", folder / "world", "--shapes.images", 6]
     world += ["--shapes.documents", 2, "--shapes.validation_images", 2]
-    settings = ["--num_images", 5, "--num_texts", 5, "--images.steps", 4, "--images.segments", 2]
-    settings += ["--texts.max_new_tokens", 24, "--texts.max_repeats", 40, "--model", model]
+    settings = [
+        "--num_images",
+        5,
+        "--num_texts",
+        5,
+        "--images.sampling.sampling_steps",
+        4,
+        "--images.segments",
+        2,
+    ]
+    settings += ["--texts.decoding.max_new_tokens", 24, "--texts.max_repeats", 40, "--model", model]
     main([str(entry) for entry in ["collect", folder / "out", *world, *settings]])
     return folder / "out"
 

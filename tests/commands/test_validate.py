@@ -17,7 +17,7 @@ def config(tmp_path, random_shapes_model, world, monkeypatch):
     monkeypatch.chdir(tmp_path)
     experiment = small_experiment(random_shapes_model, world)
     experiment["model"]["init_args"]["evaluation"] |= {
-        "steps": [2, 1],
+        "sampling_steps": [2, 1],
         "guidance_scales": [0.0],
         "tables": ["images", "text", "top_k"],
         "top_ks": [1, 5],

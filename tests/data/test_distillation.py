@@ -43,7 +43,9 @@ def image_store(folder: Path, count: int = 7) -> TrajectoryStore:
         )
         for number in range(count)
     ]
-    identity = StoreIdentity("images", "t", "p", count, count, {"steps": STEPS, "segments": 2})
+    identity = StoreIdentity(
+        "images", "t", "p", count, count, {"sampling.sampling_steps": STEPS, "segments": 2}
+    )
     store = TrajectoryStore.create_or_continue(folder, identity)
     store.write_shard(0, pack_images(records), samples=count)
     store.finish()
@@ -63,7 +65,7 @@ def text_store(folder: Path) -> TrajectoryStore:
         ],
     )
     store = TrajectoryStore.create_or_continue(
-        folder, StoreIdentity("texts", "t", "p", 1, 1, {"block_size": 2})
+        folder, StoreIdentity("texts", "t", "p", 1, 1, {"decoding.block_size": 2})
     )
     store.write_shard(0, pack_texts([record], 2), samples=1, totals={"blocks": 2})
     store.finish()

@@ -20,6 +20,8 @@ from showo_turbo.data import (
 from showo_turbo.models.checkpoints import resolve_folder
 from showo_turbo.models.magvitv2 import MAGVITv2, MAGVITv2Config
 from showo_turbo.models.showo import Showo, ShowoConfig
+from showo_turbo.sampling.image_sampling import SamplingChanges
+from showo_turbo.sampling.text_decoding import TextDecoding
 from showo_turbo.training.turbo import ShowoTurbo
 from showo_turbo.trajectories import TrajectoryStore, fingerprint_module
 
@@ -58,6 +60,7 @@ def test_photographs_are_collected_for_and_trained_on(photographs, tmp_path):
         image_tokenizer=str(tmp_path / "magvitv2"),
         text_tokenizer=str(tmp_path / "showo"),
         max_language_length=32,
+        decoding=TextDecoding(max_new_tokens=64),
     )
     data = DistillationDataModule(
         256,
@@ -66,7 +69,8 @@ def test_photographs_are_collected_for_and_trained_on(photographs, tmp_path):
         web_text=TextFiles([photographs.texts]),
         batch_sizes=DistillationBatchSizes(image=2, text=1, language=1),
     )
-    stage = Stage(epochs=1, steps=8, guidance_scale=1.5, image_trajectories=4, text_trajectories=4)
+    sampling = SamplingChanges(sampling_steps=8, guidance_scale=1.5)
+    stage = Stage(epochs=1, sampling=sampling, image_trajectories=4, text_trajectories=4)
     losses = []
 
     class Keep(Curriculum):
@@ -79,7 +83,7 @@ def test_photographs_are_collected_for_and_trained_on(photographs, tmp_path):
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
-        callbacks=[Keep([stage], max_new_tokens=64, batch_size=4)],
+        callbacks=[Keep([stage], batch_size=4)],
     )
     trainer.fit(module, data)
     assert len(losses) == 2 and all(0 < loss < 1000 for loss in losses)
@@ -96,10 +100,12 @@ def test_the_papers_configs_run(photographs, tmp_path, monkeypatch, name, resolu
     monkeypatch.chdir(tmp_path)
     write_models(tmp_path, image_tokens=(resolution // 16) ** 2)
     config = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
-    curriculum = config["trainer"]["callbacks"][0]["init_args"]
+    (callback,) = config["trainer"]["callbacks+"]
+    curriculum = callback["init_args"]
     for stage in curriculum["stages"]:
         stage |= {"image_trajectories": 2, "text_trajectories": 2}
-    curriculum |= {"max_new_tokens": 64, "batch_size": 2}
+    curriculum |= {"batch_size": 2}
+    config["model"]["init_args"] |= {"decoding": {"max_new_tokens": 64}}
     config["data"]["init_args"] |= {
         "captions": source(
             "CaptionFiles", images=photographs.images, annotations=photographs.captions
@@ -116,14 +122,24 @@ def test_the_papers_configs_run(photographs, tmp_path, monkeypatch, name, resolu
         "text_tokenizer": "showo",
     }
     Path("narrow.yaml").write_text(yaml.safe_dump(config))
-    main(["fit", "-c", "narrow.yaml", "-c", str(CONFIGS / "hardware/cpu.yaml")])
+    main(
+        [
+            "fit",
+            "-c",
+            str(CONFIGS / "turbo.yaml"),
+            "-c",
+            "narrow.yaml",
+            "-c",
+            str(CONFIGS / "hardware/cpu.yaml"),
+        ]
+    )
 
     run = tmp_path / "runs" / name
     student = Showo.from_pretrained(run / "student")
     assert fingerprint_module(student) != fingerprint_module(Showo.from_pretrained("showo"))
     for index, stage in enumerate(curriculum["stages"]):
         settings = TrajectoryStore.open(run / f"curriculum/round-{index}/images").identity.settings
-        for key in ("steps", "guidance_scale"):
-            assert settings[key] == stage[key]
+        for key in ("sampling_steps", "guidance_scale"):
+            assert settings[f"sampling.{key}"] == stage["sampling"][key]
         assert settings["segments"] == stage["image_segments"]
     assert (run / "checkpoints/last.ckpt").is_file()

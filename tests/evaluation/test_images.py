@@ -13,7 +13,7 @@ from showo_turbo.evaluation import (
     guidance_samplings,
     satisfies_shapes_prompt,
 )
-from showo_turbo.sampling.parallel import ImageSampling
+from showo_turbo.sampling.image_sampling import ImageSampling
 
 from ..tiny import tiny_magvitv2, tiny_showo
 from .worlds import (
@@ -24,7 +24,7 @@ from .worlds import (
     shapes_networks,
 )
 
-NOISY = ImageSampling(steps=3, token_temperature=1.0, confidence_temperature=2.0)
+NOISY = ImageSampling(sampling_steps=3, token_temperature=1.0, confidence_temperature=2.0)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,10 @@ def networks():
 def test_true_renders_satisfy_their_prompts(networks):
     scenes, prompts = scenes_with_prompts(20)
     shown = KnownImages(scenes)
-    samplings = [ImageSampling(steps=1), ImageSampling(steps=2, guidance_scale=1.0)]
+    samplings = [
+        ImageSampling(sampling_steps=1),
+        ImageSampling(sampling_steps=2, guidance_scale=1.0),
+    ]
     scores = evaluate_images(
         networks[0], shown, networks[2], prompts, samplings, batch_size=7, name="teacher"
     )
@@ -54,7 +57,7 @@ def test_categories_weigh_the_same(networks):
     other = next(i for i, tag in enumerate(tags) if tag == "counting")
     wrong = [scenes[other] if tag == "colors" else s for s, tag in zip(scenes, tags, strict=True)]
     (row,) = evaluate_images(
-        networks[0], KnownImages(wrong), networks[2], prompts, [ImageSampling(steps=1)]
+        networks[0], KnownImages(wrong), networks[2], prompts, [ImageSampling(1)]
     )
     kinds = len(set(tags))
     assert row.by_category["colors"] == 0.0
@@ -100,7 +103,11 @@ def test_another_seed_draws_another_image(networks):
 def test_progress_counts_prompts(networks):
     steps = []
     evaluate_images(
-        *networks, metadata(1), [ImageSampling(steps=1)], batch_size=4, progress=steps.append
+        *networks,
+        metadata(1),
+        [ImageSampling(1)],
+        batch_size=4,
+        progress=steps.append,
     )
     assert steps == [4, 2]
 
@@ -108,12 +115,12 @@ def test_progress_counts_prompts(networks):
 @pytest.mark.bad_input
 def test_bad_input(networks):
     with pytest.raises(UserError, match="no prompts"):
-        evaluate_images(*networks, [], [ImageSampling(steps=1)])
+        evaluate_images(*networks, [], [ImageSampling(1)])
     with pytest.raises(UserError, match="steps is 99"):
-        evaluate_images(*networks, metadata(1), [ImageSampling(steps=99)])
+        evaluate_images(*networks, metadata(1), [ImageSampling(sampling_steps=99)])
     long = [{"tag": "counting", "prompt": "a red circle " * 40, "include": []}]
     with pytest.raises(UserError, match="tokens; at most"):
-        evaluate_images(*networks, long, [ImageSampling(steps=1)])
+        evaluate_images(*networks, long, [ImageSampling(1)])
     other = [{"tag": "counting", "prompt": "x", "include": [{"class": "bench"}]}]
     with pytest.raises(UserError, match="bench"):
         satisfies_shapes_prompt(torch.zeros(1, 3, 24, 24), other)
@@ -130,7 +137,7 @@ def test_other_worlds_bring_their_own_checker():
         tiny_magvitv2(),
         TextTokenizer.from_pretrained("shapes"),
         prompts,
-        [ImageSampling(steps=2)],
+        [ImageSampling(sampling_steps=2)],
         check=lambda pixels, batch: [entry["tag"] == "cows" for entry in batch],
     )
     assert row.by_category == {"benches": 0.0, "cows": 1.0}
@@ -142,7 +149,7 @@ def test_the_best_setting_is_chosen_at_each_number_of_steps():
         (ImageSampling(steps, w), score(steps=steps, guidance=w, good=(count, 10)))
         for (steps, w), count in good.items()
     ]
-    noisy = replace(NOISY, steps=16, guidance_scale=2.0)
+    noisy = replace(NOISY, sampling_steps=16, guidance_scale=2.0)
     sweep.append((noisy, score(steps=16, guidance=2.0, good=(9, 10))))
     chosen = choose_sampling(sweep)
     assert chosen == {16: noisy, 4: ImageSampling(4, 1.0)}, "of equally good ones less guidance"
@@ -151,7 +158,7 @@ def test_the_best_setting_is_chosen_at_each_number_of_steps():
 
 def test_a_score_says_how_its_images_were_sampled():
     networks, prompts = shapes_networks(), metadata(1)
-    plain, noisy = evaluate_images(*networks, prompts, [ImageSampling(steps=2), NOISY])
+    plain, noisy = evaluate_images(*networks, prompts, [ImageSampling(sampling_steps=2), NOISY])
     assert plain.sampling == {} and "sampling" not in plain.to_dict()
     assert noisy.sampling == {"token_temperature": 1.0, "confidence_temperature": 2.0}
     assert ImageScore.from_dict(noisy.to_dict()).sampling == noisy.sampling
@@ -159,7 +166,12 @@ def test_a_score_says_how_its_images_were_sampled():
 
 def test_guidance_samplings_keep_the_rest():
     found = guidance_samplings(NOISY, [4, 2], [0.0, 1.5])
-    assert [(s.steps, s.guidance_scale) for s in found] == [(4, 0), (4, 1.5), (2, 0), (2, 1.5)]
+    assert [(s.sampling_steps, s.guidance_scale) for s in found] == [
+        (4, 0),
+        (4, 1.5),
+        (2, 0),
+        (2, 1.5),
+    ]
     assert all(s.token_temperature == 1.0 for s in found)
 
 

@@ -16,7 +16,8 @@ from showo_turbo.evaluation.page import read_run, read_runs, render_page
 from showo_turbo.evaluation.page.curves import read_curves
 from showo_turbo.evaluation.pictures import draw_image_grid
 from showo_turbo.evaluation.strips import draw_answer_strip, draw_sampling_strips
-from showo_turbo.sampling.parallel import ImageSampling
+from showo_turbo.sampling.image_sampling import ImageSampling
+from showo_turbo.sampling.text_decoding import TextDecoding
 
 from .test_pictures import BLUE, RED, column
 from .test_report import make_report
@@ -47,12 +48,17 @@ def write_run(folder, rate=0.1):
     networks = shapes_networks()
     strips = folder / "film_strips"
     draw_sampling_strips(
-        *networks, ["a red circle"], ImageSampling(steps=4), [strips / "teacher-image-1.png"]
+        *networks,
+        ["a red circle"],
+        ImageSampling(4),
+        [strips / "teacher-image-1.png"],
     )
     for seed in range(20):  # a random network may never end its answer
         model, _, text = shapes_networks(seed)
         path = strips / "student-answer.png"
-        if draw_answer_strip(model, text, records(1)[0], path, max_new_tokens=40):
+        if draw_answer_strip(
+            model, text, records(1)[0], path, decoding=TextDecoding(max_new_tokens=40)
+        ):
             break
     logs = folder / "logs" / "version_0"
     with SummaryWriter(logs) as writer:

@@ -1,7 +1,9 @@
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
+from showo_turbo.evaluation import strips
 from showo_turbo.evaluation.pictures import (
     FRAME_PIXELS,
     GAP_PIXELS,
@@ -11,7 +13,9 @@ from showo_turbo.evaluation.pictures import (
     mosaic,
 )
 from showo_turbo.evaluation.strips import draw_answer_strip, draw_sampling_strips
-from showo_turbo.sampling.parallel import ImageSampling
+from showo_turbo.sampling.image_sampling import ImageSampling
+from showo_turbo.sampling.parallel import decode_image_codes
+from showo_turbo.sampling.text_decoding import TextDecoding
 
 from .worlds import records, score, shapes_networks
 
@@ -84,7 +88,7 @@ def test_strips(tmp_path):
         image_tokenizer,
         text_tokenizer,
         ["a red circle", "two squares"],
-        ImageSampling(steps=4, guidance_scale=1.0),
+        ImageSampling(sampling_steps=4, guidance_scale=1.0),
         paths,
     )
     sizes = []
@@ -94,12 +98,37 @@ def test_strips(tmp_path):
     assert sizes[0] == sizes[1] and sizes[0][0] > 5 * 100, "the start and four steps"
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"guidance_scale": 3.0, "guidance_end": 0.0},
+        {"token_temperature": 1.0, "top_k": 5, "confidence_temperature": 2.0},
+        {"confidence_temperature": 4.0, "shared_noise_seed": 3, "mask_schedule": "pow"},
+    ],
+)
+def test_strips_show_what_is_sampled(tmp_path, monkeypatch, options):
+    drawn = []
+    monkeypatch.setattr(strips, "draw_film_strip", lambda record, *_: drawn.append(record.codes))
+    model, image_tokenizer, text_tokenizer = shapes_networks()
+    prompts, seeds = ["a red circle", "two squares"], [71, 5]
+    sampling = ImageSampling(sampling_steps=5, **options)
+    networks = (model, image_tokenizer, text_tokenizer)
+    paths = [tmp_path / "1.png", tmp_path / "2.png"]
+    draw_sampling_strips(*networks, prompts, sampling, paths, seeds)
+    ids = [text_tokenizer.encode(prompt) for prompt in prompts]
+    sampled = decode_image_codes(model, ids, sampling, seeds)
+    assert torch.equal(torch.stack(drawn).long(), sampled)
+    plain = decode_image_codes(model, ids, ImageSampling(sampling_steps=5), seeds)
+    assert not torch.equal(sampled, plain), "the options change something"
+
+
 def test_an_answer_strip_or_none(tmp_path):
     model, _, text_tokenizer = shapes_networks()
     path = tmp_path / "answer.png"
     (record,) = records(1)
-    drawn = draw_answer_strip(model, text_tokenizer, record, path, max_new_tokens=60)
+    decoding = TextDecoding(max_new_tokens=60)
+    drawn = draw_answer_strip(model, text_tokenizer, record, path, decoding=decoding)
     assert drawn == path.exists()
     model.showo.lm_head.bias.data[model.vocabulary.eot_id] = 1e6  # ends at once
-    assert draw_answer_strip(model, text_tokenizer, record, path, max_new_tokens=60)
+    assert draw_answer_strip(model, text_tokenizer, record, path, decoding=decoding)
     assert path.exists()

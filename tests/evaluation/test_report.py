@@ -17,7 +17,7 @@ from showo_turbo.evaluation import (
 )
 from showo_turbo.evaluation.comparisons import compare
 from showo_turbo.evaluation.report import CSV_COLUMNS
-from showo_turbo.sampling.parallel import ImageSampling
+from showo_turbo.sampling.image_sampling import ImageSampling
 
 from .worlds import score, text_score
 

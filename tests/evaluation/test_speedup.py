@@ -13,17 +13,18 @@ from showo_turbo.evaluation import (
 from showo_turbo.evaluation import measurement as measurement_module
 from showo_turbo.evaluation.report_pictures import draw_report_pictures
 from showo_turbo.evaluation.speedup_settings import SamplingPlan
-from showo_turbo.sampling.parallel import ImageSampling
+from showo_turbo.sampling.image_sampling import ImageSampling
+from showo_turbo.sampling.text_decoding import TextDecoding
 
 from .worlds import metadata, records, shapes_networks, shapes_showo
 
 SETTINGS = SpeedupSettings(
-    steps=(3, 2),
+    sampling_steps=(3, 2),
     guidance_candidates=(0.0, 1.0),
-    stage_steps=(2,),
+    stage_sampling_steps=(2,),
     teacher_samplings=(ImageSampling(), ImageSampling(token_temperature=0.5)),
     timed_texts=1,
-    max_new_tokens=20,
+    decoding=TextDecoding(max_new_tokens=20),
     batch_size=8,
 )
 DATA = EvaluationData(
@@ -93,7 +94,7 @@ def test_plans_of_the_models():
     chosen = {steps: ImageSampling(steps, scale) for steps, scale in guidance.items()}
 
     def pairs(samplings):
-        return [(sampling.steps, sampling.guidance_scale) for sampling in samplings]
+        return [(sampling.sampling_steps, sampling.guidance_scale) for sampling in samplings]
 
     teacher, stage, student = (
         SamplingPlan.of(name, settings, chosen) for name in ("teacher", "stage1", "student")
@@ -113,7 +114,7 @@ def test_plans_of_the_models():
 def test_the_report_can_be_written(report, tmp_path):
     report.write(tmp_path)
     found = json.loads((tmp_path / "report.json").read_text())
-    assert found["settings"]["steps"] == [3, 2]
+    assert found["settings"]["sampling_steps"] == [3, 2]
     assert found["settings"]["n_test"] == 6
     assert found["settings"]["n_further"] == {"unseen_combination": 5}
     assert found["seconds"]["validate"] >= 0
@@ -157,11 +158,11 @@ def test_another_student_is_measured_anew(report, models, networks, cache_folder
 def test_equal_models_score_equally(models, networks, tmp_path):
     """Same prompts, same seeds: a student that is its teacher, with noisy sampling."""
     settings = SpeedupSettings(
-        steps=(2,),
+        sampling_steps=(2,),
         guidance_candidates=(0.0,),
-        stage_steps=(),
+        stage_sampling_steps=(),
         sampling=ImageSampling(token_temperature=1.0, confidence_temperature=1.0),
-        max_new_tokens=12,
+        decoding=TextDecoding(max_new_tokens=12),
         timed_texts=0,
     )
     same = {"student": models["teacher"], "teacher": models["teacher"]}
@@ -204,8 +205,21 @@ def test_bad_input(models, networks, tmp_path):
     with pytest.raises(UserError, match="validation"):
         measure_speedup(models, *networks, unchosen, SETTINGS, cache, progress=False)
     with pytest.raises(UserError, match="steps is 50"):
-        SpeedupSettings(steps=(50,)).check(shapes_showo())
+        SpeedupSettings(sampling_steps=(50,)).check(shapes_showo())
     with pytest.raises(UserError, match="guidance_scale is -1"):
         SpeedupSettings(guidance_candidates=(0.0, -1.0)).check(shapes_showo())
     with pytest.raises(UserError, match="empty"):
-        SpeedupSettings(steps=()).check(shapes_showo())
+        SpeedupSettings(sampling_steps=()).check(shapes_showo())
+
+
+def test_a_module_says_what_the_settings_do_not():
+    own, teachers = ImageSampling(4, 2.0, guidance_end=1.0, top_k=5), ImageSampling(18, top_k=3)
+    settings = SpeedupSettings((4, 2), (1.0,), stage_sampling_steps=(2,))
+    found = settings.filled_in(own, teachers, TextDecoding(max_new_tokens=7))
+    assert found.teacher_candidates() == [ImageSampling(s, 1.0, top_k=3) for s in (4, 2)]
+    plan = SamplingPlan.of("student", found, {})
+    assert plan.test == [ImageSampling(4, top_k=5), ImageSampling(2, top_k=5)]
+    assert found.decoding == TextDecoding(max_new_tokens=7)
+    told = SpeedupSettings(sampling=teachers, teacher_samplings=(own,))
+    again = told.filled_in(own, teachers, TextDecoding())
+    assert (again.sampling, again.teacher_samplings) == (teachers, (own,))

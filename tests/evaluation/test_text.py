@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,14 +12,16 @@ from showo_turbo.evaluation import (
     evaluate_text,
     exact_match_difference,
 )
-from showo_turbo.evaluation.text import full_blocks, published_iterations
+from showo_turbo.evaluation.text import compared_decodings, full_blocks, published_iterations
 from showo_turbo.sampling.autoregressive import TextResult
 from showo_turbo.sampling.jacobi import JacobiResult
+from showo_turbo.sampling.text_decoding import TextDecoding
 
 from ..tiny import golden_jacobi
 from .worlds import records, shapes_networks, shapes_showo, text_score
 
-OPTIONS = {"max_new_tokens": 40, "batch_size": 4, "timed": 2}
+AR, BLOCK, WINDOW = compared_decodings(TextDecoding(max_new_tokens=40), ("block", "window"))
+OPTIONS = {"batch_size": 4, "timed": 2}
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +32,8 @@ def networks():
 @pytest.fixture(scope="module")
 def answered(networks):
     return {
-        decoding: evaluate_text(*networks, records(), decoding=decoding, name="m", **OPTIONS)
-        for decoding in ("ar", "jacobi")
+        name: evaluate_text(*networks, records(), decoding=decoding, name="m", **OPTIONS)
+        for name, decoding in (("ar", AR), ("jacobi", BLOCK))
     }
 
 
@@ -54,7 +57,7 @@ def test_costs(answered):
 
 
 def test_the_window_driver_records_no_blocks(networks, answered):
-    row = evaluate_text(*networks, records(), driver="window", **OPTIONS)
+    row = evaluate_text(*networks, records(), decoding=WINDOW, **OPTIONS)
     assert row.answers == answered["ar"].answers
     assert row.iterations_per_block is None
     assert row.to_dict()["driver"] == "window"
@@ -67,7 +70,7 @@ def test_exact_match(networks, answered):
         TextRecord(r.image, r.question, f" {own[i]}\n" if i < 4 else r.answer)
         for i, r in enumerate(records())
     ]
-    row = evaluate_text(*networks, given, **OPTIONS)
+    row = evaluate_text(*networks, given, decoding=BLOCK, **OPTIONS)
     assert row.matched == (True,) * 4 + (False,) * 2
     assert row.exact_match == pytest.approx(4 / 6)
     assert row.ci95[0] < 4 / 6 < row.ci95[1]
@@ -91,7 +94,7 @@ def test_pixels_are_encoded(networks):
 
 
 def test_without_timing(networks):
-    row = evaluate_text(*networks, records(2), max_new_tokens=3, timed=0)
+    row = evaluate_text(*networks, records(2), decoding=replace(BLOCK, max_new_tokens=3), timed=0)
     assert row.tokens_per_second is None
     assert row.to_dict()["tokens_per_second"] is None
     assert row.unfinished + sum(len(a) > 0 for a in row.answers) >= 2
@@ -124,7 +127,8 @@ def test_only_full_blocks_count():
 def test_modes_are_restored():
     model, image_tokenizer, text_tokenizer = shapes_networks()
     model.train()
-    evaluate_text(model, image_tokenizer, text_tokenizer, records(1), max_new_tokens=2, timed=0)
+    networks = (model, image_tokenizer, text_tokenizer)
+    evaluate_text(*networks, records(1), decoding=replace(BLOCK, max_new_tokens=2), timed=0)
     assert model.training
 
 
@@ -133,9 +137,9 @@ def test_bad_input(networks):
     with pytest.raises(UserError, match="no questions"):
         evaluate_text(*networks, [])
     with pytest.raises(UserError, match="'beam'"):
-        evaluate_text(*networks, records(1), decoding="beam")
+        evaluate_text(*networks, records(1), decoding=TextDecoding("beam"))
     with pytest.raises(UserError, match="max_new_tokens"):
-        evaluate_text(*networks, records(1), max_new_tokens=0)
+        evaluate_text(*networks, records(1), decoding=TextDecoding(max_new_tokens=0))
 
 
 def test_comparisons():
@@ -157,5 +161,7 @@ def test_a_teacher_gains_nothing_from_parallel_decoding():
     """A network that has learned nothing of it settles about a token an iteration."""
     network = shapes_showo(1)
     _, image_tokenizer, text_tokenizer = shapes_networks()
-    row = evaluate_text(network, image_tokenizer, text_tokenizer, records(4), **OPTIONS)
+    row = evaluate_text(
+        network, image_tokenizer, text_tokenizer, records(4), decoding=BLOCK, **OPTIONS
+    )
     assert 8 < row.iterations_per_block <= 17

@@ -23,8 +23,10 @@ from .files import draw_all, written
 
 MASK_CODE = 24
 
-IMAGES = StoreIdentity("images", "t" * 64, "p" * 64, 3, 2, {"steps": 8, "segments": 4, "w": None})
-TEXTS = StoreIdentity("texts", "t" * 64, "p" * 64, 2, 2, {"block_size": 4, "text": "a"})
+IMAGES = StoreIdentity(
+    "images", "t" * 64, "p" * 64, 3, 2, {"sampling.sampling_steps": 8, "segments": 4, "w": None}
+)
+TEXTS = StoreIdentity("texts", "t" * 64, "p" * 64, 2, 2, {"decoding.block_size": 4, "text": "a"})
 
 
 def finished(folder, identity):

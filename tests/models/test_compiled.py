@@ -7,8 +7,9 @@ import torch
 
 from showo_turbo.models.compiled import StaticKeyValueCache
 from showo_turbo.sampling.autoregressive import autoregressive_decode
+from showo_turbo.sampling.image_sampling import ImageSampling
 from showo_turbo.sampling.jacobi import jacobi_decode
-from showo_turbo.sampling.parallel import ImageSampling, decode_image_codes
+from showo_turbo.sampling.parallel import decode_image_codes
 
 from .. import naive
 from ..sampling.answers import make_requests

@@ -41,9 +41,9 @@ class TestMemory:
         ],
     )
     def test_batches_are_halved_until_they_fit(self, pipeline, monkeypatch, error):
-        expected = pipeline.generate(PROMPTS, steps=2).codes
+        expected = pipeline.generate(PROMPTS, sampling_steps=2).codes
         tried = self.limited(monkeypatch, 2, error)
-        result = pipeline.generate(PROMPTS, steps=2)
+        result = pipeline.generate(PROMPTS, sampling_steps=2)
         assert tried == [5, 2, 2, 1]
         assert torch.equal(result.codes, expected)
 
@@ -51,13 +51,13 @@ class TestMemory:
     def test_a_batch_size_that_was_asked_for_is_kept(self, pipeline, monkeypatch):
         self.limited(monkeypatch, 2, MemoryError())
         with pytest.raises(UserError, match="memory does not suffice for a batch of 4"):
-            pipeline.generate(PROMPTS, steps=2, batch_size=4)
+            pipeline.generate(PROMPTS, sampling_steps=2, batch_size=4)
 
     @pytest.mark.bad_input
     def test_not_even_one(self, pipeline, monkeypatch):
         self.limited(monkeypatch, 0, MemoryError())
         with pytest.raises(UserError, match="memory does not suffice for a batch of 1"):
-            pipeline.generate(PROMPTS, steps=2)
+            pipeline.generate(PROMPTS, sampling_steps=2)
 
     def test_other_errors_are_no_lack_of_memory(self):
         def fail(indices):

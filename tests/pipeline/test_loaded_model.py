@@ -19,8 +19,8 @@ class TestFromPretrained:
         assert loaded.device == torch.device("cpu")
         assert not loaded.showo.training
         assert not loaded.image_tokenizer.training
-        expected = ShowoPipeline(*tiny_networks()).generate(PROMPTS, steps=3)
-        assert torch.equal(loaded.generate(PROMPTS, steps=3).codes, expected.codes)
+        expected = ShowoPipeline(*tiny_networks()).generate(PROMPTS, sampling_steps=3)
+        assert torch.equal(loaded.generate(PROMPTS, sampling_steps=3).codes, expected.codes)
 
     def test_an_image_tokenizer_of_choice(self, tmp_path):
         folder = write_tiny_model(tmp_path / "model")
@@ -48,7 +48,7 @@ class TestFromPretrained:
         loaded = ShowoPipeline.from_pretrained(write_tiny_model(tmp_path), dtype=dtype)
         assert loaded.showo.dtype == torch.bfloat16
         assert next(loaded.image_tokenizer.parameters()).dtype == torch.float32
-        result = loaded.generate(PROMPTS[:2], steps=2, guidance_scale=1.0)
+        result = loaded.generate(PROMPTS[:2], sampling_steps=2, guidance_scale=1.0)
         assert len(loaded.answer(result.images, "What?", max_new_tokens=4).texts) == 2
 
     @pytest.mark.parametrize(

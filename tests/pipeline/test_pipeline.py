@@ -1,3 +1,5 @@
+from dataclasses import asdict, replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,9 @@ from showo_turbo.errors import UserError
 from showo_turbo.pipeline import pipeline as pipeline_module
 from showo_turbo.prompting import format_question
 from showo_turbo.sampling.autoregressive import autoregressive_decode
-from showo_turbo.sampling.parallel import ImageSampling, decode_image_codes
+from showo_turbo.sampling.image_sampling import ImageSampling
+from showo_turbo.sampling.parallel import decode_image_codes
+from showo_turbo.sampling.text_decoding import TextDecoding
 
 from .conftest import PROMPTS
 
@@ -16,7 +20,7 @@ QUESTIONS = ["What is in the image?", "How many?", "Is it red? Or blue? Or green
 
 @pytest.fixture(scope="module")
 def pictures(pipeline):
-    return pipeline.generate(PROMPTS, steps=2).images
+    return pipeline.generate(PROMPTS, sampling_steps=2).images
 
 
 class TestGenerate:
@@ -25,7 +29,7 @@ class TestGenerate:
         seeds = [3, 1, 4, 1, 5]
         result = pipeline.generate(
             PROMPTS,
-            steps=4,
+            sampling_steps=4,
             guidance_scale=1.5,
             mask_schedule="linear",
             token_temperature=0.7,
@@ -45,24 +49,24 @@ class TestGenerate:
 
     @pytest.mark.parametrize("batch_size", [1, 2, None])
     def test_the_batch_size_changes_nothing(self, pipeline, batch_size):
-        options = {"steps": 4, "token_temperature": 1.0, "guidance_scale": 1.0}
+        options = {"sampling_steps": 4, "token_temperature": 1.0, "guidance_scale": 1.0}
         together = pipeline.generate(PROMPTS, batch_size=5, **options)
         found = pipeline.generate(PROMPTS, batch_size=batch_size, **options)
         assert torch.equal(found.codes, together.codes)
         assert found.statistics.forwards == together.statistics.forwards
 
     def test_statistics(self, pipeline):
-        plain = pipeline.generate(PROMPTS, steps=4).statistics
+        plain = pipeline.generate(PROMPTS, sampling_steps=4).statistics
         assert (plain.samples, plain.tokens, plain.forwards) == (5, 5 * 16, 5 * 4)
         assert plain.tokens_per_forward == 4
         assert plain.seconds > 0
-        guided = pipeline.generate(PROMPTS, steps=4, guidance_scale=1).statistics
+        guided = pipeline.generate(PROMPTS, sampling_steps=4, guidance_scale=1).statistics
         assert guided.forwards == 2 * 5 * 4
         assert "5 samples, 80 tokens in" in str(plain)
 
     def test_a_single_prompt(self, pipeline):
-        alone = pipeline.generate("a red circle", steps=2)
-        assert torch.equal(alone.codes, pipeline.generate(["a red circle"], steps=2).codes)
+        alone = pipeline.generate("a red circle", sampling_steps=2)
+        assert torch.equal(alone.codes, pipeline.generate(["a red circle"], sampling_steps=2).codes)
 
     def test_batches_come_in_order_as_they_are_done(self, pipeline):
         sampling = ImageSampling(2)
@@ -72,16 +76,16 @@ class TestGenerate:
 
     def test_what_python_users_give(self, pipeline):
         """Any iterable of prompts, one seed for all, and NumPy's whole numbers."""
-        options = {"steps": 2, "token_temperature": 1.0}
+        options = {"sampling_steps": 2, "token_temperature": 1.0}
         expected = pipeline.generate(PROMPTS[:2], seeds=[7, 7], **options).codes
         for seeds in (7, np.array([7, 7])):
             found = pipeline.generate((text for text in PROMPTS[:2]), seeds=seeds, **options)
             assert torch.equal(found.codes, expected)
 
     def test_pixels_do_not_depend_on_how_many_are_decoded_together(self, pipeline, monkeypatch):
-        expected = pipeline.generate(PROMPTS, steps=2).images
+        expected = pipeline.generate(PROMPTS, sampling_steps=2).images
         monkeypatch.setattr(pipeline_module, "DECODED_AT_ONCE", 2)
-        found = pipeline.generate(PROMPTS, steps=2).images
+        found = pipeline.generate(PROMPTS, sampling_steps=2).images
         assert [image.tobytes() for image in found] == [image.tobytes() for image in expected]
 
     @pytest.mark.bad_input
@@ -90,8 +94,8 @@ class TestGenerate:
         [
             ([], {}, "there are no prompts"),
             (["a red circle " * 30], {}, r"has \d+ tokens; at most 30 fit"),
-            (["a"], {"steps": 0}, "steps is 0; choose 1 to 16"),
-            (["a"], {"steps": 17}, "steps is 17; choose 1 to 16"),
+            (["a"], {"sampling_steps": 0}, "steps is 0; choose 1 to 16"),
+            (["a"], {"sampling_steps": 17}, "steps is 17; choose 1 to 16"),
             (["a"], {"guidance_scale": -1.0}, "guidance_scale is -1.0"),
             (["a"], {"top_k": 65}, "top_k is 65; choose 1 to 64"),
             (["a"], {"batch_size": 0}, "batch_size is 0; it must be at least 1"),
@@ -101,7 +105,7 @@ class TestGenerate:
     )
     def test_bad_input(self, pipeline, prompts, options, message):
         with pytest.raises(UserError, match=message):
-            pipeline.generate(prompts, **{"steps": 2, **options})
+            pipeline.generate(prompts, **{"sampling_steps": 2, **options})
 
 
 class TestAnswer:
@@ -109,7 +113,7 @@ class TestAnswer:
     def test_jacobi_and_autoregression_agree(self, pipeline, pictures, driver):
         options = {"max_new_tokens": 20}
         question = "What is in the image?"
-        plain = pipeline.answer(pictures, question, decoding="autoregressive", **options)
+        plain = pipeline.answer(pictures, question, method="autoregressive", **options)
         parallel = pipeline.answer(pictures, question, driver=driver, **options)
         assert parallel.tokens == plain.tokens
         assert parallel.texts == plain.texts
@@ -138,7 +142,7 @@ class TestAnswer:
 
     @pytest.mark.parametrize("batch_size", [1, 2])
     def test_the_batch_size_changes_nothing(self, pipeline, pictures, batch_size):
-        options = {"max_new_tokens": 12, "decoding": "autoregressive", "temperature": 2.0}
+        options = {"max_new_tokens": 12, "method": "autoregressive", "temperature": 2.0}
         together = pipeline.answer(pictures, "What?", batch_size=5, **options)
         found = pipeline.answer(pictures, "What?", batch_size=batch_size, **options)
         assert found.tokens == together.tokens
@@ -148,7 +152,7 @@ class TestAnswer:
         ("options", "message"),
         [
             ({"temperature": 1.0}, "temperature is 1.0, but Jacobi decoding is greedy"),
-            ({"decoding": "beam"}, "decoding is 'beam'; choose 'jacobi' or 'autoregressive'"),
+            ({"method": "beam"}, "method is 'beam'; choose 'jacobi' or 'autoregressive'"),
             ({"max_new_tokens": 0}, "max_new_tokens is 0"),
             ({"max_new_tokens": 1000}, r"the answer may have 1000 more; together at most 236 fit"),
             ({"max_new_tokens": 3.5}, "max_new_tokens is 3.5; expected a whole number"),
@@ -156,8 +160,8 @@ class TestAnswer:
             ({"driver": "zig"}, "driver is 'zig'; choose 'block' or 'window'"),
             ({"top_k": 5}, "top_k is 5, but Jacobi decoding is greedy"),
             ({"top_p": 0.9}, "top_p is 0.9, but Jacobi decoding is greedy"),
-            ({"top_p": 7.0, "decoding": "autoregressive"}, "top_p is 7.0; it must be above 0"),
-            ({"temperature": 1e-40, "decoding": "autoregressive"}, "or at least 0.001"),
+            ({"top_p": 7.0, "method": "autoregressive"}, "top_p is 7.0; it must be above 0"),
+            ({"temperature": 1e-40, "method": "autoregressive"}, "or at least 0.001"),
             ({"batch_size": -1}, "batch_size is -1"),
         ],
     )
@@ -181,3 +185,33 @@ class TestAnswer:
         (tmp_path / "bad.png").write_text("no image")
         with pytest.raises(UserError, match=r"bad.png cannot be read as an image"):
             pipeline.answer(tmp_path / "bad.png", "What?")
+
+
+class TestOptions:
+    """`generate` and `answer` take a whole set of options, and changes over it by name."""
+
+    def test_sampling_and_changes(self, pipeline):
+        sampling = ImageSampling(3, token_temperature=0.8, top_k=5)
+        given = pipeline.generate(PROMPTS[:2], sampling)
+        named = pipeline.generate(PROMPTS[:2], **asdict(sampling))
+        other = replace(sampling, sampling_steps=9)
+        changed = pipeline.generate(PROMPTS[:2], other, sampling_steps=3)
+        assert torch.equal(given.codes, named.codes)
+        assert torch.equal(given.codes, changed.codes)
+
+    def test_decoding_and_changes(self, pipeline, pictures):
+        decoding = TextDecoding("autoregressive", 9, temperature=1.5)
+        given = pipeline.answer(pictures[:2], "What?", decoding)
+        named = pipeline.answer(pictures[:2], "What?", **asdict(decoding))
+        other = replace(decoding, max_new_tokens=4)
+        changed = pipeline.answer(pictures[:2], "What?", other, max_new_tokens=9)
+        assert given.tokens == named.tokens == changed.tokens
+
+    @pytest.mark.bad_input
+    def test_unknown_names(self, pipeline, pictures):
+        with pytest.raises(UserError, match=r"no option 'steps'; .*did you mean sampling_steps"):
+            pipeline.generate(PROMPTS, steps=2)
+        with pytest.raises(
+            UserError, match=r"no option 'max_tokens'; .*did you mean max_new_tokens"
+        ):
+            pipeline.answer(pictures, "What?", max_tokens=2)

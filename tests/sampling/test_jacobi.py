@@ -7,8 +7,9 @@ from showo_turbo.errors import UserError
 from showo_turbo.models.showo import Showo
 from showo_turbo.prompting import format_question
 from showo_turbo.sampling.autoregressive import autoregressive_decode
+from showo_turbo.sampling.image_sampling import ImageSampling
 from showo_turbo.sampling.jacobi import jacobi_decode
-from showo_turbo.sampling.parallel import ImageSampling, decode_image_codes
+from showo_turbo.sampling.parallel import decode_image_codes
 from showo_turbo.text_tokenizer import TextTokenizer
 
 from .. import naive

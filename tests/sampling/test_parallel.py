@@ -75,19 +75,18 @@ def test_sampled_as_naive_with_the_same_seed(
     seed,
 ):
     options = {
-        "steps": steps,
         "guidance_scale": guidance,
         "guidance_end": guidance_end,
         "token_temperature": token_temperature,
         "confidence_temperature": confidence_temperature,
         "top_k": top_k,
     }
-    sampling = ImageSampling(mask_schedule=schedule, **options)
+    sampling = ImageSampling(steps, mask_schedule=schedule, **options)
     seeds = [seed + i for i in range(len(prompts))]
     found = states(precise_model, prompts, sampling, seeds)
     for sample, prompt in enumerate(prompts):
         expected = naive.decode_image(
-            precise_model, prompt, schedule=schedule, seed=seeds[sample], **options
+            precise_model, prompt, steps=steps, schedule=schedule, seed=seeds[sample], **options
         )
         assert found[sample].tolist() == expected
 
@@ -177,7 +176,7 @@ def test_seeds_make_the_difference(model):
 def test_order_seed_fixes_one_order_for_all_images_and_steps(model):
     def order(prompts, steps, seed):
         noise = {"confidence_temperature": 1e6, "shared_noise_seed": seed}
-        sampling = ImageSampling(steps=steps, mask_schedule="linear", **noise)
+        sampling = ImageSampling(sampling_steps=steps, mask_schedule="linear", **noise)
         revealed_by = torch.zeros(len(prompts), model.config.image_tokens, dtype=torch.long)
         for step in denoise_images(model, prompts, sampling):
             revealed_by[step.revealed] = step.index
@@ -232,8 +231,8 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            ({"steps": 0}, "steps is 0; choose 1 to 16"),
-            ({"steps": 17}, "steps is 17; choose 1 to 16"),
+            ({"sampling_steps": 0}, "sampling_steps is 0; choose 1 to 16"),
+            ({"sampling_steps": 17}, "sampling_steps is 17; choose 1 to 16"),
             ({"guidance_scale": -0.1}, "guidance_scale is -0.1; it must be 0 or more"),
             ({"top_k": 0}, "top_k is 0; choose 1 to 24"),
             ({"top_k": 25}, "top_k is 25; choose 1 to 24"),
@@ -244,8 +243,8 @@ class TestBadInput:
             ({"guidance_end": float("nan")}, "guidance_end is nan; it must be 0 or more"),
             ({"guidance_scale": float("inf")}, "guidance_scale is inf; it must be"),
             ({"mask_schedule": "square"}, "mask schedule 'square' is unknown"),
-            ({"steps": 1, "mask_schedule": "square"}, "mask schedule 'square' is unknown"),
-            ({"steps": 2.0}, "steps is 2.0; expected a whole number"),
+            ({"sampling_steps": 1, "mask_schedule": "square"}, "mask schedule 'square' is unknown"),
+            ({"sampling_steps": 2.0}, "sampling_steps is 2.0; expected a whole number"),
             ({"top_k": 2.5}, "top_k is 2.5; expected a whole number"),
             ({"token_temperature": 1e-40}, "choose 0 for the likeliest, or at least 0.001"),
             ({"shared_noise_seed": -1}, "shared_noise_seed -1 is out of range"),
@@ -257,7 +256,7 @@ class TestBadInput:
     )
     def test_options(self, model, options, message):
         with pytest.raises(UserError, match=message):
-            decode_image_codes(model, [[1]], ImageSampling(**{"steps": 2, **options}))
+            decode_image_codes(model, [[1]], ImageSampling(**{"sampling_steps": 2, **options}))
 
     def test_no_prompts(self, model):
         with pytest.raises(UserError, match="there are no prompts"):

@@ -9,13 +9,20 @@ from showo_turbo.callbacks import Curriculum, ExportStudent
 from showo_turbo.curriculum import Stage
 from showo_turbo.errors import UserError
 from showo_turbo.models.showo import Showo
+from showo_turbo.sampling.image_sampling import SamplingChanges
 from showo_turbo.targets import AverageTarget, StudentTarget
 from showo_turbo.training.evaluation import Evaluator
 
 from ..callbacks.runs import make_trainer, turbo_data, turbo_module
 
 DECAY = 0.5
-STAGE = Stage(epochs=2, steps=2, image_segments=1, image_trajectories=8, learning_rate=0.01)
+STAGE = Stage(
+    epochs=2,
+    sampling=SamplingChanges(sampling_steps=2),
+    image_segments=1,
+    image_trajectories=8,
+    learning_rate=0.01,
+)
 
 
 def weights_of(network):

@@ -7,7 +7,8 @@ import torch
 from torchmetrics import Metric
 
 from showo_turbo.errors import UserError
-from showo_turbo.sampling.parallel import ImageSampling
+from showo_turbo.sampling.image_sampling import ImageSampling
+from showo_turbo.sampling.text_decoding import TextDecoding
 from showo_turbo.training.evaluation import EvaluationGrid, Evaluator
 
 from ..evaluation.worlds import metadata, shapes_networks
@@ -43,7 +44,12 @@ def batches(entries):
 def measure(entries=None, within_fit=False, **options):
     model, image_tokenizer, text_tokenizer = shapes_networks()
     grid = EvaluationGrid(
-        **{"steps": (4, 2), "guidance_scales": (0.0, 1.0), "max_new_tokens": 8} | options
+        **{
+            "sampling_steps": (4, 2),
+            "guidance_scales": (0.0, 1.0),
+            "decoding": TextDecoding(max_new_tokens=8),
+        }
+        | options
     )
     evaluator = Evaluator(model, image_tokenizer, text_tokenizer, grid, within_fit)
     for batch in batches(metadata(1) if entries is None else entries):
@@ -107,7 +113,10 @@ def test_prompts_that_nobody_judges():
 def test_the_baseline_is_sampled_in_its_own_way():
     own = ImageSampling(token_temperature=0.5, mask_schedule="pow")
     grid = EvaluationGrid(
-        steps=(4,), guidance_scales=(1.0,), baseline_sampling=own, shared_noise_seed=3
+        sampling_steps=(4,),
+        guidance_scales=(1.0,),
+        sampling=ImageSampling(shared_noise_seed=3),
+        baseline_sampling=own,
     )
     assert grid.samplings() == [ImageSampling(4, 1.0, shared_noise_seed=3)]
     assert grid.samplings("teacher") == [
@@ -120,12 +129,15 @@ def test_the_baseline_is_sampled_in_its_own_way():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"steps": ()}, "steps of the evaluation is empty"),
-        ({"max_new_tokens": 0}, "max_new_tokens of the evaluation is 0; it must be at least 1"),
+        ({"sampling_steps": ()}, "sampling_steps of the evaluation is empty"),
+        (
+            {"decoding": TextDecoding(max_new_tokens=0)},
+            "max_new_tokens is 0; it must be at least 1",
+        ),
         ({"batch_size": 0}, "batch_size of the evaluation is 0"),
         ({"seed": -1}, "seed -1 is out of range"),
-        ({"steps": (64,)}, "steps is 64; choose 1 to 36"),
-        ({"fit_steps": (0,)}, "steps is 0; choose 1 to 36"),
+        ({"sampling_steps": (64,)}, "steps is 64; choose 1 to 36"),
+        ({"fit_sampling_steps": (0,)}, "steps is 0; choose 1 to 36"),
         ({"guidance_scales": (-1.0,)}, "guidance_scale is -1.0"),
         ({"baseline_sampling": ImageSampling(top_k=10**6)}, "top_k is 1000000"),
         ({"tables": ("top_k",), "top_ks": (0,)}, "top_k is 0"),
@@ -138,7 +150,30 @@ def test_what_the_model_cannot_do_is_refused(options, message):
 
 def test_the_small_grid_within_fit():
     grid = EvaluationGrid(
-        tables=("images", "top_k"), metrics=(Brightness(),), baseline="shapes", fit_steps=(8,)
+        tables=("images", "top_k"),
+        metrics=(Brightness(),),
+        baseline="shapes",
+        fit_sampling_steps=(8,),
     ).during_fit()
     assert grid.tables == ("images",) and grid.metrics == () and grid.baseline is None
-    assert [sampling.steps for sampling in grid.samplings()] == [8]
+    assert [sampling.sampling_steps for sampling in grid.samplings()] == [8]
+
+
+OWN = ImageSampling(4, top_k=5, guidance_scale=3.0, guidance_end=1.0)
+TEACHERS = ImageSampling(18, 2.0, confidence_temperature=10.0, shared_noise_seed=9)
+
+
+def test_a_module_says_what_the_grid_does_not():
+    texts = TextDecoding(max_new_tokens=7)
+    grid = EvaluationGrid((4,), (0.0, 2.0)).filled_in(OWN, TEACHERS, texts)
+    assert grid.samplings() == [
+        ImageSampling(4, top_k=5),  # no guidance at any step
+        ImageSampling(4, top_k=5, guidance_scale=2.0, guidance_end=1.0),
+    ]
+    unguided = replace(TEACHERS, sampling_steps=4, guidance_scale=0.0)
+    assert grid.samplings("teacher")[0] == unguided
+    assert grid.answering == texts
+    told = EvaluationGrid(sampling=TEACHERS, decoding=TextDecoding(max_new_tokens=3))
+    assert told.filled_in(OWN, OWN, texts).sampling == TEACHERS
+    assert told.filled_in(OWN, OWN, texts).decoding.max_new_tokens == 3
+    assert told.filled_in(OWN, OWN, texts).baseline_sampling == OWN

@@ -8,6 +8,7 @@ from showo_turbo.data import DistillationBatchSizes, DistillationDataModule, Sha
 from showo_turbo.data.shapes.checker import read_image
 from showo_turbo.errors import UserError
 from showo_turbo.losses import LossTerm, LossValue, published_losses
+from showo_turbo.sampling.image_sampling import ImageSampling
 from showo_turbo.targets import StudentTarget, TeacherTarget
 from showo_turbo.training import inputs as inputs_module
 from showo_turbo.training.turbo import ShowoTurbo
@@ -48,7 +49,7 @@ def batch(random_shapes_model, tmp_path_factory):
     module = turbo(random_shapes_model)
     encode = module.text_tokenizer.encode
     prompts = [ImagePrompt(str(i), t, encode(t)) for i, t in enumerate(["a circle", "two squares"])]
-    settings = ImageCollection(steps=4, segments=2, guidance_scale=1.0, topk_targets=8)
+    settings = ImageCollection(ImageSampling(4, 1.0), segments=2, topk_targets=8)
     store = TrajectoryStore.create_or_continue(
         folder / "images", image_identity("teacher", prompts, settings)
     )
@@ -291,7 +292,7 @@ def test_bfloat16_is_close_to_float32(random_shapes_model, batch):
 def test_validation_scores_images_and_texts(random_shapes_model, world):
     from showo_turbo.training.evaluation import EvaluationGrid
 
-    grid = EvaluationGrid(steps=(4, 2), guidance_scales=(0.0, 1.0))
+    grid = EvaluationGrid(sampling_steps=(4, 2), guidance_scales=(0.0, 1.0))
     module = turbo(random_shapes_model, evaluation=grid)
     data = DistillationDataModule(
         24,

@@ -5,6 +5,8 @@ import threading
 import pytest
 import torch
 
+from showo_turbo.sampling.image_sampling import ImageSampling
+from showo_turbo.sampling.text_decoding import TextDecoding
 from showo_turbo.trajectories import (
     ImageCollection,
     ImagePrompt,
@@ -49,14 +51,15 @@ def requests():
 
 @pytest.fixture
 def image_settings():
-    return ImageCollection(
-        steps=8, segments=4, guidance_scale=1.5, topk_targets=5, batch_size=3, shard_size=4
-    )
+    sampling = ImageSampling(sampling_steps=8, guidance_scale=1.5)
+    return ImageCollection(sampling, segments=4, topk_targets=5, batch_size=3, shard_size=4)
 
 
 @pytest.fixture
 def text_settings():
-    return TextCollection(max_new_tokens=40, block_size=8, batch_size=5, shard_size=16)
+    return TextCollection(
+        TextDecoding(max_new_tokens=40, block_size=8), batch_size=5, shard_size=16
+    )
 
 
 def random_image_record(seed=0, steps=8, segments=4, tokens=16, kept=3, codebook=24):

@@ -7,6 +7,8 @@ import torch
 
 from showo_turbo.errors import UserError
 from showo_turbo.prompting import format_question
+from showo_turbo.sampling.image_sampling import ImageSampling
+from showo_turbo.sampling.text_decoding import TextDecoding
 from showo_turbo.trajectories import (
     ImageCollection,
     ImageTrajectoryDataset,
@@ -18,7 +20,7 @@ from showo_turbo.trajectories import (
 
 from ..tiny import tiny_networks
 
-IMAGES = ImageCollection(steps=2, segments=1, topk_targets=2)
+IMAGES = ImageCollection(ImageSampling(2), segments=1, topk_targets=2)
 LONG = "a red circle " * 30
 
 
@@ -66,7 +68,7 @@ def test_questions_that_leave_no_room_are_counted(collector, networks, said, tmp
     room = teacher.config.text_room
     assert len(text_tokenizer.encode(format_question(LONG * 4))) >= room
     questions = [(Path("a.png"), "What?"), (Path("b.png"), LONG * 4), (Path("a.png"), "Where?")]
-    store = collector.texts(questions, encode, TextCollection(max_new_tokens=8))
+    store = collector.texts(questions, encode, TextCollection(TextDecoding(max_new_tokens=8)))
     assert store.folder == tmp_path / "texts"
     assert store.identity.num_prompts == 2
     assert said == [f"left out 1 of 3 questions, which have {room} tokens or more"]
@@ -85,5 +87,5 @@ def test_nothing_is_written_when_nothing_fits(collector, tmp_path):
     with pytest.raises(UserError, match=r"all 1 questions have \d+ tokens or more"):
         collector.texts([(Path("a.png"), LONG * 4)], encode, TextCollection())
     with pytest.raises(UserError, match="steps is 17; choose 1 to 16"):
-        collector.images(["a red circle"], ImageCollection(steps=17, segments=1))
+        collector.images(["a red circle"], ImageCollection(ImageSampling(17), segments=1))
     assert list(tmp_path.iterdir()) == []

@@ -15,12 +15,14 @@ from showo_turbo.trajectories.shards import pack_images, pack_texts
 
 from .conftest import random_image_record, text_record
 
+STEPS = "sampling.sampling_steps"
+
 
 @pytest.fixture
 def images(tmp_path):
     """Five records in shards of two."""
     records = [random_image_record(seed) for seed in range(5)]
-    identity = StoreIdentity("images", "t", "p", 5, 2, {"steps": 8, "segments": 4})
+    identity = StoreIdentity("images", "t", "p", 5, 2, {STEPS: 8, "segments": 4})
     store = TrajectoryStore.create_or_continue(tmp_path / "images", identity)
     for index in store.pending():
         shard = [records[i] for i in identity.shard_prompts(index)]
@@ -72,7 +74,7 @@ def test_codebooks_beyond_sixteen_bits_survive(tmp_path):
     record = random_image_record()
     for name in ("codes", "top_ids", "boundary_top_ids"):
         setattr(record, name, getattr(record, name).int() + 100_000)
-    identity = StoreIdentity("images", "t", "p", 1, 1, {"steps": 8, "segments": 4})
+    identity = StoreIdentity("images", "t", "p", 1, 1, {STEPS: 8, "segments": 4})
     store = TrajectoryStore.create_or_continue(tmp_path / "s", identity)
     store.write_shard(0, pack_images([record]), samples=1)
     store.finish()
@@ -82,7 +84,7 @@ def test_codebooks_beyond_sixteen_bits_survive(tmp_path):
 def test_one_segment_needs_no_boundaries(tmp_path):
     records = [random_image_record(seed, segments=1) for seed in range(2)]
     assert records[0].boundary_top_ids.shape == (0, 3)
-    identity = StoreIdentity("images", "t", "p", 2, 2, {"steps": 8, "segments": 1})
+    identity = StoreIdentity("images", "t", "p", 2, 2, {STEPS: 8, "segments": 1})
     store = TrajectoryStore.create_or_continue(tmp_path / "s", identity)
     store.write_shard(0, pack_images(records), samples=2)
     store.finish()
@@ -93,7 +95,7 @@ def test_one_segment_needs_no_boundaries(tmp_path):
 
 def test_answers_are_found_across_shards(tmp_path):
     records = [text_record(f"k{i}", answer=(5, 6, 7, 8, i, 29)) for i in range(3)]
-    identity = StoreIdentity("texts", "t", "p", 6, 2, {"block_size": 4})
+    identity = StoreIdentity("texts", "t", "p", 6, 2, {"decoding.block_size": 4})
     store = TrajectoryStore.create_or_continue(tmp_path / "s", identity)
     for index, shard in enumerate([records[:1], [], records[1:]]):
         store.write_shard(

@@ -17,7 +17,7 @@ def printed(folder):
 
 
 def test_images(tmp_path):
-    settings = {"steps": 8, "segments": 4, "guidance_scale": 1.5}
+    settings = {"sampling.sampling_steps": 8, "segments": 4, "sampling.guidance_scale": 1.5}
     store = TrajectoryStore.create_or_continue(
         tmp_path, StoreIdentity("images", "f" * 64, "p", 2, 2, settings)
     )
@@ -37,7 +37,7 @@ def test_images(tmp_path):
 
 def test_texts(tmp_path):
     store = TrajectoryStore.create_or_continue(
-        tmp_path, StoreIdentity("texts", "t", "p", 4, 4, {"block_size": 4})
+        tmp_path, StoreIdentity("texts", "t", "p", 4, 4, {"decoding.block_size": 4})
     )
     store.write_shard(
         0,
@@ -55,7 +55,7 @@ def test_texts(tmp_path):
 
 def test_all_left_out(tmp_path):
     store = TrajectoryStore.create_or_continue(
-        tmp_path, StoreIdentity("texts", "t", "p", 1, 1, {"block_size": 4})
+        tmp_path, StoreIdentity("texts", "t", "p", 1, 1, {"decoding.block_size": 4})
     )
     totals = {"answer_tokens": 0, "blocks": 0, "iterations": 0}
     store.write_shard(0, pack_texts([], 4), samples=0, filtered={"unfinished": 1}, totals=totals)

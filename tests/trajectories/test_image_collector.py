@@ -5,6 +5,7 @@ import torch
 
 from showo_turbo.errors import UserError
 from showo_turbo.sampling import parallel
+from showo_turbo.sampling.image_sampling import ImageSampling
 from showo_turbo.trajectories import (
     ImageCollection,
     ImageTrajectoryDataset,
@@ -17,6 +18,7 @@ from showo_turbo.trajectories import (
     segment_end,
 )
 from showo_turbo.trajectories.image_collector import record_images
+from showo_turbo.trajectories.segments import stateless_seed
 from showo_turbo.trajectories.store import no_barrier
 
 from ..tiny import tiny_showo
@@ -36,19 +38,45 @@ def collect(folder, teacher, prompts, settings, rank=0, world_size=1, barrier=no
 
 def test_noise_on_the_order_is_the_same_for_every_prompt(teacher, prompts):
     def reveal_steps(batch, **changes):
-        settings = ImageCollection(steps=8, confidence_temperature=5.0, topk_targets=1, **changes)
+        options = {"confidence_temperature": 5.0, "shared_noise_seed": 0} | changes
+        settings = ImageCollection(ImageSampling(8, **options), topk_targets=1)
         return [record.reveal_step.tolist() for record in record_images(teacher, batch, settings)]
 
     together = reveal_steps(prompts[:3])
     assert together == [reveal_steps([prompt])[0] for prompt in prompts[:3]]
     assert together != reveal_steps(prompts[:3], shared_noise_seed=1)
-    greedy = ImageCollection(steps=8, topk_targets=1)
+    greedy = ImageCollection(ImageSampling(8), topk_targets=1)
     assert together[0] != record_images(teacher, prompts[:1], greedy)[0].reveal_step.tolist()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"token_temperature": 1.0, "top_k": 4},
+        {"confidence_temperature": 3.0},
+        {"guidance_scale": 2.0, "guidance_end": 0.0},
+    ],
+)
+def test_any_sampling_is_recorded_whatever_the_batches(tmp_path, teacher, prompts, options):
+    sampling = ImageSampling(8, **options)
+    settings = ImageCollection(sampling, topk_targets=2, seed=6, batch_size=4, shard_size=4)
+    found = ImageTrajectoryDataset(collect(tmp_path / "fours", teacher, prompts, settings))
+    alone = dataclasses.replace(settings, batch_size=1)
+    again = ImageTrajectoryDataset(collect(tmp_path / "ones", teacher, prompts, alone))
+    seeds = [stateless_seed(6, index, stream="image") for index in range(len(prompts))]
+    codes = parallel.decode_image_codes(teacher, [p.ids for p in prompts], sampling, seeds)
+    for index, record in enumerate(found):
+        assert torch.equal(record.codes.long(), codes[index])
+        assert torch.equal(record.reveal_step, again[index].reveal_step)
+    assert found.store.identity.settings["sampling.sampling_steps"] == 8
+    assert {f"sampling.{f.name}" for f in dataclasses.fields(sampling)} <= set(
+        found.store.identity.settings
+    )
 
 
 @pytest.mark.parametrize("segments", [1, 2, 4, 8])
 def test_records_hold_the_states_and_the_guided_distributions(teacher, prompts, segments):
-    settings = ImageCollection(steps=8, segments=segments, guidance_scale=1.5, topk_targets=5)
+    settings = ImageCollection(ImageSampling(8, 1.5), segments=segments, topk_targets=5)
     batch = prompts[:4]
     steps = list(
         parallel.denoise_images(teacher, [prompt.ids for prompt in batch], settings.sampling)
@@ -102,7 +130,7 @@ def test_a_store_gives_back_what_was_recorded(tmp_path, teacher, prompts, image_
 
 
 def test_all_codes_kept_is_all_the_mass(tmp_path, teacher, prompts):
-    settings = ImageCollection(steps=4, segments=2, topk_targets=100)
+    settings = ImageCollection(ImageSampling(4), segments=2, topk_targets=100)
     store = collect(tmp_path / "s", teacher, prompts, settings)
     assert store.mean_kept_mass == pytest.approx(1, abs=1e-3)
     assert ImageTrajectoryDataset(store)[0].top_ids.shape == (16, 24)
@@ -184,14 +212,12 @@ def test_another_teacher_prompt_or_setting_is_refused(tmp_path, teacher, prompts
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"steps": 16, "segments": 5}, "5 segments do not divide 16 steps"),
+        ({"segments": 5}, "5 segments do not divide 16 steps"),
         ({"topk_targets": 0}, "topk_targets is 0"),
         ({"batch_size": 0}, "batch_size is 0"),
         ({"shard_size": -1}, "shard_size is -1"),
-        ({"guidance_scale": -1.0}, "guidance_scale is -1.0"),
-        ({"confidence_temperature": -1.0}, "confidence_temperature is -1.0"),
-        ({"shared_noise_seed": 2**70}, f"shared_noise_seed {2**70} is out of range"),
-        ({"shared_noise_seed": -1}, "shared_noise_seed -1 is out of range"),
+        ({"seed": 2**70}, f"seed {2**70} is out of range"),
+        ({"seed": -1}, "seed -1 is out of range"),
     ],
 )
 def test_settings_out_of_range_are_refused(changes, message):
@@ -218,7 +244,7 @@ def test_the_teacher_s_mode_is_restored_and_no_gradient_kept(tmp_path, prompts, 
 
 
 def test_under_autocast_collects_what_is_decoded_under_it(tmp_path, teacher, prompts):
-    settings = ImageCollection(steps=8, segments=2)
+    settings = ImageCollection(ImageSampling(8), segments=2)
     with torch.autocast("cpu", torch.bfloat16):
         collected = ImageTrajectoryDataset(collect(tmp_path, teacher, prompts, settings))
         ids = [prompt.ids for prompt in prompts]

@@ -8,13 +8,14 @@ import pytest
 import torch
 
 from showo_turbo.losses import image_consistency, image_regularizer
+from showo_turbo.sampling.image_sampling import ImageSampling
 from showo_turbo.sampling.parallel import denoise_images
 from showo_turbo.trajectories import ImageCollection, collate_image_trajectories
 from showo_turbo.trajectories.image_collector import record_images
 
 
-def record_and_logits(teacher, prompts, **settings):
-    settings = ImageCollection(steps=8, topk_targets=24, **settings)
+def record_and_logits(teacher, prompts, guidance_scale=0.0, **settings):
+    settings = ImageCollection(ImageSampling(8, guidance_scale), topk_targets=24, **settings)
     ids = [prompt.ids for prompt in prompts]
     steps = denoise_images(teacher, ids, settings.sampling)
     return record_images(teacher, prompts, settings), [step.logits for step in steps]
@@ -54,7 +55,7 @@ def test_the_regularizer_s_targets_carry_the_guidance(teacher, prompts):
 
 
 def test_few_kept_codes_cost_little_where_they_hold_most_of_the_mass(teacher, prompts):
-    settings = ImageCollection(steps=8, segments=8, topk_targets=12)
+    settings = ImageCollection(ImageSampling(8), segments=8, topk_targets=12)
     records = record_images(teacher, prompts[:4], settings)
     _, logits = record_and_logits(teacher, prompts[:4], segments=8)
     batch = collate_image_trajectories(records, [0] * 4, segments=8, mask_code=24)

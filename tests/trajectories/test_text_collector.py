@@ -4,8 +4,10 @@ import pytest
 import torch
 
 from showo_turbo.errors import UserError
+from showo_turbo.sampling import text_decoding
 from showo_turbo.sampling.autoregressive import TextResult
 from showo_turbo.sampling.jacobi import JacobiResult, jacobi_decode
+from showo_turbo.sampling.text_decoding import TextDecoding
 from showo_turbo.trajectories import (
     Processes,
     TextCollection,
@@ -121,7 +123,7 @@ def test_neither_interruption_nor_processes_change_a_byte(
         return jacobi_decode(*args, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(text_collector, "jacobi_decode", interrupted)
+        patch.setattr(text_decoding, "jacobi_decode", interrupted)
         with pytest.raises(KeyboardInterrupt):
             collect(tmp_path / "parts", talkative, requests, text_settings)
     collect(tmp_path / "parts", talkative, requests, text_settings)
@@ -145,7 +147,7 @@ def test_unfinished_and_repetitive_texts_are_left_out_and_counted(
     tmp_path, teacher, requests, monkeypatch
 ):
     settings = TextCollection(
-        max_new_tokens=12, block_size=8, max_repeats=3, batch_size=4, shard_size=4
+        TextDecoding(max_new_tokens=12, block_size=8), max_repeats=3, batch_size=4, shard_size=4
     )
     answers = [
         decoded([1, 2, 3, 29], True),
@@ -155,7 +157,7 @@ def test_unfinished_and_repetitive_texts_are_left_out_and_counted(
         decoded([1, 2, 1, 2, 1, 2, 1, 2, 29], True),
     ]
     monkeypatch.setattr(
-        text_collector, "jacobi_decode", lambda *a, **o: [answers.pop(0) for _ in a[2]]
+        text_decoding, "jacobi_decode", lambda *a, **o: [answers.pop(0) for _ in a[2]]
     )
     store = collect(tmp_path / "s", teacher, requests[:5], settings)
     assert store.filtered == {"repetitive": 2, "unfinished": 1}
@@ -199,9 +201,7 @@ def test_other_images_are_another_store(tmp_path, teacher, requests, text_settin
 
 
 @pytest.mark.bad_input
-@pytest.mark.parametrize(
-    "name", ["max_new_tokens", "block_size", "longest_ngram", "max_repeats", "batch_size"]
-)
+@pytest.mark.parametrize("name", ["longest_ngram", "max_repeats", "batch_size"])
 def test_settings_out_of_range_are_refused(name):
     with pytest.raises(UserError, match=f"{name} is 0; expected at least 1"):
         TextCollection(**{name: 0})
@@ -212,3 +212,29 @@ def test_settings_out_of_range_are_refused(name):
 def test_a_seed_out_of_range_is_refused(seed):
     with pytest.raises(UserError, match=f"seed {seed} is out of range"):
         TextCollection(seed=seed)
+
+
+def test_every_greedy_decoding_is_recorded_as_blocks(requests):
+    one, other = TextDecoding(driver="window"), TextDecoding("autoregressive")
+    recorded = [TextCollection(decoding).recorded for decoding in (one, other)]
+    assert recorded == [TextDecoding(driver="block")] * 2
+    identities = [text_identity("teacher", requests, TextCollection(d)) for d in (one, other)]
+    assert identities[0] == identities[1]
+    assert identities[0].settings["decoding.block_size"] == 16
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize(
+    ("decoding", "message"),
+    [
+        (TextDecoding(max_new_tokens=0), "max_new_tokens is 0; it must be at least 1"),
+        (TextDecoding(block_size=0), "block_size is 0; it must be at least 1"),
+        (
+            TextDecoding("autoregressive", temperature=1.0),
+            "temperature is 1, but text trajectories",
+        ),
+    ],
+)
+def test_decoding_that_cannot_be_recorded_is_refused(decoding, message):
+    with pytest.raises(UserError, match=message):
+        TextCollection(decoding)

@@ -9,8 +9,9 @@ from pathlib import Path
 from ..data.images import load_image
 from ..errors import UserError
 from ..files import sha256_of
-from ..pipeline import Answers, Statistics, TextDecoding
+from ..pipeline import Answers, Statistics
 from ..progress import progress_bar
+from ..sampling.text_decoding import DecodingChanges
 from ..trajectories.fingerprint import fingerprint_lines, fingerprint_module
 from .command_line import run_function
 from .model_options import ModelOptions
@@ -53,7 +54,7 @@ def answer(
     output: Path | None = None,
     seed: int = 0,
     batch_size: int | None = None,
-    decoding: TextDecoding = TextDecoding(),
+    changes: DecodingChanges = DecodingChanges(),
     model: ModelOptions = ModelOptions(),
 ) -> None:
     """Answer questions about images.
@@ -72,11 +73,12 @@ def answer(
         seed: Seed of the first answer; the next ones count on from it. Answers that are kept keep
             theirs.
         batch_size: Images asked about at once; by default as many as fit.
-        decoding: How answers are written.
+        changes: How answers are decoded, if not as the model does best.
         model: The model.
     """
     questions = read_questions(images, question, questions_file)
     pipeline = model.load()
+    decoding = changes.over(pipeline.decoding)
     requests = pending = _plan(questions, seed)
     folder, outdated = None, 0
     if output is not None:

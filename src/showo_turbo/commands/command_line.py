@@ -30,7 +30,7 @@ def run_function(
 
     Parameters become `--options`; those without a default are positional, unless `listed` takes all
     positional arguments. A `bool` becomes a switch, `--half` or `--no_half`. A parameter whose type
-    is a dataclass becomes a group of plain options, `--steps` instead of `--sampling.steps`; one
+    is a dataclass becomes a group of plain options, `--top_k` instead of `--changes.top_k`; one
     that may be `None` stays nested. Options can also come from YAML, with `--config`.
 
     Args:

@@ -26,7 +26,8 @@ from ..models.magvitv2 import MAGVITv2, MAGVITv2Config
 from ..models.showo import Showo, ShowoConfig
 from ..pipeline.generation_config import save_generation_config
 from ..pipeline.loading import load_showo_config, load_text_tokenizer
-from ..sampling.parallel import ImageSampling
+from ..sampling.image_sampling import ImageSampling
+from ..sampling.text_decoding import TextDecoding
 from ..text_tokenizer import FILE_NAME, TextTokenizer
 from .command_line import run_function
 from .model_card import image_tokenizer_card, showo_card
@@ -68,6 +69,7 @@ def export(
     config_from: str | None = None,
     text_tokenizer: str | None = None,
     sampling: ImageSampling | None = None,
+    decoding: TextDecoding | None = None,
     half: bool = False,
     card: bool = True,
     overwrite: bool = False,
@@ -87,8 +89,10 @@ def export(
         text_tokenizer: Text tokenizer to copy into the folder: `shapes`, a folder, a file or a hub
             id; by default, if the configuration names none, the one of `config_from` or else the
             one that was trained with.
-        sampling: How the model draws best, such as `--sampling.steps 4`. Written to
+        sampling: How the model draws best, such as `--sampling.sampling_steps 4`. Written to
             `generation_config.json`, and so the default of `generate`.
+        decoding: How the model answers best, such as `--decoding.max_new_tokens 64`. Likewise the
+            default of `answer`.
         half: Store the weights in half precision, in half the space; they load in float32.
         card: Write a model card, `README.md`, with the sizes and where the weights come from.
         overwrite: Replace the model that is in the folder.
@@ -100,8 +104,7 @@ def export(
     dtype = torch.float16 if half else torch.float32
     content = _read_checkpoint(checkpoint)
     network = _find_network(content, checkpoint, config_from, text_tokenizer, dtype)
-    if sampling is not None:
-        _check_sampling(sampling, network, checkpoint)
+    _check_options(sampling, decoding, network, checkpoint)
     weights = {
         key: value.to(dtype) if value.is_floating_point() else value
         for key, value in network.state.items()
@@ -111,8 +114,8 @@ def export(
     if network.tokenizer is not None:
         with write_atomically(output / FILE_NAME) as temporary:
             temporary.write_text(network.tokenizer.tokenizer.to_str(), encoding="utf-8")
-    if sampling is not None:
-        save_generation_config(output, sampling)
+    if sampling is not None or decoding is not None:
+        save_generation_config(output, sampling, decoding)
     if card:
         with write_atomically(output / CARD_FILE) as temporary:
             temporary.write_text(network.card, encoding="utf-8")
@@ -170,15 +173,21 @@ def _find_network(
     )
 
 
-def _check_sampling(sampling: ImageSampling, network: _Network, path: Path) -> None:
+def _check_options(
+    sampling: ImageSampling | None, decoding: TextDecoding | None, network: _Network, path: Path
+) -> None:
     """Refuse what the network cannot do.
 
     Raises:
         UserError: If it is an image tokenizer, or an option is out of range.
     """
-    if "num_vq_tokens" not in network.config:
-        raise UserError(f"{path} holds an image tokenizer; leave out --sampling")
-    sampling.check(network.config["num_vq_tokens"], network.config["codebook_size"])
+    for name, options in (("sampling", sampling), ("decoding", decoding)):
+        if options is not None and "num_vq_tokens" not in network.config:
+            raise UserError(f"{path} holds an image tokenizer; leave out --{name}")
+    if sampling is not None:
+        sampling.check(network.config["num_vq_tokens"], network.config["codebook_size"])
+    if decoding is not None:
+        decoding.check()
 
 
 def _part(state: Mapping[str, Any], attribute: str, starts: tuple[str, ...]) -> dict[str, Tensor]:

@@ -12,9 +12,8 @@ from PIL.PngImagePlugin import PngInfo
 from ..errors import UserError
 from ..files import write_atomically
 from ..pipeline import ShowoPipeline, Statistics
-from ..pipeline.generation_config import SamplingChanges
 from ..progress import progress_bar
-from ..sampling.parallel import ImageSampling
+from ..sampling.image_sampling import ImageSampling, SamplingChanges
 from ..trajectories.fingerprint import fingerprint_lines, fingerprint_module
 from .command_line import run_function
 from .model_options import ModelOptions
@@ -61,7 +60,7 @@ def generate(
         images_per_prompt: How many images of each prompt.
         seed: Seed of the first image; the next ones count on from it.
         batch_size: Images drawn at once; by default as many as fit.
-        changes: How images are sampled.
+        changes: How images are sampled, if not as the model does best.
         model: The model.
     """
     entries = read_prompts(prompts, prompts_file)

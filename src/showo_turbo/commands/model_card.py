@@ -32,7 +32,8 @@ def showo_card(
         "---\nlibrary_name: showo-turbo\npipeline_tag: text-to-image\n---\n"
         "# Show-o, trained with showo-turbo\n\n"
         "A Show-o transformer that draws images and answers questions about them.\n\n"
-        '```\nshowo-turbo generate "a red circle" --output images --model <this folder> --steps 4\n'
+        '```\nshowo-turbo generate "a red circle" --output images --model <this folder> '
+        "--sampling_steps 4\n"
         "```\n\n"
     ) + _table(rows, content, checkpoint, dtype)
 

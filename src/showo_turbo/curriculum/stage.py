@@ -1,14 +1,14 @@
 """One stage of a curriculum, as it is written in YAML."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from lightning.pytorch.cli import LRSchedulerCallable
 
 from ..errors import UserError
-from ..sampling.options import check_seed
-from ..trajectories import StoredTrajectories, check_segments
+from ..sampling.image_sampling import ImageSampling, SamplingChanges
+from ..trajectories import StoredTrajectories
 
 
 @dataclass(frozen=True)
@@ -17,14 +17,11 @@ class Stage:
 
     Args:
         epochs: Passes over the stage's image trajectories.
-        steps: K, the teacher's denoising steps.
-        guidance_scale: w, the teacher's classifier-free guidance; it is distilled into the student.
-        image_segments: S, equal segments that image trajectories are trained in; must divide
-            `steps`, and the number that stored trajectories were recorded for.
+        sampling: What this stage changes of how the module's teacher is sampled: its denoising
+            steps K; its guidance w, which is distilled into the student; and so on.
+        image_segments: S, equal segments that image trajectories are trained in; must divide K, and
+            the number that stored trajectories were recorded for.
         text_segments: Segments of a block's Jacobi iterations.
-        confidence_temperature: Noise on the order in which the teacher reveals tokens, see
-            `ImageCollection`; 0 reveals the surest first, as published.
-        shared_noise_seed: Seed of that noise, one draw for all images and steps.
         image_trajectories: Captions to collect for; all by default.
         text_trajectories: Questions to collect for; all by default.
         trajectories: Stores that `collect` made, which the stage's first round trains on in place
@@ -44,12 +41,9 @@ class Stage:
     """
 
     epochs: int
-    steps: int = 16
-    guidance_scale: float = 0.0
+    sampling: SamplingChanges = field(default_factory=SamplingChanges)
     image_segments: int = 4
     text_segments: int = 4
-    confidence_temperature: float = 0.0
-    shared_noise_seed: int = 0
     image_trajectories: int | None = None
     text_trajectories: int | None = None
     trajectories: StoredTrajectories | None = None
@@ -60,10 +54,8 @@ class Stage:
     keep_optimizer: bool = False
 
     def __post_init__(self) -> None:
-        check_segments(self.steps, self.image_segments)
-        check_seed(self.shared_noise_seed, "shared_noise_seed")
-        counts = ("epochs", "text_segments", "image_trajectories", "text_trajectories")
-        for name in counts:
+        segments = ("image_segments", "text_segments")
+        for name in ("epochs", *segments, "image_trajectories", "text_trajectories"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UserError(f"{name} is {value}; expected at least 1, correct the stage")
@@ -76,9 +68,14 @@ class Stage:
                 "correct the stage"
             )
 
-    def __str__(self) -> str:
-        """The stage in a few words, for people."""
+    def describe(self, teacher_sampling: ImageSampling) -> str:
+        """The stage in a few words, for people.
+
+        Args:
+            teacher_sampling: How the teacher is sampled, before this stage's changes.
+        """
+        sampling = self.sampling.over(teacher_sampling)
         return (
-            f"{self.steps} steps, guidance {self.guidance_scale:g}, "
+            f"{sampling.sampling_steps} steps, guidance {sampling.guidance_scale:g}, "
             f"{self.image_segments}/{self.text_segments} segments"
         )

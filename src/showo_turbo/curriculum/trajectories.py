@@ -15,7 +15,6 @@ from ..data.images import encode_images
 from ..errors import UserError
 from ..models.magvitv2 import MAGVITv2
 from ..models.showo import Showo
-from ..sampling.mask_schedules import MaskSchedule
 from ..training.student_weights import is_sharded
 from ..training.turbo import ShowoTurbo
 from ..trajectories import (
@@ -39,41 +38,31 @@ class RoundTrajectories:
     """How the trajectories of every round are collected; what differs is in the stages.
 
     Args:
-        mask_schedule: Of the image trajectories.
         topk_targets: Codes that are recorded of each of the teacher's distributions, see
             `ImageCollection`.
-        block_size: Text tokens that are decoded together.
-        max_new_tokens: Longest answer.
         batch_size: Samples that the teacher decodes at once.
         shard_size: Trajectories a file.
     """
 
-    mask_schedule: MaskSchedule
     topk_targets: int
-    block_size: int
-    max_new_tokens: int
     batch_size: int
     shard_size: int
 
-    def images(self, stage: Stage) -> ImageCollection:
-        """How a stage's image trajectories are collected."""
+    def images(self, module: ShowoTurbo, stage: Stage, round_index: int) -> ImageCollection:
+        """How a round's image trajectories are collected: as the module and its stage say."""
         return ImageCollection(
-            steps=stage.steps,
+            sampling=stage.sampling.over(module.teacher_sampling),
             segments=stage.image_segments,
-            guidance_scale=stage.guidance_scale,
-            mask_schedule=self.mask_schedule,
-            confidence_temperature=stage.confidence_temperature,
-            shared_noise_seed=stage.shared_noise_seed,
+            seed=round_index,
             topk_targets=self.topk_targets,
             batch_size=self.batch_size,
             shard_size=self.shard_size,
         )
 
-    def texts(self, round_index: int) -> TextCollection:
-        """How a round's text trajectories are collected."""
+    def texts(self, module: ShowoTurbo, round_index: int) -> TextCollection:
+        """How a round's text trajectories are collected: as the module says."""
         return TextCollection(
-            max_new_tokens=self.max_new_tokens,
-            block_size=self.block_size,
+            decoding=module.decoding,
             seed=round_index,
             batch_size=self.batch_size,
             shard_size=self.shard_size,
@@ -118,11 +107,11 @@ class RoundTrajectories:
                         training = _training(trainer, module, stage, known, kind)
                         given.open(kind, training, rank_zero_warn)
                 if "image" in data.batch_sizes and "images" not in kinds:
-                    sampling = self.images(stage).sampling
+                    sampling = self.images(module, stage, round_index).sampling
                     sampling.check(config.image_tokens, config.codebook_size)
                     data.image_prompts(stage.image_trajectories, selection=round_index)
                 if "text" in data.batch_sizes and "texts" not in kinds:
-                    self.texts(round_index)
+                    self.texts(module, round_index)
                     data.text_requests(stage.text_trajectories, selection=round_index)
             except UserError as error:
                 raise UserError(f"stage {stage_index + 1}: {error}") from None
@@ -142,7 +131,7 @@ class RoundTrajectories:
 
         Args:
             trainer: Knows the processes and the precision.
-            module: Whose image and text tokenizers are used.
+            module: Whose tokenizers are used; it says how its teacher is sampled.
             data: Knows the captions and questions, and for which of them trajectories are wanted.
             teacher: The whole teacher, and its fingerprint.
             folder: The round's.
@@ -166,7 +155,9 @@ class RoundTrajectories:
                 )
                 captions = data.image_prompts(stage.image_trajectories, selection=round_index)
                 captions = captions[: _wanted(trainer, data.batch_sizes["image"])]
-                stores["images"] = collector.images(captions, self.images(stage))
+                stores["images"] = collector.images(
+                    captions, self.images(module, stage, round_index)
+                )
             if "text" in data.batch_sizes and "texts" not in stores:
                 image_tokenizer = _whole_image_tokenizer(trainer, module)
                 collector = TrajectoryCollector(
@@ -186,7 +177,9 @@ class RoundTrajectories:
 
                 questions = data.text_requests(stage.text_trajectories, selection=round_index)
                 questions = questions[: _wanted(trainer, data.batch_sizes["text"])]
-                stores["texts"] = collector.texts(questions, encode, self.texts(round_index))
+                stores["texts"] = collector.texts(
+                    questions, encode, self.texts(module, round_index)
+                )
         return stores
 
 
@@ -210,8 +203,7 @@ def _training(
     return Training(
         ModelIdentity.of(module.student.config, module.text_tokenizer, image_tokenizer),
         teacher,
-        stage.steps,
-        stage.guidance_scale,
+        stage.sampling.over(module.teacher_sampling),
         stage.image_segments,
     )
 

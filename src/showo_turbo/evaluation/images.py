@@ -17,7 +17,8 @@ from ..models.magvitv2 import MAGVITv2
 from ..models.modes import evaluating
 from ..models.showo import Showo
 from ..prompting import UnifiedPrompting
-from ..sampling.parallel import ImageSampling, decode_image_codes
+from ..sampling.image_sampling import ImageSampling
+from ..sampling.parallel import decode_image_codes
 from ..text_tokenizer import TextTokenizer
 from ..trajectories.segments import stateless_seed
 from .image_scores import ImageScore
@@ -138,7 +139,7 @@ def evaluate_images(
                 ImageScore(
                     name,
                     split,
-                    sampling.steps,
+                    sampling.sampling_steps,
                     sampling.guidance_scale,
                     categories,
                     tuple(satisfied),
@@ -177,10 +178,16 @@ def guidance_samplings(
 ) -> list[ImageSampling]:
     """The settings of a sweep: every number of steps with every guidance scale."""
     return [
-        replace(sampling, steps=count, guidance_scale=guidance)
+        with_guidance(replace(sampling, sampling_steps=count), guidance)
         for count in steps
         for guidance in candidates
     ]
+
+
+def with_guidance(sampling: ImageSampling, scale: float) -> ImageSampling:
+    """A setting with another guidance scale; with 0 there is no guidance at any step."""
+    end = sampling.guidance_end if scale > 0 else None
+    return replace(sampling, guidance_scale=scale, guidance_end=end)
 
 
 def choose_sampling(
@@ -199,15 +206,16 @@ def choose_sampling(
     """
     best: dict[int, tuple[ImageSampling, ImageScore]] = {}
     for sampling, score in sorted(sweep, key=lambda pair: pair[0].guidance_scale):
-        if sampling.steps not in best or score.score > best[sampling.steps][1].score:
-            best[sampling.steps] = sampling, score
+        steps = sampling.sampling_steps
+        if steps not in best or score.score > best[steps][1].score:
+            best[steps] = sampling, score
     return {steps: sampling for steps, (sampling, _) in best.items()}
 
 
 def _further_options(sampling: ImageSampling) -> dict[str, Any]:
     """What a score says of its setting, besides steps, guidance and top-k."""
     plain = asdict(ImageSampling())
-    said = ("steps", "guidance_scale", "top_k")
+    said = ("sampling_steps", "guidance_scale", "top_k")
     return {
         name: value
         for name, value in asdict(sampling).items()

@@ -8,8 +8,8 @@ from rich.progress import Progress
 
 from ..models.magvitv2 import MAGVITv2
 from ..models.showo import Showo
-from ..sampling.jacobi import Driver
-from ..sampling.parallel import ImageSampling
+from ..sampling.image_sampling import ImageSampling
+from ..sampling.text_decoding import TextDecoding
 from ..text_tokenizer import TextTokenizer
 from ..trajectories.fingerprint import fingerprint_lines, fingerprint_tensors
 from .cache import ScoreCache
@@ -17,8 +17,8 @@ from .image_scores import ImageScore
 from .images import PromptMetadata, evaluate_images
 from .speedup_settings import SpeedupSettings
 from .targets import TEACHER
-from .text import TextRecord, evaluate_text
-from .text_scores import Decoding, TextScore
+from .text import TextRecord, compared_decodings, evaluate_text
+from .text_scores import TextScore
 
 
 @dataclass(frozen=True)
@@ -56,10 +56,8 @@ class Measurement:
     def texts(self, records: Sequence[TextRecord]) -> list[TextScore]:
         """Score the answers, written token by token and by Jacobi decoding."""
         drivers = self.settings.drivers[: 1 if self.name == TEACHER else None]
-        return [
-            self._text_score(records, "ar", "block"),
-            *(self._text_score(records, "jacobi", driver) for driver in drivers),
-        ]
+        ways = compared_decodings(self.settings.decoding or TextDecoding(), drivers)
+        return [self._text_score(records, decoding) for decoding in ways]
 
     def _image_score(
         self, split: str, prompts: Sequence[PromptMetadata], sampling: ImageSampling
@@ -88,27 +86,26 @@ class Measurement:
                 )
             return score
 
-        title = f"{self.name}, {sampling.steps} steps, guidance {sampling.guidance_scale:g}"
+        title = (
+            f"{self.name}, {sampling.sampling_steps} steps, guidance {sampling.guidance_scale:g}"
+        )
         score = self.cache.get(ImageScore, key, measure)
         self.bars.console.print(f"{title}: {score.score:.3f} ({split}, n = {score.n})")
         # The cache does not know names: two stages may hold the same weights.
         return replace(score, model=self.name)
 
-    def _text_score(
-        self, records: Sequence[TextRecord], decoding: Decoding, driver: Driver
-    ) -> TextScore:
+    def _text_score(self, records: Sequence[TextRecord], decoding: TextDecoding) -> TextScore:
         settings = self.settings
-        names = ("max_new_tokens", "block_size", "seed", "batch_size")
-        options = {name: getattr(settings, name) for name in names} | {"driver": driver}
         key = {
             "model": self.fingerprint,
             "records": fingerprint_lines(
                 [fingerprint_tensors({"codes": record.image}), record.question, record.answer]
                 for record in records
             ),
-            "decoding": decoding,
+            "seed": settings.seed,
+            "batch_size": settings.batch_size,
             "timed": settings.timed_texts,
-            **options,
+            **asdict(decoding),
         }
 
         def measure() -> TextScore:
@@ -119,13 +116,14 @@ class Measurement:
                     self.text_tokenizer,
                     records,
                     decoding=decoding,
+                    seed=settings.seed,
+                    batch_size=settings.batch_size,
                     timed=settings.timed_texts,
                     name=self.name,
                     progress=advance,
-                    **options,
                 )
 
-        way = decoding if decoding == "ar" else f"{decoding}, {driver}"
+        way = "ar" if decoding.method == "autoregressive" else f"jacobi, {decoding.driver}"
         title = f"{self.name}, answers, {way}"
         score = self.cache.get(TextScore, key, measure)
         self.bars.console.print(

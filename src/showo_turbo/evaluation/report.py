@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..files import write_atomically, write_json
-from ..sampling.parallel import ImageSampling
+from ..sampling.image_sampling import ImageSampling
 from .image_scores import ImageScore
 from .targets import Target, distillation_targets
 from .text_scores import TextScore

@@ -8,7 +8,8 @@ import torch
 from ..metrics.shapes import satisfies_shapes_prompt
 from ..models.magvitv2 import MAGVITv2
 from ..models.showo import Showo
-from ..sampling.parallel import ImageSampling
+from ..sampling.image_sampling import ImageSampling
+from ..sampling.text_decoding import TextDecoding
 from ..text_tokenizer import TextTokenizer
 from .images import PromptMetadata, draw_images, prompt_seed
 from .pictures import GridColumn, draw_image_grid, draw_quality_by_steps
@@ -67,7 +68,8 @@ def draw_report_pictures(
                 for sampling in plan
             ]
             paths = [strips / f"{name}-image-{i + 1}.png" for i in range(len(texts[:film_strips]))]
-            draw_sampling_strips(*networks, texts[:film_strips], plan[0], paths)
+            seeds = [prompt_seed(settings.seed, index) for index in chosen[:film_strips]]
+            draw_sampling_strips(*networks, texts[:film_strips], plan[0], paths, seeds)
             written += paths
         if data.texts and film_strips:
             longest = max(data.texts, key=lambda record: len(record.answer))
@@ -78,8 +80,7 @@ def draw_report_pictures(
                 text_tokenizer,
                 record,
                 path,
-                max_new_tokens=settings.max_new_tokens,
-                block_size=settings.block_size,
+                decoding=settings.decoding or TextDecoding(),
                 seed=settings.seed,
             )
             written += [path] if drawn else []
@@ -104,7 +105,7 @@ def _column(
     seeds = [prompt_seed(seed, index) for index in chosen]
     pixels = draw_images(*networks, texts, sampling, seeds)
     guidance = f"guidance {sampling.guidance_scale:g}" if sampling.guidance_scale else "no guidance"
-    title = f"{name}\n{sampling.steps} steps\n{guidance}"
+    title = f"{name}\n{sampling.sampling_steps} steps\n{guidance}"
     return GridColumn(title, pixels, satisfies_shapes_prompt(pixels, entries))
 
 

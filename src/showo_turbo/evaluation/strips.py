@@ -7,7 +7,8 @@ from ..files import write_json
 from ..models.magvitv2 import MAGVITv2
 from ..models.showo import Showo
 from ..prompting import UnifiedPrompting, format_question
-from ..sampling.parallel import ImageSampling
+from ..sampling.image_sampling import ImageSampling
+from ..sampling.text_decoding import DecodingChanges, TextDecoding
 from ..text_tokenizer import TextTokenizer
 from ..trajectories.film_strip import draw_film_strip, draw_text_strip, settling_table
 from ..trajectories.image_collector import ImageCollection, ImagePrompt, record_images
@@ -22,34 +23,26 @@ def draw_sampling_strips(
     prompts: Sequence[str],
     sampling: ImageSampling,
     paths: Sequence[Path],
+    seeds: Sequence[int] | None = None,
 ) -> None:
     """Write a film strip for each prompt: the image as it comes out of the mask, step by step.
-
-    Tokens are the likeliest whatever the token temperature of `sampling`.
 
     Args:
         model: Network in eval mode.
         image_tokenizer: Decodes the codes.
         text_tokenizer: Encodes the prompts.
         prompts: Texts.
-        sampling: Steps, guidance and mask schedule.
+        sampling: How images are sampled.
         paths: Where the strip of each prompt goes.
+        seeds: One a prompt; see `draw_images`, whose images they are.
     """
     prompting = UnifiedPrompting(model.vocabulary, model.config.max_text_length)
-    settings = ImageCollection(
-        steps=sampling.steps,
-        segments=1,
-        guidance_scale=sampling.guidance_scale,
-        mask_schedule=sampling.mask_schedule,
-        confidence_temperature=sampling.confidence_temperature,
-        shared_noise_seed=sampling.shared_noise_seed or 0,
-        topk_targets=1,
-    )
+    settings = ImageCollection(sampling, segments=1, topk_targets=1)
     items = [
         ImagePrompt(str(index), text, prompting.encode_prompt(text_tokenizer, text))
         for index, text in enumerate(prompts)
     ]
-    for record, path in zip(record_images(model, items, settings), paths, strict=True):
+    for record, path in zip(record_images(model, items, settings, seeds), paths, strict=True):
         draw_film_strip(record, lambda codes: image_tokenizer.decode(codes.to(model.device)), path)
 
 
@@ -59,8 +52,7 @@ def draw_answer_strip(
     record: TextRecord,
     path: Path,
     *,
-    max_new_tokens: int = 96,
-    block_size: int = 16,
+    decoding: TextDecoding = TextDecoding(),
     seed: int = 0,
 ) -> bool:
     """Write the Jacobi iterates of an answer as a PNG, and as JSON beside it.
@@ -73,8 +65,7 @@ def draw_answer_strip(
         text_tokenizer: Encodes the question, decodes the answer.
         record: A question about an image given as codes.
         path: Where to write it.
-        max_new_tokens: Longest answer.
-        block_size: Tokens guessed at once.
+        decoding: Its longest answer and the size of its blocks count.
         seed: Of the random start.
 
     Returns:
@@ -82,7 +73,8 @@ def draw_answer_strip(
     """
     ids = text_tokenizer.encode(format_question(record.question))
     request = TextRequest("", record.image, ids, record.question)
-    settings = TextCollection(max_new_tokens=max_new_tokens, block_size=block_size, seed=seed)
+    greedy = DecodingChanges(method="jacobi").over(decoding)
+    settings = TextCollection(greedy, seed=seed)
     (outcome,) = record_texts(model, [request], range(1), settings)
     if isinstance(outcome, str):
         return False

@@ -14,14 +14,22 @@ from ..models.magvitv2 import MAGVITv2
 from ..models.modes import evaluating
 from ..models.showo import Showo
 from ..prompting import format_question
-from ..sampling.autoregressive import TextResult, autoregressive_decode
-from ..sampling.jacobi import Driver, JacobiResult, jacobi_decode
+from ..sampling.autoregressive import TextResult
+from ..sampling.jacobi import Driver, JacobiResult
+from ..sampling.text_decoding import DecodingChanges, TextDecoding
 from ..text_tokenizer import TextTokenizer
 from ..trajectories.segments import stateless_seed
 from .images import seconds_now
-from .text_scores import Decoding, TextScore
+from .text_scores import TextScore
 
-__all__ = ["TextRecord", "TextScore", "encode_records", "evaluate_text", "judge_answers"]
+__all__ = [
+    "TextRecord",
+    "TextScore",
+    "compared_decodings",
+    "encode_records",
+    "evaluate_text",
+    "judge_answers",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,10 +72,7 @@ def evaluate_text(
     text_tokenizer: TextTokenizer,
     records: Sequence[TextRecord],
     *,
-    decoding: Decoding = "jacobi",
-    driver: Driver = "block",
-    max_new_tokens: int = 96,
-    block_size: int = 16,
+    decoding: TextDecoding = TextDecoding(),
     seed: int = 0,
     batch_size: int = 64,
     timed: int = 8,
@@ -84,10 +89,7 @@ def evaluate_text(
         image_tokenizer: Encodes the images of records that hold pixels.
         text_tokenizer: Encodes questions, decodes answers.
         records: All with codes or all with pixels.
-        decoding: `ar` or `jacobi`.
-        driver: See `jacobi_decode`.
-        max_new_tokens: Longest answer.
-        block_size: Tokens guessed at once.
+        decoding: How answers are decoded; see `compared_decodings`.
         seed: Of the random tokens that blocks start from; question i has the same ones whatever
             the model and the batch size.
         batch_size: Questions answered at once.
@@ -100,8 +102,8 @@ def evaluate_text(
     """
     if not records:
         raise UserError("there are no questions to answer; give at least one")
-    if decoding not in ("ar", "jacobi"):
-        raise UserError(f"decoding is {decoding!r}; choose 'ar' or 'jacobi'")
+    decoding.check()
+    by_jacobi, block_size = decoding.method == "jacobi", decoding.block_size
     records = encode_records(image_tokenizer, records, batch_size)
 
     def answer(indices: Sequence[int]) -> tuple[list[TextResult], float]:
@@ -109,21 +111,8 @@ def evaluate_text(
         codes = torch.stack([record.image for record in batch])
         ids = [text_tokenizer.encode(format_question(record.question)) for record in batch]
         began = seconds_now(model)
-        if decoding == "ar":
-            results = autoregressive_decode(model, codes, ids, max_new_tokens=max_new_tokens)
-        else:
-            seeds = [stateless_seed(seed, index, stream="jacobi") for index in indices]
-            results = [
-                *jacobi_decode(
-                    model,
-                    codes,
-                    ids,
-                    max_new_tokens=max_new_tokens,
-                    block_size=block_size,
-                    driver=driver,
-                    seeds=seeds,
-                )
-            ]
+        seeds = [stateless_seed(seed, index, stream="jacobi") for index in indices]
+        results = [*decoding.decode(model, codes, ids, seeds)]
         return results, seconds_now(model) - began
 
     results: list[TextResult] = []
@@ -147,8 +136,8 @@ def evaluate_text(
     blocks = [block for result in results for block in full_blocks(result, block_size)]
     return TextScore(
         model=name,
-        decoding=decoding,
-        driver=driver if decoding == "jacobi" else None,
+        decoding="jacobi" if by_jacobi else "ar",
+        driver=decoding.driver if by_jacobi else None,
         block_size=block_size,
         answers=answers,
         matched=tuple(
@@ -168,6 +157,18 @@ def evaluate_text(
         timed_seconds=timed_seconds,
         cider_long=_mean_cider(answers, records, long),
     )
+
+
+def compared_decodings(decoding: TextDecoding, drivers: Sequence[Driver]) -> list[TextDecoding]:
+    """The greedy ways of decoding that are compared: token by token, and Jacobi's.
+
+    Args:
+        decoding: Length of answers, size of blocks.
+        drivers: How Jacobi decoding moves on.
+    """
+    by_jacobi = [DecodingChanges(method="jacobi", driver=driver) for driver in drivers]
+    changes = [DecodingChanges(method="autoregressive"), *by_jacobi]
+    return [change.over(decoding) for change in changes]
 
 
 def judge_answers(

@@ -13,7 +13,8 @@ from ..errors import UserError
 from ..models.magvitv2 import MAGVITv2
 from ..models.showo import Showo
 from ..prompting import UnifiedPrompting, format_question
-from ..sampling.parallel import ImageSampling
+from ..sampling.image_sampling import ImageSampling
+from ..sampling.text_decoding import TextDecoding
 from ..text_tokenizer import TextTokenizer
 from .generation_config import load_generation_config
 from .loading import (
@@ -38,6 +39,7 @@ class LoadedModel:
         image_tokenizer: Its image tokenizer.
         text_tokenizer: Its text tokenizer.
         sampling: How it draws best: the default wherever it is asked to draw.
+        decoding: How it answers best: the default wherever it is asked a question.
 
     Raises:
         UserError: If they do not belong together.
@@ -49,12 +51,14 @@ class LoadedModel:
         image_tokenizer: MAGVITv2,
         text_tokenizer: TextTokenizer,
         sampling: ImageSampling = ImageSampling(),
+        decoding: TextDecoding = TextDecoding(),
     ) -> None:
         check_fit(showo, image_tokenizer, text_tokenizer)
         self.showo = showo.eval()
         self.image_tokenizer = image_tokenizer.eval()
         self.text_tokenizer = text_tokenizer
         self.sampling = sampling
+        self.decoding = decoding
         self.prompting = UnifiedPrompting(showo.vocabulary, showo.config.max_text_length)
 
     @classmethod
@@ -67,11 +71,11 @@ class LoadedModel:
         dtype: str | torch.dtype | None = None,
         compile: bool = False,
     ) -> Self:
-        """Load everything that inference needs, and how the model draws best.
+        """Load everything that inference needs, and how the model draws and answers best.
 
         Args:
             model: `shapes`, a folder, or a hub id such as `showlab/show-o-512x512`. A
-                `generation_config.json` in its folder holds its own sampling options.
+                `generation_config.json` in its folder says how it draws and answers best.
             image_tokenizer: Likewise; what the model's `config.json` names by default, and
                 `showlab/magvitv2` where it names none, as the released ones.
             text_tokenizer: Likewise; `tokenizer.json` in the model's folder by default, or what
@@ -91,8 +95,9 @@ class LoadedModel:
         showo = load_showo(model)
         images = load_image_tokenizer(showo.config, image_tokenizer)
         texts = load_text_tokenizer(showo.config, model, text_tokenizer)
-        sampling = load_generation_config(model)
-        pipeline = cls(showo.to(place, precision), images.to(place), texts, sampling)
+        best = load_generation_config(model)
+        networks = (showo.to(place, precision), images.to(place), texts)
+        pipeline = cls(*networks, best.sampling, best.decoding)
         if compile:
             pipeline.showo.compile_decoding()
         return pipeline

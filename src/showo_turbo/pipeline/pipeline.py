@@ -2,20 +2,19 @@
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import torch
 
 from ..data.images import to_images
 from ..errors import UserError
-from ..sampling.jacobi import Driver
-from ..sampling.mask_schedules import MaskSchedule
+from ..sampling.image_sampling import ImageSampling, SamplingChanges
 from ..sampling.options import seed_of_each
-from ..sampling.parallel import ImageSampling, decode_image_codes
+from ..sampling.parallel import decode_image_codes
+from ..sampling.text_decoding import DecodingChanges, TextDecoding
 from .batching import first_batch_size, run_in_batches
-from .generation_config import SamplingChanges
 from .loaded_model import ImageSource, LoadedModel
 from .results import Answers, GeneratedImages, Statistics
-from .text_decoding import Decoding, TextDecoding
 
 DECODED_AT_ONCE = 8
 """Images that the image tokenizer turns into pixels together."""
@@ -32,13 +31,14 @@ class ShowoPipeline(LoadedModel):
         image_tokenizer: Its image tokenizer.
         text_tokenizer: Its text tokenizer.
         sampling: How it draws best; `generate` takes from here what it is not told.
+        decoding: How it answers best; `answer` takes from here what it is not told.
 
     Raises:
         UserError: If they do not belong together.
 
     Example:
         >>> pipeline = ShowoPipeline.from_pretrained("shapes")
-        >>> result = pipeline.generate(["a red circle"], steps=4)
+        >>> result = pipeline.generate(["a red circle"], sampling_steps=4)
         >>> result.images[0].save("circle.png")
         >>> pipeline.answer(result.images, "What is in the image?").texts
     """
@@ -46,50 +46,29 @@ class ShowoPipeline(LoadedModel):
     def generate(
         self,
         prompts: str | Iterable[str],
+        sampling: ImageSampling | None = None,
         *,
-        steps: int | None = None,
-        guidance_scale: float | None = None,
-        mask_schedule: MaskSchedule | None = None,
-        token_temperature: float | None = None,
-        confidence_temperature: float | None = None,
-        top_k: int | None = None,
-        guidance_end: float | None = None,
-        shared_noise_seed: int | None = None,
         seeds: int | Sequence[int] | None = None,
         batch_size: int | None = None,
+        **changes: Any,
     ) -> GeneratedImages:
-        """Draw one image a prompt; see `ImageSampling` for the options of sampling.
-
-        What is not given is as in `self.sampling`, which a model's `generation_config.json` sets.
+        """Draw one image a prompt.
 
         Args:
             prompts: One or several texts.
-            steps: Denoising steps.
-            guidance_scale: Classifier-free guidance; 0 turns it off and halves the work.
-            mask_schedule: How many tokens stay masked after each step.
-            token_temperature: Of the drawn tokens; 0 takes the likeliest.
-            confidence_temperature: Noise on the reveal order.
-            top_k: Draw only among the k likeliest codes.
-            guidance_end: Guidance of the last step, reached in even steps.
-            shared_noise_seed: One draw of the noise on the reveal order for all images and steps.
+            sampling: How to sample; `self.sampling` by default, which a model's
+                `generation_config.json` sets.
             seeds: One a prompt, or one for all; 0, 1, 2, ... by default. Unused when both
                 temperatures are 0.
             batch_size: Prompts decoded at once; found by trying if missing.
+            **changes: Options of `ImageSampling` that are to be otherwise, such as
+                `sampling_steps=4`; see `SamplingChanges`.
 
         Raises:
-            UserError: If there are no prompts, one is too long, or an option is out of range.
+            UserError: If there are no prompts, one is too long, or an option is unknown or out of
+                range.
         """
-        changes = SamplingChanges(
-            steps,
-            guidance_scale,
-            mask_schedule,
-            token_temperature,
-            confidence_temperature,
-            top_k,
-            guidance_end,
-            shared_noise_seed,
-        )
-        sampling = changes.over(self.sampling)
+        sampling = SamplingChanges.of(changes).over(sampling or self.sampling)
         texts = [prompts] if isinstance(prompts, str) else list(prompts)
         every_seed = [seeds] * len(texts) if isinstance(seeds, int) else seeds
         return GeneratedImages.joined(
@@ -129,7 +108,7 @@ class ShowoPipeline(LoadedModel):
             pixels = torch.cat(
                 [self.image_tokenizer.decode(part) for part in codes.split(DECODED_AT_ONCE)]
             )
-            forwards = rows * sampling.steps * len(indices)
+            forwards = rows * sampling.sampling_steps * len(indices)
             return GeneratedImages(
                 to_images(pixels),
                 codes.cpu(),
@@ -152,39 +131,29 @@ class ShowoPipeline(LoadedModel):
         self,
         images: ImageSource | Iterable[ImageSource],
         questions: str | Iterable[str],
+        decoding: TextDecoding | None = None,
         *,
-        decoding: Decoding = TextDecoding.decoding,
-        max_new_tokens: int = TextDecoding.max_new_tokens,
-        driver: Driver = TextDecoding.driver,
-        block_size: int = TextDecoding.block_size,
-        temperature: float = TextDecoding.temperature,
-        top_k: int | None = TextDecoding.top_k,
-        top_p: float | None = TextDecoding.top_p,
         seeds: int | Sequence[int] | None = None,
         batch_size: int | None = None,
+        **changes: Any,
     ) -> Answers:
-        """Answer questions about images; see `TextDecoding` for the options of decoding.
+        """Answer questions about images.
 
         Args:
             images: Files or Pillow images. A single one goes with all questions.
             questions: One for each image. A single one goes with all images.
-            decoding: `jacobi` or `autoregressive`.
-            max_new_tokens: Longest answer in tokens.
-            driver: Of Jacobi decoding, `block` or `window`.
-            block_size: Tokens that Jacobi decoding guesses at once.
-            temperature: Of autoregressive decoding; 0 takes the likeliest token.
-            top_k: Draw only among the k likeliest tokens.
-            top_p: Draw only among the likeliest tokens that together reach this probability.
+            decoding: How to decode; `self.decoding` by default, which a model's
+                `generation_config.json` sets.
             seeds: One a question, or one for all; 0, 1, 2, ... by default.
             batch_size: Questions answered at once; found by trying if missing.
+            **changes: Options of `TextDecoding` that are to be otherwise, such as
+                `max_new_tokens=32`; see `DecodingChanges`.
 
         Raises:
             UserError: If there are no images, they cannot be read, there are more or fewer
-                questions, one is too long, or an option is out of range.
+                questions, one is too long, or an option is unknown or out of range.
         """
-        options = TextDecoding(
-            decoding, max_new_tokens, driver, block_size, temperature, top_k, top_p
-        )
+        options = DecodingChanges.of(changes).over(decoding or self.decoding)
         every_image = [images] if isinstance(images, ImageSource) else list(images)
         every_question = [questions] if isinstance(questions, str) else list(questions)
         if not every_question:

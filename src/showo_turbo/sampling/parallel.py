@@ -8,15 +8,9 @@ from torch import Tensor
 
 from ..errors import UserError
 from ..models.showo import Showo
-from .mask_schedules import MaskSchedule, check_mask_schedule, tokens_left_masked
-from .options import (
-    check_not_negative,
-    check_seed,
-    check_temperature,
-    check_top_k,
-    check_whole,
-    seed_of_each,
-)
+from .image_sampling import ImageSampling
+from .mask_schedules import tokens_left_masked
+from .options import seed_of_each
 
 
 @dataclass(frozen=True)
@@ -34,68 +28,6 @@ class DenoisingStep:
     codes: Tensor
     revealed: Tensor
     logits: Tensor
-
-
-@dataclass(frozen=True)
-class ImageSampling:
-    """How images are sampled.
-
-    Args:
-        steps: Denoising steps, 1 .. image tokens.
-        guidance_scale: w of classifier-free guidance, `(1 + w) cond - w uncond`; 0 turns it off
-            and halves the work.
-        mask_schedule: `cosine`, `linear`, `pow` or `sigmoid`.
-        token_temperature: Temperature of the drawn tokens; 0 takes the likeliest.
-        confidence_temperature: Scale of the Gumbel noise on the reveal order, annealed to 0 over
-            the steps; 0 reveals the surest tokens.
-        top_k: Draw only among the k likeliest codes.
-        guidance_end: w of the last step, reached from `guidance_scale` in even steps; by default w
-            stays the same.
-        shared_noise_seed: Draws the noise on the reveal order once, for all images and all steps;
-            by default every image draws its own at every step. Fewer steps then reveal in the order
-            of more steps, which is what a student learns from trajectories of one order.
-    """
-
-    steps: int = 16
-    guidance_scale: float = 0.0
-    mask_schedule: MaskSchedule = "cosine"
-    token_temperature: float = 0.0
-    confidence_temperature: float = 0.0
-    top_k: int | None = None
-    guidance_end: float | None = None
-    shared_noise_seed: int | None = None
-
-    @property
-    def guided(self) -> bool:
-        """Whether any step needs the unconditional half."""
-        return self.guidance_scale > 0 or bool(self.guidance_end)
-
-    def guidance_at(self, step: int) -> float:
-        """Guidance scale of a step, 1 .. steps."""
-        if self.guidance_end is None or self.steps == 1:
-            return self.guidance_scale
-        progress = (step - 1) / (self.steps - 1)
-        return self.guidance_scale + progress * (self.guidance_end - self.guidance_scale)
-
-    def check(self, image_tokens: int, codebook_size: int) -> None:
-        """Refuse what the model cannot do.
-
-        Raises:
-            UserError: Naming the value and its range.
-        """
-        check_whole(steps=self.steps)
-        if not 1 <= self.steps <= image_tokens:
-            raise UserError(f"steps is {self.steps}; choose 1 to {image_tokens} (the image tokens)")
-        check_mask_schedule(self.mask_schedule)
-        check_not_negative(
-            guidance_scale=self.guidance_scale,
-            guidance_end=self.guidance_end or 0.0,
-            confidence_temperature=self.confidence_temperature,
-        )
-        check_temperature(token_temperature=self.token_temperature)
-        if self.shared_noise_seed is not None:
-            check_seed(self.shared_noise_seed, "shared_noise_seed")
-        check_top_k(self.top_k, codebook_size, "codebook")
 
 
 @torch.no_grad()
@@ -150,7 +82,7 @@ def denoise_images(
     codes = torch.full((batch, image_tokens), vocabulary.mask_code, device=model.device)
     edge = torch.ones(len(rows), 1, dtype=torch.long, device=model.device)
     left = image_tokens
-    for step in range(1, sampling.steps + 1):
+    for step in range(1, sampling.sampling_steps + 1):
         image = torch.cat([codes, codes]) if sampling.guided else codes
         tokens_in = torch.cat(
             [edge * vocabulary.soi_id, image + vocabulary.image_offset, edge * vocabulary.eoi_id],
@@ -164,10 +96,12 @@ def denoise_images(
             logits = (1 + guidance) * conditional - guidance * unconditional
         candidates, confidence = draw_tokens(logits, sampling, noise)
         unknown = codes == vocabulary.mask_code
-        progress = step / sampling.steps
+        progress = step / sampling.sampling_steps
         scale = sampling.confidence_temperature * (1 - progress)
         confidence = confidence + (noise.gumbel(scale) if order is None else scale * order)
-        left = tokens_left_masked(step, sampling.steps, image_tokens, left, sampling.mask_schedule)
+        left = tokens_left_masked(
+            step, sampling.sampling_steps, image_tokens, left, sampling.mask_schedule
+        )
         revealed = reveal_surest(confidence, unknown, left)
         codes = torch.where(revealed, candidates, codes)
         yield DenoisingStep(step, codes, revealed, logits)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_args
 
 import torch
 from lightning.pytorch import Trainer
@@ -11,21 +11,22 @@ from torchmetrics import Metric
 
 from ..errors import UserError
 from ..evaluation.image_scores import ImageScore
-from ..evaluation.images import can_judge, evaluate_images
+from ..evaluation.images import can_judge, evaluate_images, guidance_samplings
 from ..evaluation.targets import STUDENT, TEACHER
 from ..evaluation.text import (
     TextRecord,
     TextScore,
+    compared_decodings,
     encode_records,
     evaluate_text,
     judge_answers,
 )
 from ..models.magvitv2 import MAGVITv2
 from ..models.showo import Showo
+from ..sampling.image_sampling import ImageSampling
 from ..sampling.jacobi import Driver
-from ..sampling.mask_schedules import MaskSchedule
 from ..sampling.options import check_seed, check_whole
-from ..sampling.parallel import ImageSampling
+from ..sampling.text_decoding import TextDecoding
 from ..text_tokenizer import TextTokenizer
 
 Table = Literal["images", "text", "top_k"]
@@ -36,15 +37,13 @@ class EvaluationGrid:
     """What validation draws and writes.
 
     Args:
-        steps: Sampling steps of the images.
+        sampling_steps: Of the images.
         guidance_scales: Guidance scales, each with every number of steps; 0 is no guidance.
-        fit_steps: Sampling steps, without guidance, when validation runs within `fit`.
-        mask_schedule: How many tokens stay masked after each step.
-        token_temperature: Temperature of the drawn tokens; 0 takes the likeliest.
-        confidence_temperature: Noise on the reveal order.
-        shared_noise_seed: One draw of that noise for all images and steps, see `ImageSampling`.
-        top_k: Draw only among the k likeliest codes.
-        max_new_tokens: Longest answer.
+        fit_sampling_steps: Those, without guidance, when validation runs within `fit`.
+        sampling: How the student's images are sampled, apart from steps and guidance; the module's
+            `sampling` by default.
+        decoding: How long answers may be, and how many tokens are decoded together; the module's
+            `decoding` by default.
         seed: Of the sampling.
         batch_size: Samples decoded at once.
         tables: What to measure: `images`, scores by steps and guidance (the paper's Tables 1, 5 and
@@ -56,22 +55,18 @@ class EvaluationGrid:
             or `FID`; not within `fit`.
         baseline: Another model to measure beside the student, usually its teacher: `shapes`, a
             folder or a hub id; not within `fit`.
-        baseline_sampling: How the baseline's images are sampled, if otherwise than the student's;
-            its steps and guidance are those above.
+        baseline_sampling: How the baseline's images are sampled, likewise; the module's
+            `teacher_sampling` by default.
 
     Raises:
         UserError: If an option is out of any model's range.
     """
 
-    steps: tuple[int, ...] = (16, 8, 4, 2)
+    sampling_steps: tuple[int, ...] = (16, 8, 4, 2)
     guidance_scales: tuple[float, ...] = (0.0, 1.0)
-    fit_steps: tuple[int, ...] = (4,)
-    mask_schedule: MaskSchedule = "cosine"
-    token_temperature: float = 0.0
-    confidence_temperature: float = 0.0
-    shared_noise_seed: int | None = None
-    top_k: int | None = None
-    max_new_tokens: int = 96
+    fit_sampling_steps: tuple[int, ...] = (4,)
+    sampling: ImageSampling | None = None
+    decoding: TextDecoding | None = None
     seed: int = 0
     batch_size: int = 64
     tables: tuple[Table, ...] = ("images", "text")
@@ -81,16 +76,32 @@ class EvaluationGrid:
     baseline_sampling: ImageSampling | None = None
 
     def __post_init__(self) -> None:
-        for name in ("steps", "guidance_scales", "fit_steps"):
+        for name in ("sampling_steps", "guidance_scales", "fit_sampling_steps"):
             if not getattr(self, name):
                 raise UserError(f"{name} of the evaluation is empty; expected at least one")
-        for name in ("max_new_tokens", "batch_size"):
-            check_whole(**{name: getattr(self, name)})
-            if getattr(self, name) < 1:
-                raise UserError(
-                    f"{name} of the evaluation is {getattr(self, name)}; it must be at least 1"
-                )
+        check_whole(batch_size=self.batch_size)
+        if self.batch_size < 1:
+            raise UserError(
+                f"batch_size of the evaluation is {self.batch_size}; it must be at least 1"
+            )
         check_seed(self.seed)
+
+    def filled_in(
+        self, sampling: ImageSampling, teacher_sampling: ImageSampling, decoding: TextDecoding
+    ) -> Self:
+        """The grid with a module's own ways of sampling and decoding, where it names none.
+
+        Args:
+            sampling: How its student is sampled.
+            teacher_sampling: How its teacher is.
+            decoding: How its texts are decoded.
+        """
+        return replace(
+            self,
+            sampling=self.sampling or sampling,
+            baseline_sampling=self.baseline_sampling or teacher_sampling,
+            decoding=self.decoding or decoding,
+        )
 
     def check(self, model: Showo) -> None:
         """Refuse what the model cannot do, before anything is read or drawn.
@@ -104,13 +115,14 @@ class EvaluationGrid:
             samplings += self.top_k_samplings()
         for sampling in samplings:
             sampling.check(config.image_tokens, config.codebook_size)
+        self.answering.check()
 
     def during_fit(self) -> "EvaluationGrid":
         """The small grid for validation between epochs."""
         tables = tuple(name for name in self.tables if name != "top_k")
         return replace(
             self,
-            steps=self.fit_steps,
+            sampling_steps=self.fit_sampling_steps,
             guidance_scales=(0.0,),
             tables=tables,
             metrics=(),
@@ -119,34 +131,27 @@ class EvaluationGrid:
 
     def samplings(self, name: str = STUDENT) -> list[ImageSampling]:
         """Every setting of the grid, of the student or of the baseline."""
-        own = ImageSampling(
-            mask_schedule=self.mask_schedule,
-            token_temperature=self.token_temperature,
-            confidence_temperature=self.confidence_temperature,
-            shared_noise_seed=self.shared_noise_seed,
-            top_k=self.top_k,
-        )
+        own = self.sampling or ImageSampling()
         base = (self.baseline_sampling or own) if name == TEACHER else own
         return [
-            replace(base, steps=steps, guidance_scale=guidance)
+            setting
             for guidance in self.guidance_scales
-            for steps in self.steps
+            for setting in guidance_samplings(base, self.sampling_steps, [guidance])
         ]
 
     def top_k_samplings(self) -> list[ImageSampling]:
         """Every setting of the table of top-k."""
+        base = self.sampling or ImageSampling()
         return [
-            ImageSampling(
-                steps=steps,
-                mask_schedule=self.mask_schedule,
-                token_temperature=1.0,
-                confidence_temperature=self.confidence_temperature,
-                shared_noise_seed=self.shared_noise_seed,
-                top_k=top_k,
-            )
+            replace(setting, token_temperature=1.0, top_k=top_k)
             for top_k in self.top_ks
-            for steps in self.steps
+            for setting in guidance_samplings(base, self.sampling_steps, [0.0])
         ]
+
+    @property
+    def answering(self) -> TextDecoding:
+        """How texts are decoded."""
+        return self.decoding or TextDecoding()
 
 
 def is_last_batch(trainer: Trainer, batch_index: int, dataloader_index: int) -> bool:
@@ -280,23 +285,18 @@ class Evaluator:
         )
 
     def _texts(self, name: str, model: Showo, records: Sequence[TextRecord]) -> list[TextScore]:
-        methods: tuple[dict[str, Any], ...] = (
-            {"decoding": "ar"},
-            *({"decoding": "jacobi", "driver": driver} for driver in get_args(Driver)),
-        )
         return [
             evaluate_text(
                 model,
                 self.image_tokenizer,
                 self.text_tokenizer,
                 records,
-                max_new_tokens=self.grid.max_new_tokens,
+                decoding=decoding,
                 batch_size=self.grid.batch_size,
                 seed=self.grid.seed,
                 name=name,
-                **method,
             )
-            for method in methods
+            for decoding in compared_decodings(self.grid.answering, get_args(Driver))
         ]
 
     def scalars(self, prefix: str) -> dict[str, float]:

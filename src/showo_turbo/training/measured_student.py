@@ -7,6 +7,8 @@ from lightning.pytorch import LightningModule
 
 from ..models.magvitv2 import MAGVITv2
 from ..models.showo import Showo
+from ..sampling.image_sampling import ImageSampling
+from ..sampling.text_decoding import TextDecoding
 from ..text_tokenizer import TextTokenizer
 from .evaluation import EvaluationGrid, Evaluator, is_last_batch
 from .prediction import predict
@@ -16,7 +18,10 @@ class MeasuredStudent(LightningModule):
     """A student with its tokenizers that is scored on prompts and questions.
 
     Args:
-        evaluation: What is measured.
+        sampling: How the student is sampled.
+        teacher_sampling: How its teacher is.
+        decoding: How texts are decoded.
+        evaluation: What is measured; where it does not say how to sample and decode, in these ways.
 
     Attributes:
         evaluation_rows: The scores of the last validation or test, see `Evaluator`.
@@ -26,9 +31,19 @@ class MeasuredStudent(LightningModule):
     image_tokenizer: MAGVITv2
     text_tokenizer: TextTokenizer
 
-    def __init__(self, evaluation: EvaluationGrid) -> None:
+    def __init__(
+        self,
+        sampling: ImageSampling,
+        teacher_sampling: ImageSampling,
+        decoding: TextDecoding,
+        evaluation: EvaluationGrid,
+    ) -> None:
         super().__init__()
-        self.evaluation = evaluation
+        decoding.check()
+        self.sampling = sampling
+        self.teacher_sampling = teacher_sampling
+        self.decoding = decoding
+        self.evaluation = evaluation.filled_in(sampling, teacher_sampling, decoding)
         self.evaluation_rows: dict[str, list[Any]] = {}
         self._evaluator: Evaluator | None = None
 
@@ -64,7 +79,7 @@ class MeasuredStudent(LightningModule):
     ) -> list[dict[str, Any]]:
         """Draw the prompts, or answer the questions, as the student is meant to; see `predict`."""
         networks = (self.student, self.image_tokenizer, self.text_tokenizer)
-        return predict(*networks, batch, self.evaluation)
+        return predict(*networks, batch, self.sampling, self.decoding, self.evaluation.seed)
 
     on_test_epoch_start = on_validation_epoch_start
     test_step = validation_step

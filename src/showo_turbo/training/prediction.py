@@ -10,10 +10,10 @@ from ..evaluation.images import draw_images, prompt_seed
 from ..models.magvitv2 import MAGVITv2
 from ..models.showo import Showo
 from ..prompting import format_question
-from ..sampling.jacobi import jacobi_decode
+from ..sampling.image_sampling import ImageSampling
+from ..sampling.text_decoding import TextDecoding
 from ..text_tokenizer import TextTokenizer
 from ..trajectories.segments import stateless_seed
-from .evaluation import EvaluationGrid
 
 
 @torch.no_grad()
@@ -22,16 +22,20 @@ def predict(
     image_tokenizer: MAGVITv2,
     text_tokenizer: TextTokenizer,
     batch: Mapping[str, Any],
-    grid: EvaluationGrid,
+    sampling: ImageSampling,
+    decoding: TextDecoding,
+    seed: int = 0,
 ) -> list[dict[str, Any]]:
-    """Draw a batch of prompts, or answer a batch of questions by Jacobi decoding.
+    """Draw a batch of prompts, or answer a batch of questions.
 
     Args:
         model: Network in eval mode.
         image_tokenizer: Encodes and decodes images.
         text_tokenizer: Encodes prompts, decodes answers.
         batch: With the one stream `prompts` or `instructions`.
-        grid: Images are drawn without guidance in the first of its `fit_steps`.
+        sampling: How images are sampled.
+        decoding: How answers are decoded.
+        seed: Of all samples' seeds.
 
     Returns:
         For each prompt `{split, index, prompt, image}`, the last a PIL image; for each question
@@ -39,8 +43,7 @@ def predict(
     """
     if "prompts" in batch:
         stream = batch["prompts"]
-        sampling = grid.during_fit().samplings()[0]
-        seeds = [prompt_seed(grid.seed, index) for index in stream["index"]]
+        seeds = [prompt_seed(seed, index) for index in stream["index"]]
         pixels = draw_images(
             model, image_tokenizer, text_tokenizer, stream["prompt"], sampling, seeds
         )
@@ -51,12 +54,11 @@ def predict(
             image=to_images(pixels),
         )
     stream = batch["instructions"]
-    results = jacobi_decode(
+    results = decoding.decode(
         model,
         image_tokenizer.encode(stream["pixels"]),
         [text_tokenizer.encode(format_question(question)) for question in stream["question"]],
-        max_new_tokens=grid.max_new_tokens,
-        seeds=[stateless_seed(grid.seed, index, stream="jacobi") for index in stream["index"]],
+        [stateless_seed(seed, index, stream="jacobi") for index in stream["index"]],
     )
     answers = [text_tokenizer.decode(result.tokens) for result in results]
     return _rows(

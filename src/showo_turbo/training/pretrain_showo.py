@@ -18,8 +18,10 @@ from ..models.magvitv2 import MAGVITv2
 from ..models.showo import Showo, ShowoConfig
 from ..prompting import IGNORE, TokenBatch, UnifiedPrompting, format_question
 from ..sampling.autoregressive import autoregressive_decode
+from ..sampling.image_sampling import ImageSampling
 from ..sampling.options import check_not_negative
-from ..sampling.parallel import ImageSampling, decode_image_codes
+from ..sampling.parallel import decode_image_codes
+from ..sampling.text_decoding import TextDecoding
 from ..text_tokenizer import TextTokenizer
 from .frozen import exclude_from_checkpoints, freeze
 from .geometry import check_geometry
@@ -221,7 +223,7 @@ class PretrainShowo(LightningModule):
             self.model,
             self._encode_images(stream["pixels"]),
             [encode(format_question(question)) for question in stream["question"]],
-            max_new_tokens=96,
+            max_new_tokens=TextDecoding.max_new_tokens,
         )
         return [self.text_tokenizer.decode(result.tokens) for result in results]
 

@@ -19,6 +19,8 @@ from ..models.lora import merge_lora
 from ..models.magvitv2 import MAGVITv2
 from ..models.showo import Showo
 from ..prompting import UnifiedPrompting
+from ..sampling.image_sampling import ImageSampling
+from ..sampling.text_decoding import TextDecoding
 from ..targets import ConsistencyTarget, StudentTarget
 from ..text_tokenizer import TextTokenizer
 from .evaluation import EvaluationGrid
@@ -63,6 +65,12 @@ class ShowoTurbo(MeasuredStudent):
             PyTorch's generators are seeded anew before every training step, from `seed_everything`
             and the step, so that a resumed run drops the same as one that was never stopped.
         gradient_checkpointing: Recompute activations in the backward pass to save memory.
+        sampling: How the student is sampled: in validation, prediction, pictures and reports, and
+            by whoever loads the exported student.
+        teacher_sampling: How the teacher is sampled when its trajectories are collected, and where
+            it is measured; a stage of the curriculum may change parts of it.
+        decoding: How texts are decoded, with the longest answer and the size of blocks of the
+            collected ones, too.
         evaluation: What validation measures.
         optimizer: Makes the optimizer.
         lr_scheduler: Makes the learning rate schedule, stepped once an optimizer step; constant
@@ -81,11 +89,14 @@ class ShowoTurbo(MeasuredStudent):
         max_language_length: int = 512,
         lora: LoRAOptions | None = None,
         gradient_checkpointing: bool = False,
+        sampling: ImageSampling = ImageSampling(sampling_steps=4),
+        teacher_sampling: ImageSampling = ImageSampling(),
+        decoding: TextDecoding = TextDecoding(),
         evaluation: EvaluationGrid = EvaluationGrid(),
         optimizer: OptimizerCallable = torch.optim.AdamW,
         lr_scheduler: LRSchedulerCallable | None = None,
     ) -> None:
-        super().__init__(evaluation)
+        super().__init__(sampling, teacher_sampling, decoding, evaluation)
         self.losses = published_losses() if losses is None else losses
         check_losses(self.losses)
         self.consistency_target = consistency_target or StudentTarget()

@@ -147,12 +147,24 @@ def store_identity(
         teacher: The teacher's `fingerprint_module`.
         rows: What of each prompt goes into the fingerprint.
         count: Number of prompts.
-        settings: How they are collected. The size of a batch leaves no trace in a store.
+        settings: How they are collected; options in options are recorded under dotted names. The
+            size of a batch leaves no trace in a store.
         model: What the teacher is, apart from its weights.
     """
-    recorded = {name: value for name, value in settings.items() if name != "batch_size"}
+    recorded = _flat({name: value for name, value in settings.items() if name != "batch_size"})
     shard_size = recorded.pop("shard_size")
     return StoreIdentity(kind, teacher, fingerprint_lines(rows), count, shard_size, recorded, model)
+
+
+def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings with those of a mapping in them under dotted names."""
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            flat |= {f"{name}.{inner}": option for inner, option in _flat(value).items()}
+        else:
+            flat[name] = value
+    return flat
 
 
 def check_items(store: TrajectoryStore, kind: str, items: Sequence[Item], shard_size: int) -> None:

@@ -52,7 +52,7 @@ class ImageTrajectoryDataset(Dataset[ImageTrajectory]):
 
     def __init__(self, store: TrajectoryStore | Path | str) -> None:
         self.store = _opened(store, "images")
-        self.steps = _setting(self.store, "steps")
+        self.steps = _setting(self.store, "sampling.sampling_steps")
         self.recorded_segments = _setting(self.store, "segments")
         check_segments(self.steps, self.recorded_segments)
         shards = sorted(self.store.manifest.shards.items())
@@ -91,7 +91,7 @@ class TextTrajectoryDataset(Dataset[TextTrajectory]):
 
     def __init__(self, store: TrajectoryStore | Path | str) -> None:
         self.store = _opened(store, "texts")
-        block_size = _setting(self.store, "block_size")
+        block_size = _setting(self.store, "decoding.block_size")
         shards = sorted(self.store.manifest.shards.items())
         blocks = [int(shard.totals.get("blocks", 0)) for _, shard in shards]
         readers = [

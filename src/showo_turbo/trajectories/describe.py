@@ -45,7 +45,7 @@ def _rows(store: TrajectoryStore) -> Iterator[tuple[str, str]]:
     yield "kind", identity.kind
     yield "teacher", identity.teacher
     for name, value in identity.settings.items():
-        yield name.replace("_", " "), str(value)
+        yield name.rpartition(".")[-1].replace("_", " "), str(value)
     yield "prompts", f"{identity.num_prompts:,}"
     if not store.complete:
         yield "state", "unfinished; run the same collect command again to continue it"

@@ -1,17 +1,16 @@
 """Collecting the teacher's image trajectories."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from ..errors import UserError
 from ..models.showo import Showo
-from ..sampling.mask_schedules import MaskSchedule
+from ..sampling.image_sampling import ImageSampling
 from ..sampling.options import check_seed
-from ..sampling.parallel import DenoisingStep, ImageSampling, denoise_images
+from ..sampling.parallel import DenoisingStep, denoise_images
 from .collection import (
     ALONE,
     Processes,
@@ -25,7 +24,7 @@ from .collection import (
 from .manifest import StoreIdentity
 from .model_identity import ModelIdentity
 from .record import ImageTrajectory
-from .segments import check_segments, segment_ends
+from .segments import check_segments, segment_ends, stateless_seed
 from .shards import pack_images
 from .store import TrajectoryStore
 
@@ -49,20 +48,17 @@ class ImageCollection:
     """How image trajectories are collected.
 
     Args:
-        steps: Denoising steps `K` of the teacher.
+        sampling: How the teacher samples: its steps `K`, its guidance, which the student learns to
+            do without, and so on. With the likeliest tokens, and no noise on the order of revealing
+            or one draw of it for all images (`shared_noise_seed`), a trajectory is a function of
+            its prompt, which is what a student can learn in few steps.
         segments: Equal segments at whose ends the teacher's distributions are recorded; they divide
-            `steps`. Training cuts the trajectory into so many, or into a divisor of it.
-        guidance_scale: Guidance of the teacher, which the student learns to do without.
-        mask_schedule: Schedule of the teacher.
-        confidence_temperature: Scale of Gumbel noise on the order in which tokens are revealed; 0
-            reveals the surest first, as published. One draw of the noise serves all prompts and
-            steps, so that a trajectory stays a function of its prompt, which is what a student can
-            learn in few steps. Tokens are always the likeliest.
-        shared_noise_seed: Seed of that noise.
+            the steps. Training cuts the trajectory into so many, or into a divisor of it.
         topk_targets: How many of the most probable codes of a distribution are recorded. With 1 the
             regularizer's target is the code that greedy decoding chose: a student then follows the
             choice where the teacher was undecided, instead of being as undecided itself, and
             parallel tokens agree with each other sooner.
+        seed: Of what every trajectory draws for itself, if the sampling says that it does.
         batch_size: Prompts decoded at once. It changes no more than the rounding of floating-point
             numbers, and is not part of a store's identity.
         shard_size: Prompts that go into a shard: what an interruption costs at most.
@@ -71,37 +67,17 @@ class ImageCollection:
         UserError: If a value is out of range or the segments do not divide the steps.
     """
 
-    steps: int = 16
+    sampling: ImageSampling = field(default_factory=ImageSampling)
     segments: int = 4
-    guidance_scale: float = 0.0
-    mask_schedule: MaskSchedule = "cosine"
-    confidence_temperature: float = 0.0
-    shared_noise_seed: int = 0
     topk_targets: int = 16
+    seed: int = 0
     batch_size: int = 32
     shard_size: int = 256
 
     def __post_init__(self) -> None:
-        check_segments(self.steps, self.segments)
+        check_segments(self.sampling.sampling_steps, self.segments)
         check_positive(self, "topk_targets", "batch_size", "shard_size")
-        check_seed(self.shared_noise_seed, "shared_noise_seed")
-        if self.guidance_scale < 0:
-            raise UserError(f"guidance_scale is {self.guidance_scale}; it must be 0 or more")
-        if self.confidence_temperature < 0:
-            raise UserError(
-                f"confidence_temperature is {self.confidence_temperature}; it must be 0 or more"
-            )
-
-    @property
-    def sampling(self) -> ImageSampling:
-        """Decoding by the likeliest tokens, so that a trajectory has one end."""
-        return ImageSampling(
-            steps=self.steps,
-            guidance_scale=self.guidance_scale,
-            mask_schedule=self.mask_schedule,
-            confidence_temperature=self.confidence_temperature,
-            shared_noise_seed=self.shared_noise_seed,
-        )
+        check_seed(self.seed)
 
 
 def image_identity(
@@ -130,7 +106,7 @@ def collect_images(
     processes: Processes = ALONE,
     progress: bool = True,
 ) -> TrajectoryStore:
-    """Decode images greedily with guidance and record how; continue what an earlier run began.
+    """Decode images as the settings say and record how; continue what an earlier run began.
 
     Args:
         teacher: The network to record.
@@ -152,7 +128,8 @@ def collect_images(
     def make_shard(indices: range, advance: Callable[[int], None]) -> ShardContent:
         records: list[ImageTrajectory] = []
         for batch in batches(indices, settings.batch_size):
-            records += record_images(teacher, [prompts[index] for index in batch], settings)
+            seeds = [stateless_seed(settings.seed, index, stream="image") for index in batch]
+            records += record_images(teacher, [prompts[index] for index in batch], settings, seeds)
             advance(len(batch))
         mass = torch.cat([record.kept_mass for record in records]).double()
         totals = {"positions": mass.numel(), "kept_mass": round(float(mass.sum()), 3)}
@@ -164,15 +141,25 @@ def collect_images(
 
 @torch.no_grad()
 def record_images(
-    teacher: Showo, prompts: Sequence[ImagePrompt], settings: ImageCollection
+    teacher: Showo,
+    prompts: Sequence[ImagePrompt],
+    settings: ImageCollection,
+    seeds: Sequence[int] | None = None,
 ) -> list[ImageTrajectory]:
     """Decode one batch of prompts and record the trajectories.
+
+    Args:
+        teacher: The network to record, in evaluation mode.
+        prompts: The batch.
+        settings: How to collect.
+        seeds: One a prompt, for what it draws for itself; see `denoise_images`.
 
     Raises:
         UserError: If the settings do not fit the teacher.
     """
     recorder = _Recorder(teacher.vocabulary.mask_code, settings)
-    for step in denoise_images(teacher, [prompt.ids for prompt in prompts], settings.sampling):
+    ids = [prompt.ids for prompt in prompts]
+    for step in denoise_images(teacher, ids, settings.sampling, seeds):
         recorder.add(step)
     return [recorder.record(sample, prompt) for sample, prompt in enumerate(prompts)]
 
@@ -191,7 +178,7 @@ class _Recorder:
         # Code ids fit 16 bits up to the released codebooks; the mask's code never occurs in them.
         self.code_type = torch.int16 if mask_code <= 2**15 else torch.int32
         # After the last segment nothing is masked, so nothing is to be recorded there.
-        self.boundaries = segment_ends(settings.steps, settings.segments)[:-1]
+        self.boundaries = segment_ends(settings.sampling.sampling_steps, settings.segments)[:-1]
         self.codes = self.reveal_step = self.top_ids = self.top_log_probs = torch.empty(0)
         self.at_boundary: list[tuple[Tensor, Tensor, Tensor]] = []
 
@@ -237,6 +224,6 @@ class _Recorder:
             boundary_top_log_probs=torch.cat(
                 [self.top_log_probs.new_zeros(0, kept), *(e[1] for e in ends)]
             ).half(),
-            steps=self.settings.steps,
+            steps=self.settings.sampling.sampling_steps,
             recorded_segments=self.settings.segments,
         )

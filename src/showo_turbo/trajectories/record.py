@@ -10,7 +10,7 @@ from .segments import check_recorded, segment_end, segment_ends
 
 @dataclass(eq=False)
 class ImageTrajectory:
-    """A greedy guided image trajectory of `K` steps over `M` image tokens.
+    """An image trajectory of `K` steps over `M` image tokens.
 
     A revealed token is never masked again, so all `K + 1` states follow from the final codes and
     the step that revealed each. With them goes what the teacher predicted there: for the image

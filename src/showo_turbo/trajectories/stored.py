@@ -1,11 +1,12 @@
 """Trajectories that were collected before, as the input of a training."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Literal
 
 from ..errors import UserError
+from ..sampling.image_sampling import ImageSampling
 from .model_identity import ModelIdentity
 from .segments import check_recorded
 from .store import TrajectoryStore
@@ -20,15 +21,13 @@ class Training:
     Args:
         model: The model that is trained.
         teacher: Fingerprint of the teacher; None while it is not known.
-        steps: Denoising steps that the training says the teacher took.
-        guidance_scale: Guidance that it says the teacher had.
+        sampling: How the training says that the teacher was sampled.
         image_segments: Segments that image trajectories are going to be cut into.
     """
 
     model: ModelIdentity
     teacher: str | None
-    steps: int
-    guidance_scale: float
+    sampling: ImageSampling
     image_segments: int
 
 
@@ -84,11 +83,13 @@ class StoredTrajectories:
         identity = store.identity
         _check_sizes(store, training.model)
         if kind == "images":
-            steps, segments = identity.settings.get("steps"), identity.settings.get("segments")
-            if steps != training.steps:
+            steps = identity.settings.get("sampling.sampling_steps")
+            segments = identity.settings.get("segments")
+            if steps != training.sampling.sampling_steps:
                 raise UserError(
-                    f"{folder} was collected with {steps} steps, but the stage says "
-                    f"{training.steps}; set steps to {steps}, or name another store"
+                    f"{folder} was collected with sampling_steps {steps}, but the stage says "
+                    f"{training.sampling.sampling_steps}; set sampling_steps to {steps}, or name "
+                    "another store"
                 )
             if type(steps) is int and type(segments) is int and segments > 0:
                 try:
@@ -134,9 +135,7 @@ def _mismatches(store: TrajectoryStore, training: Training) -> Iterator[str]:
                 f"was collected with {words} {theirs[:12] or 'unknown'}..., but the {words} is "
                 f"{ours[:12]}..."
             )
-    guidance = identity.settings.get("guidance_scale")
-    if identity.kind == "images" and guidance not in (None, training.guidance_scale):
-        yield (
-            f"was collected with guidance_scale {guidance}, but the stage says "
-            f"{training.guidance_scale}"
-        )
+    for name, asked in asdict(training.sampling).items() if identity.kind == "images" else ():
+        used = identity.settings.get(f"sampling.{name}")
+        if used != asked:
+            yield f"was collected with {name} {used}, but the stage says {asked}"

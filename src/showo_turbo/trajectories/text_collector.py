@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -10,8 +10,10 @@ from torch import Tensor
 
 from ..errors import UserError
 from ..models.showo import Showo
-from ..sampling.jacobi import JacobiResult, jacobi_decode
+from ..sampling.autoregressive import TextResult
+from ..sampling.jacobi import JacobiResult
 from ..sampling.options import check_seed
+from ..sampling.text_decoding import DecodingChanges, TextDecoding
 from .collection import (
     ALONE,
     Processes,
@@ -53,8 +55,9 @@ class TextCollection:
     """How text trajectories are collected.
 
     Args:
-        max_new_tokens: Longest answer; those that do not end within it are filtered out.
-        block_size: Tokens that are decoded together.
+        decoding: How the teacher decodes: its longest answer (those that do not end within it are
+            filtered out) and the block's size. What is recorded is always greedy Jacobi decoding,
+            block after block.
         seed: Of the random tokens that blocks start from.
         longest_ngram: Repetitions of 1 to this many tokens are looked for.
         max_repeats: How often in a row an n-gram is accepted; texts that repeat one more often are
@@ -67,8 +70,7 @@ class TextCollection:
         UserError: If a value is out of range.
     """
 
-    max_new_tokens: int = 512
-    block_size: int = 16
+    decoding: TextDecoding = field(default_factory=TextDecoding)
     seed: int = 0
     longest_ngram: int = 8
     max_repeats: int = 4
@@ -76,9 +78,20 @@ class TextCollection:
     shard_size: int = 256
 
     def __post_init__(self) -> None:
-        names = ("max_new_tokens", "block_size", "longest_ngram", "max_repeats")
-        check_positive(self, *names, "batch_size", "shard_size")
+        check_positive(self, "longest_ngram", "max_repeats", "batch_size", "shard_size")
         check_seed(self.seed)
+        self.decoding.check()
+        if self.decoding.temperature > 0:
+            raise UserError(
+                f"temperature is {self.decoding.temperature:g}, but text trajectories are those of "
+                "greedy decoding; choose temperature 0"
+            )
+
+    @property
+    def recorded(self) -> TextDecoding:
+        """The decoding whose iterates are recorded; every greedy one gives the same answers."""
+        changes = DecodingChanges(method="jacobi", driver="block")
+        return changes.over(self.decoding)
 
 
 def text_identity(
@@ -99,7 +112,8 @@ def text_identity(
         [r.key, r.text, list(r.ids), fingerprint_tensors({"codes": r.image_codes.long()})]
         for r in requests
     )
-    return store_identity("texts", teacher, rows, len(requests), asdict(settings), model)
+    recorded = asdict(settings) | {"decoding": asdict(settings.recorded)}
+    return store_identity("texts", teacher, rows, len(requests), recorded, model)
 
 
 def collect_texts(
@@ -149,7 +163,7 @@ def collect_texts(
             "iterations": sum(len(block) - 1 for block in blocks),
         }
         return ShardContent(
-            pack_texts(records, settings.block_size), len(records), filtered, totals
+            pack_texts(records, settings.decoding.block_size), len(records), filtered, totals
         )
 
     return collect(teacher, store, make_shard, processes, progress)
@@ -168,13 +182,11 @@ def record_texts(
         `repetitive`.
     """
     batch = [requests[index] for index in indices]
-    results = jacobi_decode(
+    results = settings.recorded.decode(
         teacher,
         torch.stack([request.image_codes.long() for request in batch]),
         [request.ids for request in batch],
-        max_new_tokens=settings.max_new_tokens,
-        block_size=settings.block_size,
-        seeds=[stateless_seed(settings.seed, index, stream="jacobi") for index in indices],
+        [stateless_seed(settings.seed, index, stream="jacobi") for index in indices],
     )
     code_type = torch.int16 if teacher.vocabulary.mask_code <= 2**15 else torch.int32
     return [
@@ -184,13 +196,14 @@ def record_texts(
 
 
 def _outcome(
-    request: TextRequest, result: JacobiResult, settings: TextCollection, code_type: torch.dtype
+    request: TextRequest, result: TextResult, settings: TextCollection, code_type: torch.dtype
 ) -> TextTrajectory | str:
     if not result.finished:
         return "unfinished"
     if is_repetitive(result.tokens, settings.longest_ngram, settings.max_repeats):
         return "repetitive"
-    size = settings.block_size
+    assert isinstance(result, JacobiResult)  # as `TextCollection.recorded` says
+    size = settings.decoding.block_size
     valid = [min(size, len(result.tokens) - start) for start in range(0, len(result.tokens), size)]
     return TextTrajectory(
         key=request.key,

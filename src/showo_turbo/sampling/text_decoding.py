@@ -2,17 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from torch import Tensor
 
 from ..errors import UserError
 from ..models.showo import Showo
-from ..sampling.autoregressive import TextResult, autoregressive_decode
-from ..sampling.jacobi import Driver, check_driver, jacobi_decode
-from ..sampling.options import check_temperature, check_top_p, check_whole
+from .autoregressive import TextResult, autoregressive_decode
+from .changes import Changes, changes_class
+from .jacobi import Driver, check_driver, jacobi_decode
+from .options import check_temperature, check_top_p, check_whole
 
-Decoding = Literal["jacobi", "autoregressive"]
+DecodingMethod = Literal["jacobi", "autoregressive"]
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class TextDecoding:
     """How answers are written.
 
     Args:
-        decoding: `jacobi` guesses several tokens at once and corrects them in parallel;
+        method: `jacobi` guesses several tokens at once and corrects them in parallel;
             `autoregressive` writes one token per forward pass. Greedy, both give the same answer.
         max_new_tokens: Longest answer in tokens.
         driver: Of Jacobi decoding: `window` always guesses a block's length ahead; `block` settles
@@ -32,7 +33,7 @@ class TextDecoding:
             autoregressively only.
     """
 
-    decoding: Decoding = "jacobi"
+    method: DecodingMethod = "jacobi"
     max_new_tokens: int = 96
     driver: Driver = "window"
     block_size: int = 16
@@ -46,23 +47,25 @@ class TextDecoding:
         Raises:
             UserError: Naming the value and the remedy.
         """
-        if self.decoding not in ("jacobi", "autoregressive"):
-            raise UserError(f"decoding is {self.decoding!r}; choose 'jacobi' or 'autoregressive'")
+        if self.method not in ("jacobi", "autoregressive"):
+            raise UserError(f"method is {self.method!r}; choose 'jacobi' or 'autoregressive'")
         check_driver(self.driver, self.block_size)
         check_whole(max_new_tokens=self.max_new_tokens, top_k=self.top_k)
+        if self.max_new_tokens < 1:
+            raise UserError(f"max_new_tokens is {self.max_new_tokens}; it must be at least 1")
         check_temperature(temperature=self.temperature)
         check_top_p(self.top_p)
         of_drawing = {"temperature": self.temperature, "top_k": self.top_k, "top_p": self.top_p}
         for name, value in of_drawing.items():
-            if self.decoding == "jacobi" and value:
+            if self.method == "jacobi" and value:
                 raise UserError(
-                    f"{name} is {value}, but Jacobi decoding is greedy; choose decoding "
+                    f"{name} is {value}, but Jacobi decoding is greedy; choose method "
                     f"'autoregressive' or leave {name} out"
                 )
 
     def lookahead(self) -> int:
         """Tokens that a forward pass may compute beyond the longest answer."""
-        return self.block_size if self.decoding == "jacobi" else 1
+        return self.block_size if self.method == "jacobi" else 1
 
     def decode(
         self,
@@ -83,7 +86,7 @@ class TextDecoding:
             UserError: If an option is out of range.
         """
         self.check()
-        if self.decoding == "jacobi":
+        if self.method == "jacobi":
             return jacobi_decode(
                 model,
                 image_codes,
@@ -103,3 +106,19 @@ class TextDecoding:
             top_p=self.top_p,
             seeds=seeds,
         )
+
+
+REFINED_BY = {"method": ("temperature", "top_k", "top_p"), "temperature": ("top_k", "top_p")}
+"""For an option those that only refine it: who gives it gives them up."""
+
+if TYPE_CHECKING:
+
+    class DecodingChanges(Changes[TextDecoding]):
+        """Changes over a `TextDecoding`, with the same fields."""
+
+        def __init__(self, **changes: Any) -> None: ...
+
+else:
+    DecodingChanges = changes_class(
+        TextDecoding, "DecodingChanges", __name__, refined_by=REFINED_BY
+    )
