@@ -276,7 +276,7 @@ CASES = [
     ),
     Case("no answer", answer("--max_new_tokens", "0"), "max_new_tokens is 0", "at least 1", "must"),
     Case("no block", answer("--block_size", "0"), "block_size is 0", "at least 1", "must be"),
-    Case("driver", answer("--driver", "fast"), "fast is none of", "'block', 'window'", "--help"),
+    Case("driver", answer("--driver", "fast"), "got fast", "one of 'block', 'window'", "--help"),
     Case(
         "warm Jacobi",
         answer("--temperature", "1"),

@@ -211,7 +211,7 @@ CASES = [
     Case("answers", fill("answer_ids.offsets", 0, "texts"), "answer_ids.offsets", "from", COLLECT),
     Case(
         "of another teacher",
-        collect_into(lambda f: None, "--images.guidance_scale", "3"),
+        collect_into(lambda f: None, "--images.sampling.guidance_scale", "3"),
         "guidance_scale is 0.0 there but 3.0 is asked for",
         "holds other trajectories",
         "name another folder, or ask for the same",

@@ -270,3 +270,26 @@ class TestBadInput:
     def test_seeds_that_are_none(self, model, seed):
         with pytest.raises(UserError, match="expected a whole number"):
             decode_image_codes(model, [[1]], ImageSampling(2), [seed])
+
+
+def test_another_guidance():
+    changing = ImageSampling(5, guidance_scale=1.0, guidance_end=3.0)
+    assert changing.with_guidance(2.0) == ImageSampling(5, guidance_scale=2.0, guidance_end=3.0)
+    assert not changing.with_guidance(0.0).guided
+
+
+@pytest.mark.parametrize(
+    ("options", "same"),
+    [
+        ({}, True),
+        ({"token_temperature": 0.5}, False),
+        ({"confidence_temperature": 1.0}, False),
+        ({"confidence_temperature": 1.0, "shared_noise_seed": 0}, True),
+        ({"token_temperature": 0.5, "shared_noise_seed": 0}, False),
+    ],
+)
+def test_whether_seeds_matter(model, options, same):
+    sampling = ImageSampling(6, **options)
+    assert sampling.one_image_a_prompt == same
+    codes = decode_image_codes(model, [[1, 2]] * 2, sampling, [5, 6])
+    assert torch.equal(codes[0], codes[1]) == same

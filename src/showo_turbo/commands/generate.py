@@ -95,8 +95,7 @@ def _plan(
     """Every image's file and seed."""
     if images_per_prompt < 1:
         raise UserError(f"images_per_prompt is {images_per_prompt}; it must be at least 1")
-    one_order = sampling.confidence_temperature == 0 or sampling.shared_noise_seed is not None
-    if images_per_prompt > 1 and one_order and sampling.token_temperature == 0:
+    if images_per_prompt > 1 and sampling.one_image_a_prompt:
         raise UserError(
             f"images_per_prompt is {images_per_prompt}, but at temperature 0 and in one order all "
             "images of a prompt are the same; raise token_temperature"

@@ -178,16 +178,10 @@ def guidance_samplings(
 ) -> list[ImageSampling]:
     """The settings of a sweep: every number of steps with every guidance scale."""
     return [
-        with_guidance(replace(sampling, sampling_steps=count), guidance)
+        replace(sampling, sampling_steps=count).with_guidance(guidance)
         for count in steps
         for guidance in candidates
     ]
-
-
-def with_guidance(sampling: ImageSampling, scale: float) -> ImageSampling:
-    """A setting with another guidance scale; with 0 there is no guidance at any step."""
-    end = sampling.guidance_end if scale > 0 else None
-    return replace(sampling, guidance_scale=scale, guidance_end=end)
 
 
 def choose_sampling(

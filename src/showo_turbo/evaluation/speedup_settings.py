@@ -9,7 +9,7 @@ from ..models.showo import Showo
 from ..sampling.image_sampling import ImageSampling
 from ..sampling.jacobi import Driver
 from ..sampling.text_decoding import TextDecoding
-from .images import PromptMetadata, guidance_samplings, with_guidance
+from .images import PromptMetadata, guidance_samplings
 from .targets import STUDENT, TEACHER
 from .text import TextRecord
 
@@ -157,7 +157,7 @@ class SamplingPlan:
             shown = [teacher[steps] for steps in sorted(teacher, reverse=True)]
             if not settings.unguided_teacher:
                 return cls(shown, shown[:1], shown)
-            unguided = [with_guidance(sampling, 0.0) for sampling in shown]
+            unguided = [sampling.with_guidance(0.0) for sampling in shown]
             guided = [sampling for sampling in shown if sampling.guidance_scale > 0]
             return cls(unguided + guided, shown[:1], shown)
         sampling = settings.student_sampling

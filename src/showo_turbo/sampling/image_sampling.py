@@ -1,6 +1,6 @@
 """How images are sampled: one class of options, and changes over it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
@@ -42,6 +42,17 @@ class ImageSampling:
     def guided(self) -> bool:
         """Whether any step needs the unconditional half."""
         return self.guidance_scale > 0 or bool(self.guidance_end)
+
+    @property
+    def one_image_a_prompt(self) -> bool:
+        """Whether images of a prompt are the same whatever their seeds."""
+        ordered = self.confidence_temperature == 0 or self.shared_noise_seed is not None
+        return ordered and self.token_temperature == 0
+
+    def with_guidance(self, scale: float) -> "ImageSampling":
+        """The same with another guidance scale; with 0 there is no guidance at any step."""
+        end = self.guidance_end if scale > 0 else None
+        return replace(self, guidance_scale=scale, guidance_end=end)
 
     def guidance_at(self, step: int) -> float:
         """Guidance scale of a step, 1 .. steps."""
