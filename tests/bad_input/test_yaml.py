@@ -106,6 +106,13 @@ FILES = [
     Case("a loop", file("model: &a [*a]"), "more than 100,000 values", "options", "aliases"),
     Case("too large", file("a: " + "b" * 2**20), "1,048,579 bytes", "at most 1,048,576", "another"),
     Case(
+        "an overlay alone",
+        file("model: {init_args: {student: shapes}}"),
+        "a.yaml sets options of model, but no class_path",
+        "it is an overlay",
+        "name its base before it",
+    ),
+    Case(
         "of another command",
         file("prompts: [a]\noutptu: out", command="generate"),
         "outptu",

@@ -1,6 +1,6 @@
 """Faults in YAML files are found while their names are at hand: the parsers do not tell them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +49,40 @@ def check_config_files(arguments: Sequence[str], command: str) -> None:
             following = arguments[place + 1] if place + 1 < len(arguments) else ""
             content = _read(name or following, argument)
             check_config(name or following, content, command)
+            _check_overlay(name or following, content, {*classes, *_named_classes(arguments)})
             classes |= classes_of(content)
     check_options(arguments, command, classes)
+
+
+def _check_overlay(name: str, content: dict[str, Any], known: Collection[str]) -> None:
+    """Refuse options of a class that neither this file nor an earlier one names.
+
+    Args:
+        name: The file's.
+        content: Its content.
+        known: Sections whose class is named elsewhere.
+
+    Raises:
+        UserError: If the file is an overlay without its base.
+    """
+    for section in ("model", "data"):
+        value = content.get(section)
+        without_class = isinstance(value, dict) and value.keys() == {"init_args"}
+        if without_class and section not in known:
+            raise UserError(
+                f"{name} sets options of {section}, but no class_path; it is an overlay, so name "
+                "its base before it, such as -c configs/turbo.yaml"
+            )
+
+
+def _named_classes(arguments: Sequence[str]) -> list[str]:
+    """Sections whose class the command line names."""
+    options = [argument.partition("=")[0] for argument in arguments]
+    return [
+        section
+        for section in ("model", "data")
+        if {f"--{section}", f"--{section}.class_path"} & set(options)
+    ]
 
 
 def _read(name: str, argument: str) -> dict[str, Any]:
