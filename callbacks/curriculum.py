@@ -135,6 +135,7 @@ class Curriculum(Callback):
                 "sharded; use DDP or FSDP"
             )
         self.schedules.check_model(pl_module.lr_scheduler)
+        self.trajectories.check_settings(self.stages, pl_module)
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             self.folder = Path(trainer.default_root_dir) / "fast_dev_run"
         elif self.folder is None:

@@ -17,10 +17,14 @@ from ..tiny import write_tiny_model
 
 COUNT = 6
 IMAGES = [
-    *("--images.steps", 4, "--images.segments", 2, "--images.guidance_scale", 0.5),
+    *("--images.sampling.sampling_steps", 4, "--images.sampling.guidance_scale", 0.5),
+    *("--images.segments", 2),
     *("--images.shard_size", 2, "--images.topk_targets", 3),
 ]
-TEXTS = ["--texts.max_new_tokens", 24, "--texts.block_size", 8, "--texts.max_repeats", 40]
+TEXTS = [
+    *("--texts.decoding.max_new_tokens", 24, "--texts.decoding.block_size", 8),
+    *("--texts.max_repeats", 40),
+]
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +54,7 @@ def config(model, world, tmp_path):
     """A short distillation; gives a function that writes it with changes."""
 
     def write(name, data=None, stage=None, student=model, batch_sizes=None, from_world=True):
-        stages = {"epochs": 1, "steps": 4, "image_segments": 2, "guidance_scale": 0.5}
+        stages = {"epochs": 1, "image_segments": 2}
         values = {
             "seed_everything": 3,
             "model": {
@@ -59,6 +63,8 @@ def config(model, world, tmp_path):
                     "student": str(student),
                     "image_tokenizer": str(model / "magvitv2"),
                     "max_language_length": 16,
+                    "teacher_sampling": {"sampling_steps": 4, "guidance_scale": 0.5},
+                    "decoding": {"max_new_tokens": 24, "block_size": 8},
                 },
             },
             "data": {
@@ -84,7 +90,6 @@ def config(model, world, tmp_path):
                             "stages": [stages | {"image_trajectories": COUNT} | (stage or {})],
                             "topk_targets": 3,
                             "shard_size": 2,
-                            "max_new_tokens": 24,
                         },
                     },
                     {"class_path": "ExportStudent"},
@@ -212,9 +217,12 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("stage", "message"),
         [
-            ({"steps": 8}, "was collected with 4 steps, but the stage says 8; set steps to 4"),
+            (
+                {"sampling": {"sampling_steps": 8}},
+                "was collected with sampling_steps 4, but the stage says 8; set sampling_steps to",
+            ),
             ({"image_segments": 4}, "recorded for 2; expected one of 1, 2, since the teacher's"),
-            ({"guidance_scale": 2.0}, "guidance_scale 0.5, but the stage says 2.0"),
+            ({"sampling": {"guidance_scale": 2.0}}, "guidance_scale 0.5, but the stage says 2.0"),
         ],
     )
     def test_another_stage(self, refused, stores, stage, message):

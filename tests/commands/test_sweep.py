@@ -12,7 +12,7 @@ import yaml
 
 from .experiment import small_experiment
 
-KEY = "model.init_args.weights.language"
+KEY = "model.init_args.losses.language.init_args.weight"
 METRIC = "val/ar/tokens_per_forward"
 
 
@@ -21,6 +21,10 @@ def files(tmp_path, random_shapes_model, world, monkeypatch):
     """An experiment of seconds, and a sweep over it; gives a function that changes the sweep."""
     monkeypatch.chdir(tmp_path)
     experiment = small_experiment(random_shapes_model, world)
+    experiment["model"]["init_args"]["losses"] = {
+        "image_regularizer": {"class_path": "ImageRegularizer"},
+        "language": {"class_path": "LanguageModelLoss", "init_args": {"weight": 0.1}},
+    }
     (tmp_path / "experiment.yaml").write_text(yaml.safe_dump(experiment))
 
     def write(**changes):
@@ -41,7 +45,7 @@ def files(tmp_path, random_shapes_model, world, monkeypatch):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"parameters": {"model.init_args.weights.langage": [0]}}, "did you mean"),
+        ({"parameters": {"model.init_args.losses.langage": [0]}}, "did you mean"),
         ({"parameters": {KEY: ["high"]}}, "high"),
         ({"sampler": "guess"}, "guess"),
         ({"paramters": {}}, "paramters"),
@@ -80,7 +84,7 @@ def test_a_killed_sweep_goes_on(files, tmp_path):
     assert {row[KEY] for row in found["trials"]} == {0.1, 0.2}
     assert found["settings"][0]["mean"] == 1.0
     config = yaml.safe_load((first / "trial.yaml").read_text())
-    assert config["model"]["init_args"]["weights"]["language"] in (0.1, 0.2)
+    assert config["model"]["init_args"]["losses"]["language"]["init_args"]["weight"] in (0.1, 0.2)
     assert (first / "checkpoints" / "last.ckpt").is_file()
     assert len((first / "sweep_metric.jsonl").read_text().splitlines()) >= 3
     # The same command again has nothing left to do.

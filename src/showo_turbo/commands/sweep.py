@@ -107,7 +107,10 @@ def read_settings(path: Path) -> SweepSettings:
         values = instantiate(parser.parse_path(str(path)))
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
-    return SweepSettings(**vars(values))
+    # As they are written: the parser would complete the options of classes in them.
+    dotted = ("parameters", "variants", "overrides")
+    written = {name: content[name] for name in dotted if content.get(name)}
+    return SweepSettings(**(vars(values) | written))
 
 
 def full_config(arguments: Sequence[str]) -> dict[str, Any]:

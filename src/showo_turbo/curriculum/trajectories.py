@@ -68,6 +68,19 @@ class RoundTrajectories:
             shard_size=self.shard_size,
         )
 
+    def check_settings(self, stages: Sequence[Stage], module: ShowoTurbo) -> None:
+        """Find stages whose settings contradict each other, or the module's.
+
+        Raises:
+            UserError: Naming the stage and what is wrong with it.
+        """
+        for index, stage in enumerate(stages):
+            try:
+                self.images(module, stage, index)
+                self.texts(module, index)
+            except UserError as error:
+                raise UserError(f"stage {index + 1}: {error}") from None
+
     def check(
         self,
         trainer: Trainer,
