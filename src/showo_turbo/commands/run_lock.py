@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from lightning.pytorch import Trainer
@@ -32,10 +32,16 @@ def run_lock(trainer: Trainer) -> Iterator[None]:
     if not has_folder or not trainer.is_global_zero or getattr(trainer, "fast_dev_run", False):
         yield
         return
+    was_there = folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as stack:
-        _take(stack, folder)
-        yield
+    try:
+        with ExitStack() as stack:
+            _take(stack, folder)
+            yield
+    finally:
+        if not was_there:  # a run that was refused at once has written nothing
+            with suppress(OSError):
+                folder.rmdir()
 
 
 def _take(stack: ExitStack, folder: Path) -> None:
