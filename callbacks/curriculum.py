@@ -125,6 +125,7 @@ class Curriculum(Callback):
                 f"Curriculum cannot renew a teacher that {type(trainer.strategy).__name__} has "
                 "sharded; use DDP or FSDP"
             )
+        self.trajectories.check_segments(self.stages, pl_module)
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             self.folder = Path(trainer.default_root_dir) / "fast_dev_run"
         elif self.folder is None:

@@ -63,6 +63,18 @@ class RoundTrajectories:
             shard_size=self.shard_size,
         )
 
+    def check_segments(self, stages: Sequence[Stage], module: ShowoTurbo) -> None:
+        """Find segments that do not divide a stage's steps, before anything is loaded.
+
+        Raises:
+            UserError: Naming the stage and what is wrong with it.
+        """
+        for stage_index, stage in enumerate(stages):
+            try:
+                self.images(module, stage, stage_index)
+            except UserError as error:
+                raise UserError(f"stage {stage_index + 1}: {error}") from None
+
     def check(
         self, stages: Sequence[Stage], module: ShowoTurbo, data: DistillationDataModule
     ) -> None:
