@@ -14,7 +14,7 @@ def run(*arguments, cwd):
 
 
 def fit(bench):
-    changes = {"trainer__callbacks__0__init_args__stages__0__image_segments": 3}
+    changes = {"trainer__callbacks__0__init_args__stages__0__image_segments": 0}
     return ["fit", "-c", bench.configure(**changes)]
 
 
@@ -28,7 +28,7 @@ def answer(bench):
     [
         (lambda bench: ["generat"], "there is no command 'generat'; did you mean 'generate'?"),
         (answer, "a.png cannot be read as an image"),
-        (fit, "3 segments do not divide 4 steps; choose segments from 1, 2, 4"),
+        (fit, "image_segments is 0; expected at least 1, correct the stage"),
     ],
 )
 def test_a_process_ends_with_one_line_and_status_2(bench, prepare, message):

@@ -150,7 +150,7 @@ class TestMistakes:
         assert "are required: fit.data, fit.model; see showo-turbo fit --help" in message
 
     def test_a_mistake_within_a_class_that_is_built(self, mistake, config):
-        stage = {"epochs": 0}
+        stage = {"epochs": 1, "learning_rate": -1.0}
         callback = {"class_path": "Curriculum", "init_args": {"stages": [stage]}}
         message = mistake("fit", "-c", config(callbacks=[callback]))
-        assert message == "epochs is 0; expected at least 1, correct the stage"
+        assert message == "learning_rate is -1.0; expected a value above 0, correct the stage"

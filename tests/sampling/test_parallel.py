@@ -291,5 +291,6 @@ def test_another_guidance():
 def test_whether_seeds_matter(model, options, same):
     sampling = ImageSampling(6, **options)
     assert sampling.one_image_a_prompt == same
-    codes = decode_image_codes(model, [[1, 2]] * 2, sampling, [5, 6])
-    assert torch.equal(codes[0], codes[1]) == same
+    steps = [step.codes for step in denoise_images(model, [[1, 2]] * 2, sampling, [5, 6])]
+    first, second = torch.stack(steps, dim=1)
+    assert torch.equal(first, second) == same
