@@ -88,10 +88,10 @@ class TestBadInput:
         ("captions", "message"),
         [
             (f"{{class_path: {__name__}.Unfinished}}", "Unfinished lacks the method captions"),
-            (f"{{class_path: {__name__}.Asked}}", "Asked does not correspond to a subclass of"),
+            (f"{{class_path: {__name__}.Asked}}", "Asked has no method captions and is no"),
             (
                 "{images: a, annotations: b}",
-                "a.yaml: data.captions is now {class_path: CaptionFiles",
+                "run.yaml: captions is now {class_path: CaptionFiles",
             ),
         ],
     )

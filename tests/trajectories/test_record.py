@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from showo_turbo.errors import UserError
+from showo_turbo.sampling.image_sampling import ImageSampling
 from showo_turbo.trajectories import ImageCollection, segment_end, segment_ends
 from showo_turbo.trajectories.image_collector import record_images
 from showo_turbo.trajectories.record import kept_mass, settled_iterates
@@ -87,11 +88,12 @@ def test_a_start_that_is_right_by_chance_keeps_one_iteration():
 
 @pytest.mark.parametrize("segments", [1, 2, 4, 8])
 def test_fewer_segments_find_what_would_have_been_recorded_for_them(teacher, prompts, segments):
+    sampling = ImageSampling(sampling_steps=8, guidance_scale=1.5)
     many, few = (
         record_images(
             teacher,
             prompts[:3],
-            ImageCollection(steps=8, segments=recorded, guidance_scale=1.5, topk_targets=5),
+            ImageCollection(sampling, segments=recorded, topk_targets=5),
         )
         for recorded in (8, segments)
     )
