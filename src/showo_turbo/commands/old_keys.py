@@ -95,6 +95,7 @@ _OLD: dict[str, dict[str, str]] = {
     # Commands of their own.
     "generate": {"steps": _renamed("sampling_steps")},
     "export": {"sampling.steps": _renamed("sampling_steps")},
+    "answer": {"decoding": _renamed("method")},
     "collect": {
         "images.steps": _renamed("images.sampling.sampling_steps"),
         "images.guidance_scale": _renamed("images.sampling.guidance_scale"),
