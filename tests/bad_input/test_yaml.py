@@ -257,9 +257,15 @@ VALUES = [
     Case("negative weight", term("ImageRegularizer", weight=-1), "is -1", "0 or more", "correct"),
     Case("no weight", term("ImageRegularizer", weight=0), "(mine) are 0", "above 0", "set"),
     Case("no term", model(losses={}), "there are none", "above 0", "set"),
+    Case("stream of ours", term("ImageRegularizer", stream="text"), "losses", "'stream'", HELP),
     Case(
-        "stream", term("ImageRegularizer", stream="imgae"), "losses.mine", "'imgae'", "one of image"
+        "name of the sum",
+        model(losses={"loss": {"class_path": "ImageRegularizer"}}),
+        "losses.loss has the name of the sum",
+        "train/loss",
+        "give the term another",
     ),
+    Case("steps of nothing", stage(lr_interval="step"), "no lr_scheduler", "name one", "leave"),
     Case("no student", model(student="nowhere"), "'nowhere' is no folder", "hub id", "correct"),
     Case(
         "tokenizer", model(text_tokenizer="nowhere"), "'nowhere' is no folder", "hub id", "correct"

@@ -215,6 +215,30 @@ def test_terms_that_cannot_be_computed(random_shapes_model, terms, message):
         turbo(random_shapes_model, losses=terms)
 
 
+class Careless(LossTerm):
+    """A term with a mistake, or with another."""
+
+    def __init__(self, stream=None):
+        if stream is not None:
+            super().__init__(stream)
+
+    def compute(self, inputs):
+        return inputs.logits.mean()
+
+
+@pytest.mark.bad_input
+def test_mistakes_in_a_term_name_the_term(random_shapes_model, batch, monkeypatch):
+    with pytest.raises(UserError, match=r"losses.mine: Careless has no stream.*super\(\).__init__"):
+        turbo(random_shapes_model, losses={"mine": Careless()})
+    monkeypatch.setattr(Careless, "asks_for", ("logit",))
+    with pytest.raises(UserError, match=r"losses.mine asks for 'logit', which the stream image"):
+        turbo(random_shapes_model, losses={"mine": Careless("image")})
+    monkeypatch.setattr(Careless, "asks_for", ())
+    module = turbo(random_shapes_model, losses={"mine": Careless("image")})
+    with pytest.raises(UserError, match=r"what losses.mine computes is .* expected a LossValue"):
+        loss_of(module, batch)
+
+
 @pytest.mark.bad_input
 def test_a_target_that_is_none(random_shapes_model):
     with pytest.raises(UserError, match="class str, which has no method network; expected a Con"):

@@ -62,6 +62,7 @@ _FILES = {
 _OLD: dict[str, dict[str, str]] = {
     "Curriculum": _STAGE
     | {
+        "stages.*.sampling.steps": _renamed("sampling_steps"),
         "stages.*.final_learning_rate": (
             "the end of an lr_scheduler, such as torch.optim.lr_scheduler.LinearLR; name one"
         ),
@@ -71,6 +72,8 @@ _OLD: dict[str, dict[str, str]] = {
     },
     "ShowoTurbo": _EVALUATION
     | {
+        "sampling.steps": _renamed("sampling_steps"),
+        "teacher_sampling.steps": _renamed("sampling_steps"),
         "weights": (
             "losses, a mapping of names to loss terms; write it as losses: {image_regularizer: "
             "{class_path: ImageRegularizer, init_args: {weight: 1.0}}}"

@@ -62,6 +62,11 @@ class Stage:
         rate = self.learning_rate
         if rate is not None and not 0 < rate < math.inf:
             raise UserError(f"learning_rate is {rate}; expected a value above 0, correct the stage")
+        if self.lr_interval == "step" and self.lr_scheduler is None:
+            raise UserError(
+                "lr_interval is step, but there is no lr_scheduler to step; name one, or leave "
+                "lr_interval out"
+            )
         if self.refresh_every_n_epochs < 0:
             raise UserError(
                 f"refresh_every_n_epochs is {self.refresh_every_n_epochs}; expected 0 or more, "

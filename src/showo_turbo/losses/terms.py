@@ -16,13 +16,12 @@ class ImageConsistency(LossTerm):
 
     Args:
         weight: Factor in the loss; 0.05 is published for 256 px, 0 for 512 px.
-        stream: Stream of image trajectories.
     """
 
     asks_for: ClassVar[tuple[str, ...]] = ("logits", "target_logits")
 
-    def __init__(self, weight: float = 0.05, stream: str = "image") -> None:
-        super().__init__(stream, weight)
+    def __init__(self, weight: float = 0.05) -> None:
+        super().__init__("image", weight)
 
     def compute(self, inputs: ImageInputs) -> LossValue:
         """KL over the positions that are masked at the segment's last step."""
@@ -35,13 +34,12 @@ class ImageRegularizer(LossTerm):
 
     Args:
         weight: Factor in the loss; published as 1.
-        stream: Stream of image trajectories.
     """
 
     asks_for: ClassVar[tuple[str, ...]] = ("logits",)
 
-    def __init__(self, weight: float = 1.0, stream: str = "image") -> None:
-        super().__init__(stream, weight)
+    def __init__(self, weight: float = 1.0) -> None:
+        super().__init__("image", weight)
 
     def compute(self, inputs: ImageInputs) -> LossValue:
         """KL over the positions that are masked at state k."""
@@ -56,13 +54,12 @@ class TextConsistency(LossTerm):
 
     Args:
         weight: Factor in the loss; published as 0.5.
-        stream: Stream of text trajectories.
     """
 
     asks_for: ClassVar[tuple[str, ...]] = ("logits", "target_logits")
 
-    def __init__(self, weight: float = 0.5, stream: str = "text") -> None:
-        super().__init__(stream, weight)
+    def __init__(self, weight: float = 0.5) -> None:
+        super().__init__("text", weight)
 
     def compute(self, inputs: TextInputs) -> LossValue:
         """KL over the positions from the first difference of the two iterates on."""
@@ -75,13 +72,12 @@ class TextRegularizer(LossTerm):
 
     Args:
         weight: Factor in the loss; published as 5.
-        stream: Stream of text trajectories.
     """
 
     asks_for: ClassVar[tuple[str, ...]] = ("fixed_point_logits",)
 
-    def __init__(self, weight: float = 5.0, stream: str = "text") -> None:
-        super().__init__(stream, weight)
+    def __init__(self, weight: float = 5.0) -> None:
+        super().__init__("text", weight)
 
     def compute(self, inputs: TextInputs) -> LossValue:
         """Cross-entropy over the answer's tokens."""
@@ -94,13 +90,12 @@ class LanguageModelLoss(LossTerm):
 
     Args:
         weight: Factor in the loss; published as 0.1.
-        stream: Stream of plain texts.
     """
 
     asks_for: ClassVar[tuple[str, ...]] = ("logits",)
 
-    def __init__(self, weight: float = 0.1, stream: str = "language") -> None:
-        super().__init__(stream, weight)
+    def __init__(self, weight: float = 0.1) -> None:
+        super().__init__("language", weight)
 
     def compute(self, inputs: LanguageInputs) -> LossValue:
         """Cross-entropy over all tokens but the first."""

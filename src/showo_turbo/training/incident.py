@@ -79,7 +79,8 @@ def rebuild_term(name: str, entry: Mapping[str, Any]) -> LossTerm:
             f"losses.{name} of the incident is {shown(entry['class_path'])}; replay makes "
             f"the terms of {terms.__name__} alone, so it cannot compute this one"
         )
-    term: LossTerm = found(**entry["init_args"])
+    options = {key: value for key, value in entry["init_args"].items() if key != "stream"}
+    term: LossTerm = found(**options)
     return term
 
 

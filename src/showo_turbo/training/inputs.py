@@ -175,11 +175,27 @@ def check_losses(losses: Mapping[str, LossTerm]) -> None:
     """
     for name, term in losses.items():
         check_kind(term, LossTerm, f"losses.{name}")
+        if not (hasattr(term, "stream") and hasattr(term, "weight")):
+            raise UserError(
+                f"losses.{name}: {type(term).__name__} has no stream and no weight; call "
+                "super().__init__(stream, weight) in its __init__"
+            )
+        if name == "loss":
+            raise UserError(
+                "losses.loss has the name of the sum of all terms, train/loss; give the term "
+                "another"
+            )
         if term.stream not in STREAMS:
             raise UserError(
                 f"losses.{name} has the stream {shown(term.stream)}; expected one of "
                 f"{', '.join(STREAMS)}, correct it"
             )
+        for asked in term.asks_for:
+            if not hasattr(STREAMS[term.stream], asked):
+                raise UserError(
+                    f"losses.{name} asks for {shown(asked)}, which the stream {term.stream} does "
+                    "not have; see showo_turbo.losses.term, and correct asks_for"
+                )
     if not any(term.weight > 0 for term in losses.values()):
         raise UserError(
             f"all weights of the loss terms ({', '.join(losses) or 'there are none'}) are 0; "

@@ -191,11 +191,12 @@ class ShowoTurbo(MeasuredStudent):
         return {name: STREAMS[name](self, batch[name], asked) for name, asked in asked_for.items()}
 
     def _compute(self, inputs: Mapping[str, Any]) -> dict[str, LossValue]:
-        return {
-            name: term.compute(inputs[term.stream])
-            for name, term in self.losses.items()
-            if term.weight > 0 and term.stream in inputs
-        }
+        terms = {}
+        for name, term in self.losses.items():
+            if term.weight > 0 and term.stream in inputs:
+                terms[name] = term.compute(inputs[term.stream])
+                check_kind(terms[name], LossValue, f"what losses.{name} computes")
+        return terms
 
     def weighted_sum(self, means: Mapping[str, Tensor]) -> Tensor:
         """Return the loss that these means of the terms make."""
