@@ -8,7 +8,7 @@ _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 _LARGEST_MMAP_THRESHOLD = 32 * 2**20  # glibc refuses more
 _NEVER_TRIM = 2**31 - 1
 _TOP_PAD = 64 * 2**20
-_SPINS = 4000
+_SPINS = 10_000
 
 
 def keep_freed_memory() -> None:
