@@ -25,7 +25,7 @@ def check_kind(value: object, kind: type, name: str) -> None:
 
     Args:
         value: The object.
-        kind: A class with abstract methods.
+        kind: The class that it should be of.
         name: What the object is, for the message.
 
     Raises:
@@ -36,9 +36,10 @@ def check_kind(value: object, kind: type, name: str) -> None:
     required = sorted(getattr(kind, "__abstractmethods__", ()))
     missing = [method for method in required if not callable(getattr(value, method, None))]
     lacking = f", which has no method {', '.join(missing)}" if missing else ""
+    remedy = "derive its class from that" if required else "give one"
     raise UserError(
         f"{name} is of the class {type(value).__name__}{lacking}; expected a {kind.__name__}, "
-        f"derive the class from it"
+        f"{remedy}"
     )
 
 

@@ -124,7 +124,6 @@ class RoundTrajectories:
                     sampling.check(config.image_tokens, config.codebook_size)
                     data.image_prompts(stage.image_trajectories, selection=round_index)
                 if "text" in data.batch_sizes and "texts" not in kinds:
-                    self.texts(module, round_index)
                     data.text_requests(stage.text_trajectories, selection=round_index)
             except UserError as error:
                 raise UserError(f"stage {stage_index + 1}: {error}") from None

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from ..errors import UserError, shown
+from ..errors import UserError, check_kind
 from .bad_samples import Skip, refuse
 from .streams import Stream
 
@@ -124,13 +124,10 @@ def required(source: _Source | None, argument: str) -> _Source:
 
 
 def check_source(source: object, kind: type, argument: str) -> None:
-    """Refuse what is no source of a kind; none at all passes.
+    """Raise if something is no source of a kind; none at all passes.
 
     Raises:
-        UserError: Naming the argument and what it was given.
+        UserError: See `check_kind`.
     """
-    if source is not None and not isinstance(source, kind):
-        raise UserError(
-            f"{argument} is {shown(source)}; expected a {kind.__name__}, derive its class from "
-            f"showo_turbo.data.{kind.__name__}"
-        )
+    if source is not None:
+        check_kind(source, kind, argument)
