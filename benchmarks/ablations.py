@@ -24,11 +24,11 @@ from showo_turbo.evaluation import evaluate_images, to_markdown
 from showo_turbo.evaluation.environment import describe_hardware, provenance
 from showo_turbo.evaluation.image_scores import ImageScore
 from showo_turbo.evaluation.tables import Figures
-from showo_turbo.files import read_json, write_atomically, write_json
 from showo_turbo.models.magvitv2 import MAGVITv2
 from showo_turbo.models.showo import Showo
 from showo_turbo.sampling.image_sampling import ImageSampling
 from showo_turbo.text_tokenizer import TextTokenizer
+from showo_turbo.utils.files import read_json, write_atomically, write_json
 
 DEFAULT = "default"
 STEPS = (16, 8, 4, 2)

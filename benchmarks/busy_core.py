@@ -1,5 +1,7 @@
 """Training beside a process that keeps a core busy: steps a second, with and without our settings.
 
+A run of one thread, which waits for no other, shows what the machine leaves beside the busy core.
+
     python benchmarks/busy_core.py --output benchmarks/results/busy-core.json
 
 Each way trains the shapes model in a process of its own: alone, and beside a busy one. The ways
@@ -16,10 +18,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from showo_turbo.files import write_json
-from showo_turbo.process import keep_freed_memory, limit_spinning
+from showo_turbo.utils.files import write_json
+from showo_turbo.utils.process import keep_freed_memory, limit_spinning
 
-WAYS = ("before", "ours")
+WAYS = ("before", "ours", "one_thread")
 PLACES = ("alone", "busy")
 
 
@@ -81,6 +83,8 @@ def measure(way: str, seconds: float, batch: int) -> float:
     environment = dict(os.environ)
     for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "OMP_NUM_THREADS"):
         environment.pop(name, None)
+    if way == "one_thread":
+        environment["OMP_NUM_THREADS"] = "1"
     command = [sys.executable, __file__, "--train", way]
     command += ["--seconds", str(seconds), "--batch", str(batch)]
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)

@@ -27,7 +27,7 @@ from outcome import contents, unequal
 from small_run import write_model
 
 from showo_turbo.evaluation.environment import provenance
-from showo_turbo.files import write_json
+from showo_turbo.utils.files import write_json
 
 LATEST_ENTRY = {
     "data generation": 1,
@@ -53,7 +53,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="JSON file for the result")
     options = parser.parse_args()
     if options.fork:
-        import_module("showo_turbo.commands.lightning")
+        import_module("showo_turbo.cli.lightning")
         torch.set_num_threads(1)
     result = chaos(options.folder, options.runs, options.kills, options.seed, options.fork)
     result |= provenance()

@@ -34,8 +34,8 @@ from rich.table import Table
 
 from showo_turbo.errors import UserError
 from showo_turbo.evaluation.environment import describe_hardware, source_version
-from showo_turbo.files import read_json, write_json
-from showo_turbo.progress import progress_bar
+from showo_turbo.utils.files import read_json, write_json
+from showo_turbo.utils.progress import progress_bar
 
 STUDENT = Path("runs/quickstart/student")
 RESULTS = Path(__file__).resolve().parent / "results"

@@ -9,13 +9,13 @@ from measuring import in_turns
 from PIL import Image
 from random_networks import Scale
 
-from showo_turbo.data.shapes.conversations import DESCRIBE_QUESTION
-from showo_turbo.data.shapes.render import render
-from showo_turbo.data.shapes.sampling import sample_example
-from showo_turbo.pipeline import ShowoPipeline
+from showo_turbo.inference import ShowoPipeline
 from showo_turbo.prompting import format_question
 from showo_turbo.sampling.autoregressive import autoregressive_decode
 from showo_turbo.sampling.jacobi import jacobi_decode
+from showo_turbo.shapes.conversations import DESCRIBE_QUESTION
+from showo_turbo.shapes.render import render
+from showo_turbo.shapes.sampling import sample_example
 
 DRIVERS = ("block", "window")
 

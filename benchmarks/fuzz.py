@@ -17,7 +17,7 @@ import pytest
 from hypothesis import settings
 
 from showo_turbo.evaluation.environment import provenance
-from showo_turbo.files import write_json
+from showo_turbo.utils.files import write_json
 
 TESTS = Path(__file__).parents[1] / "tests/fuzz"
 

@@ -87,9 +87,9 @@ def main() -> None:
     # The callback is found by its name, and its notes here.
     sys.modules["growth"] = sys.modules["__main__"]
 
-    from showo_turbo.cli import main as showo_turbo
+    from showo_turbo.cli.main import main as showo_turbo
     from showo_turbo.evaluation.environment import provenance
-    from showo_turbo.files import write_json
+    from showo_turbo.utils.files import write_json
 
     arguments, sys.argv = sys.argv, ["showo-turbo", "fit", "-c", "config.yaml"]
     showo_turbo()

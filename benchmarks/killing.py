@@ -187,8 +187,8 @@ def child(descriptor: int, arguments: list[str]) -> None:
     from lightning.pytorch.loops import _EvaluationLoop, _TrainingEpochLoop
 
     from showo_turbo.callbacks import Curriculum
-    from showo_turbo.cli import main as showo_turbo
-    from showo_turbo.data import ShapesWorld
+    from showo_turbo.cli.main import main as showo_turbo
+    from showo_turbo.shapes import ShapesWorld
     from showo_turbo.training.checkpoint_io import AtomicCheckpointIO
 
     def mark(owner: type, name: str, phase_of: Any) -> None:

@@ -13,11 +13,11 @@ from itertools import product
 from pathlib import Path
 
 from showo_turbo import ShowoPipeline
-from showo_turbo.data.shapes.splits import held_out_prompts
 from showo_turbo.evaluation import evaluate_images
 from showo_turbo.evaluation.environment import provenance
-from showo_turbo.files import write_json
 from showo_turbo.sampling.image_sampling import ImageSampling
+from showo_turbo.shapes.splits import held_out_prompts
+from showo_turbo.utils.files import write_json
 
 ORDER_SEED = 9
 RESULTS = Path(__file__).resolve().parent / "results"

@@ -13,8 +13,8 @@ from showo_turbo.evaluation import (
     to_rich,
     write_scores_csv,
 )
-from showo_turbo.evaluation.pictures import quality_figure, to_array
-from showo_turbo.files import write_json
+from showo_turbo.utils.files import write_json
+from showo_turbo.viz.pictures import quality_figure, to_array
 
 from .sample_grid import log_picture
 

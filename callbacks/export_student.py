@@ -6,7 +6,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info
 
 from showo_turbo.errors import UserError
-from showo_turbo.pipeline.generation_config import save_generation_config
+from showo_turbo.inference.generation_config import save_generation_config
 from showo_turbo.sampling.image_sampling import ImageSampling
 from showo_turbo.sampling.text_decoding import TextDecoding
 from showo_turbo.training.measured_student import MeasuredStudent

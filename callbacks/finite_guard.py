@@ -12,7 +12,6 @@ from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 
 from showo_turbo.errors import UserError
-from showo_turbo.files import write_json
 from showo_turbo.training.incident import (
     INCIDENT_FILE,
     STUDENT_FOLDER,
@@ -25,6 +24,7 @@ from showo_turbo.training.incident import (
 from showo_turbo.training.student_weights import write_student
 from showo_turbo.training.turbo import ShowoTurbo
 from showo_turbo.trajectories.batch_file import save_batch
+from showo_turbo.utils.files import write_json
 
 
 class FiniteGuard(Callback):

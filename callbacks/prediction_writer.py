@@ -9,7 +9,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
 from PIL import Image
 
-from showo_turbo.files import write_atomically
+from showo_turbo.utils.files import write_atomically
 
 
 class PredictionWriter(BasePredictionWriter):

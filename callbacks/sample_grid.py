@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from showo_turbo.data import PromptFile
 from showo_turbo.errors import UserError
 from showo_turbo.evaluation import draw_images, satisfies_shapes_prompt
-from showo_turbo.evaluation.pictures import GridColumn, draw_image_grid, mosaic
 from showo_turbo.models.modes import evaluating
 from showo_turbo.models.showo import Showo
 from showo_turbo.sampling.image_sampling import ImageSampling
+from showo_turbo.viz.pictures import GridColumn, draw_image_grid, mosaic
 
 
 class SampleGrid(Callback):

@@ -11,7 +11,6 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info
 
 from showo_turbo.data import DistillationDataModule, PromptFile
-from showo_turbo.data.shapes.prompts import Prompt
 from showo_turbo.errors import UserError
 from showo_turbo.evaluation import (
     EvaluationData,
@@ -26,13 +25,14 @@ from showo_turbo.evaluation import (
     target_figures,
     to_rich,
 )
-from showo_turbo.evaluation.report_pictures import draw_report_pictures
-from showo_turbo.files import write_atomically
 from showo_turbo.models.magvitv2 import MAGVITv2
 from showo_turbo.models.showo import Showo
+from showo_turbo.shapes.prompts import Prompt
 from showo_turbo.text_tokenizer import TextTokenizer
 from showo_turbo.training.measured_student import MeasuredStudent
 from showo_turbo.training.student_weights import is_sharded, student_of
+from showo_turbo.utils.files import write_atomically
+from showo_turbo.viz.report_pictures import draw_report_pictures
 
 from .curriculum import Curriculum
 from .export_student import ExportStudent

@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import settings
 
-from showo_turbo.data.shapes.write import write_world
+from showo_turbo.shapes.write import write_world
 
 from .loading import load_script
 

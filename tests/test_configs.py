@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from showo_turbo.cli import main
-from showo_turbo.commands.sweep import check_examples, full_config, read_settings
-from showo_turbo.data import ShapesWorld
+from showo_turbo.cli.main import main
+from showo_turbo.cli.sweep import check_examples, full_config, read_settings
 from showo_turbo.sampling.image_sampling import ImageSampling, SamplingChanges
+from showo_turbo.shapes import ShapesWorld
 from showo_turbo.sweeps import SearchSpace
 
 CONFIGS = Path(__file__).parents[1] / "configs"

@@ -11,11 +11,8 @@ ROOT = Path(showo_turbo.__file__).parent
 
 LAYERS = [
     {
-        "dotted_keys",
         "errors",
-        "files",
-        "process",
-        "progress",
+        "utils",
         "version",
         "vocabulary",
         "text_tokenizer",
@@ -26,13 +23,12 @@ LAYERS = [
     {"trajectories"},
     {"losses"},
     {"targets"},
-    {"data"},
-    {"metrics"},
-    {"evaluation"},
-    {"training", "pipeline", "sweeps"},
+    {"data", "metrics", "shapes"},
+    {"evaluation", "viz", "inference"},
+    {"training", "sweeps"},
     {"curriculum"},
     {"callbacks"},
-    {"commands", "lmms"},
+    {"lmms"},
     {"cli", "__main__", "__init__"},
 ]
 PLAIN = [

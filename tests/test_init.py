@@ -33,7 +33,7 @@ def test_an_unknown_name_is_an_attribute_error():
 
 @pytest.mark.parametrize(
     ("modules", "unneeded"),
-    [("showo_turbo, showo_turbo.cli", "torch"), ("showo_turbo.pipeline", "lightning")],
+    [("showo_turbo, showo_turbo.cli.main", "torch"), ("showo_turbo.inference", "lightning")],
 )
 def test_what_is_not_needed_is_not_imported(modules, unneeded):
     code = f"import sys, {modules}; sys.exit('{unneeded}' in sys.modules)"

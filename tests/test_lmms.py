@@ -12,8 +12,8 @@ from lmms_eval.tasks import TaskManager
 from PIL import Image
 
 from showo_turbo.errors import UserError
+from showo_turbo.inference import ShowoPipeline
 from showo_turbo.lmms import ShowoTurboModel, cut_at
-from showo_turbo.pipeline import ShowoPipeline
 
 TASK = """
 task: shapes_of_the_tests

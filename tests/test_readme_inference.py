@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from showo_turbo.cli import main
+from showo_turbo.cli.main import main
 
 README = Path(__file__).parents[1] / "README.md"
 SECTION = README.read_text(encoding="utf-8").split("\n## Inference\n")[1].split("\n## ")[0]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from showo_turbo.cli import main
-from showo_turbo.data.shapes.write import write_world
+from showo_turbo.cli.main import main
+from showo_turbo.shapes.write import write_world
 from showo_turbo.trajectories import TrajectoryStore
 
 README = Path(__file__).parents[1] / "README.md"

@@ -1,9 +1,9 @@
 from .callbacks import Curriculum
 from .curriculum import Stage
 from .data import DistillationDataModule, PretrainDataModule
+from .inference import ShowoPipeline
 from .models.magvitv2 import MAGVITv2, MAGVITv2Config
 from .models.showo import Showo, ShowoConfig
-from .pipeline import ShowoPipeline
 from .sampling.image_sampling import ImageSampling, SamplingChanges
 from .sampling.text_decoding import DecodingChanges, TextDecoding
 from .text_tokenizer import TextTokenizer

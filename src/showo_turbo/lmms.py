@@ -14,9 +14,9 @@ from lmms_eval.models.registry_v2 import ModelManifest
 from PIL import Image
 
 from .errors import UserError
-from .pipeline import ShowoPipeline
-from .progress import progress_bar
+from .inference import ShowoPipeline
 from .sampling.text_decoding import DecodingChanges
+from .utils.progress import progress_bar
 
 NAME = "showo_turbo"
 

@@ -14,7 +14,7 @@ import yaml
 from lightning.pytorch import Trainer
 from PIL import Image
 
-from showo_turbo.cli import main
+from showo_turbo.cli.main import main
 from showo_turbo.data import CaptionFiles, ImageDataModule
 from showo_turbo.models.magvitv2 import MAGVITv2Config
 from showo_turbo.training import PretrainMAGVITv2

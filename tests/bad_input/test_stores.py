@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from showo_turbo.files import sha256_of
+from showo_turbo.utils.files import sha256_of
 
 from .bench import Case, table
 

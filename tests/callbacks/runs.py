@@ -4,8 +4,9 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch.utils.data import DataLoader
 
-from showo_turbo.data import DistillationBatchSizes, DistillationDataModule, ShapesWorld
+from showo_turbo.data import DistillationBatchSizes, DistillationDataModule
 from showo_turbo.sampling.text_decoding import TextDecoding
+from showo_turbo.shapes import ShapesWorld
 from showo_turbo.text_tokenizer import TextTokenizer
 from showo_turbo.training.evaluation import EvaluationGrid
 from showo_turbo.training.turbo import ShowoTurbo

@@ -10,15 +10,16 @@ from torch.optim.lr_scheduler import LinearLR
 
 from showo_turbo.callbacks import Curriculum
 from showo_turbo.curriculum import Stage
-from showo_turbo.data import DistillationBatchSizes, DistillationDataModule, ShapesWorld
+from showo_turbo.data import DistillationBatchSizes, DistillationDataModule
 from showo_turbo.errors import UserError
 from showo_turbo.models.showo import Showo
 from showo_turbo.sampling.image_sampling import SamplingChanges
 from showo_turbo.sampling.text_decoding import TextDecoding
+from showo_turbo.shapes import ShapesWorld
 from showo_turbo.training.lora import LoRAOptions
 from showo_turbo.training.turbo import ShowoTurbo
 from showo_turbo.trajectories import TrajectoryStore, fingerprint_module
-from showo_turbo.trajectories.lock import folder_lock
+from showo_turbo.utils.lock import folder_lock
 
 STAGES = [
     Stage(

@@ -3,8 +3,8 @@ import torch
 
 from showo_turbo.callbacks import ExportStudent
 from showo_turbo.errors import UserError
+from showo_turbo.inference.generation_config import load_generation_config
 from showo_turbo.models.showo import Showo
-from showo_turbo.pipeline.generation_config import load_generation_config
 from showo_turbo.sampling.image_sampling import ImageSampling
 from showo_turbo.text_tokenizer import TextTokenizer
 

@@ -9,8 +9,8 @@ from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from showo_turbo.callbacks import Curriculum, FiniteGuard
-from showo_turbo.cli import main
-from showo_turbo.commands.replay import replay
+from showo_turbo.cli.main import main
+from showo_turbo.cli.replay import replay
 from showo_turbo.curriculum import Stage
 from showo_turbo.errors import UserError
 from showo_turbo.sampling.image_sampling import SamplingChanges

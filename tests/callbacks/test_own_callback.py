@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from showo_turbo.cli import main
+from showo_turbo.cli.main import main
 
 ROOT = Path(__file__).parents[2]
 

@@ -16,7 +16,7 @@ from showo_turbo.curriculum import Stage
 from showo_turbo.errors import UserError
 from showo_turbo.evaluation import SpeedupSettings
 from showo_turbo.evaluation import measurement as measurement_module
-from showo_turbo.pipeline.generation_config import load_generation_config
+from showo_turbo.inference.generation_config import load_generation_config
 from showo_turbo.sampling.image_sampling import SamplingChanges
 from showo_turbo.sampling.text_decoding import TextDecoding
 

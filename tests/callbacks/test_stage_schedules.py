@@ -21,10 +21,10 @@ from torch.optim.lr_scheduler import (
     StepLR,
 )
 
-from showo_turbo.cli import main
+from showo_turbo.cli.main import main
 from showo_turbo.errors import UserError
 
-from ..commands.experiment import small_experiment
+from ..cli.experiment import small_experiment
 from .test_curriculum import STAGES, KillAt, Killed, checkpoint_of, run
 
 WARMUP_COSINE = """

@@ -10,9 +10,9 @@ from showo_turbo.data import (
     DistillationDataModule,
     InstructionFiles,
     PromptFiles,
-    ShapesWorld,
 )
 from showo_turbo.errors import UserError
+from showo_turbo.shapes import ShapesWorld
 from showo_turbo.trajectories import (
     ImageTrajectory,
     StoreIdentity,

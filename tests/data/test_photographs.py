@@ -8,7 +8,7 @@ import yaml
 from lightning.pytorch import Trainer
 
 from showo_turbo.callbacks import Curriculum
-from showo_turbo.cli import main
+from showo_turbo.cli.main import main
 from showo_turbo.curriculum import Stage
 from showo_turbo.data import (
     CaptionFiles,

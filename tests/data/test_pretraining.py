@@ -10,10 +10,10 @@ from showo_turbo.data import (
     InstructionFiles,
     PretrainBatchSizes,
     PretrainDataModule,
-    ShapesWorld,
     TextFiles,
 )
 from showo_turbo.errors import UserError
+from showo_turbo.shapes import ShapesWorld
 
 SIZES = PretrainBatchSizes(t2i=3, mmu=2, lm=1)
 

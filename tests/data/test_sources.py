@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from showo_turbo.cli import main
+from showo_turbo.cli.main import main
 from showo_turbo.data import (
     CaptionFiles,
     CaptionSource,

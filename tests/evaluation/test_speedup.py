@@ -11,10 +11,10 @@ from showo_turbo.evaluation import (
     measure_speedup,
 )
 from showo_turbo.evaluation import measurement as measurement_module
-from showo_turbo.evaluation.report_pictures import draw_report_pictures
 from showo_turbo.evaluation.speedup_settings import SamplingPlan
 from showo_turbo.sampling.image_sampling import ImageSampling
 from showo_turbo.sampling.text_decoding import TextDecoding
+from showo_turbo.viz.report_pictures import draw_report_pictures
 
 from .worlds import metadata, records, shapes_networks, shapes_showo
 

@@ -3,11 +3,11 @@
 import numpy as np
 import torch
 
-from showo_turbo.data.shapes.prompts import CATEGORIES
-from showo_turbo.data.shapes.render import render
-from showo_turbo.data.shapes.sampling import sample_scene
-from showo_turbo.data.shapes.splits import held_out_prompts
 from showo_turbo.evaluation import ImageScore, TextRecord, TextScore
+from showo_turbo.shapes.prompts import CATEGORIES
+from showo_turbo.shapes.render import render
+from showo_turbo.shapes.sampling import sample_scene
+from showo_turbo.shapes.splits import held_out_prompts
 from showo_turbo.text_tokenizer import TextTokenizer
 
 from ..tiny import shapes_showo, tiny_magvitv2

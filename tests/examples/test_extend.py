@@ -10,7 +10,7 @@ import pytest
 import torch
 import yaml
 
-from showo_turbo.cli import main
+from showo_turbo.cli.main import main
 
 from ..loading import load_script
 

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from showo_turbo.commands.prompt_sources import read_prompts
+from showo_turbo.cli.prompt_sources import read_prompts
 from showo_turbo.data.coco import COCOCaptions
 from showo_turbo.data.images import load_image
 from showo_turbo.data.llava import LLaVAInstructions

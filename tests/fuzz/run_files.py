@@ -7,7 +7,7 @@ import torch
 from rich.console import Console
 from safetensors.torch import save_file
 
-from showo_turbo.commands.run_folder import RunFolder
+from showo_turbo.cli.run_folder import RunFolder
 from showo_turbo.data.trajectory_streams import ImageTrajectoryStream, TextTrajectoryStream
 from showo_turbo.models.checkpoints import load_state
 from showo_turbo.training.checkpoint_io import checkpoint_fault
@@ -15,8 +15,8 @@ from showo_turbo.training.incident import INCIDENT_FILE, batch_name
 from showo_turbo.trajectories import StoreIdentity, TrajectoryStore, describe_store
 from showo_turbo.trajectories.batch import collate_image_trajectories
 from showo_turbo.trajectories.batch_file import save_batch
-from showo_turbo.trajectories.lock import LOCK_NAME, folder_lock
 from showo_turbo.trajectories.shards import pack_images, pack_texts
+from showo_turbo.utils.lock import LOCK_NAME, folder_lock
 
 from ..trajectories.conftest import random_image_record, text_record
 from .files import draw_all, written

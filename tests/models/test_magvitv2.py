@@ -4,13 +4,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from showo_turbo.data.shapes.checker import read_image
-from showo_turbo.data.shapes.render import render
-from showo_turbo.data.shapes.sampling import sample_scene
-from showo_turbo.data.shapes.scene import COLORS, SHAPES, Scene, SceneObject
 from showo_turbo.errors import UserError
 from showo_turbo.models.magvitv2 import MAGVITv2, MAGVITv2Config
 from showo_turbo.models.patches import split_patches
+from showo_turbo.shapes.checker import read_image
+from showo_turbo.shapes.render import render
+from showo_turbo.shapes.sampling import sample_scene
+from showo_turbo.shapes.scene import COLORS, SHAPES, Scene, SceneObject
 
 from ..tiny import GOLDEN, golden_cases, golden_meta, released_keys, tiny_magvitv2
 

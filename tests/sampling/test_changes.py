@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass, fields
 
 import pytest
 
-from showo_turbo.commands.answer import answer
-from showo_turbo.commands.command_line import build_parser
-from showo_turbo.commands.generate import generate
+from showo_turbo.cli.answer import answer
+from showo_turbo.cli.command_line import build_parser
+from showo_turbo.cli.generate import generate
 from showo_turbo.errors import UserError
 from showo_turbo.sampling import image_sampling, text_decoding
 from showo_turbo.sampling.changes import Changes, changes_class

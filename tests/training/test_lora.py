@@ -5,7 +5,7 @@ import pytest
 import torch
 from peft.tuners.lora import LoraLayer
 
-from showo_turbo.commands.export import export
+from showo_turbo.cli.export import export
 from showo_turbo.errors import UserError
 from showo_turbo.models.lora import merge_lora
 from showo_turbo.models.showo import Showo

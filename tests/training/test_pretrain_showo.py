@@ -3,10 +3,11 @@ import torch
 import torch.nn.functional as F
 from lightning.pytorch import Trainer
 
-from showo_turbo.data import PretrainDataModule, ShapesWorld
+from showo_turbo.data import PretrainDataModule
 from showo_turbo.errors import UserError
 from showo_turbo.prompting import IGNORE, format_question
 from showo_turbo.sampling.autoregressive import TextResult
+from showo_turbo.shapes import ShapesWorld
 from showo_turbo.training import pretrain_showo
 from showo_turbo.training.masking import mask_codes
 from showo_turbo.training.pretrain_showo import PretrainShowo

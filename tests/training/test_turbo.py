@@ -4,11 +4,12 @@ import pytest
 import torch
 from lightning.pytorch import Trainer
 
-from showo_turbo.data import DistillationBatchSizes, DistillationDataModule, ShapesWorld
-from showo_turbo.data.shapes.checker import read_image
+from showo_turbo.data import DistillationBatchSizes, DistillationDataModule
 from showo_turbo.errors import UserError
 from showo_turbo.losses import LossTerm, LossValue, published_losses
 from showo_turbo.sampling.image_sampling import ImageSampling
+from showo_turbo.shapes import ShapesWorld
+from showo_turbo.shapes.checker import read_image
 from showo_turbo.targets import StudentTarget, TeacherTarget
 from showo_turbo.training import inputs as inputs_module
 from showo_turbo.training.turbo import ShowoTurbo
@@ -335,8 +336,8 @@ def test_validation_scores_images_and_texts(random_shapes_model, world):
 
 
 def test_the_shipped_image_tokenizer_is_read_by_the_checker(random_shapes_model):
-    from showo_turbo.data.shapes.render import render
-    from showo_turbo.data.shapes.sampling import sample_scene
+    from showo_turbo.shapes.render import render
+    from showo_turbo.shapes.sampling import sample_scene
 
     module = turbo(random_shapes_model)
     same = 0

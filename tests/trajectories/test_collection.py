@@ -11,7 +11,7 @@ from torch import nn
 from showo_turbo.errors import UserError
 from showo_turbo.trajectories import StoreIdentity, TrajectoryStore
 from showo_turbo.trajectories.collection import Processes, ShardContent, batches, collect
-from showo_turbo.trajectories.lock import folder_lock
+from showo_turbo.utils.lock import folder_lock
 
 from .conftest import content
 

@@ -18,8 +18,8 @@ from showo_turbo.trajectories import (
     segment_end,
 )
 from showo_turbo.trajectories.image_collector import record_images
-from showo_turbo.trajectories.segments import stateless_seed
 from showo_turbo.trajectories.store import no_barrier
+from showo_turbo.utils.random import stateless_seed
 
 from ..tiny import tiny_showo
 from .conftest import content, in_two_processes

@@ -10,13 +10,13 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 from ..errors import UserError
-from ..files import read_json, write_json
 from ..models.checkpoints import save_checkpoint
 from ..models.showo import Showo, ShowoConfig
 from ..training.student_weights import gather_student, is_sharded, replace_teacher
 from ..training.turbo import ShowoTurbo
 from ..trajectories import fingerprint_module, fingerprint_tensors
-from ..trajectories.lock import folder_lock
+from ..utils.files import read_json, write_json
+from ..utils.lock import folder_lock
 
 RECORD = "fingerprint.json"
 """Written beside the teacher when it is complete."""

@@ -9,7 +9,6 @@ from .pretraining import ImageDataModule, PretrainBatchSizes, PretrainDataModule
 from .prompts import PromptFile
 from .questions import QuestionFiles
 from .sampler import JoinedBatchSampler
-from .shapes_world import ShapesWorld
 from .sources import CaptionSource, QuestionSource, TextSource
 from .streams import JoinedDataset, SampleKey, SingleStream, Stream, StreamDataset
 from .web_text import WebText
@@ -34,7 +33,6 @@ __all__ = [
     "QuestionSource",
     "ResumableLoader",
     "SampleKey",
-    "ShapesWorld",
     "SingleStream",
     "Stream",
     "StreamDataset",

@@ -10,10 +10,10 @@ from lightning.pytorch import LightningDataModule
 from lightning.pytorch.utilities import rank_zero_info
 
 from ..errors import UserError
+from ..shapes.source import ShapesWorld
 from .bad_samples import BadSamples
 from .loader import EvaluationLoader, LoaderOptions, ResumableLoader
 from .sampler import JoinedBatchSampler
-from .shapes_world import ShapesWorld
 from .streams import JoinedDataset, SingleStream, Stream
 
 

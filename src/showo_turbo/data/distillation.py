@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from ..errors import UserError
+from ..shapes.source import ShapesWorld
 from ..trajectories.store import TrajectoryStore
 from ..trajectories.stored import StoredTrajectories
+from ..utils.random import Permutation, stable_hash
 from .files import PromptFiles
 from .loader import LoaderOptions
 from .multimodal import MultimodalDataModule
-from .permutation import Permutation, stable_hash
 from .questions import QuestionFiles
-from .shapes_world import ShapesWorld
 from .sources import CaptionSource, QuestionSource, TextSource, required
 from .streams import Stream
 from .trajectory_streams import ImageTrajectoryStream, TextTrajectoryStream

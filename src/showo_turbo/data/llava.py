@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import BadSample, UserError, shown
-from ..files import read_json
+from ..utils.files import read_json
 from .bad_samples import Skip, refuse
 from .fields import text_field, written
 from .images import image_path, load_image

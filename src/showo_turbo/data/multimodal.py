@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Literal
 
+from ..shapes.source import ShapesWorld
 from .datamodule import StreamsDataModule
 from .files import PromptFiles
 from .loader import LoaderOptions
 from .prompts import PromptFile
-from .shapes_world import ShapesWorld
 from .sources import CaptionSource, QuestionSource, TextSource, check_source
 from .streams import Stream
 

@@ -3,11 +3,11 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from ..shapes.source import ShapesWorld
 from .datamodule import StreamsDataModule
 from .files import PromptFiles
 from .loader import LoaderOptions
 from .multimodal import MultimodalDataModule
-from .shapes_world import ShapesWorld
 from .sources import CaptionSource, QuestionSource, TextSource, check_source, required
 from .streams import Stream
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
-from ..files import parse_json, read_lines
+from ..utils.files import parse_json, read_lines
 from .fields import text_field
 from .streams import StreamDataset
 

@@ -7,7 +7,7 @@ from typing import Any
 from torch.utils.data import Sampler
 
 from ..errors import UserError
-from .permutation import Permutation, stable_hash
+from ..utils.random import Permutation, stable_hash
 from .streams import SampleKey
 
 

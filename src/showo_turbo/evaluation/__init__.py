@@ -1,6 +1,6 @@
 """Measuring models: image scores by steps and guidance, speed of text, and the whole report."""
 
-from ..metrics.shapes import satisfies_shapes_prompt
+from ..shapes.metric import satisfies_shapes_prompt
 from .cache import ScoreCache
 from .figures import by_split, evaluation_figures, image_figures, text_figures
 from .image_scores import ImageScore

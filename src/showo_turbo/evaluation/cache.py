@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..errors import UserError
-from ..files import read_json, write_json
-from ..trajectories.fingerprint import fingerprint_lines
+from ..utils.files import read_json, write_json
+from ..utils.hashing import fingerprint_lines
 from .image_scores import ImageScore
 from .text_scores import TextScore
 

@@ -9,18 +9,18 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from ..data.shapes.prompts import Prompt
 from ..errors import UserError
 from ..metrics.names import metric_names
-from ..metrics.shapes import satisfies_shapes_prompt
 from ..models.magvitv2 import MAGVITv2
 from ..models.modes import evaluating
 from ..models.showo import Showo
 from ..prompting import UnifiedPrompting
 from ..sampling.image_sampling import ImageSampling
 from ..sampling.parallel import decode_image_codes
+from ..shapes.metric import satisfies_shapes_prompt
+from ..shapes.prompts import Prompt
 from ..text_tokenizer import TextTokenizer
-from ..trajectories.segments import stateless_seed
+from ..utils.random import stateless_seed
 from .image_scores import ImageScore
 
 PromptMetadata = Mapping[str, Any]

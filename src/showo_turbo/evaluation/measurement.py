@@ -11,7 +11,7 @@ from ..models.showo import Showo
 from ..sampling.image_sampling import ImageSampling
 from ..sampling.text_decoding import TextDecoding
 from ..text_tokenizer import TextTokenizer
-from ..trajectories.fingerprint import fingerprint_lines, fingerprint_tensors
+from ..utils.hashing import fingerprint_lines, fingerprint_tensors
 from .cache import ScoreCache
 from .image_scores import ImageScore
 from .images import PromptMetadata, evaluate_images

@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..files import write_atomically, write_json
 from ..sampling.image_sampling import ImageSampling
+from ..utils.files import write_atomically, write_json
 from .image_scores import ImageScore
 from .targets import Target, distillation_targets
 from .text_scores import TextScore

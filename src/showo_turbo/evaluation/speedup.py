@@ -11,7 +11,7 @@ from ..errors import UserError
 from ..models.magvitv2 import MAGVITv2
 from ..models.showo import Showo
 from ..text_tokenizer import TextTokenizer
-from ..trajectories.fingerprint import fingerprint_lines, fingerprint_module
+from ..utils.hashing import fingerprint_lines, fingerprint_module
 from .cache import ScoreCache
 from .comparisons import compare
 from .environment import describe_hardware, source_version

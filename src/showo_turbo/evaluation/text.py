@@ -18,7 +18,7 @@ from ..sampling.autoregressive import TextResult
 from ..sampling.jacobi import Driver, JacobiResult
 from ..sampling.text_decoding import DecodingChanges, TextDecoding
 from ..text_tokenizer import TextTokenizer
-from ..trajectories.segments import stateless_seed
+from ..utils.random import stateless_seed
 from .images import seconds_now
 from .text_scores import TextScore
 

@@ -3,7 +3,6 @@ from .cider import CIDEr
 from .fid import FID
 from .geneval import GenEval
 from .image_reward import ImageReward
-from .shapes import ExactMatch, ShapesScore
 from .similarity import CLIPScore, HPSv2
 
 __all__ = [
@@ -13,9 +12,7 @@ __all__ = [
     "POPE",
     "CIDEr",
     "CLIPScore",
-    "ExactMatch",
     "GenEval",
     "HPSv2",
     "ImageReward",
-    "ShapesScore",
 ]

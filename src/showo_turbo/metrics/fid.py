@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from ..data.images import load_image
 from ..errors import UserError
+from ..utils.images import to_bytes
 from .names import NamedMetric
-from .shapes import to_bytes
 from .weights import INCEPTION, required_file
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp"}

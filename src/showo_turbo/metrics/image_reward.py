@@ -17,8 +17,8 @@ from PIL import Image
 from torch import Tensor
 
 from ..errors import UserError
+from ..utils.images import to_bytes
 from .names import NamedMetric
-from .shapes import to_bytes
 from .weights import BERT_VOCABULARY, IMAGE_REWARD, required_file
 
 WORKER = Path(__file__).with_name("image_reward_worker.py")

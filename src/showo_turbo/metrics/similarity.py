@@ -10,8 +10,8 @@ from torch import Tensor
 
 from ..errors import UserError
 from ..models.checkpoints import load_weights_only
+from ..utils.images import to_bytes
 from .names import NamedMetric
-from .shapes import to_bytes
 from .weights import HPS_V2, OPEN_CLIP, Download, required_file
 
 

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ..errors import UserError, shown
-from ..files import read_json, write_atomically, write_json
+from ..utils.files import read_json, write_atomically, write_json
 
 Kind = Literal["showo", "magvitv2"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..evaluation.tables import Figures
-from ..files import write_atomically, write_json
+from ..utils.files import write_atomically, write_json
 from .sampler import is_counted
 from .space import SearchSpace
 from .study import FAULT, FOLDER

@@ -5,8 +5,8 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..dotted_keys import flatten, with_value
 from ..errors import UserError
+from ..utils.dotted_keys import flatten, with_value
 from .settings import SEED, SweepSettings
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from ..files import write_atomically
+from ..utils.files import write_atomically
 
 CONFIG_FILE = "trial.yaml"
 METRIC_FILE = "sweep_metric.jsonl"

@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.distributed.checkpoint import metadata
 
 from ..errors import shown
-from ..files import write_atomically
 from ..models.checkpoints import why_unreadable
+from ..utils.files import write_atomically
 
 _PROGRESS = ("global_step", "epoch", "state_dict", "optimizer_states", "loops")
 _WEIGHTS = ("state_dict",)

@@ -3,9 +3,9 @@
 from lightning.pytorch import LightningModule
 
 from ..errors import UserError
+from ..inference.loading import check_fit, image_side
 from ..models.magvitv2 import MAGVITv2
 from ..models.showo import Showo
-from ..pipeline.loading import check_fit, image_side
 from ..text_tokenizer import TextTokenizer
 
 

@@ -8,12 +8,12 @@ from typing import Any
 import torch
 
 from ..errors import UserError, shown
-from ..files import read_json
 from ..losses import terms
 from ..losses.term import LossTerm
 from ..models.checkpoints import accept_non_finite
 from ..models.showo import Showo
 from ..targets import StudentTarget, TeacherTarget
+from ..utils.files import read_json
 from .turbo import ShowoTurbo
 
 INCIDENT_FILE = "incident.json"

@@ -9,7 +9,7 @@ from torch import nn
 from ..errors import UserError
 from ..models.lora import SCALING
 from ..models.showo import Showo
-from ..trajectories.segments import stateless_seed
+from ..utils.random import stateless_seed
 
 
 @dataclass(frozen=True)

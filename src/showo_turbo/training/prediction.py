@@ -13,7 +13,7 @@ from ..prompting import format_question
 from ..sampling.image_sampling import ImageSampling
 from ..sampling.text_decoding import TextDecoding
 from ..text_tokenizer import TextTokenizer
-from ..trajectories.segments import stateless_seed
+from ..utils.random import stateless_seed
 
 
 @torch.no_grad()

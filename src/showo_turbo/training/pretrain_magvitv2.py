@@ -53,7 +53,7 @@ class PretrainMAGVITv2(LightningModule):
         spread_codes: Whether the first batch sets the encoder's last layer so that codes differ
             from the start. Not for strategies that shard the weights.
         read_image: Reads what an image, RGB `(height, width, 3)`, shows, such as
-            `showo_turbo.data.shapes.checker.read_image`. Validation then reports the fraction of
+            `showo_turbo.shapes.checker.read_image`. Validation then reports the fraction of
             images whose reconstruction reads the same.
         optimizer: Makes the optimizer.
         lr_scheduler: Makes the learning rate schedule, stepped once an optimizer step; constant if

@@ -12,7 +12,6 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from ..errors import UserError
-from ..metrics.shapes import ExactMatch, ShapesScore
 from ..models.checkpoints import SHOWO_CONFIG_KEY, TEXT_TOKENIZER_KEY
 from ..models.magvitv2 import MAGVITv2
 from ..models.showo import Showo, ShowoConfig
@@ -22,6 +21,7 @@ from ..sampling.image_sampling import ImageSampling
 from ..sampling.options import check_not_negative
 from ..sampling.parallel import decode_image_codes
 from ..sampling.text_decoding import TextDecoding
+from ..shapes.metric import ExactMatch, ShapesScore
 from ..text_tokenizer import TextTokenizer
 from .frozen import exclude_from_checkpoints, freeze
 from .geometry import check_geometry

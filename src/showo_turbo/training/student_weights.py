@@ -9,11 +9,11 @@ from torch import Tensor
 from torch.distributed.fsdp import FullyShardedDataParallel
 
 from ..errors import UserError
-from ..files import write_atomically
 from ..models.checkpoints import save_checkpoint
 from ..models.lora import merge_lora
 from ..models.showo import Showo
 from ..text_tokenizer import FILE_NAME, TextTokenizer
+from ..utils.files import write_atomically
 from .turbo import ShowoTurbo
 
 PREFIX = "student."

@@ -1,5 +1,6 @@
 """The teacher's sampling trajectories: recording, storing, and cutting into segments."""
 
+from ..utils.hashing import fingerprint_module, fingerprint_tensors
 from .batch import (
     ImageBatch,
     TextBatch,
@@ -10,8 +11,6 @@ from .collection import Processes
 from .collector import TrajectoryCollector
 from .dataset import ImageTrajectoryDataset, TextTrajectoryDataset
 from .describe import describe_store
-from .film_strip import draw_film_strip, draw_text_strip
-from .fingerprint import fingerprint_module, fingerprint_tensors
 from .image_collector import ImageCollection, ImagePrompt, collect_images, image_identity
 from .manifest import StoreIdentity
 from .model_identity import ModelIdentity
@@ -51,9 +50,7 @@ __all__ = [
     "collect_images",
     "collect_texts",
     "describe_store",
-    "draw_film_strip",
     "draw_step",
-    "draw_text_strip",
     "fingerprint_module",
     "fingerprint_tensors",
     "image_identity",

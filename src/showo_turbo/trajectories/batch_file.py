@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..errors import UserError
-from ..files import write_atomically
+from ..utils.files import write_atomically
 from .batch import ImageBatch, TextBatch
 
 _TYPES: dict[str, Any] = {"ImageBatch": ImageBatch, "TextBatch": TextBatch}

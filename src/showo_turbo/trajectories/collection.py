@@ -8,11 +8,11 @@ from typing import Any, TypeVar
 from torch import Tensor, nn
 
 from ..errors import UserError
-from ..files import remove_leftovers
 from ..models.modes import evaluating
-from ..progress import progress_bar
-from .fingerprint import fingerprint_lines
-from .lock import folder_lock
+from ..utils.files import remove_leftovers
+from ..utils.hashing import fingerprint_lines
+from ..utils.lock import folder_lock
+from ..utils.progress import progress_bar
 from .manifest import StoreIdentity
 from .model_identity import ModelIdentity
 from .parts import check_no_part_is_written, finish_if_whole, part_lock

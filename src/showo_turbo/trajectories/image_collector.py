@@ -11,6 +11,7 @@ from ..models.showo import Showo
 from ..sampling.image_sampling import ImageSampling
 from ..sampling.options import check_seed
 from ..sampling.parallel import DenoisingStep, denoise_images
+from ..utils.random import stateless_seed
 from .collection import (
     ALONE,
     Processes,
@@ -24,7 +25,7 @@ from .collection import (
 from .manifest import StoreIdentity
 from .model_identity import ModelIdentity
 from .record import ImageTrajectory
-from .segments import check_segments, segment_ends, stateless_seed
+from .segments import check_segments, segment_ends
 from .shards import pack_images
 from .store import TrajectoryStore
 

@@ -8,7 +8,7 @@ from types import NoneType
 from typing import Any
 
 from ..errors import UserError, shown
-from ..files import read_json, write_json
+from ..utils.files import read_json, write_json
 from .model_identity import ModelIdentity, parse_model_identity
 
 FORMAT = "showo-turbo trajectories"

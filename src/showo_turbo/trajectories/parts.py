@@ -11,8 +11,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..errors import UserError
-from ..files import remove_leftovers
-from .lock import LOCK_NAME, folder_lock
+from ..utils.files import remove_leftovers
+from ..utils.lock import LOCK_NAME, folder_lock
 from .manifest import StoreIdentity
 from .store import TrajectoryStore
 

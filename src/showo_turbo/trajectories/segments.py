@@ -5,10 +5,8 @@ the whole trajectory, and later stages use fewer segments. Source: Show-o Turbo 
 multistep consistency models (arXiv 2403.06807).
 """
 
-import hashlib
-import struct
-
 from ..errors import UserError, shown
+from ..utils.random import stateless_seed
 
 MOST_STEPS = 2**15 - 1
 """The step that reveals a token is recorded in 16 bits."""
@@ -134,15 +132,3 @@ def draw_step(seed: int, epoch: int, index: int, steps: int, stream: str = "") -
     if steps < 1:
         raise ValueError(f"steps is {steps}; expected at least 1")
     return stateless_seed(seed, epoch, index, stream=stream) % steps
-
-
-def stateless_seed(*numbers: int, stream: str = "") -> int:
-    """Return 63 bits that look random, a function of the arguments alone.
-
-    Args:
-        *numbers: Integers of at most 64 bits.
-        stream: Name that makes draws for different purposes independent.
-    """
-    message = struct.pack(f"<{len(numbers)}q", *numbers) + stream.encode()
-    digest = hashlib.blake2b(message, digest_size=8).digest()
-    return int.from_bytes(digest, "little") >> 1

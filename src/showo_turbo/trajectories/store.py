@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..errors import UserError
-from ..files import read_json, sha256_of, write_atomically, write_json
+from ..utils.files import read_json, sha256_of, write_atomically, write_json
 from .manifest import (
     Manifest,
     Shard,

@@ -14,6 +14,8 @@ from ..sampling.autoregressive import TextResult
 from ..sampling.jacobi import JacobiResult
 from ..sampling.options import check_seed
 from ..sampling.text_decoding import DecodingChanges, TextDecoding
+from ..utils.hashing import fingerprint_tensors
+from ..utils.random import stateless_seed
 from .collection import (
     ALONE,
     Processes,
@@ -24,12 +26,10 @@ from .collection import (
     collect,
     store_identity,
 )
-from .fingerprint import fingerprint_tensors
 from .manifest import StoreIdentity
 from .model_identity import ModelIdentity
 from .record import TextTrajectory, settled_iterates
 from .repetition import is_repetitive
-from .segments import stateless_seed
 from .shards import pack_texts
 from .store import TrajectoryStore
 

@@ -8,8 +8,8 @@ from typing import Any
 from torch import Tensor
 
 from ...errors import UserError
+from ...utils.images import to_bytes
 from ..categories import CategoryScore
-from ..shapes import to_bytes
 from .colors import ColorNamer
 from .detector import ObjectFinder
 from .rules import CATEGORIES, judge

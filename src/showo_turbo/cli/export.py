@@ -1,0 +1,256 @@
+"""`showo-turbo export`: a training checkpoint becomes a model folder."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import UserError
+from ..inference.generation_config import save_generation_config
+from ..inference.loading import load_showo_config, load_text_tokenizer
+from ..models.checkpoints import (
+    MAGVITV2_CONFIG_KEY,
+    SHOWO_CONFIG_KEY,
+    TEXT_TOKENIZER_KEY,
+    check_finite,
+    describe_misfits,
+    load_weights_only,
+    read_config,
+    resolve_folder,
+    save_checkpoint,
+)
+from ..models.lora import merge_lora
+from ..models.magvitv2 import MAGVITv2, MAGVITv2Config
+from ..models.showo import Showo, ShowoConfig
+from ..sampling.image_sampling import ImageSampling
+from ..sampling.text_decoding import TextDecoding
+from ..text_tokenizer import FILE_NAME, TextTokenizer
+from ..utils.files import write_atomically
+from .command_line import run_function
+from .model_card import image_tokenizer_card, showo_card
+
+_SHOWO_KEYS = ("student.showo.", "model.showo.")
+"""How the keys of Show-o begin in checkpoints of ShowoTurbo and PretrainShowo."""
+
+_MAGVITV2_KEYS = ("model.encoder.", "model.decoder.", "model.quantize.")
+"""How the keys of the image tokenizer begin in checkpoints of PretrainMAGVITv2."""
+
+CARD_FILE = "README.md"
+
+
+@dataclass(frozen=True)
+class _Network:
+    """A network that was found in a checkpoint.
+
+    Attributes:
+        state: Its weights, under the released keys.
+        config: Its `config.json`.
+        card: Its model card.
+        tokenizer: The text tokenizer to copy into its folder, if one is.
+    """
+
+    state: Mapping[str, Tensor]
+    config: dict[str, Any]
+    card: str
+    tokenizer: TextTokenizer | None = None
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Run the command."""
+    run_function(export, arguments, name="export")
+
+
+def export(
+    checkpoint: Path,
+    output: Path,
+    config_from: str | None = None,
+    text_tokenizer: str | None = None,
+    sampling: ImageSampling | None = None,
+    decoding: TextDecoding | None = None,
+    half: bool = False,
+    card: bool = True,
+    overwrite: bool = False,
+) -> None:
+    """Write the network of a training checkpoint as a model folder.
+
+    The folder has the released layout: `config.json` and `pytorch_model.safetensors` with the
+    released keys, and `tokenizer.json` if the configuration names no text tokenizer. It goes
+    wherever a model id is taken, `from_pretrained` among them.
+
+    Args:
+        checkpoint: A `.ckpt` file of ShowoTurbo, whose student is written, of PretrainShowo, or of
+            PretrainMAGVITv2, whose image tokenizer is.
+        output: The model folder to write.
+        config_from: Model that has the network's sizes, if the checkpoint does not hold them:
+            `shapes`, a folder or a hub id.
+        text_tokenizer: Text tokenizer to copy into the folder: `shapes`, a folder, a file or a hub
+            id; by default, if the configuration names none, the one of `config_from` or else the
+            one that was trained with.
+        sampling: How the model draws best, such as `--sampling.sampling_steps 4`. Written to
+            `generation_config.json`, and so the default of `generate`.
+        decoding: How the model answers best, such as `--decoding.max_new_tokens 64`. Likewise the
+            default of `answer`.
+        half: Store the weights in half precision, in half the space; they load in float32.
+        card: Write a model card, `README.md`, with the sizes and where the weights come from.
+        overwrite: Replace the model that is in the folder.
+    """
+    if (output / "config.json").exists() and not overwrite:
+        raise UserError(f"{output} holds a model; name another folder, or overwrite it")
+    if output.exists() and not output.is_dir():
+        raise UserError(f"{output} is a file; name a folder for the model")
+    dtype = torch.float16 if half else torch.float32
+    content = _read_checkpoint(checkpoint)
+    network = _find_network(content, checkpoint, config_from, text_tokenizer, dtype)
+    _check_options(sampling, decoding, network, checkpoint)
+    weights = {
+        key: value.to(dtype) if value.is_floating_point() else value
+        for key, value in network.state.items()
+    }
+    if half and any(not value.isfinite().all() for value in weights.values()):
+        raise UserError("some weights are too large for half precision; export without --half")
+    if network.tokenizer is not None:
+        with write_atomically(output / FILE_NAME) as temporary:
+            temporary.write_text(network.tokenizer.tokenizer.to_str(), encoding="utf-8")
+    if sampling is not None or decoding is not None:
+        save_generation_config(output, sampling, decoding)
+    if card:
+        with write_atomically(output / CARD_FILE) as temporary:
+            temporary.write_text(network.card, encoding="utf-8")
+    save_checkpoint(output, weights, network.config)
+    print(f"{sum(value.numel() for value in weights.values()):,} parameters written to {output}")
+
+
+def _read_checkpoint(path: Path) -> dict[str, Any]:
+    if path.is_dir():
+        raise UserError(
+            f"{path} is a sharded checkpoint; make it one file first, with "
+            f"`python -m lightning.pytorch.utilities.consolidate_checkpoint {path}`"
+        )
+    if not path.is_file():
+        raise UserError(f"{path} does not exist; expected a checkpoint of training, name another")
+    content = load_weights_only(path)
+    if not isinstance(content, dict) or not isinstance(content.get("state_dict"), dict):
+        raise UserError(
+            f"{path} has no state_dict; expected a checkpoint of training, name another"
+        )
+    return content
+
+
+def _find_network(
+    content: Mapping[str, Any],
+    path: Path,
+    config_from: str | None,
+    text_tokenizer: str | None,
+    dtype: torch.dtype,
+) -> _Network:
+    """The network of a checkpoint, checked against its sizes.
+
+    Raises:
+        UserError: If there is none, or it does not fit.
+    """
+    card_facts = (content, path.name, dtype)
+    for start in _SHOWO_KEYS:
+        if found := _part(content["state_dict"], start.partition(".")[0], (start,)):
+            state = merge_lora(found)
+            config = _showo_config(content, path, config_from)
+            with torch.device("meta"):
+                _expect_fit(state, Showo(config), path)
+            tokenizer = _text_tokenizer(content, config, config_from, text_tokenizer)
+            return _Network(state, config.to_dict(), showo_card(config, *card_facts), tokenizer)
+    if state := _part(content["state_dict"], "model", _MAGVITV2_KEYS):
+        if text_tokenizer is not None:
+            raise UserError(f"{path} holds an image tokenizer; leave out --text_tokenizer")
+        sizes = _magvitv2_config(content, path, config_from)
+        with torch.device("meta"):
+            _expect_fit(state, MAGVITv2(sizes), path)
+        return _Network(state, sizes.to_dict(), image_tokenizer_card(sizes, *card_facts))
+    raise UserError(
+        f"{path} holds no network to export; expected a checkpoint of ShowoTurbo, PretrainShowo or "
+        f"PretrainMAGVITv2, whose keys begin with {', '.join((*_SHOWO_KEYS, *_MAGVITV2_KEYS))}"
+    )
+
+
+def _check_options(
+    sampling: ImageSampling | None, decoding: TextDecoding | None, network: _Network, path: Path
+) -> None:
+    """Refuse what the network cannot do.
+
+    Raises:
+        UserError: If it is an image tokenizer, or an option is out of range.
+    """
+    for name, options in (("sampling", sampling), ("decoding", decoding)):
+        if options is not None and "num_vq_tokens" not in network.config:
+            raise UserError(f"{path} holds an image tokenizer; leave out --{name}")
+    if sampling is not None:
+        sampling.check(network.config["num_vq_tokens"], network.config["codebook_size"])
+    if decoding is not None:
+        decoding.check()
+
+
+def _part(state: Mapping[str, Any], attribute: str, starts: tuple[str, ...]) -> dict[str, Tensor]:
+    """The weights under one attribute of a module, where their keys begin as they should."""
+    return {
+        key.removeprefix(f"{attribute}."): value
+        for key, value in state.items()
+        if key.startswith(starts) and isinstance(value, Tensor)
+    }
+
+
+def _expect_fit(state: Mapping[str, Tensor], network: torch.nn.Module, path: Path) -> None:
+    if misfits := describe_misfits(network.state_dict(), state):
+        raise UserError(
+            f"the network in {path} does not fit its configuration: {misfits}; name another "
+            "checkpoint, or the model that has its sizes with --config_from"
+        )
+    check_finite(state, f"the weights in {path}")
+
+
+def _showo_config(content: Mapping[str, Any], path: Path, config_from: str | None) -> ShowoConfig:
+    if config_from is not None:
+        return load_showo_config(config_from)
+    values = _sizes(content, SHOWO_CONFIG_KEY, path)
+    try:
+        return ShowoConfig.from_dict(values)
+    except UserError as error:
+        raise UserError(f"{path} holds wrong sizes: {error}") from None
+
+
+def _magvitv2_config(
+    content: Mapping[str, Any], path: Path, config_from: str | None
+) -> MAGVITv2Config:
+    if config_from is not None:
+        folder = resolve_folder(config_from, "magvitv2", patterns=("config.json",))
+        return MAGVITv2Config.from_dict(read_config(folder))
+    return MAGVITv2Config.from_dict(_sizes(content, MAGVITV2_CONFIG_KEY, path))
+
+
+def _sizes(content: Mapping[str, Any], key: str, path: Path) -> dict[str, Any]:
+    values = content.get(key)
+    if not isinstance(values, dict):
+        raise UserError(
+            f"{path} does not hold the network's sizes; name a model that has them with "
+            "--config_from"
+        )
+    return values
+
+
+def _text_tokenizer(
+    content: Mapping[str, Any],
+    config: ShowoConfig,
+    config_from: str | None,
+    text_tokenizer: str | None,
+) -> TextTokenizer | None:
+    """The text tokenizer to copy, unless the configuration names the one to use."""
+    if text_tokenizer is None and config.tokenizer is not None:
+        return None
+    if text_tokenizer is None and config_from is None:
+        text_tokenizer = content.get(TEXT_TOKENIZER_KEY)
+        if not isinstance(text_tokenizer, str):
+            raise UserError(
+                "the configuration names no text tokenizer; name the one that the model was "
+                "trained with, such as --text_tokenizer shapes"
+            )
+    return load_text_tokenizer(config, config_from or "", text_tokenizer)

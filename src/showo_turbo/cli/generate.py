@@ -1,0 +1,159 @@
+"""`showo-turbo generate`: draw images of prompts into a folder."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL.Image import Image
+from PIL.PngImagePlugin import PngInfo
+
+from ..errors import UserError
+from ..inference import ShowoPipeline, Statistics
+from ..sampling.image_sampling import ImageSampling, SamplingChanges
+from ..utils.files import write_atomically
+from ..utils.hashing import fingerprint_lines, fingerprint_module
+from ..utils.progress import progress_bar
+from .command_line import run_function
+from .model_options import ModelOptions
+from .prompt_sources import PromptEntry, read_prompts
+from .run_folder import RunFolder
+
+INDEX_FILE = "index.jsonl"
+
+
+@dataclass(frozen=True)
+class _Request:
+    """One image to draw, and the name of its file."""
+
+    file: str
+    seed: int
+    entry: PromptEntry
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Run the command."""
+    run_function(generate, arguments, name="generate", listed="prompts")
+
+
+def generate(
+    prompts: list[str],
+    output: Path,
+    prompts_file: Path | None = None,
+    images_per_prompt: int = 1,
+    seed: int = 0,
+    batch_size: int | None = None,
+    changes: SamplingChanges = SamplingChanges(),
+    model: ModelOptions = ModelOptions(),
+) -> None:
+    """Draw images of prompts into a folder.
+
+    The folder gets one PNG an image, with its prompt, seed, steps and model in its metadata, and
+    `index.jsonl` with a line for each. Interrupted, the same command continues where it stopped.
+
+    Args:
+        prompts: What to draw.
+        output: Folder for the images: a new one, or that of the same command.
+        prompts_file: Prompts in a text file, one a line, or in a .jsonl file, one object a line
+            with "prompt" and, if wanted, "seed".
+        images_per_prompt: How many images of each prompt.
+        seed: Seed of the first image; the next ones count on from it.
+        batch_size: Images drawn at once; by default as many as fit.
+        changes: How images are sampled, if not as the model does best.
+        model: The model.
+    """
+    entries = read_prompts(prompts, prompts_file)
+    pipeline = model.load()
+    sampling = changes.over(pipeline.sampling)
+    requests = _plan(entries, images_per_prompt, seed, sampling)
+    settings = {
+        "command": "generate",
+        "model": model.model,
+        "dtype": str(pipeline.showo.dtype).removeprefix("torch."),
+        "showo": fingerprint_module(pipeline.showo),
+        "image_tokenizer": fingerprint_module(pipeline.image_tokenizer),
+        **asdict(sampling),
+        "images": len(requests),
+        "prompts": fingerprint_lines([r.entry.text, r.seed] for r in requests),
+    }
+    folder = RunFolder(output, settings, INDEX_FILE, key="file")
+    pending = []
+    for request in requests:
+        if request.file not in folder.notes or not (output / request.file).is_file():
+            folder.notes.pop(request.file, None)
+            pending.append(request)
+    if pending:
+        print(_draw(pipeline, pending, folder, sampling, batch_size, model.model))
+    earlier = len(requests) - len(pending)
+    print(f"{len(requests)} images in {output}" + (f", {earlier} from earlier" if earlier else ""))
+
+
+def _plan(
+    entries: Sequence[PromptEntry], images_per_prompt: int, seed: int, sampling: ImageSampling
+) -> list[_Request]:
+    """Every image's file and seed."""
+    if images_per_prompt < 1:
+        raise UserError(f"images_per_prompt is {images_per_prompt}; it must be at least 1")
+    if images_per_prompt > 1 and sampling.one_image_a_prompt:
+        raise UserError(
+            f"images_per_prompt is {images_per_prompt}, but at temperature 0 and in one order all "
+            "images of a prompt are the same; raise token_temperature"
+        )
+    count = len(entries) * images_per_prompt
+    digits = max(5, len(str(count - 1)))
+    requests = []
+    for index in range(count):
+        entry = entries[index // images_per_prompt]
+        own = seed + index if entry.seed is None else entry.seed + index % images_per_prompt
+        requests.append(_Request(f"{index:0{digits}d}.png", own, entry))
+    return requests
+
+
+def _draw(
+    pipeline: ShowoPipeline,
+    requests: Sequence[_Request],
+    folder: RunFolder,
+    sampling: ImageSampling,
+    batch_size: int | None,
+    model: str,
+) -> Statistics:
+    """Draw and write images batch by batch; give what they cost."""
+    batches = pipeline.generate_batches(
+        [request.entry.text for request in requests],
+        sampling,
+        [request.seed for request in requests],
+        batch_size,
+    )
+    # Only now, when nothing was found to be wrong.
+    folder.begin()
+    cost, done = Statistics(), 0
+    with progress_bar("images", len(requests)) as advance:
+        for batch in batches:
+            notes = []
+            chosen = requests[done : done + len(batch.images)]
+            for request, image in zip(chosen, batch.images, strict=True):
+                note = {
+                    "file": request.file,
+                    "prompt": request.entry.text,
+                    "seed": request.seed,
+                    "model": model,
+                    **asdict(sampling),
+                }
+                _save_png(image, folder.folder / request.file, note)
+                notes.append({**note, "metadata": request.entry.metadata})
+            folder.add(notes)
+            done += len(notes)
+            cost += batch.statistics
+            advance(len(notes))
+    return cost
+
+
+def _save_png(image: Image, path: Path, note: dict[str, Any]) -> None:
+    """Write a PNG atomically, with a text entry for each value of its note."""
+    info = PngInfo()
+    for name, value in note.items():
+        if name != "file":
+            info.add_itxt(name, value if isinstance(value, str) else json.dumps(value))
+    with write_atomically(path) as temporary:
+        image.save(temporary, format="PNG", pnginfo=info)

@@ -1,0 +1,47 @@
+"""The options of every command that loads a model."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ..inference import ShowoPipeline
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """The model, and where it runs.
+
+    Args:
+        model: `shapes` (ships with the package), a folder, or a hub id such as
+            `showlab/show-o-512x512`.
+        image_tokenizer: Likewise; by default what the model's config.json names, else
+            `showlab/magvitv2`.
+        text_tokenizer: Likewise; by default the tokenizer.json in the model's folder, else what its
+            config.json names.
+        device: `cpu`, `cuda`, `cuda:1`, ...; by default a GPU if there is one.
+        dtype: Floating-point type of the transformer; by default float32, or bfloat16 with
+            `compile`.
+        compile: Decode with compiled code in static shapes, for accelerators. The first batch of
+            every shape takes a minute or more.
+    """
+
+    model: str = "shapes"
+    image_tokenizer: str | None = None
+    text_tokenizer: str | None = None
+    device: str | None = None
+    dtype: Literal["float32", "bfloat16", "float16"] | None = None
+    compile: bool = False
+
+    def load(self) -> ShowoPipeline:
+        """Load the model with its tokenizers.
+
+        Raises:
+            UserError: If something is missing or damaged or does not belong together.
+        """
+        return ShowoPipeline.from_pretrained(
+            self.model,
+            self.image_tokenizer,
+            self.text_tokenizer,
+            self.device,
+            self.dtype,
+            self.compile,
+        )

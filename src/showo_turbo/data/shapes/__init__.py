@@ -1,1 +1,0 @@
-"""The shapes world: seeded scenes of colored shapes, written in the formats of real data sets."""

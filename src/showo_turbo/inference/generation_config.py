@@ -1,0 +1,115 @@
+"""How a model draws and answers best: the `generation_config.json` in its folder."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from jsonargparse import ArgumentError, ArgumentParser
+
+from ..errors import UserError, printable, shown
+from ..models.checkpoints import resolve_folder
+from ..sampling.image_sampling import ImageSampling
+from ..sampling.text_decoding import TextDecoding
+from ..utils.files import read_json, write_json
+
+FILE_NAME = "generation_config.json"
+IMAGES_KEY, TEXTS_KEY = "images", "texts"
+"""Where the file holds fields of `ImageSampling` and of `TextDecoding`."""
+
+_RENAMED = {"steps": "sampling_steps", "order_seed": "shared_noise_seed"}
+"""What options of images were called in earlier versions."""
+
+_Options = TypeVar("_Options", ImageSampling, TextDecoding)
+
+
+@dataclass(frozen=True)
+class GenerationConfig:
+    """How a model draws and answers best.
+
+    Attributes:
+        sampling: How images are sampled.
+        decoding: How texts are decoded.
+    """
+
+    sampling: ImageSampling = field(default_factory=ImageSampling)
+    decoding: TextDecoding = field(default_factory=TextDecoding)
+
+
+def load_generation_config(model: str | Path) -> GenerationConfig:
+    """Read how a model draws and answers best.
+
+    Args:
+        model: `shapes`, a folder or a hub id.
+
+    Returns:
+        What its folder's `generation_config.json` holds under `images` and `texts`; the defaults of
+        `ImageSampling` and `TextDecoding` where it has no such file, as the released models, or
+        names no value.
+
+    Raises:
+        UserError: If the file does not hold fields of these classes.
+    """
+    path = resolve_folder(model, "showo") / FILE_NAME
+    if not path.exists():
+        return GenerationConfig()
+    content = read_json(path)
+    if isinstance(content, Mapping) and isinstance(content.get(IMAGES_KEY), Mapping):
+        _refuse_old_names(path, content[IMAGES_KEY])
+    return GenerationConfig(
+        _read(path, content, IMAGES_KEY, ImageSampling, "sampling, such as sampling_steps"),
+        _read(path, content, TEXTS_KEY, TextDecoding, "decoding, such as max_new_tokens"),
+    )
+
+
+def save_generation_config(
+    folder: Path, sampling: ImageSampling | None, decoding: TextDecoding | None
+) -> None:
+    """Write into a model's folder, atomically, how it draws and answers best.
+
+    Args:
+        folder: The model's.
+        sampling: How images are sampled; left out if None.
+        decoding: How texts are decoded; left out if None.
+    """
+    content: dict[str, Any] = {}
+    if sampling is not None:
+        content[IMAGES_KEY] = asdict(sampling)
+    if decoding is not None:
+        content[TEXTS_KEY] = asdict(decoding)
+    write_json(folder / FILE_NAME, content)
+
+
+def _read(path: Path, content: Any, key: str, kind: type[_Options], expected: str) -> _Options:
+    """The options under one key of the file."""
+    values = content.get(key, {}) if isinstance(content, Mapping) else None
+    if not isinstance(values, Mapping):
+        raise UserError(
+            f"{path} holds no JSON object under {key!r}; expected options of {expected}, "
+            "correct or remove the file"
+        )
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(kind)
+    try:
+        return kind(**parser.parse_object(dict(values)).as_dict())
+    except (ArgumentError, TypeError) as error:
+        what = expected.partition(",")[0]
+        raise UserError(
+            f"{path} does not hold options of {what} ({printable(str(error))}); "
+            "correct or remove the file"
+        ) from None
+
+
+def _refuse_old_names(path: Path, values: Mapping[str, Any]) -> None:
+    """Say how options of earlier versions are called now.
+
+    Raises:
+        UserError: If there are any.
+    """
+    old = [name for name in _RENAMED if name in values]
+    if old:
+        renamed = ", ".join(f"{_RENAMED[name]} instead of {shown(name)}" for name in old)
+        raise UserError(
+            f"{path} has names of an earlier version under {IMAGES_KEY!r}; expected {renamed}; "
+            "rename in the file"
+        )

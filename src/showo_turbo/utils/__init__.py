@@ -1,0 +1,1 @@
+"""Files, locks, hashes and random numbers: what every layer may use."""

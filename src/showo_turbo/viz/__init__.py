@@ -1,0 +1,1 @@
+"""Pictures: grids, film strips, plots, and the page of a report."""

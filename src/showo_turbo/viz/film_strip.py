@@ -1,0 +1,196 @@
+"""Pictures of trajectories: an image coming out of the mask, and a text settling."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from ..trajectories.record import ImageTrajectory, TextTrajectory
+from ..utils.files import write_atomically
+
+MASKED_GRAY = 0.0
+FRAME_SIDE = 128
+MARGIN = 6
+FONT_SIZE = 13
+INK = "#202020"
+OUTLINE = "#c0c0c0"
+SETTLED = "#bfe5c5"
+UNSETTLED = "#f4d6c2"
+
+
+def draw_film_strip(
+    record: ImageTrajectory,
+    decode: Callable[[Tensor], Tensor],
+    path: Path,
+    max_states: int = 9,
+) -> None:
+    """Draw the states of an image trajectory side by side as a PNG.
+
+    A state is drawn as the final image with its masked patches gray, since a half-masked image has
+    no decoding of its own.
+
+    Args:
+        record: The trajectory.
+        decode: Turns codes `(1, M)` into pixels `(1, 3, height, width)` in `[-1, 1]`.
+        path: Where to write it.
+        max_states: States to draw at most, at least 2: the first and the last are among them.
+    """
+    image = decode(record.codes.long()[None])[0].detach().float().cpu().clamp(-1, 1)
+    states = evenly_chosen(record.steps + 1, max_states)
+    frames = [_picture(hide_masked(image, record.masked(state))) for state in states]
+    labels = [f"step {state}: {int((~record.masked(state)).sum())} known" for state in states]
+    frame_width, frame_height = frames[0].size
+    strip = Image.new(
+        "RGB",
+        (
+            MARGIN + len(frames) * (frame_width + MARGIN),
+            frame_height + 2 * (FONT_SIZE + 3 * MARGIN),
+        ),
+        "white",
+    )
+    draw, font = ImageDraw.Draw(strip), _font()
+    draw.text((MARGIN, MARGIN), _shortened(record.prompt, strip.width, font), INK, font)
+    top = FONT_SIZE + 3 * MARGIN
+    for column, (frame, label) in enumerate(zip(frames, labels, strict=True)):
+        left = MARGIN + column * (frame_width + MARGIN)
+        # An outline, without which a white image would have no end.
+        draw.rectangle((left - 1, top - 1, left + frame_width, top + frame_height), OUTLINE)
+        strip.paste(frame, (left, top))
+        draw.text((left, top + frame_height + MARGIN), label, INK, font)
+    _save(strip, path)
+
+
+def draw_text_strip(
+    trajectory: TextTrajectory, decode: Callable[[list[int]], str], path: Path
+) -> None:
+    """Draw the Jacobi iterates of a text as a PNG: a row an iterate, a column a token.
+
+    Tokens that have settled, that is they and all before them in the block are those of the fixed
+    point, are green. What follows the end of the answer is left out.
+
+    Args:
+        trajectory: The trajectory of one answer.
+        decode: Turns token ids into text.
+        path: Where to write it.
+    """
+    font = _font()
+    tables = [settling_table(trajectory, index, decode) for index in range(len(trajectory.blocks))]
+    cells = [cell for rows, _ in tables for row in rows for cell in row]
+    cell_width = int(max(font.getlength(cell) for cell in cells)) + 2 * MARGIN
+    cell_height = FONT_SIZE + 2 * MARGIN
+    label_width = int(font.getlength("block 99, start")) + MARGIN
+    columns = max(len(rows[0]) for rows, _ in tables)
+    height = sum((len(rows) * cell_height) + 2 * MARGIN for rows, _ in tables)
+    strip = Image.new(
+        "RGB",
+        (label_width + columns * cell_width + 2 * MARGIN, height + cell_height + MARGIN),
+        "white",
+    )
+    draw = ImageDraw.Draw(strip)
+    draw.text((MARGIN, MARGIN), _shortened(trajectory.text, strip.width, font), INK, font)
+    top = cell_height + MARGIN
+    for block, (rows, settled) in enumerate(tables):
+        for row, texts in enumerate(rows):
+            name = f"block {block + 1}, start" if row == 0 else str(row)
+            draw.text((MARGIN, top + MARGIN // 2), name, INK, font)
+            for column, text in enumerate(texts):
+                left = label_width + MARGIN + column * cell_width
+                box = (left, top, left + cell_width - 2, top + cell_height - 2)
+                draw.rectangle(box, SETTLED if column < settled[row] else UNSETTLED)
+                draw.text((left + MARGIN - 1, top + MARGIN // 2), text, INK, font)
+            top += cell_height
+        top += 2 * MARGIN
+    _save(strip, path)
+
+
+def settling_table(
+    trajectory: TextTrajectory, index: int, decode: Callable[[list[int]], str]
+) -> tuple[list[list[str]], list[int]]:
+    """Show how a block of a text settled.
+
+    Args:
+        trajectory: The trajectory of one answer.
+        index: Which of its blocks.
+        decode: Turns token ids into text.
+
+    Returns:
+        The block's tokens as visible text, a row an iterate, without what follows the end of the
+        answer; and how many of them have settled in each iterate.
+    """
+    iterates = trajectory.blocks[index][:, : trajectory.valid_length(index)]
+    rows = [[_visible(decode([token])) for token in row] for row in iterates.tolist()]
+    agrees = (iterates == iterates[-1]).long()
+    return rows, agrees.cumprod(dim=1).sum(dim=1).tolist()
+
+
+def hide_masked(image: Tensor, masked: Tensor) -> Tensor:
+    """Return an image with its masked patches gray.
+
+    Args:
+        image: `(3, height, width)` in `[-1, 1]`.
+        masked: `(M,)` boolean, the patches row by row; all are squares of one size.
+
+    Raises:
+        ValueError: If `M` square patches do not tile the image.
+    """
+    _, height, width = image.shape
+    side = round((height * width / masked.numel()) ** 0.5)
+    if side * side * masked.numel() != height * width or height % side or width % side:
+        raise ValueError(
+            f"{masked.numel()} square patches do not tile an image of {height} x {width} pixels"
+        )
+    rows = masked.view(height // side, width // side)
+    pixels = rows.repeat_interleave(side, dim=0).repeat_interleave(side, dim=1)
+    return torch.where(pixels, MASKED_GRAY, image)
+
+
+def evenly_chosen(count: int, most: int) -> list[int]:
+    """Return at most `most` of `0 .. count - 1`, evenly spread, the first and the last included.
+
+    Raises:
+        ValueError: If `most` leaves no room for the two ends.
+    """
+    if most < 2:
+        raise ValueError(f"at most {most} states are to be drawn; expected at least 2")
+    if count <= most:
+        return list(range(count))
+    return [round(i * (count - 1) / (most - 1)) for i in range(most)]
+
+
+def _visible(text: str) -> str:
+    """Show what would be invisible, and characters that the font lacks as escapes."""
+    shown = "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )
+    if not shown.strip():
+        return "_" * len(shown) or "(none)"
+    return shown.encode("latin-1", "backslashreplace").decode("latin-1")
+
+
+def _shortened(text: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+    """Cut a title to the strip's width, visibly."""
+    text = _visible(" ".join(text.split()))
+    if font.getlength(text) <= width - 2 * MARGIN:
+        return text
+    while text and font.getlength(text + "...") > width - 2 * MARGIN:
+        text = text[:-1]
+    return text + "..."
+
+
+def _picture(image: Tensor) -> Image.Image:
+    """Turn pixels in `[-1, 1]` into a picture of about `FRAME_SIDE`, enlarged without blurring."""
+    pixels = ((image + 1) * 127.5).round().byte().permute(1, 2, 0).contiguous().numpy()
+    picture = Image.fromarray(pixels)
+    scale = max(1, round(FRAME_SIDE / max(picture.size)))
+    return picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.NEAREST)
+
+
+def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(FONT_SIZE)
+
+
+def _save(strip: Image.Image, path: Path) -> None:
+    with write_atomically(Path(path)) as temporary:
+        strip.save(temporary, format="PNG")

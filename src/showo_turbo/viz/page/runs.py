@@ -1,0 +1,162 @@
+"""What a run has left in its folder."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ...errors import UserError
+from ...evaluation.image_scores import ImageScore
+from ...utils.files import read_json
+from .curves import Curves, read_curves
+
+_ONLY_ELSEWHERE = {"verbose", "return_predictions"}
+"""Options of `validate`, `test` and `predict` that `fit` does not have."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What `EvaluationTable` wrote of one command.
+
+    Attributes:
+        images: Scores by sampling steps and guidance.
+        top_k: Scores by top-k.
+        text: Scores of answers, as `TextScore.to_dict` gave them.
+    """
+
+    images: list[ImageScore]
+    top_k: list[ImageScore]
+    text: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's folder, read.
+
+    Attributes:
+        name: What the run is called on the page.
+        folder: Where it is.
+        report: Its `report.json`; empty if it was not measured.
+        images: The scores on the test prompts in the report.
+        unseen_combinations: Those on prompts whose combination training never showed.
+        evaluations: What `validate` and `test` measured, by command.
+        config: The configuration that it was started with, the last one if it was resumed.
+        curves: Its training curves.
+    """
+
+    name: str
+    folder: Path
+    report: dict[str, Any]
+    images: list[ImageScore]
+    unseen_combinations: list[ImageScore]
+    evaluations: dict[str, Evaluation]
+    config: dict[str, Any]
+    curves: Curves
+
+    def pictures(self, pattern: str) -> list[Path]:
+        """Files in the folder, sorted."""
+        return sorted(self.folder.glob(pattern))
+
+
+def read_runs(folders: Sequence[Path]) -> list[Run]:
+    """Read runs, each called by as much of its path as tells it from the others.
+
+    Raises:
+        UserError: If there is none, one is named twice, or one cannot be read.
+    """
+    if not folders:
+        raise UserError("there are no runs to report on; name at least one run's folder")
+    places = [folder.resolve() for folder in folders]
+    for folder, place in zip(folders, places, strict=True):
+        if places.count(place) > 1:
+            raise UserError(f"{folder} is named twice; name each run once")
+    depth = 1
+    while len({place.parts[-depth:] for place in places}) < len(places):
+        depth += 1
+    names = ["/".join(place.parts[-depth:]) for place in places]
+    return [read_run(folder, name) for folder, name in zip(folders, names, strict=True)]
+
+
+def read_run(folder: Path, name: str) -> Run:
+    """Read a run's folder.
+
+    Raises:
+        UserError: If it is no run's folder, or its report is damaged.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder} is no folder; name the folder of a run, its default_root_dir")
+    logs = sorted(path.parent for path in folder.rglob("events.out.tfevents.*"))
+    logs = list(dict.fromkeys(logs))
+    path = folder / "report.json"
+    evaluations = {name: folder / "evaluation" / f"{name}.json" for name in ("validate", "test")}
+    evaluations = {name: file for name, file in evaluations.items() if file.is_file()}
+    if not path.is_file() and not evaluations and not logs:
+        raise UserError(
+            f"{folder} holds neither report.json nor TensorBoard logs; name the folder of a run, "
+            "its default_root_dir"
+        )
+    report = _read_scores(path, ("images", "unseen_combinations")) if path.is_file() else {}
+    measured = {name: _read_scores(file, ("images", "top_k")) for name, file in evaluations.items()}
+    config = _read_config(folder, logs)
+    curves = read_curves(logs, stage_epochs(config))
+    return Run(
+        name,
+        folder,
+        report,
+        report.get("images", []),
+        report.get("unseen_combinations", []),
+        {
+            name: Evaluation(found["images"], found["top_k"], found["text"])
+            for name, found in measured.items()
+        },
+        config,
+        curves,
+    )
+
+
+def _read_scores(path: Path, names: Sequence[str]) -> dict[str, Any]:
+    """Read what was measured, with an `ImageScore` in place of each row under these names.
+
+    Raises:
+        UserError: If the file holds something else.
+    """
+    found = read_json(path)
+    try:
+        scores = {
+            name: [ImageScore.from_dict(row) for row in found.get(name, [])] for name in names
+        }
+        return {"text": [], **found, **scores}
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{path} was not measured by showo-turbo ({error!r}); restore it or measure again"
+        ) from None
+
+
+def stage_epochs(config: dict[str, Any]) -> list[int]:
+    """How many epochs each stage of a configuration's `Curriculum` has; none without one."""
+    callbacks = (config.get("trainer") or {}).get("callbacks") or []
+    for entry in callbacks if isinstance(callbacks, list) else [callbacks]:
+        if str(entry.get("class_path", "")).rpartition(".")[2] == "Curriculum":
+            return [int(stage["epochs"]) for stage in entry["init_args"]["stages"]]
+    return []
+
+
+def _read_config(folder: Path, logs: Sequence[Path]) -> dict[str, Any]:
+    """The newest `config.yaml` of a training, beside the logs or in the folder.
+
+    `validate` and the like note their options too, beside logs of their own.
+    """
+    files = [place / "config.yaml" for place in (folder, *logs)]
+    files = [file for file in files if file.is_file()]
+    found: dict[str, Any] = {}
+    for file in sorted(files, key=lambda file: file.stat().st_mtime):
+        try:
+            config = yaml.safe_load(file.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            reason = " ".join(str(error).split())
+            raise UserError(f"{file} is no YAML file ({reason}); restore or remove it") from None
+        if isinstance(config, dict) and not _ONLY_ELSEWHERE & set(config):
+            found = config
+    return found

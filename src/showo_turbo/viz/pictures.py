@@ -1,0 +1,197 @@
+"""Pictures of an evaluation: grids of generated images, quality by steps."""
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import (
+    FixedLocator,
+    FuncFormatter,
+    LogLocator,
+    NullFormatter,
+    NullLocator,
+    ScalarFormatter,
+)
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..evaluation.image_scores import ImageScore
+from ..utils.files import write_atomically
+from ..utils.images import to_bytes
+
+CELL_PIXELS = 96
+"""Side that an image is enlarged to in a grid, about."""
+
+FRAME_PIXELS = 4
+GAP_PIXELS = 8
+SATISFIED, FAILED, UNJUDGED = (46, 139, 87), (200, 40, 40), (190, 190, 190)
+DOTS_PER_INCH = 100
+CAPTION_INCHES = 2.6
+
+
+@dataclass(frozen=True, eq=False)
+class GridColumn:
+    """A column of a grid: one model in one setting.
+
+    Attributes:
+        title: What stands above it.
+        pixels: `(rows, 3, height, width)` in [-1, 1].
+        satisfied: Whether each image satisfies its prompt; None where nobody judged.
+    """
+
+    title: str
+    pixels: Tensor
+    satisfied: Sequence[bool] | None = None
+
+
+def mosaic(columns: Sequence[GridColumn]) -> NDArray[np.uint8]:
+    """Lay images out side by side, enlarged without blurring, in frames that tell right from wrong.
+
+    Args:
+        columns: All with the same number of images of one size.
+
+    Returns:
+        RGB `(height, width, 3)`: green frames for satisfied prompts, red for others, gray where
+        nobody judged.
+    """
+    rows, _, height, width = columns[0].pixels.shape
+    scale = max(1, round(CELL_PIXELS / max(height, width)))
+    cell_height, cell_width = _cell_size(height, width, scale)
+    canvas = np.full((rows * cell_height, len(columns) * cell_width, 3), 255, dtype=np.uint8)
+    for x, column in enumerate(columns):
+        images = to_bytes(column.pixels).repeat(scale, axis=1).repeat(scale, axis=2)
+        for y, image in enumerate(images):
+            color = UNJUDGED
+            if column.satisfied is not None:
+                color = SATISFIED if column.satisfied[y] else FAILED
+            framed = np.pad(image, ((FRAME_PIXELS,) * 2, (FRAME_PIXELS,) * 2, (0, 0)))
+            inside = np.zeros(framed.shape[:2], dtype=bool)
+            inside[FRAME_PIXELS:-FRAME_PIXELS, FRAME_PIXELS:-FRAME_PIXELS] = True
+            framed[~inside] = color
+            top, left = y * cell_height + GAP_PIXELS // 2, x * cell_width + GAP_PIXELS // 2
+            canvas[top : top + framed.shape[0], left : left + framed.shape[1]] = framed
+    return canvas
+
+
+def draw_image_grid(captions: Sequence[str], columns: Sequence[GridColumn], path: Path) -> None:
+    """Write a grid as a PNG: prompts down, models and settings across.
+
+    Args:
+        captions: The prompts, one a row.
+        columns: See `mosaic`.
+        path: Where to write it.
+    """
+    picture = mosaic(columns)
+    height, width = picture.shape[:2]
+    rows, across = len(captions), len(columns)
+    inches = (width / DOTS_PER_INCH + CAPTION_INCHES, height / DOTS_PER_INCH + 0.6)
+    figure = Figure(figsize=inches, dpi=DOTS_PER_INCH)
+    axes = figure.add_axes(
+        (
+            CAPTION_INCHES / inches[0],
+            0.0,
+            width / DOTS_PER_INCH / inches[0],
+            height / DOTS_PER_INCH / inches[1],
+        )
+    )
+    axes.imshow(picture, interpolation="nearest", aspect="auto")
+    axes.set_xticks([(x + 0.5) * width / across for x in range(across)])
+    axes.set_xticklabels([column.title for column in columns], fontsize=8)
+    axes.set_yticks([(y + 0.5) * height / rows for y in range(rows)])
+    axes.set_yticklabels([_wrapped(caption) for caption in captions], fontsize=8)
+    axes.tick_params(length=0, top=False, bottom=False, labeltop=True, labelbottom=False)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    _save(figure, path)
+
+
+def draw_quality_by_steps(scores: Sequence[ImageScore], path: Path) -> None:
+    """Plot the score against the sampling steps as a PNG; see `quality_figure`."""
+    _save(quality_figure(scores), path)
+
+
+def quality_figure(
+    scores: Sequence[ImageScore], against: Literal["steps", "seconds"] = "steps"
+) -> Figure:
+    """Plot the score against the sampling steps or the seconds an image takes, with 95% intervals.
+
+    Args:
+        scores: Scores on one split: a line for each model without guidance, and one for its best
+            score with guidance.
+        against: What is on the horizontal axis; scores that were not timed are left out of
+            `seconds`.
+    """
+    lines: dict[str, dict[int, ImageScore]] = {}
+    for row in scores:
+        if against == "seconds" and not row.seconds_per_image:
+            continue
+        name = f"{row.model}, guided" if row.guidance > 0 else f"{row.model}, no guidance"
+        best = lines.setdefault(name, {}).get(row.steps)
+        if best is None or row.score > best.score:
+            lines[name][row.steps] = row
+    figure = Figure(figsize=(6.4, 4.2), dpi=120, layout="constrained")
+    axes = figure.add_subplot()
+    for name, by_steps in lines.items():
+        points = [by_steps[steps] for steps in sorted(by_steps)]
+        below = [row.score - row.ci95[0] for row in points]
+        above = [row.ci95[1] - row.score for row in points]
+        by_time = against == "seconds"
+        places = [(row.seconds_per_image or 0.0) if by_time else row.steps for row in points]
+        axes.errorbar(
+            places,
+            [row.score for row in points],
+            yerr=[below, above],
+            label=name,
+            marker="o",
+            linestyle="--" if "guided" in name else "-",
+            capsize=3,
+        )
+        if against == "seconds":
+            for row, place in zip(points, places, strict=True):
+                options: dict[str, Any] = {"textcoords": "offset points", "fontsize": 7}
+                axes.annotate(str(row.steps), (place, row.score), (5, -9), **options)
+    if against == "steps":
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_locator(FixedLocator(sorted({row.steps for row in scores})))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_formatter(ScalarFormatter())
+        axes.set_xlabel("sampling steps")
+    else:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.set_xlabel("seconds an image, in batches (beside the points: sampling steps)")
+    axes.set_ylabel("prompts satisfied, mean over categories")
+    axes.set_ylim(0, 1.02)
+    axes.grid(alpha=0.3)
+    if lines:
+        axes.legend()
+    return figure
+
+
+def to_array(figure: Figure) -> NDArray[np.uint8]:
+    """A diagram as RGB `(height, width, 3)`."""
+    canvas: Any = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()
+
+
+def _cell_size(height: int, width: int, scale: int) -> tuple[int, int]:
+    border = 2 * FRAME_PIXELS + GAP_PIXELS
+    return height * scale + border, width * scale + border
+
+
+def _wrapped(caption: str, width: int = 30) -> str:
+    """Break a caption into lines; signs that would start a formula are escaped."""
+    return "\n".join(textwrap.wrap(caption, width)[:5]).replace("$", r"\$")
+
+
+def _save(figure: Figure, path: Path) -> None:
+    with write_atomically(Path(path)) as temporary:
+        figure.savefig(temporary, format="png")

@@ -1,0 +1,202 @@
+"""The page of a run, opened in a browser where there is one."""
+
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+
+import pytest
+import yaml
+from torch.utils.tensorboard import SummaryWriter
+
+from showo_turbo.errors import UserError
+from showo_turbo.evaluation import ImageScore
+from showo_turbo.sampling.image_sampling import ImageSampling
+from showo_turbo.sampling.text_decoding import TextDecoding
+from showo_turbo.viz.page import read_run, read_runs, render_page
+from showo_turbo.viz.page.curves import read_curves
+from showo_turbo.viz.pictures import draw_image_grid
+from showo_turbo.viz.strips import draw_answer_strip, draw_sampling_strips
+
+from ..evaluation.test_report import make_report
+from ..evaluation.worlds import records, score, shapes_networks
+from .test_pictures import BLUE, RED, column
+
+BROWSER = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+PROBE = """<script>addEventListener("load", () => {
+  const images = [...document.images];
+  const box = document.createElement("pre");
+  box.id = "probe";
+  box.textContent = JSON.stringify({
+    images: images.length,
+    broken: images.filter(i => !i.complete || i.naturalWidth === 0).length,
+    wide: document.documentElement.scrollWidth > innerWidth,
+    green: getComputedStyle(document.querySelector("td.settled")).backgroundColor,
+  });
+  document.body.append(box);
+})</script>"""
+
+
+def write_run(folder, rate=0.1):
+    """A folder as a run leaves it: two stages of three epochs and one."""
+    make_report().write(folder)
+    columns = [column([RED, BLUE], [True, False]), column([BLUE, RED])]
+    draw_image_grid(["a <b>red</b> circle", "two shapes"], columns, folder / "grid.png")
+    networks = shapes_networks()
+    strips = folder / "film_strips"
+    draw_sampling_strips(
+        *networks,
+        ["a red circle"],
+        ImageSampling(4),
+        [strips / "teacher-image-1.png"],
+    )
+    for seed in range(20):  # a random network may never end its answer
+        model, _, text = shapes_networks(seed)
+        path = strips / "student-answer.png"
+        if draw_answer_strip(
+            model, text, records(1)[0], path, decoding=TextDecoding(max_new_tokens=40)
+        ):
+            break
+    logs = folder / "logs" / "version_0"
+    with SummaryWriter(logs) as writer:
+        for step in range(8):
+            writer.add_scalar("epoch", step // 2, step)
+            writer.add_scalar("train/loss", 8 - step, step)
+            writer.add_scalar("train/language", step, step)
+            writer.add_scalar("train/language/segment_0", 5, step)
+    stages = [{"epochs": 3, "steps": 16}, {"epochs": 1, "steps": 8}]
+    config = {
+        "trainer": {"callbacks": [{"class_path": "Curriculum", "init_args": {"stages": stages}}]},
+        "model": {"rate": rate},
+    }
+    (logs / "config.yaml").write_text(yaml.safe_dump(config))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return write_run(tmp_path_factory.mktemp("runs") / "first")
+
+
+class References(HTMLParser):
+    """Gathers whatever a page would fetch."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.found = []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attributes):
+        self.found += [value for name, value in attributes if name in ("src", "href", "srcset")]
+
+
+def test_a_score_survives_the_report():
+    before = score("student", 4, 0.0, (7, 10))
+    after = ImageScore.from_dict(before.to_dict())
+    assert after.counts == before.counts and after.ci95 == before.ci95
+
+
+def test_stages_begin_where_their_epochs_do(run):
+    read = read_run(run, "first")
+    assert read.curves.stage_starts == [0, 6]
+    assert read.curves.points["loss"] == [(step, 8.0 - step) for step in range(8)]
+    assert set(read.curves.points) == {"loss", "language"}
+
+
+def test_of_two_logs_the_later_one_counts(tmp_path):
+    for version, value in ((0, 1.0), (1, 2.0)):
+        with SummaryWriter(tmp_path / f"version_{version}") as writer:
+            for step in range(version * 2, version * 2 + 3):
+                writer.add_scalar("train/loss", value, step, walltime=10.0 + version)
+    curves = read_curves([tmp_path / "version_1", tmp_path / "version_0"])
+    assert curves.points["loss"] == [(0, 1.0), (1, 1.0), (2, 2.0), (3, 2.0), (4, 2.0)]
+
+
+def test_the_page_needs_no_other_file(run):
+    html = render_page(read_runs([run]))
+    references = References(html).found
+    assert len(references) >= 4
+    assert all(address.startswith(("data:image/", "#")) for address in references)
+    assert "url(" not in html and "@import" not in html
+
+
+def test_what_is_missing_is_said(run, tmp_path):
+    whole = render_page(read_runs([run]))
+    assert "no report.json" not in whole and "no TensorBoard logs" not in whole
+    (tmp_path / "unlogged").mkdir()
+    shutil.copy(run / "report.json", tmp_path / "unlogged")
+    assert "No curves: the folder has no TensorBoard logs" in render_page(
+        read_runs([tmp_path / "unlogged"])
+    )
+    shutil.copytree(run / "logs", tmp_path / "unmeasured" / "logs")
+    assert "Not measured: the folder has neither report.json nor" in render_page(
+        read_runs([tmp_path / "unmeasured"])
+    )
+
+
+def test_what_validate_measured(run, tmp_path):
+    """Of a run without a report of its own, such as one on photographs."""
+    row = score("student", 4, 0.0, (7, 10))
+    text = {"model": "student", "decoding": "jacobi", "n": 9, "benchmark": "POPE"}
+    speed = {"tokens_per_forward": 3.25, "tokens_per_second": 41.2}
+    found = {
+        "images": [row.to_dict() | {"metrics": {"CLIPScore": 0.2876}}],
+        "top_k": [row.to_dict() | {"top_k": 5}],
+        "text": [text | speed | {"metrics": {"accuracy": 0.8125}}],
+    }
+    (tmp_path / "evaluation").mkdir()
+    (tmp_path / "evaluation/validate.json").write_text(json.dumps(found))
+    html = render_page(read_runs([tmp_path]))
+    assert "Measured by <code>showo-turbo validate</code>" in html
+    assert "Not measured" not in html
+    cells = re.findall(r"<td>(.*?)</td>", html)
+    assert cells.count("0.700 [0.58, 0.78]") == 2
+    assert {"0.2876", "5", "0.812", "3.25", "41"} <= set(cells)
+    assert "POPE (n = 9)" in html
+    assert html.count("data:image/svg+xml") == 1
+
+
+def test_what_runs_differ_in(run, tmp_path):
+    other = write_run(tmp_path / "second", rate="<0.2>")
+    html = render_page(read_runs([run, other]))
+    (section,) = re.findall(r"Configuration differences.*?</table>", html, flags=re.DOTALL)
+    assert re.findall(r"<td>(.*?)</td>", section) == ["model.rate", "0.1", "&lt;0.2&gt;"]
+    assert "second: student" in html
+
+
+def test_a_folder_that_is_no_run(tmp_path, run):
+    with pytest.raises(UserError, match=r"neither report\.json nor TensorBoard logs"):
+        read_run(tmp_path, "empty")
+    with pytest.raises(UserError, match="named twice"):
+        read_runs([run, run])
+    (tmp_path / "report.json").write_text(json.dumps({"images": [{"model": "teacher"}]}))
+    with pytest.raises(UserError, match=r"was not measured by showo-turbo"):
+        read_run(tmp_path, "damaged")
+
+
+def test_runs_of_one_name_are_told_apart(run, tmp_path):
+    shutil.copytree(run, tmp_path / "first")
+    first, second = read_runs([run, tmp_path / "first"])
+    assert first.name.endswith("/first") and first.name != second.name
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no browser: chromium or google-chrome is not found")
+def test_a_browser_shows_it(run, tmp_path):
+    html = render_page(read_runs([run]))
+    page = tmp_path / "report.html"
+    page.write_text(html.replace("</body>", f"{PROBE}</body>"), encoding="utf-8")
+    options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}/browser"]
+    done = subprocess.run(
+        [BROWSER, *options, "--window-size=1280,900", "--dump-dom", page.as_uri()],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    (found,) = re.findall(r'<pre id="probe">(.*?)</pre>', done.stdout)
+    seen = json.loads(found)
+    assert seen["images"] >= 4 and seen["broken"] == 0
+    assert not seen["wide"], "the page scrolls sideways"
+    assert seen["green"] == "rgb(191, 229, 197)"
