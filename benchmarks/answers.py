@@ -19,9 +19,8 @@ from measuring import in_turns
 from random_networks import GEOMETRIES, MIDDLE, TINY, random_network
 
 from showo_turbo.evaluation.environment import describe_hardware
+from showo_turbo.models.protocols import FIXED_POINT
 from showo_turbo.models.showo import Showo
-from showo_turbo.prompting import UnifiedPrompting
-from showo_turbo.training.answer_forward import FIXED_POINT, answer_logits
 from showo_turbo.trajectories import TextTrajectory, collate_text_trajectories
 
 RESULTS = Path(__file__).parent / "results" / "answers.json"
@@ -57,12 +56,12 @@ def in_single_blocks(record: TextTrajectory) -> list[TextTrajectory]:
     ]
 
 
-def loss(network: Showo, prompting: UnifiedPrompting, records: list[TextTrajectory]) -> float:
+def loss(network: Showo, records: list[TextTrajectory]) -> float:
     """Train on the records: forward and backward of all that the published terms ask for."""
     steps = [[0] * len(record.blocks) for record in records]
     batch = collate_text_trajectories(records, steps, segments=1)
     versions = {"k": batch.tokens_k, "e": batch.tokens_e}
-    found = answer_logits(network, prompting, batch, versions, fixed_point=True)
+    found = network.answer_logits(batch, versions, fixed_point=True)
     total = (found["k"] - found["e"].detach()).square().mean() + found[FIXED_POINT].square().mean()
     network.zero_grad()
     total.backward()
@@ -72,13 +71,12 @@ def loss(network: Showo, prompting: UnifiedPrompting, records: list[TextTrajecto
 def measure(sizes: dict[str, int], image_tokens: int, answers: int, repeats: int) -> dict[str, Any]:
     """Both ways in turns."""
     network = random_network(sizes, image_tokens).train()
-    prompting = UnifiedPrompting(network.vocabulary, network.config.max_text_length)
     whole = [random_answer(network, seed) for seed in range(answers)]
     single = [block for record in whole for block in in_single_blocks(record)]
     found = in_turns(
         {
-            "plain": lambda: loss(network, prompting, single),
-            "ours": lambda: loss(network, prompting, whole),
+            "plain": lambda: loss(network, single),
+            "ours": lambda: loss(network, whole),
         },
         repeats,
     )

@@ -99,20 +99,17 @@ def train(way: str, seconds: float, batch: int) -> float:
     import torch  # only now: OpenMP reads its settings when it is loaded
 
     from showo_turbo.models.showo import Showo
-    from showo_turbo.prompting import UnifiedPrompting
-    from showo_turbo.training.forwards import image_logits
     from showo_turbo.training.optimizers import MuonWithAdamW, parameter_groups
 
     network = Showo.from_pretrained("shapes").train()
     config = network.config
-    prompting = UnifiedPrompting(network.vocabulary, config.max_text_length)
     optimizer = MuonWithAdamW(parameter_groups(network), lr=1e-4)
     torch.manual_seed(0)
     prompts = torch.randint(0, config.text_vocabulary_size, (batch, 12)).tolist()
     codes = torch.randint(0, config.codebook_size + 1, (batch, config.image_tokens))
 
     def step() -> None:
-        logits = image_logits(network, prompting, prompts, codes)
+        logits = network.image_logits(prompts, codes)
         logits.log_softmax(-1).mean().backward()
         optimizer.step()
         optimizer.zero_grad()

@@ -10,7 +10,7 @@ from PIL import Image
 from random_networks import Scale
 
 from showo_turbo.inference import ShowoPipeline
-from showo_turbo.prompting import format_question
+from showo_turbo.models.showo.sequences import format_question
 from showo_turbo.sampling.autoregressive import autoregressive_decode
 from showo_turbo.sampling.jacobi import jacobi_decode
 from showo_turbo.shapes.conversations import DESCRIBE_QUESTION
@@ -47,7 +47,7 @@ class ShapesRows:
         prompts = self.pipeline.encode_prompts(
             [sample_example(index).prompts[0].text for index in range(min(self.scale.answers, 8))]
         )
-        return compare_images(self.pipeline.showo, prompts, self.scale.repeats, 0.0)
+        return compare_images(self.pipeline.network, prompts, self.scale.repeats, 0.0)
 
     def jacobi_vs_ar(self) -> Row:
         """Answers at batch 1, by the better of the two drivers."""
@@ -59,7 +59,7 @@ class ShapesRows:
         question = self.pipeline.text_tokenizer.encode(format_question(DESCRIBE_QUESTION))
 
         def each(decode: Callable[..., Any], **more: Any) -> Callable[[], list[Any]]:
-            network = self.pipeline.showo
+            network = self.pipeline.network
             return lambda: [
                 decode(network, codes[i : i + 1], [question], max_new_tokens=64, **more)[0]
                 for i in range(len(codes))

@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--noise", type=float, action="append", help="repeatable (1.5 and 10)")
     options = parser.parse_args()
     pipeline = ShowoPipeline.from_pretrained(options.model)
-    networks = (pipeline.showo, pipeline.image_tokenizer, pipeline.text_tokenizer)
+    networks = (pipeline.network, pipeline.image_tokenizer, pipeline.text_tokenizer)
     prompts = [prompt.to_metadata() for prompt in held_out_prompts("validation")]
     ways = [
         ImageSampling(

@@ -17,7 +17,7 @@ from showo_turbo.curriculum.teacher import prepare_teacher
 from showo_turbo.curriculum.trajectories import RoundTrajectories
 from showo_turbo.data import DistillationDataModule
 from showo_turbo.errors import UserError
-from showo_turbo.models.showo import Showo
+from showo_turbo.models.protocols import ImageModel
 from showo_turbo.training.turbo import ShowoTurbo
 from showo_turbo.trajectories import TrajectoryStore
 
@@ -220,7 +220,7 @@ class Curriculum(Callback):
         _data(trainer).set_stores(
             stores.get("images"),
             stores.get("texts"),
-            mask_code=module.student.vocabulary.mask_code,
+            mask_code=module.student.mask_code,
             image_segments=self.stage.image_segments,
             text_segments=self.stage.text_segments,
         )
@@ -229,7 +229,7 @@ class Curriculum(Callback):
         described = self.stage.describe(module.teacher_sampling)
         rank_zero_info(f"stage {self.stage_index + 1} of {len(self.stages)}: {described}")
 
-    def _prepare_teacher(self, trainer: Trainer, module: ShowoTurbo) -> tuple[Showo, str]:
+    def _prepare_teacher(self, trainer: Trainer, module: ShowoTurbo) -> tuple[ImageModel, str]:
         """Take the round's teacher, and note its fingerprint."""
         begun = self.round < len(self._fingerprints)
         teacher, fingerprint = prepare_teacher(
@@ -244,7 +244,7 @@ class Curriculum(Callback):
         return teacher, fingerprint
 
     def _collect(
-        self, trainer: Trainer, module: ShowoTurbo, teacher: tuple[Showo, str]
+        self, trainer: Trainer, module: ShowoTurbo, teacher: tuple[ImageModel, str]
     ) -> dict[str, TrajectoryStore]:
         """Collect the round's trajectories, or open those that are there."""
         folder = self.round_folder(self.round)

@@ -15,7 +15,7 @@ from showo_turbo.data import PromptFile
 from showo_turbo.errors import UserError
 from showo_turbo.evaluation import draw_images, satisfies_shapes_prompt
 from showo_turbo.models.modes import evaluating
-from showo_turbo.models.showo import Showo
+from showo_turbo.models.protocols import ImageModel
 from showo_turbo.sampling.image_sampling import ImageSampling
 from showo_turbo.viz.pictures import GridColumn, draw_image_grid, mosaic
 
@@ -168,11 +168,11 @@ def log_picture(logger: Logger, name: str, picture: NDArray[np.uint8], step: int
         logger.log_image(key=name, images=[picture], step=step)
 
 
-def _network(module: LightningModule) -> Showo:
+def _network(module: LightningModule) -> ImageModel:
     """The network that is trained."""
     for name in ("student", "model"):
         network = getattr(module, name, None)
-        if isinstance(network, Showo):
+        if isinstance(network, ImageModel):
             return network
     raise UserError(
         f"SampleGrid looks for a student or a model to draw with, but {type(module).__name__} has "

@@ -26,7 +26,8 @@ from showo_turbo.evaluation import (
     to_rich,
 )
 from showo_turbo.models.magvitv2 import MAGVITv2
-from showo_turbo.models.showo import Showo
+from showo_turbo.models.protocols import ImageModel
+from showo_turbo.models.registry import load_model
 from showo_turbo.shapes.prompts import Prompt
 from showo_turbo.text_tokenizer import TextTokenizer
 from showo_turbo.training.measured_student import MeasuredStudent
@@ -157,7 +158,7 @@ class SpeedupReport(Callback):
 
     def _loaders(
         self, trainer: Trainer, pl_module: LightningModule
-    ) -> dict[str, Callable[[], Showo]]:
+    ) -> dict[str, Callable[[], ImageModel]]:
         """How to load each model: the teacher, the stages between, the student."""
         folders = dict(self.models or {})
         if self.models is None:
@@ -165,13 +166,14 @@ class SpeedupReport(Callback):
             # A run that was stopped early has not begun all stages.
             teachers = [path for path in curriculum.stage_teachers() if path.is_dir()]
             folders = {f"stage{i}" if i else "teacher": path for i, path in enumerate(teachers)}
-        loaders: dict[str, Callable[[], Showo]] = {
-            name: partial(Showo.from_pretrained, path) for name, path in folders.items()
+        family = getattr(pl_module, "family", None)
+        loaders: dict[str, Callable[[], ImageModel]] = {
+            name: partial(load_model, path, family) for name, path in folders.items()
         }
         if is_sharded(trainer):
             exported = _preceding(trainer, self, ExportStudent, "it gathers the student").folder
             assert exported is not None  # set in its setup
-            return loaders | {"student": partial(Showo.from_pretrained, exported)}
+            return loaders | {"student": partial(load_model, exported, family)}
         return loaders | {"student": partial(student_of, pl_module, "SpeedupReport")}
 
     def _seconds(self, trainer: Trainer, validate: float) -> dict[str, Any]:
@@ -233,7 +235,7 @@ def evaluation_data(
     return EvaluationData(validation, test, further, texts)
 
 
-def _load_on(device: torch.device, load: Callable[[], Showo]) -> Showo:
+def _load_on(device: torch.device, load: Callable[[], ImageModel]) -> ImageModel:
     return load().to(device).eval()
 
 

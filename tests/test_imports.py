@@ -14,9 +14,7 @@ LAYERS = [
         "errors",
         "utils",
         "version",
-        "vocabulary",
         "text_tokenizer",
-        "prompting",
         "models",
     },
     {"sampling"},
@@ -39,7 +37,6 @@ PLAIN = [
     "evaluation",
     "metrics",
     "sweeps",
-    "prompting.py",
 ]
 
 

@@ -69,7 +69,7 @@ def test_images_and_texts(command, model, files, tmp_path):
     assert "left out 1 of 3 captions, which have more than 30 tokens" in result.output
     assert "Trajectories in" in result.output
 
-    teacher = fingerprint_module(ShowoPipeline.from_pretrained(model).showo)
+    teacher = fingerprint_module(ShowoPipeline.from_pretrained(model).network)
     store = TrajectoryStore.open(out / "images", kind="images", teacher=teacher)
     assert store.num_samples == 2
     assert store.identity.settings["sampling.guidance_scale"] == 0.5

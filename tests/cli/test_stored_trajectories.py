@@ -192,8 +192,8 @@ class TestBadInput:
 
     def test_another_teacher(self, refused, stores, model, tmp_path):
         other = write_tiny_model(tmp_path / "other", seed=3)
-        made = fingerprint_module(ShowoPipeline.from_pretrained(model).showo)[:12]
-        asked = fingerprint_module(ShowoPipeline.from_pretrained(other).showo)[:12]
+        made = fingerprint_module(ShowoPipeline.from_pretrained(model).network)[:12]
+        asked = fingerprint_module(ShowoPipeline.from_pretrained(other).network)[:12]
         message = refused({"images": stores / "images"}, student=other)
         assert f"was made by teacher {made}..., but the teacher is {asked}..." in message
         assert "on_mismatch: warn" in message

@@ -4,7 +4,7 @@ from PIL import Image
 
 from showo_turbo.errors import UserError
 from showo_turbo.inference import ShowoPipeline
-from showo_turbo.models.compiled import StaticKeyValueCache
+from showo_turbo.models.showo.compiled import StaticKeyValueCache
 from showo_turbo.text_tokenizer import TextTokenizer
 
 from ..tiny import GOLDEN, tiny_magvitv2, tiny_networks, write_tiny_model
@@ -17,7 +17,7 @@ class TestFromPretrained:
         loaded = ShowoPipeline.from_pretrained(folder, device="cpu")
         assert loaded.resolution == 16
         assert loaded.device == torch.device("cpu")
-        assert not loaded.showo.training
+        assert not loaded.network.training
         assert not loaded.image_tokenizer.training
         expected = ShowoPipeline(*tiny_networks()).generate(PROMPTS, sampling_steps=3)
         assert torch.equal(loaded.generate(PROMPTS, sampling_steps=3).codes, expected.codes)
@@ -46,7 +46,7 @@ class TestFromPretrained:
     @pytest.mark.parametrize("dtype", ["bfloat16", torch.bfloat16])
     def test_dtype_is_that_of_the_transformer(self, tmp_path, dtype):
         loaded = ShowoPipeline.from_pretrained(write_tiny_model(tmp_path), dtype=dtype)
-        assert loaded.showo.dtype == torch.bfloat16
+        assert loaded.network.dtype == torch.bfloat16
         assert next(loaded.image_tokenizer.parameters()).dtype == torch.float32
         result = loaded.generate(PROMPTS[:2], sampling_steps=2, guidance_scale=1.0)
         assert len(loaded.answer(result.images, "What?", max_new_tokens=4).texts) == 2
@@ -57,11 +57,11 @@ class TestFromPretrained:
     def test_compiled(self, tmp_path, dtype, expected):
         folder = write_tiny_model(tmp_path)
         loaded = ShowoPipeline.from_pretrained(folder, dtype=dtype, compile=True)
-        assert loaded.showo.dtype == expected
-        assert isinstance(loaded.showo.new_cache(1, 10), StaticKeyValueCache)
+        assert loaded.network.dtype == expected
+        assert isinstance(loaded.network.new_cache(1, 10), StaticKeyValueCache)
         plain = ShowoPipeline.from_pretrained(folder)
-        assert plain.showo.dtype == torch.float32
-        assert not isinstance(plain.showo.new_cache(1, 10), StaticKeyValueCache)
+        assert plain.network.dtype == torch.float32
+        assert not isinstance(plain.network.new_cache(1, 10), StaticKeyValueCache)
 
     @pytest.mark.bad_input
     def test_no_text_tokenizer(self, tmp_path):

@@ -7,7 +7,7 @@ import torch
 from showo_turbo.data.images import to_images
 from showo_turbo.errors import UserError
 from showo_turbo.inference import pipeline as pipeline_module
-from showo_turbo.prompting import format_question
+from showo_turbo.models.showo.sequences import format_question
 from showo_turbo.sampling.autoregressive import autoregressive_decode
 from showo_turbo.sampling.image_sampling import ImageSampling
 from showo_turbo.sampling.parallel import decode_image_codes
@@ -40,7 +40,7 @@ class TestGenerate:
             batch_size=5,
         )
         ids = [pipeline.text_tokenizer.encode(prompt) for prompt in PROMPTS]
-        codes = decode_image_codes(pipeline.showo, ids, sampling, seeds)
+        codes = decode_image_codes(pipeline.network, ids, sampling, seeds)
         assert torch.equal(result.codes, codes)
         assert result.seeds == seeds
         expected = to_images(pipeline.image_tokenizer.decode(codes))
@@ -126,7 +126,7 @@ class TestAnswer:
         result = pipeline.answer(pictures[:3], QUESTIONS, max_new_tokens=10)
         prompts = [pipeline.text_tokenizer.encode(format_question(q)) for q in QUESTIONS]
         codes = pipeline.encode_images(pictures[:3])
-        expected = autoregressive_decode(pipeline.showo, codes, prompts, max_new_tokens=10)
+        expected = autoregressive_decode(pipeline.network, codes, prompts, max_new_tokens=10)
         assert result.tokens == [entry.tokens for entry in expected]
 
     def test_files_and_images_are_the_same(self, pipeline, pictures, tmp_path):

@@ -3,7 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from showo_turbo.models.cache import BLOCK, KeyValueCache
+from showo_turbo.models.showo.cache import BLOCK, KeyValueCache
 
 from ..tiny import tiny_showo
 

@@ -5,7 +5,7 @@ import shutil
 import pytest
 import torch
 
-from showo_turbo.models.compiled import StaticKeyValueCache
+from showo_turbo.models.showo.compiled import StaticKeyValueCache
 from showo_turbo.sampling.autoregressive import autoregressive_decode
 from showo_turbo.sampling.image_sampling import ImageSampling
 from showo_turbo.sampling.jacobi import jacobi_decode

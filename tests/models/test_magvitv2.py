@@ -6,7 +6,7 @@ from safetensors.torch import load_file, save_file
 
 from showo_turbo.errors import UserError
 from showo_turbo.models.magvitv2 import MAGVITv2, MAGVITv2Config
-from showo_turbo.models.patches import split_patches
+from showo_turbo.models.magvitv2.patches import split_patches
 from showo_turbo.shapes.checker import read_image
 from showo_turbo.shapes.render import render
 from showo_turbo.shapes.sampling import sample_scene

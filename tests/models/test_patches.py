@@ -2,7 +2,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from showo_turbo.models.patches import find_distinct, join_patches, split_patches
+from showo_turbo.models.magvitv2.patches import find_distinct, join_patches, split_patches
 
 
 def test_raster_order():

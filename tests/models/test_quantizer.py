@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from showo_turbo.errors import UserError
-from showo_turbo.models.quantizer import LookupFreeQuantizer
+from showo_turbo.models.magvitv2.quantizer import LookupFreeQuantizer
 
 
 def as_latents(*vectors):

@@ -5,8 +5,9 @@ import torch
 
 from showo_turbo.errors import UserError
 from showo_turbo.models.showo import Showo, ShowoConfig
-from showo_turbo.prompting import UnifiedPrompting
+from showo_turbo.models.showo.sequences import UnifiedPrompting
 
+from .. import naive
 from ..tiny import (
     GOLDEN_CONFIG,
     golden_cases,
@@ -39,7 +40,7 @@ class TestGolden:
         batch = prompting.text_to_image(prompts, ids[:, 14:30] - network.vocabulary.image_offset)
         with torch.no_grad():
             hidden = network.hidden_states(
-                batch.input_ids, batch.attention_mask, batch.position_ids
+                batch.input_ids, batch.layout.attention_mask, batch.layout.position_ids
             )
             logits = network.logits(hidden[:, -17:-1], network.vocabulary.image_rows)
         assert (logits - golden["t2i.logits_image"]).abs().max() < 1e-4
@@ -112,7 +113,7 @@ class TestNetwork:
         batch = prompting.text_to_image(prompts, codes)
         with torch.no_grad():
             whole = network.hidden_states(
-                batch.input_ids, batch.attention_mask, batch.position_ids
+                batch.input_ids, batch.layout.attention_mask, batch.layout.position_ids
             )[:, -18:]
             texts = [[v.t2i_id, v.sot_id, *prompt, v.eot_id] for prompt in prompts]
             ids = torch.tensor([[*text, *[v.pad_id] * (8 - len(text))] for text in texts])
@@ -204,3 +205,14 @@ class TestPretrained:
         assert "config.json" in str(caught.value)
         assert key in str(caught.value)
         assert "\n" not in str(caught.value)
+
+
+def test_image_logits_are_those_of_the_whole_unbatched_sequence():
+    model = tiny_showo()
+    codes = torch.randint(0, 25, (3, 16))
+    prompts = [[1, 2, 3], [], [4]]
+    with torch.no_grad():
+        found = model.image_logits(prompts, codes)
+        for row, prompt in enumerate(prompts):
+            expected = naive.image_logits(model, prompt, codes[row].tolist(), pad_to=13)
+            torch.testing.assert_close(found[row], expected, rtol=1e-4, atol=1e-4)

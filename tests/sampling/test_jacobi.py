@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from showo_turbo.errors import UserError
 from showo_turbo.models.showo import Showo
-from showo_turbo.prompting import format_question
+from showo_turbo.models.showo.sequences import format_question
 from showo_turbo.sampling.autoregressive import autoregressive_decode
 from showo_turbo.sampling.image_sampling import ImageSampling
 from showo_turbo.sampling.jacobi import jacobi_decode

@@ -5,7 +5,7 @@ from lightning.pytorch import Trainer
 
 from showo_turbo.data import PretrainDataModule
 from showo_turbo.errors import UserError
-from showo_turbo.prompting import IGNORE, format_question
+from showo_turbo.models.showo.sequences import IGNORE, format_question
 from showo_turbo.sampling.autoregressive import TextResult
 from showo_turbo.shapes import ShapesWorld
 from showo_turbo.training import pretrain_showo
@@ -40,8 +40,8 @@ def expected_image_loss(made, stream, captions):
     codes = made.image_tokenizer.encode(stream["pixels"])
     masked = mask_codes(codes, made.model.vocabulary.mask_code, stream["seed"])
     prompts = [made.text_tokenizer.encode(caption) for caption in captions]
-    batch = made.prompting.text_to_image(prompts, masked, codes)
-    logits = made.model(batch.input_ids, batch.attention_mask, batch.position_ids)
+    batch = made.model.sequences.text_to_image(prompts, masked, codes)
+    logits = made.model(batch.input_ids, batch.layout.attention_mask, batch.layout.position_ids)
     vocabulary = made.model.vocabulary
     image = batch.labels[:, -codes.shape[1] - 1 : -1]
     rows = logits[:, -codes.shape[1] - 1 : -1, vocabulary.image_rows]
@@ -87,8 +87,8 @@ def test_answers_are_predicted_and_questions_are_not(random_shapes_model):
     for row, question, answer in zip(codes, stream["question"], stream["answer"], strict=True):
         # One by one, without padding.
         prompt, tokens = encode(format_question(question)), encode(answer)
-        batch = made.prompting.understanding(row[None], [prompt], [tokens])
-        logits = made.model(batch.input_ids, batch.attention_mask)[0, :, :640]
+        batch = made.model.sequences.understanding(row[None], [prompt], [tokens])
+        logits = made.model(batch.input_ids, batch.layout.attention_mask)[0, :, :640]
         targets = torch.tensor([*tokens, made.model.vocabulary.eot_id])
         losses += F.cross_entropy(logits[-len(targets) - 1 : -1], targets, reduction="none")
     torch.testing.assert_close(loss_of(made, mmu=stream), torch.stack(losses).mean())

@@ -7,11 +7,11 @@ from lightning.pytorch import Trainer
 from showo_turbo.data import DistillationBatchSizes, DistillationDataModule
 from showo_turbo.errors import UserError
 from showo_turbo.losses import LossTerm, LossValue, published_losses
+from showo_turbo.models.showo import Showo
 from showo_turbo.sampling.image_sampling import ImageSampling
 from showo_turbo.shapes import ShapesWorld
 from showo_turbo.shapes.checker import read_image
 from showo_turbo.targets import StudentTarget, TeacherTarget
-from showo_turbo.training import inputs as inputs_module
 from showo_turbo.training.turbo import ShowoTurbo
 from showo_turbo.trajectories import (
     ImageCollection,
@@ -113,13 +113,13 @@ def test_a_stream_without_weight_asks_no_network(
 ):
     made = []
     for name in ("image_logits", "answer_logits"):
-        given = getattr(inputs_module, name)
+        given = getattr(Showo, name)
 
         def noted(*arguments, name=name, given=given, **options):
             made.append(name)
             return given(*arguments, **options)
 
-        monkeypatch.setattr(inputs_module, name, noted)
+        monkeypatch.setattr(Showo, name, noted)
     terms = losses(**{f"{without}_consistency": 0, f"{without}_regularizer": 0})
     loss, logged = loss_of(turbo(random_shapes_model, losses=terms), batch)
     assert made == calls
@@ -179,13 +179,13 @@ def test_only_what_a_term_asks_for_is_computed(
     random_shapes_model, batch, monkeypatch, names, versions
 ):
     made = []
-    given = inputs_module.answer_logits
+    given = Showo.answer_logits
 
-    def noted(model, prompting, batch, versions, **options):
+    def noted(model, batch, versions, **options):
         made.append(list(versions))
-        return given(model, prompting, batch, versions, **options)
+        return given(model, batch, versions, **options)
 
-    monkeypatch.setattr(inputs_module, "answer_logits", noted)
+    monkeypatch.setattr(Showo, "answer_logits", noted)
     module = turbo(random_shapes_model, losses={"mine": Counted("text", *names)})
     loss, logged = loss_of(module, batch)
     assert made == versions

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from showo_turbo.errors import UserError
-from showo_turbo.prompting import format_question
+from showo_turbo.models.showo.sequences import format_question
 from showo_turbo.sampling.image_sampling import ImageSampling
 from showo_turbo.sampling.text_decoding import TextDecoding
 from showo_turbo.trajectories import (

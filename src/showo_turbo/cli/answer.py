@@ -85,8 +85,8 @@ def answer(
         settings = {
             "command": "answer",
             "model": model.model,
-            "dtype": str(pipeline.showo.dtype).removeprefix("torch."),
-            "showo": fingerprint_module(pipeline.showo),
+            "dtype": str(pipeline.network.dtype).removeprefix("torch."),
+            "showo": fingerprint_module(pipeline.network),
             "image_tokenizer": fingerprint_module(pipeline.image_tokenizer),
             **asdict(decoding),
             "seed": seed,

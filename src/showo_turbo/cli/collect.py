@@ -16,6 +16,7 @@ from ..data import files as _files  # noqa: F401  # so that their classes answer
 from ..data.bad_samples import BadSamples
 from ..data.images import encode_images
 from ..errors import UserError
+from ..models.registry import text_model
 from ..shapes import ShapesWorld
 from ..trajectories import (
     ImageCollection,
@@ -98,6 +99,8 @@ def collect(
             "there is nothing to collect for; name captions, instructions or a shapes world"
         )
     pipeline = model.load()
+    if with_texts:
+        text_model(pipeline.network, "collecting answers (left out with --num_texts 0)")
     data = DistillationDataModule(
         pipeline.resolution,
         DistillationBatchSizes(int(with_images), int(with_texts), language=0),
@@ -113,8 +116,8 @@ def collect(
     captions_to_draw = data.image_prompts(num_images) if with_images else []
     questions = data.text_requests(num_texts) if with_texts else []
     collector = TrajectoryCollector(
-        pipeline.showo,
-        fingerprint_module(pipeline.showo),
+        pipeline.network,
+        fingerprint_module(pipeline.network),
         pipeline.text_tokenizer,
         output,
         print,

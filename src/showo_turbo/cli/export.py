@@ -10,10 +10,10 @@ from torch import Tensor
 
 from ..errors import UserError
 from ..inference.generation_config import save_generation_config
-from ..inference.loading import load_showo_config, load_text_tokenizer
+from ..inference.loading import load_text_tokenizer
 from ..models.checkpoints import (
     MAGVITV2_CONFIG_KEY,
-    SHOWO_CONFIG_KEY,
+    MODEL_CONFIG_KEY,
     TEXT_TOKENIZER_KEY,
     check_finite,
     describe_misfits,
@@ -24,16 +24,17 @@ from ..models.checkpoints import (
 )
 from ..models.lora import merge_lora
 from ..models.magvitv2 import MAGVITv2, MAGVITv2Config
-from ..models.showo import Showo, ShowoConfig
+from ..models.protocols import ImageModel, ModelConfig
+from ..models.registry import find_family, load_config
 from ..sampling.image_sampling import ImageSampling
 from ..sampling.text_decoding import TextDecoding
 from ..text_tokenizer import FILE_NAME, TextTokenizer
 from ..utils.files import write_atomically
 from .command_line import run_function
-from .model_card import image_tokenizer_card, showo_card
+from .model_card import image_tokenizer_card, model_card
 
-_SHOWO_KEYS = ("student.showo.", "model.showo.")
-"""How the keys of Show-o begin in checkpoints of ShowoTurbo and PretrainShowo."""
+_MODEL_KEYS = ("student.", "model.showo.")
+"""How the keys of a model begin in checkpoints of ShowoTurbo and PretrainShowo."""
 
 _MAGVITV2_KEYS = ("model.encoder.", "model.decoder.", "model.quantize.")
 """How the keys of the image tokenizer begin in checkpoints of PretrainMAGVITv2."""
@@ -47,13 +48,13 @@ class _Network:
 
     Attributes:
         state: Its weights, under the released keys.
-        config: Its `config.json`.
+        config: Its sizes.
         card: Its model card.
         tokenizer: The text tokenizer to copy into its folder, if one is.
     """
 
     state: Mapping[str, Tensor]
-    config: dict[str, Any]
+    config: ModelConfig | MAGVITv2Config
     card: str
     tokenizer: TextTokenizer | None = None
 
@@ -73,6 +74,7 @@ def export(
     half: bool = False,
     card: bool = True,
     overwrite: bool = False,
+    family: str | None = None,
 ) -> None:
     """Write the network of a training checkpoint as a model folder.
 
@@ -96,6 +98,8 @@ def export(
         half: Store the weights in half precision, in half the space; they load in float32.
         card: Write a model card, `README.md`, with the sizes and where the weights come from.
         overwrite: Replace the model that is in the folder.
+        family: Class of the network, where it is of a family of your own: its import path, such as
+            `my_module.MyModel`.
     """
     if (output / "config.json").exists() and not overwrite:
         raise UserError(f"{output} holds a model; name another folder, or overwrite it")
@@ -103,7 +107,7 @@ def export(
         raise UserError(f"{output} is a file; name a folder for the model")
     dtype = torch.float16 if half else torch.float32
     content = _read_checkpoint(checkpoint)
-    network = _find_network(content, checkpoint, config_from, text_tokenizer, dtype)
+    network = _find_network(content, checkpoint, config_from, text_tokenizer, dtype, family)
     _check_options(sampling, decoding, network, checkpoint)
     weights = {
         key: value.to(dtype) if value.is_floating_point() else value
@@ -119,7 +123,7 @@ def export(
     if card:
         with write_atomically(output / CARD_FILE) as temporary:
             temporary.write_text(network.card, encoding="utf-8")
-    save_checkpoint(output, weights, network.config)
+    save_checkpoint(output, weights, network.config.to_dict())
     print(f"{sum(value.numel() for value in weights.values()):,} parameters written to {output}")
 
 
@@ -145,6 +149,7 @@ def _find_network(
     config_from: str | None,
     text_tokenizer: str | None,
     dtype: torch.dtype,
+    family: str | None,
 ) -> _Network:
     """The network of a checkpoint, checked against its sizes.
 
@@ -152,24 +157,24 @@ def _find_network(
         UserError: If there is none, or it does not fit.
     """
     card_facts = (content, path.name, dtype)
-    for start in _SHOWO_KEYS:
+    for start in _MODEL_KEYS:
         if found := _part(content["state_dict"], start.partition(".")[0], (start,)):
             state = merge_lora(found)
-            config = _showo_config(content, path, config_from)
+            kind, config = _model_config(content, path, config_from, family)
             with torch.device("meta"):
-                _expect_fit(state, Showo(config), path)
+                _expect_fit(state, kind(config), path)
             tokenizer = _text_tokenizer(content, config, config_from, text_tokenizer)
-            return _Network(state, config.to_dict(), showo_card(config, *card_facts), tokenizer)
+            return _Network(state, config, model_card(kind, config, *card_facts), tokenizer)
     if state := _part(content["state_dict"], "model", _MAGVITV2_KEYS):
         if text_tokenizer is not None:
             raise UserError(f"{path} holds an image tokenizer; leave out --text_tokenizer")
         sizes = _magvitv2_config(content, path, config_from)
         with torch.device("meta"):
             _expect_fit(state, MAGVITv2(sizes), path)
-        return _Network(state, sizes.to_dict(), image_tokenizer_card(sizes, *card_facts))
+        return _Network(state, sizes, image_tokenizer_card(sizes, *card_facts))
     raise UserError(
         f"{path} holds no network to export; expected a checkpoint of ShowoTurbo, PretrainShowo or "
-        f"PretrainMAGVITv2, whose keys begin with {', '.join((*_SHOWO_KEYS, *_MAGVITV2_KEYS))}"
+        f"PretrainMAGVITv2, whose keys begin with {', '.join((*_MODEL_KEYS, *_MAGVITV2_KEYS))}"
     )
 
 
@@ -181,11 +186,12 @@ def _check_options(
     Raises:
         UserError: If it is an image tokenizer, or an option is out of range.
     """
+    config = network.config
     for name, options in (("sampling", sampling), ("decoding", decoding)):
-        if options is not None and "num_vq_tokens" not in network.config:
+        if options is not None and isinstance(config, MAGVITv2Config):
             raise UserError(f"{path} holds an image tokenizer; leave out --{name}")
-    if sampling is not None:
-        sampling.check(network.config["num_vq_tokens"], network.config["codebook_size"])
+    if sampling is not None and not isinstance(config, MAGVITv2Config):
+        sampling.check(config.image_tokens, config.codebook_size)
     if decoding is not None:
         decoding.check()
 
@@ -208,12 +214,17 @@ def _expect_fit(state: Mapping[str, Tensor], network: torch.nn.Module, path: Pat
     check_finite(state, f"the weights in {path}")
 
 
-def _showo_config(content: Mapping[str, Any], path: Path, config_from: str | None) -> ShowoConfig:
+def _model_config(
+    content: Mapping[str, Any], path: Path, config_from: str | None, family: str | None
+) -> tuple[type[ImageModel], Any]:
+    """The class of the network, and its sizes."""
     if config_from is not None:
-        return load_showo_config(config_from)
-    values = _sizes(content, SHOWO_CONFIG_KEY, path)
+        config = load_config(config_from, family)
+        return find_family(config.to_dict(), family, config_from), config
+    values = _sizes(content, MODEL_CONFIG_KEY, path)
+    kind = find_family(values, family, path)
     try:
-        return ShowoConfig.from_dict(values)
+        return kind, kind.config_class.from_dict(values)
     except UserError as error:
         raise UserError(f"{path} holds wrong sizes: {error}") from None
 
@@ -239,11 +250,13 @@ def _sizes(content: Mapping[str, Any], key: str, path: Path) -> dict[str, Any]:
 
 def _text_tokenizer(
     content: Mapping[str, Any],
-    config: ShowoConfig,
+    config: ModelConfig,
     config_from: str | None,
     text_tokenizer: str | None,
 ) -> TextTokenizer | None:
     """The text tokenizer to copy, unless the configuration names the one to use."""
+    if not config.needs_text_tokenizer:
+        return None
     if text_tokenizer is None and config.tokenizer is not None:
         return None
     if text_tokenizer is None and config_from is None:

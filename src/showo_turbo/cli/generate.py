@@ -70,8 +70,8 @@ def generate(
     settings = {
         "command": "generate",
         "model": model.model,
-        "dtype": str(pipeline.showo.dtype).removeprefix("torch."),
-        "showo": fingerprint_module(pipeline.showo),
+        "dtype": str(pipeline.network.dtype).removeprefix("torch."),
+        "showo": fingerprint_module(pipeline.network),
         "image_tokenizer": fingerprint_module(pipeline.image_tokenizer),
         **asdict(sampling),
         "images": len(requests),

@@ -6,32 +6,40 @@ from typing import Any
 import torch
 
 from ..models.magvitv2 import MAGVITv2Config
-from ..models.showo import ShowoConfig
+from ..models.protocols import ImageModel, ModelConfig, TextModel
 
 
-def showo_card(
-    config: ShowoConfig, content: Mapping[str, Any], checkpoint: str, dtype: torch.dtype
+def model_card(
+    kind: type[ImageModel],
+    config: ModelConfig,
+    content: Mapping[str, Any],
+    checkpoint: str,
+    dtype: torch.dtype,
 ) -> str:
-    """The card of a Show-o.
+    """The card of a model.
 
     Args:
+        kind: Its family.
         config: Its sizes.
         content: The training checkpoint.
         checkpoint: Name of its file.
         dtype: How the weights are stored.
     """
-    rows = {
-        "image tokens": f"{config.image_tokens:,}",
-        "codebook": f"{config.codebook_size:,}",
-        "text tokens": f"{config.text_vocabulary_size:,}",
-        "layers": config.layers,
-        "width": config.hidden_size,
-        "heads": config.heads,
+    sizes = {
+        "image tokens": "image_tokens",
+        "codebook": "codebook_size",
+        "text tokens": "text_vocabulary_size",
+        "layers": "layers",
+        "width": "hidden_size",
+        "heads": "heads",
     }
+    known = {title: getattr(config, name, None) for title, name in sizes.items()}
+    rows = {title: f"{size:,}" for title, size in known.items() if size is not None}
+    answers = " and answers questions about them" if issubclass(kind, TextModel) else ""
     return (
         "---\nlibrary_name: showo-turbo\npipeline_tag: text-to-image\n---\n"
-        "# Show-o, trained with showo-turbo\n\n"
-        "A Show-o transformer that draws images and answers questions about them.\n\n"
+        f"# {kind.__name__}, trained with showo-turbo\n\n"
+        f"A {kind.__name__} network that draws images{answers}.\n\n"
         '```\nshowo-turbo generate "a red circle" --output images --model <this folder> '
         "--sampling_steps 4\n"
         "```\n\n"

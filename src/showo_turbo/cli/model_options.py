@@ -22,6 +22,8 @@ class ModelOptions:
             `compile`.
         compile: Decode with compiled code in static shapes, for accelerators. The first batch of
             every shape takes a minute or more.
+        family: Class of the model, where it is of a family of your own: its import path, such as
+            `my_module.MyModel`.
     """
 
     model: str = "shapes"
@@ -30,6 +32,7 @@ class ModelOptions:
     device: str | None = None
     dtype: Literal["float32", "bfloat16", "float16"] | None = None
     compile: bool = False
+    family: str | None = None
 
     def load(self) -> ShowoPipeline:
         """Load the model with its tokenizers.
@@ -44,4 +47,5 @@ class ModelOptions:
             self.device,
             self.dtype,
             self.compile,
+            self.family,
         )

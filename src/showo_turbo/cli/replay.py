@@ -24,7 +24,7 @@ def run(arguments: Sequence[str]) -> None:
     run_function(replay, arguments, name="replay")
 
 
-def replay(folder: Path, device: str | None = None) -> None:
+def replay(folder: Path, device: str | None = None, family: str | None = None) -> None:
     """Run a batch that stopped a training again, and show where it goes wrong.
 
     With the student and the settings of that moment it computes the losses and their gradients.
@@ -35,6 +35,8 @@ def replay(folder: Path, device: str | None = None) -> None:
     Args:
         folder: What `FiniteGuard` wrote, such as `runs/mine/incidents/step-12`.
         device: `cpu`, `cuda`, ...; by default a GPU if there is one.
+        family: Class of the student, where it is of a family of your own: its import path, such as
+            `my_module.MyModel`.
     """
     incident = read_incident(folder)
     target = choose_device(device)
@@ -45,7 +47,7 @@ def replay(folder: Path, device: str | None = None) -> None:
         logger=False,
         enable_checkpointing=False,
     ).precision_plugin
-    module = rebuild_module(folder, incident["settings"]).to(target)
+    module = rebuild_module(folder, incident["settings"], family).to(target)
     plugin.convert_module(module)  # in place
     console = Console()
     for path in batch_files(folder):

@@ -6,7 +6,8 @@ from pathlib import Path
 from rich.console import Console
 
 from ..errors import UserError
-from ..inference.loading import load_image_tokenizer, load_showo_config, load_text_tokenizer
+from ..inference.loading import load_image_tokenizer, load_text_tokenizer
+from ..models.registry import load_config
 from ..trajectories import (
     ImageTrajectoryDataset,
     TextTrajectoryDataset,
@@ -30,6 +31,7 @@ def trajectories(
     model: str = "shapes",
     image_tokenizer: str | None = None,
     text_tokenizer: str | None = None,
+    family: str | None = None,
 ) -> None:
     """Show what stores of trajectories hold, and draw film strips of a few.
 
@@ -41,6 +43,8 @@ def trajectories(
             a folder or a hub id.
         image_tokenizer: Image tokenizer, if it is not the one that the model names.
         text_tokenizer: Text tokenizer, if it is not the one that the model names.
+        family: Class of the model, where it is of a family of your own: its import path, such as
+            `my_module.MyModel`.
     """
     if samples < 0:
         raise UserError(f"samples is {samples}; it must be 0 or more")
@@ -58,9 +62,9 @@ def trajectories(
             strips = output / place.relative_to(folder)
         chosen = evenly_chosen(store.num_samples, count) if count > 1 else [0]
         if store.identity.kind == "images":
-            _draw_images(store, chosen, strips, model, image_tokenizer)
+            _draw_images(store, chosen, strips, model, image_tokenizer, family)
         else:
-            _draw_texts(store, chosen, strips, model, text_tokenizer)
+            _draw_texts(store, chosen, strips, model, text_tokenizer, family)
         console.print(f"{count} film strips in {strips}", markup=False, highlight=False)
 
 
@@ -86,8 +90,9 @@ def _draw_images(
     folder: Path,
     model: str,
     image_tokenizer: str | None,
+    family: str | None,
 ) -> None:
-    tokenizer = load_image_tokenizer(load_showo_config(model), image_tokenizer)
+    tokenizer = load_image_tokenizer(load_config(model, family), image_tokenizer)
     dataset = ImageTrajectoryDataset(store)
     last = tokenizer.config.codebook_size - 1
     for index in chosen:
@@ -107,8 +112,11 @@ def _draw_texts(
     folder: Path,
     model: str,
     text_tokenizer: str | None,
+    family: str | None,
 ) -> None:
-    tokenizer = load_text_tokenizer(load_showo_config(model), model, text_tokenizer)
+    tokenizer = load_text_tokenizer(load_config(model, family), model, text_tokenizer)
+    if tokenizer is None:
+        raise UserError(f"{model} has no text tokenizer; name the model that wrote {store.folder}")
     dataset = TextTrajectoryDataset(store)
     for index in chosen:
         path = folder / f"text-{index:05d}.png"

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from ..errors import UserError
 from ..models.checkpoints import save_checkpoint
-from ..models.showo import Showo, ShowoConfig
+from ..models.protocols import ImageModel
+from ..models.registry import find_family, load_model
 from ..training.student_weights import gather_student, is_sharded, replace_teacher
 from ..training.turbo import ShowoTurbo
 from ..trajectories import fingerprint_module, fingerprint_tensors
@@ -24,7 +25,7 @@ RECORD = "fingerprint.json"
 
 def prepare_teacher(
     trainer: Trainer, module: ShowoTurbo, folder: Path, *, first: bool, known: str | None
-) -> tuple[Showo, str]:
+) -> tuple[ImageModel, str]:
     """Save the round's teacher unless that was done, and take it from where it was saved.
 
     Every process must call this. Where the checkpoint does not know the teacher, the folder may be
@@ -51,10 +52,10 @@ def prepare_teacher(
     record = folder / RECORD
     if known is None and first:
         if not trainer.strategy.broadcast(record.is_file()):
-            _save(trainer, folder, base_model(trainer, module).state_dict(), module.student.config)
+            _save(trainer, folder, base_model(trainer, module).state_dict(), module)
     elif known is None:
-        _save_student(trainer, folder, module.student.config)
-    teacher = Showo.from_pretrained(folder)
+        _save_student(trainer, folder, module)
+    teacher = load_model(folder, module.family)
     fingerprint = fingerprint_module(teacher)
     if known is not None and known != fingerprint:
         raise UserError(
@@ -80,23 +81,23 @@ def prepare_teacher(
     return (teacher.to(module.device) if is_sharded(trainer) else module.teacher), fingerprint
 
 
-def _save_student(trainer: Trainer, folder: Path, config: ShowoConfig) -> None:
+def _save_student(trainer: Trainer, folder: Path, module: ShowoTurbo) -> None:
     """Write the student as the round's teacher, unless that very one is there."""
     state = gather_student(trainer)
     there = False
     if trainer.is_global_zero and (folder / RECORD).is_file():
-        there = _recorded(folder / RECORD) == _fingerprint(state, config)
+        there = _recorded(folder / RECORD) == _fingerprint(state, module)
         if not there:
             _put_aside(folder.parent)
     if not trainer.strategy.broadcast(there):
-        _save(trainer, folder, state, config)
+        _save(trainer, folder, state, module)
 
 
-def _save(trainer: Trainer, folder: Path, state: Mapping[str, Tensor], config: ShowoConfig) -> None:
+def _save(trainer: Trainer, folder: Path, state: Mapping[str, Tensor], module: ShowoTurbo) -> None:
     """Write weights, which the first process has, as the round's teacher."""
     if trainer.is_global_zero:
-        save_checkpoint(folder, state, config.to_dict())
-        fingerprint = fingerprint_module(Showo.from_pretrained(folder))
+        save_checkpoint(folder, state, module.student.config.to_dict())
+        fingerprint = fingerprint_module(load_model(folder, module.family))
         write_json(folder / RECORD, {"teacher": fingerprint})
     trainer.strategy.barrier("teacher saved")
 
@@ -107,10 +108,11 @@ def _recorded(record: Path) -> str | None:
     return value.get("teacher") if isinstance(value, dict) else None
 
 
-def _fingerprint(state: Mapping[str, Tensor], config: ShowoConfig) -> str:
+def _fingerprint(state: Mapping[str, Tensor], module: ShowoTurbo) -> str:
     """The fingerprint that a network has once it is saved and read back."""
+    config = module.student.config
     with torch.device("meta"):
-        network = Showo(config)
+        network = find_family(config.to_dict(), module.family, "the student")(config)
     return fingerprint_tensors(
         {name: state[name].to(meta.dtype) for name, meta in network.named_parameters()}
     )
@@ -134,6 +136,6 @@ def _put_aside(round_folder: Path) -> None:
     )
 
 
-def base_model(trainer: Trainer, module: ShowoTurbo) -> Showo:
+def base_model(trainer: Trainer, module: ShowoTurbo) -> ImageModel:
     """The whole model that a run starts from."""
-    return Showo.from_pretrained(module.model_id) if is_sharded(trainer) else module.teacher
+    return load_model(module.model_id, module.family) if is_sharded(trainer) else module.teacher

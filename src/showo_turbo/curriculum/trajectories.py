@@ -14,7 +14,7 @@ from ..data import DistillationDataModule
 from ..data.images import encode_images
 from ..errors import UserError
 from ..models.magvitv2 import MAGVITv2
-from ..models.showo import Showo
+from ..models.protocols import ImageModel
 from ..training.student_weights import is_sharded
 from ..training.turbo import ShowoTurbo
 from ..trajectories import (
@@ -133,7 +133,7 @@ class RoundTrajectories:
         trainer: Trainer,
         module: ShowoTurbo,
         data: DistillationDataModule,
-        teacher: tuple[Showo, str],
+        teacher: tuple[ImageModel, str],
         folder: Path,
         stage: Stage,
         round_index: int,

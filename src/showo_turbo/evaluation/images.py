@@ -13,8 +13,8 @@ from ..errors import UserError
 from ..metrics.names import metric_names
 from ..models.magvitv2 import MAGVITv2
 from ..models.modes import evaluating
-from ..models.showo import Showo
-from ..prompting import UnifiedPrompting
+from ..models.prompts import encode_prompts
+from ..models.protocols import ImageModel
 from ..sampling.image_sampling import ImageSampling
 from ..sampling.parallel import decode_image_codes
 from ..shapes.metric import satisfies_shapes_prompt
@@ -37,9 +37,9 @@ def prompt_seed(seed: int, index: int) -> int:
 
 @torch.no_grad()
 def draw_images(
-    model: Showo,
+    model: ImageModel,
     image_tokenizer: MAGVITv2,
-    text_tokenizer: TextTokenizer,
+    text_tokenizer: TextTokenizer | None,
     prompts: Sequence[str],
     sampling: ImageSampling,
     seeds: Sequence[int] | None = None,
@@ -60,15 +60,14 @@ def draw_images(
     Raises:
         UserError: If a prompt is too long or an option is out of range.
     """
-    prompting = UnifiedPrompting(model.vocabulary, model.config.max_text_length)
-    ids = [prompting.encode_prompt(text_tokenizer, text) for text in prompts]
+    ids = encode_prompts(model, text_tokenizer, prompts)
     return image_tokenizer.decode(decode_image_codes(model, ids, sampling, seeds))
 
 
 def evaluate_images(
-    model: Showo,
+    model: ImageModel,
     image_tokenizer: MAGVITv2,
-    text_tokenizer: TextTokenizer,
+    text_tokenizer: TextTokenizer | None,
     prompts: Sequence[PromptMetadata],
     samplings: Sequence[ImageSampling],
     *,
@@ -166,7 +165,7 @@ def can_judge(prompts: Sequence[PromptMetadata]) -> bool:
     return True
 
 
-def seconds_now(model: Showo) -> float:
+def seconds_now(model: ImageModel) -> float:
     """Wall clock in seconds, once the model's device has done all that it was given."""
     if model.device.type == "cuda":
         torch.cuda.synchronize(model.device)

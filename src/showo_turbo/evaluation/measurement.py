@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from rich.progress import Progress
 
 from ..models.magvitv2 import MAGVITv2
-from ..models.showo import Showo
+from ..models.protocols import ImageModel
 from ..sampling.image_sampling import ImageSampling
 from ..sampling.text_decoding import TextDecoding
 from ..text_tokenizer import TextTokenizer
@@ -37,7 +37,7 @@ class Measurement:
     """
 
     name: str
-    model: Showo
+    model: ImageModel
     fingerprint: str
     image_tokenizer: MAGVITv2
     text_tokenizer: TextTokenizer

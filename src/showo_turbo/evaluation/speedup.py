@@ -9,7 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ..errors import UserError
 from ..models.magvitv2 import MAGVITv2
-from ..models.showo import Showo
+from ..models.protocols import ImageModel
 from ..text_tokenizer import TextTokenizer
 from ..utils.hashing import fingerprint_lines, fingerprint_module
 from .cache import ScoreCache
@@ -22,7 +22,7 @@ from .speedup_settings import EvaluationData, SamplingPlan, SpeedupSettings
 from .targets import STUDENT, TEACHER
 from .text import encode_records
 
-Models = Mapping[str, Callable[[], Showo]]
+Models = Mapping[str, Callable[[], ImageModel]]
 """Loads each model, on the device that it is to run on: `teacher`, `stage1`, ..., `student`."""
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Self
 
 from ..errors import UserError
-from ..models.showo import Showo
+from ..models.protocols import ImageModel
 from ..sampling.image_sampling import ImageSampling
 from ..sampling.jacobi import Driver
 from ..sampling.text_decoding import TextDecoding
@@ -92,7 +92,7 @@ class SpeedupSettings:
             )
         ]
 
-    def check(self, model: Showo) -> None:
+    def check(self, model: ImageModel) -> None:
         """Refuse what the model cannot do, before anything is trained or measured.
 
         Raises:

@@ -12,8 +12,8 @@ from ..errors import UserError
 from ..metrics.cider import cider_d
 from ..models.magvitv2 import MAGVITv2
 from ..models.modes import evaluating
-from ..models.showo import Showo
-from ..prompting import format_question
+from ..models.protocols import ImageModel
+from ..models.registry import text_model
 from ..sampling.autoregressive import TextResult
 from ..sampling.jacobi import Driver, JacobiResult
 from ..sampling.text_decoding import DecodingChanges, TextDecoding
@@ -67,7 +67,7 @@ def encode_records(
 
 
 def evaluate_text(
-    model: Showo,
+    model: ImageModel,
     image_tokenizer: MAGVITv2,
     text_tokenizer: TextTokenizer,
     records: Sequence[TextRecord],
@@ -103,13 +103,14 @@ def evaluate_text(
     if not records:
         raise UserError("there are no questions to answer; give at least one")
     decoding.check()
+    writer = text_model(model, "answering questions")
     by_jacobi, block_size = decoding.method == "jacobi", decoding.block_size
     records = encode_records(image_tokenizer, records, batch_size)
 
     def answer(indices: Sequence[int]) -> tuple[list[TextResult], float]:
         batch = [records[index] for index in indices]
         codes = torch.stack([record.image for record in batch])
-        ids = [text_tokenizer.encode(format_question(record.question)) for record in batch]
+        ids = [writer.encode_question(text_tokenizer, record.question) for record in batch]
         began = seconds_now(model)
         seeds = [stateless_seed(seed, index, stream="jacobi") for index in indices]
         results = [*decoding.decode(model, codes, ids, seeds)]

@@ -8,7 +8,7 @@ from typing import TypeVar
 import torch
 
 from ..errors import UserError
-from ..models.showo import ShowoConfig
+from ..models.protocols import ModelConfig
 
 Result = TypeVar("Result")
 
@@ -77,7 +77,7 @@ def _unless_out_of_memory(work: Callable[[range], Result], indices: range) -> tu
 
 
 def first_batch_size(
-    config: ShowoConfig,
+    config: ModelConfig,
     *,
     rows: int,
     tokens: int,
@@ -97,11 +97,9 @@ def first_batch_size(
         dtype: Of the weights.
         device: Where decoding runs.
     """
-    cache = 2 * config.layers * config.hidden_size * tokens * dtype.itemsize
-    width = config.intermediate_size or 4 * config.hidden_size
-    activations = 4 * width * tokens * dtype.itemsize
+    kept = config.values_per_token * tokens * dtype.itemsize
     logits = _COPIES_OF_LOGITS * scored * candidates * torch.float32.itemsize
-    fitting = _SHARE_OF_MEMORY * free_memory(device) / (rows * (cache + activations + logits))
+    fitting = _SHARE_OF_MEMORY * free_memory(device) / (rows * (kept + logits))
     return max(1, min(LARGEST_BATCH, int(fitting)))
 
 

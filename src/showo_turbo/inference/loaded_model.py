@@ -11,8 +11,9 @@ from torch import Tensor
 from ..data.images import load_image, square_pixels
 from ..errors import UserError
 from ..models.magvitv2 import MAGVITv2
-from ..models.showo import Showo
-from ..prompting import UnifiedPrompting, format_question
+from ..models.prompts import encode_prompts
+from ..models.protocols import ImageModel
+from ..models.registry import load_model, text_model
 from ..sampling.image_sampling import ImageSampling
 from ..sampling.text_decoding import TextDecoding
 from ..text_tokenizer import TextTokenizer
@@ -23,7 +24,6 @@ from .loading import (
     choose_dtype,
     image_side,
     load_image_tokenizer,
-    load_showo,
     load_text_tokenizer,
 )
 
@@ -32,12 +32,12 @@ ImageSource = str | Path | Image.Image
 
 
 class LoadedModel:
-    """Show-o with its tokenizers; turns prompts, questions and images into what it takes.
+    """A network with its tokenizers; turns prompts, questions and images into ids and codes.
 
     Args:
-        showo: The transformer.
+        network: The network, of any family.
         image_tokenizer: Its image tokenizer.
-        text_tokenizer: Its text tokenizer.
+        text_tokenizer: Its text tokenizer; None for a family that needs none.
         sampling: How it draws best: the default wherever it is asked to draw.
         decoding: How it answers best: the default wherever it is asked a question.
 
@@ -47,19 +47,18 @@ class LoadedModel:
 
     def __init__(
         self,
-        showo: Showo,
+        network: ImageModel,
         image_tokenizer: MAGVITv2,
-        text_tokenizer: TextTokenizer,
+        text_tokenizer: TextTokenizer | None,
         sampling: ImageSampling = ImageSampling(),
         decoding: TextDecoding = TextDecoding(),
     ) -> None:
-        check_fit(showo, image_tokenizer, text_tokenizer)
-        self.showo = showo.eval()
+        check_fit(network, image_tokenizer, text_tokenizer)
+        self.network = network.eval()
         self.image_tokenizer = image_tokenizer.eval()
         self.text_tokenizer = text_tokenizer
         self.sampling = sampling
         self.decoding = decoding
-        self.prompting = UnifiedPrompting(showo.vocabulary, showo.config.max_text_length)
 
     @classmethod
     def from_pretrained(
@@ -70,6 +69,7 @@ class LoadedModel:
         device: str | torch.device | None = None,
         dtype: str | torch.dtype | None = None,
         compile: bool = False,
+        family: str | None = None,
     ) -> Self:
         """Load everything that inference needs, and how the model draws and answers best.
 
@@ -86,48 +86,51 @@ class LoadedModel:
             compile: Decode with compiled code: the first batch of every shape takes a minute or
                 more, the next ones are faster. It needs a C++ compiler; on a GPU, CUDA graphs are
                 used. Made for accelerators.
+            family: Class of the model, a family of one's own by its import path, such as
+                `my_module.MyModel`.
 
         Raises:
             UserError: If something is missing or damaged or does not belong together.
         """
         default = "bfloat16" if compile else "float32"
         place, precision = choose_device(device), choose_dtype(dtype or default)
-        showo = load_showo(model)
-        images = load_image_tokenizer(showo.config, image_tokenizer)
-        texts = load_text_tokenizer(showo.config, model, text_tokenizer)
+        network = load_model(model, family)
+        images = load_image_tokenizer(network.config, image_tokenizer)
+        texts = load_text_tokenizer(network.config, model, text_tokenizer)
         best = load_generation_config(model)
-        networks = (showo.to(place, precision), images.to(place), texts)
+        networks = (network.to(place, precision), images.to(place), texts)
         pipeline = cls(*networks, best.sampling, best.decoding)
         if compile:
-            pipeline.showo.compile_decoding()
+            pipeline.network.compile_decoding()
         return pipeline
 
     @property
     def device(self) -> torch.device:
         """Where the networks are."""
-        return self.showo.device
+        return self.network.device
 
     @property
     def resolution(self) -> int:
         """Side length of the images in pixels."""
-        return image_side(self.showo, self.image_tokenizer)
+        return image_side(self.network, self.image_tokenizer)
 
     def encode_prompts(self, prompts: Sequence[str]) -> list[list[int]]:
-        """Text ids of prompts.
+        """Ids of prompts.
 
         Raises:
-            UserError: If one is longer than the model takes.
+            UserError: If one is longer than the model takes, or means nothing to it.
         """
-        return [self.prompting.encode_prompt(self.text_tokenizer, prompt) for prompt in prompts]
+        return encode_prompts(self.network, self.text_tokenizer, prompts)
 
     def encode_question(self, question: str, max_new_tokens: int) -> list[int]:
         """Text ids of a question in the format that the model was instructed with.
 
         Raises:
-            UserError: If it leaves no room for the answer.
+            UserError: If the model does not write text, or it leaves no room for the answer.
         """
-        ids = self.text_tokenizer.encode(format_question(question))
-        room = self.showo.config.text_room
+        writer = text_model(self.network, "answering questions")
+        ids = writer.encode_question(self.text_tokenizer, question)
+        room = writer.config.text_room
         if len(ids) + max_new_tokens > room:
             raise UserError(
                 f"the question {question[:60]!r} has {len(ids)} tokens and the answer may have "

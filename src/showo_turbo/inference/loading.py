@@ -6,18 +6,18 @@ from pathlib import Path
 import torch
 
 from ..errors import UserError
-from ..models.checkpoints import SHAPES, resolve_folder
+from ..models.checkpoints import SHAPES
 from ..models.magvitv2 import MAGVITv2
-from ..models.showo import Showo, ShowoConfig
+from ..models.protocols import ImageModel, ModelConfig
 from ..text_tokenizer import FILE_NAME, TextTokenizer
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def load_text_tokenizer(
-    config: ShowoConfig, model: str | Path, text_tokenizer: str | Path | None = None
-) -> TextTokenizer:
-    """Load a model's text tokenizer.
+    config: ModelConfig, model: str | Path, text_tokenizer: str | Path | None = None
+) -> TextTokenizer | None:
+    """Load a model's text tokenizer; None for a family that needs none.
 
     Args:
         config: The model's.
@@ -26,8 +26,10 @@ def load_text_tokenizer(
         text_tokenizer: Comes before both.
 
     Raises:
-        UserError: If there is none.
+        UserError: If there is none, although the family needs one.
     """
+    if not config.needs_text_tokenizer:
+        return None
     if text_tokenizer is not None:
         return TextTokenizer.from_pretrained(text_tokenizer)
     if str(model) == SHAPES or (Path(model) / FILE_NAME).is_file():
@@ -41,7 +43,7 @@ def load_text_tokenizer(
 
 
 def load_image_tokenizer(
-    config: ShowoConfig, image_tokenizer: str | Path | None = None
+    config: ModelConfig, image_tokenizer: str | Path | None = None
 ) -> MAGVITv2:
     """Load a model's image tokenizer, in evaluation mode.
 
@@ -56,31 +58,15 @@ def load_image_tokenizer(
     return MAGVITv2.from_pretrained(name).eval()
 
 
-def load_showo_config(model: str | Path) -> ShowoConfig:
-    """Read a model's configuration, without its weights.
-
-    Raises:
-        UserError: If there is none.
-    """
-    return ShowoConfig.from_folder(resolve_folder(model, "showo", patterns=("config.json",)))
-
-
-def load_showo(model: str | Path) -> Showo:
-    """Load a model, in evaluation mode.
-
-    Raises:
-        UserError: If there is none, or its files do not fit together.
-    """
-    return Showo.from_pretrained(model).eval()
-
-
-def check_fit(showo: Showo, image_tokenizer: MAGVITv2, text_tokenizer: TextTokenizer) -> None:
+def check_fit(
+    network: ImageModel, image_tokenizer: MAGVITv2, text_tokenizer: TextTokenizer | None
+) -> None:
     """Refuse networks that do not belong together.
 
     Raises:
         UserError: Naming what differs.
     """
-    config = showo.config
+    config = network.config
     codes = image_tokenizer.config.codebook_size
     if codes != config.codebook_size:
         raise UserError(
@@ -92,6 +78,10 @@ def check_fit(showo: Showo, image_tokenizer: MAGVITv2, text_tokenizer: TextToken
             f"the model has {config.image_tokens} image tokens; expected those of a square image, "
             "restore its config.json"
         )
+    if text_tokenizer is None:
+        if config.needs_text_tokenizer:
+            raise UserError("the model needs a text tokenizer; name one with text_tokenizer")
+        return
     if text_tokenizer.size > config.text_vocabulary_size:
         raise UserError(
             f"the text tokenizer has {text_tokenizer.size} tokens, the model only "
@@ -104,9 +94,9 @@ def check_fit(showo: Showo, image_tokenizer: MAGVITv2, text_tokenizer: TextToken
         )
 
 
-def image_side(showo: Showo, image_tokenizer: MAGVITv2) -> int:
+def image_side(network: ImageModel, image_tokenizer: MAGVITv2) -> int:
     """Side length in pixels of the images that a model draws and reads."""
-    return math.isqrt(showo.config.image_tokens) * image_tokenizer.config.patch_size
+    return math.isqrt(network.config.image_tokens) * image_tokenizer.config.patch_size
 
 
 def choose_device(device: str | torch.device | None) -> torch.device:

@@ -8,6 +8,7 @@ import torch
 
 from ..data.images import to_images
 from ..errors import UserError
+from ..models.protocols import TextModel
 from ..sampling.image_sampling import ImageSampling, SamplingChanges
 from ..sampling.options import seed_of_each
 from ..sampling.parallel import decode_image_codes
@@ -27,9 +28,9 @@ class ShowoPipeline(LoadedModel):
     which batch size (but for the rounding of floating-point numbers).
 
     Args:
-        showo: The transformer.
+        network: The network, of any family.
         image_tokenizer: Its image tokenizer.
-        text_tokenizer: Its text tokenizer.
+        text_tokenizer: Its text tokenizer; None for a family that needs none.
         sampling: How it draws best; `generate` takes from here what it is not told.
         decoding: How it answers best; `answer` takes from here what it is not told.
 
@@ -89,7 +90,7 @@ class ShowoPipeline(LoadedModel):
         Raises:
             UserError: See `generate`.
         """
-        config, vocabulary = self.showo.config, self.showo.vocabulary
+        config = self.network.config
         sampling.check(config.image_tokens, config.codebook_size)
         if not prompts:
             raise UserError("there are no prompts; give at least one")
@@ -101,7 +102,7 @@ class ShowoPipeline(LoadedModel):
             chosen = [every_seed[index] for index in indices]
             began = self._now()
             codes = decode_image_codes(
-                self.showo, [ids[index] for index in indices], sampling, chosen
+                self.network, [ids[index] for index in indices], sampling, chosen
             )
             seconds = self._now() - began
             # The decoder takes far more memory an image than the transformer.
@@ -121,8 +122,8 @@ class ShowoPipeline(LoadedModel):
             rows=rows,
             tokens=max(map(len, ids)) + config.image_tokens + 5,
             scored=config.image_tokens,
-            candidates=vocabulary.codebook_size,
-            dtype=self.showo.dtype,
+            candidates=config.codebook_size,
+            dtype=self.network.dtype,
             device=self.device,
         )
         return run_in_batches(len(prompts), batch_size, largest, draw)
@@ -183,6 +184,12 @@ class ShowoPipeline(LoadedModel):
             UserError: See `answer`.
         """
         options.check()
+        tokenizer = self.text_tokenizer
+        if not isinstance(self.network, TextModel) or tokenizer is None:
+            raise UserError(
+                f"the family {type(self.network).__name__} does not write text, so that it cannot "
+                "answer questions; name another model"
+            )
         if not images:
             raise UserError("there are no images; give at least one")
         if len(images) != len(questions):
@@ -198,18 +205,18 @@ class ShowoPipeline(LoadedModel):
             prompts = [ids[index] for index in indices]
             chosen = [every_seed[index] for index in indices]
             began = self._now()
-            results = options.decode(self.showo, codes, prompts, chosen)
+            results = options.decode(self.network, codes, prompts, chosen)
             seconds = self._now() - began
             tokens = [result.tokens for result in results]
             forwards = sum(result.forwards for result in results)
             return Answers(
-                [self.text_tokenizer.decode(answer).strip() for answer in tokens],
+                [tokenizer.decode(answer).strip() for answer in tokens],
                 tokens,
                 [result.finished for result in results],
                 Statistics(len(indices), sum(map(len, tokens)), forwards, seconds),
             )
 
-        config = self.showo.config
+        config = self.network.config
         longest = max(map(len, ids)) + options.max_new_tokens + options.lookahead()
         largest = first_batch_size(
             config,
@@ -217,7 +224,7 @@ class ShowoPipeline(LoadedModel):
             tokens=config.image_tokens + 4 + longest,
             scored=options.lookahead(),
             candidates=config.text_vocabulary_size,
-            dtype=self.showo.dtype,
+            dtype=self.network.dtype,
             device=self.device,
         )
         return run_in_batches(len(images), batch_size, largest, write)

@@ -22,8 +22,9 @@ Kind = Literal["showo", "magvitv2"]
 SHAPES = "shapes"
 """Model id of the small models that ship with the package."""
 
-SHOWO_CONFIG_KEY, MAGVITV2_CONFIG_KEY = "showo_config", "magvitv2_config"
-"""Where checkpoints of training keep the sizes of the network that they train..."""
+MODEL_CONFIG_KEY, MAGVITV2_CONFIG_KEY = "showo_config", "magvitv2_config"
+"""Where checkpoints of training keep the sizes of the network that they train (the first is that of
+every model family, named after the oldest)..."""
 
 TEXT_TOKENIZER_KEY = "text_tokenizer"
 """...and the id of its text tokenizer, so that they can be exported on their own."""
@@ -249,6 +250,11 @@ def _restore_buffers(network: nn.Module, names: set[str]) -> None:
         owner = network.get_submodule(owner_name)
         if not getattr(owner, leaf).is_meta:
             continue
+        if not hasattr(owner, "config"):
+            raise UserError(
+                f"{type(network).__name__} has the buffer {name}, which no checkpoint holds; "
+                "register it with persistent=True"
+            )
         rebuilt = type(owner)(owner.config)
         for leaf_name, buffer in rebuilt.named_buffers(recurse=False):
             setattr(owner, leaf_name, buffer)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..models.showo import Showo
+from ..models.protocols import ImageModel
+from ..models.registry import text_model
 from .options import check_temperature, check_top_k, check_top_p, seed_of_each
 from .text_state import TextState
 
@@ -28,7 +29,7 @@ class TextResult:
 
 @torch.no_grad()
 def autoregressive_decode(
-    model: Showo,
+    model: ImageModel,
     image_codes: Tensor | None,
     prompts: Sequence[Sequence[int]],
     *,
@@ -44,7 +45,7 @@ def autoregressive_decode(
     Args:
         model: Network in eval mode.
         image_codes: `(batch, image_tokens)`, or none for plain text.
-        prompts: Text ids after `sot` of each sample.
+        prompts: Text ids of each sample, as `encode_question` gives them.
         max_new_tokens: Longest answer in tokens.
         temperature: 0 takes the likeliest token.
         top_k: Draw only among the k likeliest tokens.
@@ -53,12 +54,10 @@ def autoregressive_decode(
         restrict_to_text: Whether only text tokens may be predicted.
 
     Raises:
-        UserError: If an option is out of range.
+        UserError: If an option is out of range, or the model does not write text.
     """
     check_temperature(temperature=temperature)
-    vocabulary = model.vocabulary
-    candidates = vocabulary.text_size if restrict_to_text else vocabulary.size
-    check_top_k(top_k, candidates, "vocabulary")
+    check_top_k(top_k, text_model(model, "decoding text").config.text_vocabulary_size, "vocabulary")
     check_top_p(top_p)
     state = TextState(model, image_codes, prompts, max_new_tokens, 1, restrict_to_text)
     generators = [torch.Generator().manual_seed(seed) for seed in seed_of_each(seeds, len(prompts))]

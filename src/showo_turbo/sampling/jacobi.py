@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError
-from ..models.showo import Showo
-from ..vocabulary import Vocabulary
+from ..models.protocols import ImageModel
 from .autoregressive import TextResult
 from .options import check_whole, seed_of_each
 from .text_state import TextState
@@ -44,7 +43,7 @@ def check_driver(driver: str, block_size: int) -> None:
 
 @torch.no_grad()
 def jacobi_decode(
-    model: Showo,
+    model: ImageModel,
     image_codes: Tensor | None,
     prompts: Sequence[Sequence[int]],
     *,
@@ -64,7 +63,7 @@ def jacobi_decode(
     Args:
         model: Network in eval mode.
         image_codes: `(batch, image_tokens)`, or none for plain text.
-        prompts: Text ids after `sot` of each sample.
+        prompts: Text ids of each sample, as `encode_question` gives them.
         max_new_tokens: Longest answer in tokens.
         block_size: Tokens guessed at once.
         driver: `block` settles a whole block before it guesses the next (the published way);
@@ -75,7 +74,7 @@ def jacobi_decode(
         restrict_to_text: Whether only text tokens may be predicted.
 
     Raises:
-        UserError: If an option is out of range.
+        UserError: If an option is out of range, or the model does not write text.
 
     Source: CLLM (arXiv 2403.00835), section 3.1; blocks as in Show-o Turbo (arXiv 2502.05415).
     """
@@ -90,8 +89,9 @@ def jacobi_decode(
                 f"there are {len(start)} start tokens; expected block_size={block_size}"
             )
     state = TextState(model, image_codes, prompts, max_new_tokens, block_size, restrict_to_text)
+    sizes = (model.config.text_vocabulary_size, state.eot_id)
     samples = [
-        _Guesses(model.vocabulary, driver, block_size, seed, starts[i] if starts else None)
+        _Guesses(sizes, driver, block_size, seed, starts[i] if starts else None)
         for i, seed in enumerate(seed_of_each(seeds, len(prompts)))
     ]
     while state.active:
@@ -113,7 +113,7 @@ class _Guesses:
     """One sample's unsettled tokens.
 
     Args:
-        vocabulary: Start tokens are drawn from its text.
+        text: Number of text tokens, which start tokens are drawn from, and the one that ends one.
         driver: How decoding moves on.
         block_size: Tokens guessed at once.
         seed: Of the start tokens.
@@ -122,13 +122,13 @@ class _Guesses:
 
     def __init__(
         self,
-        vocabulary: Vocabulary,
+        text: tuple[int, int],
         driver: Driver,
         block_size: int,
         seed: int,
         start: Sequence[int] | None,
     ) -> None:
-        self.vocabulary = vocabulary
+        self.text_size, self.eot_id = text
         self.driver = driver
         self.block_size = block_size
         self.generator = torch.Generator().manual_seed(seed)
@@ -139,7 +139,7 @@ class _Guesses:
 
     def _random(self, count: int) -> list[int]:
         drawn: list[int] = torch.randint(
-            self.vocabulary.text_size, (count,), generator=self.generator
+            self.text_size, (count,), generator=self.generator
         ).tolist()
         return drawn
 
@@ -149,7 +149,7 @@ class _Guesses:
         A block is corrected as a whole, because its iterates are recorded. In a window, nothing
         beyond an `eot` that was predicted: most likely the answer ends there.
         """
-        eot = self.vocabulary.eot_id
+        eot = self.eot_id
         if self.driver == "window" and eot in self.tokens[: self.predicted]:
             return self.tokens[: self.tokens.index(eot) + 1]
         return self.tokens

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError
-from ..models.showo import Showo
+from ..models.protocols import ImageModel
 from .image_sampling import ImageSampling
 from .mask_schedules import tokens_left_masked
 from .options import seed_of_each
@@ -32,21 +32,19 @@ class DenoisingStep:
 
 @torch.no_grad()
 def denoise_images(
-    model: Showo,
+    model: ImageModel,
     prompts: Sequence[Sequence[int]],
     sampling: ImageSampling,
     seeds: Sequence[int] | None = None,
 ) -> Iterator[DenoisingStep]:
     """Decode a batch of images, yielding every step.
 
-    The prompt's keys and values are computed once, because text never looks at the image; each
-    step computes `soi image eoi` only. With guidance the unconditional halves ride in the same
-    batch. Every random number of a sample comes from its own seed, so neither the batch nor the
-    order changes an image.
+    With guidance the unconditional halves ride in the same batch. Every random number of a sample
+    comes from its own seed, so neither the batch nor the order changes an image.
 
     Args:
         model: Network in eval mode.
-        prompts: Text ids of each sample, without special tokens.
+        prompts: Ids of each sample, as `encode_prompt` gives them.
         sampling: Options.
         seeds: One a sample; 0, 1, 2, ... by default. Unused when both temperatures are 0.
 
@@ -58,44 +56,29 @@ def denoise_images(
 
     Source: MaskGIT (arXiv 2202.04200), section 3.2; guidance as in Show-o (arXiv 2408.12528).
     """
-    image_tokens, vocabulary = model.config.image_tokens, model.vocabulary
-    sampling.check(image_tokens, vocabulary.codebook_size)
+    image_tokens = model.config.image_tokens
+    sampling.check(image_tokens, model.config.codebook_size)
     if not prompts:
         raise UserError("there are no prompts; give at least one")
     batch = len(prompts)
     seeds = seed_of_each(seeds, batch)
-    rows = [[vocabulary.t2i_id, vocabulary.sot_id, *p, vocabulary.eot_id] for p in prompts]
-    if sampling.guided:
-        rows += [[vocabulary.t2i_id, vocabulary.sot_id, vocabulary.eot_id]] * batch
-    longest = max(map(len, rows))
-    prefix = torch.full((len(rows), longest), vocabulary.pad_id)
-    for row, tokens in enumerate(rows):
-        prefix[row, : len(tokens)] = torch.tensor(tokens)
-    cache = model.new_cache(len(rows), longest + image_tokens + 2)
-    model.append(prefix.to(model.device), cache)
-    cache.lengths = torch.tensor([len(tokens) for tokens in rows], device=model.device)
+    rows = [*prompts, *[model.null_prompt] * batch] if sampling.guided else prompts
+    prefix = model.begin_images(rows)
 
     noise = _Noise(seeds, image_tokens, model.device)
     order = None
     if sampling.shared_noise_seed is not None:
         order = _Noise([sampling.shared_noise_seed], image_tokens, model.device).gumbel(1.0)
-    codes = torch.full((batch, image_tokens), vocabulary.mask_code, device=model.device)
-    edge = torch.ones(len(rows), 1, dtype=torch.long, device=model.device)
+    codes = torch.full((batch, image_tokens), model.mask_code, device=model.device)
     left = image_tokens
     for step in range(1, sampling.sampling_steps + 1):
-        image = torch.cat([codes, codes]) if sampling.guided else codes
-        tokens_in = torch.cat(
-            [edge * vocabulary.soi_id, image + vocabulary.image_offset, edge * vocabulary.eoi_id],
-            dim=1,
-        )
-        hidden = model.append(tokens_in, cache, bidirectional=True)[:, 1:-1]
-        logits = model.logits(hidden, vocabulary.image_rows).float()
+        logits = prefix.logits(torch.cat([codes, codes]) if sampling.guided else codes).float()
         if sampling.guided:
             guidance = sampling.guidance_at(step)
             conditional, unconditional = logits.chunk(2)
             logits = (1 + guidance) * conditional - guidance * unconditional
         candidates, confidence = draw_tokens(logits, sampling, noise)
-        unknown = codes == vocabulary.mask_code
+        unknown = codes == model.mask_code
         progress = step / sampling.sampling_steps
         scale = sampling.confidence_temperature * (1 - progress)
         confidence = confidence + (noise.gumbel(scale) if order is None else scale * order)
@@ -108,7 +91,7 @@ def denoise_images(
 
 
 def decode_image_codes(
-    model: Showo,
+    model: ImageModel,
     prompts: Sequence[Sequence[int]],
     sampling: ImageSampling,
     seeds: Sequence[int] | None = None,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from torch import Tensor
 
 from ..errors import UserError
-from ..models.showo import Showo
+from ..models.protocols import ImageModel
 from .autoregressive import TextResult, autoregressive_decode
 from .changes import Changes, changes_class
 from .jacobi import Driver, check_driver, jacobi_decode
@@ -69,7 +69,7 @@ class TextDecoding:
 
     def decode(
         self,
-        model: Showo,
+        model: ImageModel,
         image_codes: Tensor,
         prompts: Sequence[Sequence[int]],
         seeds: Sequence[int],
@@ -79,11 +79,11 @@ class TextDecoding:
         Args:
             model: Network in eval mode.
             image_codes: `(batch, image_tokens)`.
-            prompts: Text ids after `sot` of each sample.
+            prompts: Text ids of each sample, as `encode_question` gives them.
             seeds: One a sample.
 
         Raises:
-            UserError: If an option is out of range.
+            UserError: If an option is out of range, or the model does not write text.
         """
         self.check()
         if self.method == "jacobi":

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from ..prompting import format_question
+from ..models.showo.sequences import format_question
 from ..text_tokenizer import END_OF_TEXT
 from ..utils.files import write_atomically
 from .conversations import DESCRIBE_QUESTION

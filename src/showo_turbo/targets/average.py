@@ -7,7 +7,7 @@ from lightning.pytorch.callbacks import WeightAveraging
 from torch import nn
 
 from ..errors import UserError
-from ..models.showo import Showo
+from ..models.protocols import ImageModel
 from .target import ConsistencyTarget, Distilled
 
 
@@ -18,9 +18,9 @@ class AverageTarget(ConsistencyTarget):
         UserError: If no such callback is listed under `trainer.callbacks`.
     """
 
-    def network(self, module: Distilled) -> Showo:
+    def network(self, module: Distilled) -> ImageModel:
         """The averaged student."""
-        return cast(Showo, average_of(module.trainer).get_submodule("student"))
+        return cast(ImageModel, average_of(module.trainer).get_submodule("student"))
 
     def setup(self, module: Distilled) -> None:
         """Look for the average."""

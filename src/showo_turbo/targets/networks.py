@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from ..models.showo import Showo
+from ..models.protocols import ImageModel
 from .target import ConsistencyTarget, Distilled
 
 
@@ -11,7 +11,7 @@ class StudentTarget(ConsistencyTarget):
 
     rides_along: ClassVar[bool] = True
 
-    def network(self, module: Distilled) -> Showo:
+    def network(self, module: Distilled) -> ImageModel:
         """The student."""
         return module.student
 
@@ -19,6 +19,6 @@ class StudentTarget(ConsistencyTarget):
 class TeacherTarget(ConsistencyTarget):
     """The prediction of the frozen teacher."""
 
-    def network(self, module: Distilled) -> Showo:
+    def network(self, module: Distilled) -> ImageModel:
         """The teacher."""
         return module.teacher

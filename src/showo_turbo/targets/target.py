@@ -7,7 +7,7 @@ from typing import ClassVar, Protocol
 from lightning.pytorch import Trainer
 from torch import Tensor, device
 
-from ..models.showo import Showo
+from ..models.protocols import ImageModel
 
 
 class Distilled(Protocol):
@@ -20,8 +20,8 @@ class Distilled(Protocol):
         device: Where the student is.
     """
 
-    student: Showo
-    teacher: Showo
+    student: ImageModel
+    teacher: ImageModel
 
     @property
     def trainer(self) -> Trainer:
@@ -46,10 +46,10 @@ class ConsistencyTarget(ABC):
     rides_along: ClassVar[bool] = False
 
     @abstractmethod
-    def network(self, module: Distilled) -> Showo:
+    def network(self, module: Distilled) -> ImageModel:
         """The network that predicts."""
 
-    def predict(self, module: Distilled, forward: Callable[[Showo], Tensor]) -> Tensor:
+    def predict(self, module: Distilled, forward: Callable[[ImageModel], Tensor]) -> Tensor:
         """Return the target's logits; called without gradients.
 
         Args:

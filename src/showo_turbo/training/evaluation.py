@@ -22,7 +22,8 @@ from ..evaluation.text import (
     judge_answers,
 )
 from ..models.magvitv2 import MAGVITv2
-from ..models.showo import Showo
+from ..models.protocols import ImageModel
+from ..models.registry import load_model
 from ..sampling.image_sampling import ImageSampling
 from ..sampling.jacobi import Driver
 from ..sampling.options import check_seed, check_whole
@@ -103,7 +104,7 @@ class EvaluationGrid:
             decoding=self.decoding or decoding,
         )
 
-    def check(self, model: Showo) -> None:
+    def check(self, model: ImageModel) -> None:
         """Refuse what the model cannot do, before anything is read or drawn.
 
         Raises:
@@ -178,9 +179,9 @@ class Evaluator:
 
     def __init__(
         self,
-        model: Showo,
+        model: ImageModel,
         image_tokenizer: MAGVITv2,
-        text_tokenizer: TextTokenizer,
+        text_tokenizer: TextTokenizer | None,
         grid: EvaluationGrid,
         within_fit: bool = False,
     ) -> None:
@@ -220,11 +221,12 @@ class Evaluator:
         """Score everything that was gathered: rows `images`, `text` and `top_k`."""
         self._records = encode_records(self.image_tokenizer, self._records, self.grid.batch_size)
         if self.grid.baseline is not None:
-            self._measure(TEACHER, Showo.from_pretrained(self.grid.baseline).to(self.model.device))
+            teacher = load_model(self.grid.baseline, type(self.model))
+            self._measure(TEACHER, teacher.to(self.model.device))
         self._measure(STUDENT, self.model)
         return self._rows
 
-    def _measure(self, name: str, model: Showo) -> None:
+    def _measure(self, name: str, model: ImageModel) -> None:
         """Fill one model's rows of every table."""
         grid = self.grid
         for split, prompts in self._prompts.items():
@@ -264,7 +266,7 @@ class Evaluator:
     def _images(
         self,
         name: str,
-        model: Showo,
+        model: ImageModel,
         split: str,
         prompts: list[dict[str, Any]],
         samplings: list[ImageSampling],
@@ -284,7 +286,10 @@ class Evaluator:
             metrics=self.grid.metrics,
         )
 
-    def _texts(self, name: str, model: Showo, records: Sequence[TextRecord]) -> list[TextScore]:
+    def _texts(
+        self, name: str, model: ImageModel, records: Sequence[TextRecord]
+    ) -> list[TextScore]:
+        assert self.text_tokenizer is not None  # as for every family that writes text
         return [
             evaluate_text(
                 model,

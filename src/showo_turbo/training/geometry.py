@@ -5,33 +5,33 @@ from lightning.pytorch import LightningModule
 from ..errors import UserError
 from ..inference.loading import check_fit, image_side
 from ..models.magvitv2 import MAGVITv2
-from ..models.showo import Showo
+from ..models.protocols import ImageModel
 from ..text_tokenizer import TextTokenizer
 
 
 def check_geometry(
     module: LightningModule,
-    showo: Showo,
+    network: ImageModel,
     image_tokenizer: MAGVITv2,
-    text_tokenizer: TextTokenizer,
+    text_tokenizer: TextTokenizer | None,
 ) -> None:
     """Refuse networks that do not belong together, and images of another size than theirs.
 
     Args:
         module: Whose networks they are; its trainer, if it has one, knows the data.
-        showo: The transformer.
+        network: The network.
         image_tokenizer: Its image tokenizer.
-        text_tokenizer: Its text tokenizer.
+        text_tokenizer: Its text tokenizer, if it has one.
 
     Raises:
         UserError: Naming what differs.
     """
-    check_fit(showo, image_tokenizer, text_tokenizer)
+    check_fit(network, image_tokenizer, text_tokenizer)
     data = getattr(module._trainer, "datamodule", None)
     resolution = getattr(data, "resolution", None)
-    side = image_side(showo, image_tokenizer)
+    side = image_side(network, image_tokenizer)
     if resolution is not None and resolution != side:
         raise UserError(
-            f"the data has resolution {resolution}, but the model's {showo.config.image_tokens} "
+            f"the data has resolution {resolution}, but the model's {network.config.image_tokens} "
             f"image tokens are images of {side} x {side} pixels; set resolution to {side}"
         )

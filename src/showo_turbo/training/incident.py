@@ -11,8 +11,10 @@ from ..errors import UserError, shown
 from ..losses import terms
 from ..losses.term import LossTerm
 from ..models.checkpoints import accept_non_finite
-from ..models.showo import Showo
+from ..models.protocols import ImageModel
+from ..models.registry import load_model
 from ..targets import StudentTarget, TeacherTarget
+from ..text_tokenizer import FILE_NAME
 from ..utils.files import read_json
 from .turbo import ShowoTurbo
 
@@ -84,7 +86,7 @@ def rebuild_term(name: str, entry: Mapping[str, Any]) -> LossTerm:
     return term
 
 
-def target_of(module: ShowoTurbo) -> Showo | None:
+def target_of(module: ShowoTurbo) -> ImageModel | None:
     """The network that makes the consistency target, if it is not the student."""
     network = module.consistency_target.network(module)
     return None if network is module.student else network
@@ -110,8 +112,13 @@ def read_incident(folder: Path) -> dict[str, Any]:
     return incident
 
 
-def rebuild_module(folder: Path, settings: dict[str, Any]) -> ShowoTurbo:
+def rebuild_module(folder: Path, settings: dict[str, Any], family: str | None = None) -> ShowoTurbo:
     """Make the module as it was when the incident was written.
+
+    Args:
+        folder: The incident's.
+        settings: What it notes.
+        family: Class of the student, if it is of a family of one's own.
 
     Raises:
         UserError: If its networks or settings cannot be read.
@@ -122,7 +129,10 @@ def rebuild_module(folder: Path, settings: dict[str, Any]) -> ShowoTurbo:
         settings = settings | {"losses": losses}
         # Whatever made the target, in a single step it is a network that stands still.
         target = TeacherTarget() if (folder / TARGET_FOLDER).is_dir() else StudentTarget()
-        module = ShowoTurbo(student, text_tokenizer=student, consistency_target=target, **settings)
+        texts = student if (folder / STUDENT_FOLDER / FILE_NAME).is_file() else None
+        module = ShowoTurbo(
+            student, text_tokenizer=texts, family=family, consistency_target=target, **settings
+        )
     except (KeyError, TypeError) as error:
         raise UserError(
             f"{folder / INCIDENT_FILE} has other settings than this version ({error}); replay it "
@@ -131,7 +141,7 @@ def rebuild_module(folder: Path, settings: dict[str, Any]) -> ShowoTurbo:
     with accept_non_finite():
         module.configure_model()
         if target_of(module) is not None:
-            network = Showo.from_pretrained(folder / TARGET_FOLDER)
+            network = load_model(folder / TARGET_FOLDER, family)
             module.teacher.load_state_dict(network.state_dict())
     return module.train()
 

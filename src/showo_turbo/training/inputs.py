@@ -9,28 +9,24 @@ from torch import Tensor
 
 from ..errors import UserError, check_kind, shown
 from ..losses.term import LossTerm
-from ..models.showo import Showo
-from ..prompting import UnifiedPrompting
+from ..models.protocols import FIXED_POINT, ImageModel
+from ..models.registry import text_model
 from ..targets import ConsistencyTarget
 from ..targets.target import Distilled
 from ..text_tokenizer import TextTokenizer
 from ..trajectories.batch import ImageBatch, TextBatch
-from .answer_forward import FIXED_POINT, answer_logits
-from .forwards import image_logits
 
 
 class TurboModule(Distilled, Protocol):
     """What the inputs need of `ShowoTurbo`.
 
     Attributes:
-        prompting: Builds sequences.
-        text_tokenizer: Encodes texts.
+        text_tokenizer: Encodes texts, if the family has one.
         consistency_target: Whose predictions are the targets.
         max_language_length: Longest piece of plain text in tokens.
     """
 
-    prompting: UnifiedPrompting
-    text_tokenizer: TextTokenizer
+    text_tokenizer: TextTokenizer | None
     consistency_target: ConsistencyTarget
     max_language_length: int
 
@@ -60,14 +56,14 @@ class ImageStream:
     def target_logits(self) -> Tensor:
         """`(batch, image tokens, codebook)`, the target's from the segment's last step."""
 
-        def forward(network: Showo) -> Tensor:
+        def forward(network: ImageModel) -> Tensor:
             return self._predict(network, self.batch.state_before_end)
 
         with torch.no_grad():
             return self.module.consistency_target.predict(self.module, forward)
 
-    def _predict(self, network: Showo, codes: Tensor) -> Tensor:
-        return image_logits(network, self.module.prompting, self.batch.prompt_ids, codes)
+    def _predict(self, network: ImageModel, codes: Tensor) -> Tensor:
+        return network.image_logits(self.batch.prompt_ids, codes)
 
 
 class TextStream:
@@ -105,7 +101,7 @@ class TextStream:
         if module.consistency_target.rides_along:
             return self._of_student("target_logits").detach()
 
-        def forward(network: Showo) -> Tensor:
+        def forward(network: ImageModel) -> Tensor:
             return self._predict(network, {"target_logits"})["target_logits"]
 
         with torch.no_grad():
@@ -121,11 +117,9 @@ class TextStream:
             self._computed |= self._predict(self.module.student, wanted)
         return self._computed[name]
 
-    def _predict(self, network: Showo, wanted: Collection[str]) -> dict[str, Tensor]:
+    def _predict(self, network: ImageModel, wanted: Collection[str]) -> dict[str, Tensor]:
         versions = {"logits": self.batch.tokens_k, "target_logits": self.batch.tokens_e}
-        return answer_logits(
-            network,
-            self.module.prompting,
+        return text_model(network, "the stream text").answer_logits(
             self.batch,
             {name: tokens for name, tokens in versions.items() if name in wanted},
             fixed_point=FIXED_POINT in wanted,
@@ -144,22 +138,27 @@ class LanguageStream:
     def __init__(
         self, module: TurboModule, batch: Mapping[str, Any], asked_for: Collection[str] = ()
     ) -> None:
-        ids = [module.text_tokenizer.encode(text) for text in batch["text"]]
         self.module = module
         self.batch = batch
-        self._tokens = module.prompting.language(ids, module.max_language_length, module.device)
 
     @property
     def labels(self) -> Tensor:
         """`(texts, tokens)`, the tokens, `-100` at padding."""
-        return self._tokens.labels
+        return self._computed[1]
 
-    @cached_property
+    @property
     def logits(self) -> Tensor:
         """`(texts, tokens, text vocabulary)`, the student's."""
-        student = self.module.student
-        hidden = student.hidden_states(self._tokens.input_ids, self._tokens.attention_mask)
-        return student.logits(hidden, student.vocabulary.text_rows)
+        return self._computed[0]
+
+    @cached_property
+    def _computed(self) -> tuple[Tensor, Tensor]:
+        tokenizer = self.module.text_tokenizer
+        if tokenizer is None:
+            raise UserError("the stream language needs a text tokenizer; name one, or leave it out")
+        student = text_model(self.module.student, "the stream language")
+        ids = [tokenizer.encode(text) for text in self.batch["text"]]
+        return student.language_logits(ids, self.module.max_language_length)
 
 
 STREAMS: dict[str, Any] = {"image": ImageStream, "text": TextStream, "language": LanguageStream}

@@ -8,7 +8,7 @@ from torch import nn
 
 from ..errors import UserError
 from ..models.lora import SCALING
-from ..models.showo import Showo
+from ..models.protocols import ImageModel
 from ..utils.random import stateless_seed
 
 
@@ -45,7 +45,7 @@ def seed_step(step: int, batch_index: int, rank: int) -> None:
     torch.manual_seed(stateless_seed(seed, step, batch_index, rank, stream="dropout"))
 
 
-def add_lora(network: Showo, options: LoRAOptions) -> None:
+def add_lora(network: ImageModel, options: LoRAOptions) -> None:
     """Put adapters into a network, which computes the same until they are trained.
 
     Args:
@@ -53,8 +53,8 @@ def add_lora(network: Showo, options: LoRAOptions) -> None:
         options: Which adapters.
 
     Raises:
-        UserError: If `peft` is missing, the rank is not positive, the dropout is out of range, or
-            there is no such layer.
+        UserError: If `peft` is missing, the family has no layers for adapters, the rank is not
+            positive, the dropout is out of range, or there is no such layer.
     """
     try:
         from peft import LoraConfig, inject_adapter_in_model
@@ -68,7 +68,7 @@ def add_lora(network: Showo, options: LoRAOptions) -> None:
         raise UserError(
             f"the dropout of LoRA is {options.dropout}; it must be 0 or more, and below 1"
         )
-    layers = network.showo.model.layers
+    layers, owner = network.lora_layers()
     known = {
         name.rpartition(".")[2]
         for name, module in layers.named_modules()
@@ -86,5 +86,4 @@ def add_lora(network: Showo, options: LoRAOptions) -> None:
     )
     network.requires_grad_(False)
     inject_adapter_in_model(config, layers)
-    name = SCALING.removeprefix("showo.")
-    network.showo.register_buffer(name, torch.tensor(alpha / options.rank))
+    owner.register_buffer(SCALING, torch.tensor(alpha / options.rank))

@@ -6,7 +6,7 @@ from typing import Any
 from lightning.pytorch import LightningModule
 
 from ..models.magvitv2 import MAGVITv2
-from ..models.showo import Showo
+from ..models.protocols import ImageModel
 from ..sampling.image_sampling import ImageSampling
 from ..sampling.text_decoding import TextDecoding
 from ..text_tokenizer import TextTokenizer
@@ -27,9 +27,9 @@ class MeasuredStudent(LightningModule):
         evaluation_rows: The scores of the last validation or test, see `Evaluator`.
     """
 
-    student: Showo
+    student: ImageModel
     image_tokenizer: MAGVITv2
-    text_tokenizer: TextTokenizer
+    text_tokenizer: TextTokenizer | None
 
     def __init__(
         self,

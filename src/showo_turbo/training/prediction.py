@@ -8,8 +8,8 @@ import torch
 from ..data.images import to_images
 from ..evaluation.images import draw_images, prompt_seed
 from ..models.magvitv2 import MAGVITv2
-from ..models.showo import Showo
-from ..prompting import format_question
+from ..models.protocols import ImageModel
+from ..models.registry import text_model
 from ..sampling.image_sampling import ImageSampling
 from ..sampling.text_decoding import TextDecoding
 from ..text_tokenizer import TextTokenizer
@@ -18,9 +18,9 @@ from ..utils.random import stateless_seed
 
 @torch.no_grad()
 def predict(
-    model: Showo,
+    model: ImageModel,
     image_tokenizer: MAGVITv2,
-    text_tokenizer: TextTokenizer,
+    text_tokenizer: TextTokenizer | None,
     batch: Mapping[str, Any],
     sampling: ImageSampling,
     decoding: TextDecoding,
@@ -54,10 +54,12 @@ def predict(
             image=to_images(pixels),
         )
     stream = batch["instructions"]
+    writer = text_model(model, "answering questions")
+    assert text_tokenizer is not None  # as for every family that writes text
     results = decoding.decode(
-        model,
+        writer,
         image_tokenizer.encode(stream["pixels"]),
-        [text_tokenizer.encode(format_question(question)) for question in stream["question"]],
+        [writer.encode_question(text_tokenizer, question) for question in stream["question"]],
         [stateless_seed(seed, index, stream="jacobi") for index in stream["index"]],
     )
     answers = [text_tokenizer.decode(result.tokens) for result in results]

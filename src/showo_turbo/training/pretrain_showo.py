@@ -12,10 +12,11 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from ..errors import UserError
-from ..models.checkpoints import SHOWO_CONFIG_KEY, TEXT_TOKENIZER_KEY
+from ..models.checkpoints import MODEL_CONFIG_KEY, TEXT_TOKENIZER_KEY
 from ..models.magvitv2 import MAGVITv2
+from ..models.prompts import encode_prompts
 from ..models.showo import Showo, ShowoConfig
-from ..prompting import IGNORE, TokenBatch, UnifiedPrompting, format_question
+from ..models.showo.sequences import IGNORE, Sequences
 from ..sampling.autoregressive import autoregressive_decode
 from ..sampling.image_sampling import ImageSampling
 from ..sampling.options import check_not_negative
@@ -107,7 +108,6 @@ class PretrainShowo(LightningModule):
             self.model = Showo.from_pretrained(self.initial_weights)
         else:
             self.model = Showo(self.showo_config or ShowoConfig())
-        self.prompting = UnifiedPrompting(self.model.vocabulary, self.model.config.max_text_length)
         self.image_tokenizer = MAGVITv2.from_pretrained(self.image_tokenizer_id)
         freeze(self.image_tokenizer)
         check_geometry(self, self.model, self.image_tokenizer, self.text_tokenizer)
@@ -130,8 +130,8 @@ class PretrainShowo(LightningModule):
         seeds = [stream["seed"][place] for place in prompts]
         codes = self._encode_images(stream["pixels"][list(prompts)])
         masked = mask_codes(codes, vocabulary.mask_code, seeds)
-        batch = self.prompting.text_to_image(list(prompts.values()), masked)
-        image = self._hidden(batch)[:, -codes.shape[1] - 1 : -1]
+        sequences = self.model.sequences.text_to_image(list(prompts.values()), masked)
+        image = self.model.hidden_states_of(sequences)[:, -codes.shape[1] - 1 : -1]
         hidden = masked == vocabulary.mask_code
         logits = self.model.logits(image[hidden], vocabulary.image_rows)
         return F.cross_entropy(logits.float(), codes[hidden])
@@ -140,11 +140,12 @@ class PretrainShowo(LightningModule):
         self, captions: Sequence[str], seeds: Sequence[int]
     ) -> dict[int, list[int]]:
         """Text ids by the caption's place; a share is dropped, and what is too long left out."""
+        longest = self._network().longest_prompt
         prompts = {}
         for place, (caption, seed) in enumerate(zip(captions, seeds, strict=True)):
             dropped = seed % 10_000 < self.caption_dropout * 10_000
             ids = [] if dropped else self.text_tokenizer.encode(caption)
-            if len(ids) <= self.prompting.longest_prompt:
+            if len(ids) <= longest:
                 prompts[place] = ids
         if left_out := len(captions) - len(prompts):
             self._leave_out(left_out, of=len(captions))
@@ -156,7 +157,8 @@ class PretrainShowo(LightningModule):
         Raises:
             UserError: If none of the batch is left.
         """
-        most = f"more than {self.prompting.longest_prompt} tokens, the longest prompt of this model"
+        longest = self._network().longest_prompt
+        most = f"more than {longest} tokens, the longest prompt of this model"
         if count == of:
             raise UserError(
                 f"all {of} captions of a batch have {most}; give shorter ones or raise "
@@ -171,29 +173,30 @@ class PretrainShowo(LightningModule):
         self.log("train/captions_left_out", float(self.captions_left_out))
 
     def _mmu_loss(self, stream: dict[str, Any]) -> Tensor:
-        codes = self._encode_images(stream["pixels"])
-        encode = self.text_tokenizer.encode
-        prompts = [encode(format_question(question)) for question in stream["question"]]
-        answers = [encode(answer) for answer in stream["answer"]]
-        return self._next_token_loss(self.prompting.understanding(codes, prompts, answers))
+        model, codes = self._network(), self._encode_images(stream["pixels"])
+        prompts = self._encode_questions(stream["question"])
+        answers = [self.text_tokenizer.encode(answer) for answer in stream["answer"]]
+        return self._next_token_loss(model.sequences.understanding(codes, prompts, answers))
 
     def _lm_loss(self, stream: dict[str, Any]) -> Tensor:
         texts = [self.text_tokenizer.encode(text) for text in stream["text"]]
-        return self._next_token_loss(
-            self.prompting.language(texts, self.max_lm_length, self.device)
-        )
+        sequences = self._network().sequences.language(texts, self.max_lm_length, self.device)
+        return self._next_token_loss(sequences)
 
-    def _next_token_loss(self, batch: TokenBatch) -> Tensor:
-        assert self.model is not None
-        labels = batch.labels[:, 1:]
+    def _next_token_loss(self, sequences: Sequences) -> Tensor:
+        model, labels = self._network(), sequences.labels[:, 1:]
         counted = labels != IGNORE
-        hidden = self._hidden(batch)[:, :-1][counted]
-        logits = self.model.logits(hidden, self.model.vocabulary.text_rows)
+        hidden = model.hidden_states_of(sequences)[:, :-1][counted]
+        logits = model.logits(hidden, model.vocabulary.text_rows)
         return F.cross_entropy(logits.float(), labels[counted])
 
-    def _hidden(self, batch: TokenBatch) -> Tensor:
-        assert self.model is not None
-        return self.model.hidden_states(batch.input_ids, batch.attention_mask, batch.position_ids)
+    def _encode_questions(self, questions: Sequence[str]) -> list[list[int]]:
+        model = self._network()
+        return [model.encode_question(self.text_tokenizer, question) for question in questions]
+
+    def _network(self) -> Showo:
+        assert self.model is not None  # from configure_model on
+        return self.model
 
     @torch.no_grad()
     def _encode_images(self, pixels: Tensor) -> Tensor:
@@ -207,9 +210,7 @@ class PretrainShowo(LightningModule):
         assert self.model is not None and self.image_tokenizer is not None
         if "prompts" in batch:
             stream = batch["prompts"]
-            prompts = [
-                self.prompting.encode_prompt(self.text_tokenizer, text) for text in stream["prompt"]
-            ]
+            prompts = encode_prompts(self.model, self.text_tokenizer, stream["prompt"])
             codes = decode_image_codes(self.model, prompts, self.sampling, stream["seed"])
             self.image_score.update(self.image_tokenizer.decode(codes), stream["metadata"])
         if "instructions" in batch:
@@ -217,12 +218,10 @@ class PretrainShowo(LightningModule):
             self.exact_match.update(self._answer(stream), stream["answer"])
 
     def _answer(self, stream: dict[str, Any]) -> Sequence[str]:
-        assert self.model is not None
-        encode = self.text_tokenizer.encode
         results = autoregressive_decode(
-            self.model,
+            self._network(),
             self._encode_images(stream["pixels"]),
-            [encode(format_question(question)) for question in stream["question"]],
+            self._encode_questions(stream["question"]),
             max_new_tokens=TextDecoding.max_new_tokens,
         )
         return [self.text_tokenizer.decode(result.tokens) for result in results]
@@ -241,7 +240,7 @@ class PretrainShowo(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what it takes to export a checkpoint on its own."""
         assert self.model is not None
-        checkpoint[SHOWO_CONFIG_KEY] = self.model.config.to_dict()
+        checkpoint[MODEL_CONFIG_KEY] = self.model.config.to_dict()
         checkpoint[TEXT_TOKENIZER_KEY] = self.text_tokenizer_id
 
     def configure_optimizers(self) -> OptimizerLRScheduler:

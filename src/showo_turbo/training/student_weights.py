@@ -11,7 +11,7 @@ from torch.distributed.fsdp import FullyShardedDataParallel
 from ..errors import UserError
 from ..models.checkpoints import save_checkpoint
 from ..models.lora import merge_lora
-from ..models.showo import Showo
+from ..models.protocols import ImageModel
 from ..text_tokenizer import FILE_NAME, TextTokenizer
 from ..utils.files import write_atomically
 from .turbo import ShowoTurbo
@@ -24,7 +24,7 @@ def is_sharded(trainer: Trainer) -> bool:
     return isinstance(trainer.strategy, (FSDPStrategy, DeepSpeedStrategy, ModelParallelStrategy))
 
 
-def student_of(module: LightningModule, wanted_by: str) -> Showo:
+def student_of(module: LightningModule, wanted_by: str) -> ImageModel:
     """The network that a module distills.
 
     Args:
@@ -35,7 +35,7 @@ def student_of(module: LightningModule, wanted_by: str) -> Showo:
         UserError: If it has none.
     """
     student = getattr(module, "student", None)
-    if not isinstance(student, Showo):
+    if not isinstance(student, ImageModel):
         raise UserError(
             f"{wanted_by} looks for the student of {type(module).__name__}, which has none; use it "
             "with ShowoTurbo, or leave it out"
@@ -55,7 +55,7 @@ def gather_student(trainer: Trainer) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def replace_teacher(trainer: Trainer, module: ShowoTurbo, source: Showo) -> None:
+def replace_teacher(trainer: Trainer, module: ShowoTurbo, source: ImageModel) -> None:
     """Give the module's teacher, sharded or not, the weights of a whole network.
 
     Every process must call this, with the same network.

@@ -14,11 +14,11 @@ from ..errors import UserError, check_kind
 from ..losses.reduction import LossValue
 from ..losses.term import LossTerm
 from ..losses.terms import published_losses
-from ..models.checkpoints import SHOWO_CONFIG_KEY, TEXT_TOKENIZER_KEY
+from ..models.checkpoints import MODEL_CONFIG_KEY, TEXT_TOKENIZER_KEY
 from ..models.lora import merge_lora
 from ..models.magvitv2 import MAGVITv2
-from ..models.showo import Showo
-from ..prompting import UnifiedPrompting
+from ..models.protocols import ImageModel
+from ..models.registry import load_model, text_model
 from ..sampling.image_sampling import ImageSampling
 from ..sampling.text_decoding import TextDecoding
 from ..targets import ConsistencyTarget, StudentTarget
@@ -51,7 +51,10 @@ class ShowoTurbo(MeasuredStudent):
         student: Model to distill: `shapes`, a folder or a hub id such as `showlab/show-o-512x512`.
         image_tokenizer: Image tokenizer: `shapes`, a folder or a hub id such as
             `showlab/magvitv2`.
-        text_tokenizer: Text tokenizer: `shapes`, a folder or a hub id such as `microsoft/phi-1_5`.
+        text_tokenizer: Text tokenizer: `shapes`, a folder or a hub id such as `microsoft/phi-1_5`;
+            unused by a family that needs none.
+        family: Class of the student, a model family of your own by its import path, such as
+            `my_module.MyModel`; see `ImageModel`.
         losses: The terms of the loss by name, each a `LossTerm`; by default those of the paper with
             the weights published for 256 px (`published_losses`). What no term with a weight asks
             for is not computed. A term of your own is a subclass of `LossTerm`.
@@ -83,7 +86,8 @@ class ShowoTurbo(MeasuredStudent):
         self,
         student: str = "shapes",
         image_tokenizer: str = "shapes",
-        text_tokenizer: str = "shapes",
+        text_tokenizer: str | None = "shapes",
+        family: str | None = None,
         losses: dict[str, LossTerm] | None = None,
         consistency_target: ConsistencyTarget | None = None,
         max_language_length: int = 512,
@@ -104,13 +108,16 @@ class ShowoTurbo(MeasuredStudent):
         self.model_id = student
         self.image_tokenizer_id = image_tokenizer
         self.text_tokenizer_id = text_tokenizer
-        self.text_tokenizer = TextTokenizer.from_pretrained(text_tokenizer)
+        self.family = family
+        self.text_tokenizer = None
+        if text_tokenizer is not None:
+            self.text_tokenizer = TextTokenizer.from_pretrained(text_tokenizer)
         self.max_language_length = max_language_length
         self.lora = lora
         self.gradient_checkpointing = gradient_checkpointing
         self.optimizer = optimizer
         self.lr_scheduler = lr_scheduler
-        self.teacher: Showo
+        self.teacher: ImageModel
         if max_language_length < 2:
             raise UserError(
                 f"max_language_length is {max_language_length}; expected at least 2, set it so"
@@ -122,16 +129,19 @@ class ShowoTurbo(MeasuredStudent):
         """Load the networks, once, where the strategy wants them."""
         if "student" in self._modules:
             return
-        self.student = Showo.from_pretrained(self.model_id)
+        self.student = load_model(self.model_id, self.family)
+        if not self.student.config.needs_text_tokenizer:
+            self.text_tokenizer = self.text_tokenizer_id = None
+        for stream in ("text", "language"):
+            if stream in self._streams() and self._is_trained_on(stream):
+                text_model(self.student, f"the stream {stream}")
         if self.lora is not None:
             add_lora(self.student, self.lora)
-        self.teacher = Showo.from_pretrained(self.model_id)
+        self.teacher = load_model(self.model_id, self.family)
         freeze(self.teacher)
         self.image_tokenizer = MAGVITv2.from_pretrained(self.image_tokenizer_id)
         freeze(self.image_tokenizer)
         check_geometry(self, self.student, self.image_tokenizer, self.text_tokenizer)
-        config = self.student.config
-        self.prompting = UnifiedPrompting(config.vocabulary, config.max_text_length)
         if self.gradient_checkpointing:
             self.student.gradient_checkpointing_enable()
 
@@ -140,12 +150,18 @@ class ShowoTurbo(MeasuredStudent):
         if stage != "fit":
             return
         self.consistency_target.setup(self)
-        streams = getattr(getattr(self.trainer, "datamodule", None), "batch_sizes", None)
-        if isinstance(streams, Mapping) and not any(map(self._is_trained_on, streams)):
+        streams = self._streams()
+        if streams and not any(map(self._is_trained_on, streams)):
             raise UserError(
                 f"all weights of the loss terms of {', '.join(streams)} are 0, and there is no "
                 "other stream; expected one above 0, set it, or a batch size of another stream"
             )
+
+    def _streams(self) -> Mapping[str, Any]:
+        """The streams of the training data, as far as they are known."""
+        data = getattr(self._trainer, "datamodule", None)
+        streams = getattr(data, "batch_sizes", None)
+        return streams if isinstance(streams, Mapping) else {}
 
     def on_train_start(self) -> None:
         """Bring what the target needs to the student's device."""
@@ -214,14 +230,14 @@ class ShowoTurbo(MeasuredStudent):
             chosen = value.per_sample.detach()[counted & (segment == index)]
             self.log(f"train/{name}/segment_{index}", chosen.mean(), batch_size=len(chosen))
 
-    def reseed_teacher(self, source: Showo | None = None) -> None:
+    def reseed_teacher(self, source: ImageModel | None = None) -> None:
         """Make the teacher equal to `source`, the student by default."""
         self.teacher.load_state_dict(merge_lora((source or self.student).state_dict()))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what it takes to export a checkpoint on its own."""
         drop_excluded(self, checkpoint["state_dict"])
-        checkpoint[SHOWO_CONFIG_KEY] = self.student.config.to_dict()
+        checkpoint[MODEL_CONFIG_KEY] = self.student.config.to_dict()
         checkpoint[TEXT_TOKENIZER_KEY] = self.text_tokenizer_id
 
     def configure_gradient_clipping(

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ..models.showo import Showo
-from ..prompting import UnifiedPrompting
+from ..models.protocols import ImageModel
+from ..models.registry import text_model
 from ..text_tokenizer import TextTokenizer
 from .collection import ALONE, Processes
 from .image_collector import ImageCollection, collect_images, image_identity
@@ -26,16 +26,16 @@ class TrajectoryCollector:
     Args:
         teacher: The network to record.
         fingerprint: Its `fingerprint_module`.
-        text_tokenizer: Its text tokenizer.
+        text_tokenizer: Its text tokenizer, if it has one.
         folder: The stores go to `images` and `texts` in it.
         say: Told how many captions or questions are left out, and why.
         processes: Who shares the work.
         image_tokenizer: Fingerprint of the image tokenizer that encodes the images of questions.
     """
 
-    teacher: Showo
+    teacher: ImageModel
     fingerprint: str
-    text_tokenizer: TextTokenizer
+    text_tokenizer: TextTokenizer | None
     folder: Path
     say: Callable[[str], None]
     processes: Processes = ALONE
@@ -50,12 +50,11 @@ class TrajectoryCollector:
         """
         config = self.teacher.config
         settings.sampling.check(config.image_tokens, config.codebook_size)
-        prompting = UnifiedPrompting(config.vocabulary, config.max_text_length)
-        prompts, left_out = image_prompts(captions, prompting, self.text_tokenizer)
+        prompts, left_out = image_prompts(captions, self.teacher, self.text_tokenizer)
         if left_out:
             self.say(
                 f"left out {left_out} of {len(captions)} captions, which have more than "
-                f"{prompting.longest_prompt} tokens"
+                f"{self.teacher.longest_prompt} tokens"
             )
         store = self._store(
             "images", image_identity(self.fingerprint, prompts, settings, self._model(None))
@@ -76,13 +75,15 @@ class TrajectoryCollector:
             settings: How to collect.
 
         Raises:
-            UserError: If all questions are too long, or the store is another's.
+            UserError: If the teacher does not write text, all questions are too long, or the store
+                is another's.
         """
-        room = self.teacher.config.text_room
+        teacher = text_model(self.teacher, "collecting answers")
         requests, left_out = text_requests(
-            questions, encode, self.text_tokenizer, room, settings.batch_size
+            questions, encode, teacher, self.text_tokenizer, settings.batch_size
         )
         if left_out:
+            room = teacher.config.text_room
             self.say(
                 f"left out {left_out} of {len(questions)} questions, which have {room} tokens or "
                 "more"
@@ -91,7 +92,7 @@ class TrajectoryCollector:
             "texts",
             text_identity(self.fingerprint, requests, settings, self._model(self.image_tokenizer)),
         )
-        return collect_texts(self.teacher, requests, settings, store, self.processes)
+        return collect_texts(teacher, requests, settings, store, self.processes)
 
     def _model(self, image_tokenizer: str | None) -> ModelIdentity:
         return ModelIdentity.of(self.teacher.config, self.text_tokenizer, image_tokenizer)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..models.showo import Showo
+from ..models.protocols import ImageModel
 from ..sampling.image_sampling import ImageSampling
 from ..sampling.options import check_seed
 from ..sampling.parallel import DenoisingStep, denoise_images
@@ -36,7 +36,7 @@ class ImagePrompt(NamedTuple):
     Attributes:
         key: Its name in its data set.
         text: What it says.
-        ids: Its text ids, without special tokens.
+        ids: Its ids, as `encode_prompt` gives them.
     """
 
     key: str
@@ -100,7 +100,7 @@ def image_identity(
 
 
 def collect_images(
-    teacher: Showo,
+    teacher: ImageModel,
     prompts: Sequence[ImagePrompt],
     settings: ImageCollection,
     store: TrajectoryStore,
@@ -142,7 +142,7 @@ def collect_images(
 
 @torch.no_grad()
 def record_images(
-    teacher: Showo,
+    teacher: ImageModel,
     prompts: Sequence[ImagePrompt],
     settings: ImageCollection,
     seeds: Sequence[int] | None = None,
@@ -158,7 +158,7 @@ def record_images(
     Raises:
         UserError: If the settings do not fit the teacher.
     """
-    recorder = _Recorder(teacher.vocabulary.mask_code, settings)
+    recorder = _Recorder(teacher.mask_code, settings)
     ids = [prompt.ids for prompt in prompts]
     for step in denoise_images(teacher, ids, settings.sampling, seeds):
         recorder.add(step)

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from ..errors import shown
-from ..models.showo_config import ShowoConfig
+from ..models.protocols import ModelConfig
 from ..text_tokenizer import TextTokenizer
 
 
@@ -16,8 +16,8 @@ class ModelIdentity:
         family: Name of the architecture; empty where it is not known.
         image_tokens: Tokens an image.
         codebook_size: Codes of the image tokenizer.
-        text_vocabulary_size: Text tokens.
-        text_tokenizer: Fingerprint of the text tokenizer.
+        text_vocabulary_size: Text tokens; 0 where the family writes no text.
+        text_tokenizer: Fingerprint of the text tokenizer; empty where the family has none.
         image_tokenizer: Fingerprint of the image tokenizer that read the images of questions; None
             for trajectories of images, which no image tokenizer has seen.
     """
@@ -31,21 +31,24 @@ class ModelIdentity:
 
     @classmethod
     def of(
-        cls, config: ShowoConfig, text_tokenizer: TextTokenizer, image_tokenizer: str | None = None
+        cls,
+        config: ModelConfig,
+        text_tokenizer: TextTokenizer | None,
+        image_tokenizer: str | None = None,
     ) -> "ModelIdentity":
         """The identity of a model with these tokenizers.
 
         Args:
             config: The model's.
-            text_tokenizer: The model's.
+            text_tokenizer: The model's, if it has one.
             image_tokenizer: The image tokenizer's `fingerprint_module`, if it has a part in this.
         """
         return cls(
             family=config.family,
             image_tokens=config.image_tokens,
             codebook_size=config.codebook_size,
-            text_vocabulary_size=config.text_vocabulary_size,
-            text_tokenizer=text_tokenizer.fingerprint,
+            text_vocabulary_size=getattr(config, "text_vocabulary_size", 0),
+            text_tokenizer=text_tokenizer.fingerprint if text_tokenizer else "",
             image_tokenizer=image_tokenizer,
         )
 

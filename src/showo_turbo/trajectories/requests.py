@@ -6,21 +6,21 @@ from pathlib import Path
 from torch import Tensor
 
 from ..errors import UserError
-from ..prompting import UnifiedPrompting, format_question
+from ..models.protocols import ImageModel, TextModel
 from ..text_tokenizer import TextTokenizer
 from .image_collector import ImagePrompt
 from .text_collector import TextRequest
 
 
 def image_prompts(
-    captions: Sequence[str], prompting: UnifiedPrompting, tokenizer: TextTokenizer
+    captions: Sequence[str], model: ImageModel, tokenizer: TextTokenizer | None
 ) -> tuple[list[ImagePrompt], int]:
     """Prompts of captions; a caption that is longer than the model takes is left out, not cut.
 
     Args:
         captions: What to draw.
-        prompting: Knows how long a prompt may be.
-        tokenizer: Encodes them.
+        model: Encodes them, and knows how long a prompt may be.
+        tokenizer: The model's text tokenizer, if it has one.
 
     Returns:
         The prompts, each with the place of its caption as its key, and how many were left out.
@@ -30,12 +30,12 @@ def image_prompts(
     """
     prompts = []
     for index, caption in enumerate(captions):
-        ids = tokenizer.encode(caption)
-        if len(ids) <= prompting.longest_prompt:
+        ids = model.encode_prompt(tokenizer, caption)
+        if len(ids) <= model.longest_prompt:
             prompts.append(ImagePrompt(str(index), caption, ids))
     if captions and not prompts:
         raise UserError(
-            f"all {len(captions)} captions have more than {prompting.longest_prompt} tokens, the "
+            f"all {len(captions)} captions have more than {model.longest_prompt} tokens, the "
             "longest prompt of this model; give shorter ones"
         )
     return prompts, len(captions) - len(prompts)
@@ -44,8 +44,8 @@ def image_prompts(
 def text_requests(
     questions: Sequence[tuple[Path, str]],
     encode: Callable[[Sequence[Path]], Mapping[Path, Tensor]],
-    tokenizer: TextTokenizer,
-    room: int,
+    model: TextModel,
+    tokenizer: TextTokenizer | None,
     batch_size: int,
 ) -> tuple[list[TextRequest], int]:
     """Requests of questions about images, each distinct image being encoded once.
@@ -56,8 +56,8 @@ def text_requests(
         questions: Pairs of an image file and what to ask about it.
         encode: Turns image files into codes `(image_tokens,)`. Questions about images that it
             leaves out are left out too.
-        tokenizer: Encodes the questions.
-        room: Text tokens that fit behind an image.
+        model: Encodes the questions, and knows how much text fits behind an image.
+        tokenizer: The model's text tokenizer, if it has one.
         batch_size: Images encoded at once.
 
     Returns:
@@ -67,7 +67,8 @@ def text_requests(
     Raises:
         UserError: If none is left.
     """
-    ids = {i: tokenizer.encode(format_question(text)) for i, (_, text) in enumerate(questions)}
+    room = model.config.text_room
+    ids = {i: model.encode_question(tokenizer, text) for i, (_, text) in enumerate(questions)}
     fitting = {i: tokens for i, tokens in ids.items() if len(tokens) < room}
     if questions and not fitting:
         raise UserError(

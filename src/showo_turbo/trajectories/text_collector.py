@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError
-from ..models.showo import Showo
+from ..models.protocols import ImageModel
 from ..sampling.autoregressive import TextResult
 from ..sampling.jacobi import JacobiResult
 from ..sampling.options import check_seed
@@ -40,7 +40,7 @@ class TextRequest(NamedTuple):
     Attributes:
         key: Its name in its data set.
         image_codes: `(image tokens,)`, the image.
-        ids: The text ids before the answer, after `sot`.
+        ids: The text ids before the answer, as `encode_question` gives them.
         text: What they say.
     """
 
@@ -117,7 +117,7 @@ def text_identity(
 
 
 def collect_texts(
-    teacher: Showo,
+    teacher: ImageModel,
     requests: Sequence[TextRequest],
     settings: TextCollection,
     store: TrajectoryStore,
@@ -144,7 +144,7 @@ def collect_texts(
             number than the others', or the store is another's.
     """
     check_items(store, "texts", requests, settings.shard_size)
-    _check_codes(requests, teacher.vocabulary.codebook_size)
+    _check_codes(requests, teacher.config.codebook_size)
 
     def make_shard(indices: range, advance: Callable[[int], None]) -> ShardContent:
         records: list[TextTrajectory] = []
@@ -171,7 +171,7 @@ def collect_texts(
 
 @torch.no_grad()
 def record_texts(
-    teacher: Showo, requests: Sequence[TextRequest], indices: range, settings: TextCollection
+    teacher: ImageModel, requests: Sequence[TextRequest], indices: range, settings: TextCollection
 ) -> list[TextTrajectory | str]:
     """Answer some of the requests as one batch.
 
@@ -188,7 +188,7 @@ def record_texts(
         [request.ids for request in batch],
         [stateless_seed(settings.seed, index, stream="jacobi") for index in indices],
     )
-    code_type = torch.int16 if teacher.vocabulary.mask_code <= 2**15 else torch.int32
+    code_type = torch.int16 if teacher.mask_code <= 2**15 else torch.int32
     return [
         _outcome(request, result, settings, code_type)
         for request, result in zip(batch, results, strict=True)

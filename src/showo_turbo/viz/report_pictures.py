@@ -12,7 +12,7 @@ from ..evaluation.speedup_settings import EvaluationData, SamplingPlan, SpeedupS
 from ..evaluation.targets import STUDENT, TEACHER
 from ..evaluation.text import encode_records
 from ..models.magvitv2 import MAGVITv2
-from ..models.showo import Showo
+from ..models.protocols import ImageModel
 from ..sampling.image_sampling import ImageSampling
 from ..sampling.text_decoding import TextDecoding
 from ..shapes.metric import satisfies_shapes_prompt
@@ -93,7 +93,7 @@ def draw_report_pictures(
 
 def _column(
     name: str,
-    networks: tuple[Showo, MAGVITv2, TextTokenizer],
+    networks: tuple[ImageModel, MAGVITv2, TextTokenizer],
     prompts: Sequence[PromptMetadata],
     chosen: Sequence[int],
     sampling: ImageSampling,

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from ..evaluation.text import TextRecord
 from ..models.magvitv2 import MAGVITv2
-from ..models.showo import Showo
-from ..prompting import UnifiedPrompting, format_question
+from ..models.prompts import encode_prompts
+from ..models.protocols import ImageModel
+from ..models.registry import text_model
 from ..sampling.image_sampling import ImageSampling
 from ..sampling.text_decoding import DecodingChanges, TextDecoding
 from ..text_tokenizer import TextTokenizer
@@ -17,7 +18,7 @@ from .film_strip import draw_film_strip, draw_text_strip, settling_table
 
 
 def draw_sampling_strips(
-    model: Showo,
+    model: ImageModel,
     image_tokenizer: MAGVITv2,
     text_tokenizer: TextTokenizer,
     prompts: Sequence[str],
@@ -36,18 +37,19 @@ def draw_sampling_strips(
         paths: Where the strip of each prompt goes.
         seeds: One a prompt; see `draw_images`, whose images they are.
     """
-    prompting = UnifiedPrompting(model.vocabulary, model.config.max_text_length)
     settings = ImageCollection(sampling, segments=1, topk_targets=1)
     items = [
-        ImagePrompt(str(index), text, prompting.encode_prompt(text_tokenizer, text))
-        for index, text in enumerate(prompts)
+        ImagePrompt(str(index), text, ids)
+        for index, (text, ids) in enumerate(
+            zip(prompts, encode_prompts(model, text_tokenizer, prompts), strict=True)
+        )
     ]
     for record, path in zip(record_images(model, items, settings, seeds), paths, strict=True):
         draw_film_strip(record, lambda codes: image_tokenizer.decode(codes.to(model.device)), path)
 
 
 def draw_answer_strip(
-    model: Showo,
+    model: ImageModel,
     text_tokenizer: TextTokenizer,
     record: TextRecord,
     path: Path,
@@ -71,7 +73,7 @@ def draw_answer_strip(
     Returns:
         Whether there is a picture: none of an answer that does not end, or that repeats itself.
     """
-    ids = text_tokenizer.encode(format_question(record.question))
+    ids = text_model(model, "a strip of answers").encode_question(text_tokenizer, record.question)
     request = TextRequest("", record.image, ids, record.question)
     greedy = DecodingChanges(method="jacobi").over(decoding)
     settings = TextCollection(greedy, seed=seed)

@@ -7,7 +7,7 @@ channel being the most significant.
 import torch
 from torch import Tensor, nn
 
-from ..errors import UserError
+from ...errors import UserError
 
 
 class LookupFreeQuantizer(nn.Module):

@@ -4,11 +4,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from showo_turbo.errors import UserError
-from showo_turbo.prompting import IGNORE, UnifiedPrompting, format_question
+from showo_turbo.models.prompts import encode_prompts
+from showo_turbo.models.showo.sequences import IGNORE, UnifiedPrompting, format_question
 from showo_turbo.text_tokenizer import TextTokenizer
 
-from . import naive
-from .tiny import GOLDEN, GOLDEN_CONFIG, golden_cases, golden_meta, tiny_showo
+from .. import naive
+from ..tiny import GOLDEN, GOLDEN_CONFIG, golden_cases, golden_meta, golden_showo, tiny_showo
 
 VOCABULARY = GOLDEN_CONFIG.vocabulary
 PROMPTING = UnifiedPrompting(VOCABULARY, GOLDEN_CONFIG.max_text_length)
@@ -35,7 +36,7 @@ def test_golden_text_to_image(codes, targets):
     assert torch.equal(batch.input_ids, golden["t2i.input_ids"])
     assert torch.equal(batch.input_ids, golden["t2i_train.input_ids"])
     assert torch.equal(batch.labels, golden["t2i_train.labels"])
-    assert torch.equal(batch.attention_mask, golden["t2i.attention_mask"])
+    assert torch.equal(batch.layout.attention_mask, golden["t2i.attention_mask"])
 
 
 def test_golden_unconditional(codes):
@@ -48,7 +49,7 @@ def test_golden_understanding(targets):
     codes = golden["mmu.input_ids"][:, 2:18] - VOCABULARY.image_offset
     batch = PROMPTING.understanding(codes, [[20, 21, 22]])
     assert torch.equal(batch.input_ids, golden["mmu.input_ids"])
-    assert torch.equal(batch.attention_mask, golden["mmu.attention_mask"])
+    assert torch.equal(batch.layout.attention_mask, golden["mmu.attention_mask"])
 
     batch = PROMPTING.understanding(targets, [[]] * 3, PROMPTS, pad_to=12)
     assert torch.equal(batch.input_ids, golden["mmu_train.input_ids"])
@@ -60,7 +61,7 @@ def test_golden_language():
     batch = PROMPTING.language([[3, 4, 5], [9, 8, 7, 6, 5, 4, 3, 2, 1, 0]], 10)
     assert torch.equal(batch.input_ids, golden["lm.input_ids"])
     assert torch.equal(batch.labels, golden["lm.labels"])
-    assert torch.equal(batch.attention_mask, golden["lm.attention_mask"])
+    assert torch.equal(batch.layout.attention_mask, golden["lm.attention_mask"])
 
 
 def test_answer_labels_leave_out_the_question():
@@ -109,11 +110,13 @@ def test_padding_changes_nothing(prompt, seed, extra):
     batch = prompting.text_to_image([prompt], codes, pad_to=width + extra)
     expected = naive.image_sequence(model, prompt, codes[0].tolist(), width + extra)
     for ours, theirs in zip(
-        (batch.input_ids, batch.attention_mask, batch.position_ids), expected, strict=True
+        (batch.input_ids, batch.layout.attention_mask, batch.layout.position_ids),
+        expected,
+        strict=True,
     ):
         assert torch.equal(ours, theirs)
     with torch.no_grad():
-        padded = model(batch.input_ids, batch.attention_mask, batch.position_ids)
+        padded = model(batch.input_ids, batch.layout.attention_mask, batch.layout.position_ids)
         plain = model(*naive.image_sequence(model, prompt, codes[0].tolist(), width))
     torch.testing.assert_close(padded[:, extra:], plain, rtol=1e-4, atol=1e-4)
 
@@ -131,9 +134,9 @@ def _model():
 def test_a_long_prompt_is_refused_not_cut():
     tokenizer = TextTokenizer.from_pretrained(GOLDEN)
     fits = " ".join(["w1"] * 10)
-    assert PROMPTING.encode_prompt(tokenizer, fits) == [1] * 10
+    assert encode_prompts(golden_showo(), tokenizer, [fits]) == [[1] * 10]
     with pytest.raises(UserError, match="has 11 tokens; at most 10 fit"):
-        PROMPTING.encode_prompt(tokenizer, fits + " w2")
+        encode_prompts(golden_showo(), tokenizer, [fits + " w2"])
 
 
 def test_question_format():

@@ -3,8 +3,7 @@
 import pytest
 import torch
 
-from showo_turbo.prompting import UnifiedPrompting
-from showo_turbo.training.answer_forward import FIXED_POINT, answer_logits
+from showo_turbo.models.protocols import FIXED_POINT
 from showo_turbo.trajectories import TextTrajectory, collate_text_trajectories
 
 from .. import naive
@@ -52,11 +51,10 @@ def expected_logits(model, record, block, tokens):
 
 
 def all_logits(model, records, names=("tokens_k", "tokens_e"), **options):
-    prompting = UnifiedPrompting(model.vocabulary, model.config.max_text_length)
     steps = [[number % 2 for number, _ in enumerate(record.blocks)] for record in records]
     batch = collate_text_trajectories(records, steps, segments=1)
     versions = {name: getattr(batch, name) for name in names}
-    return batch, answer_logits(model, prompting, batch, versions, **options)
+    return batch, model.answer_logits(batch, versions, **options)
 
 
 @torch.no_grad()

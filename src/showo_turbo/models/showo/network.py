@@ -1,27 +1,31 @@
 """Show-o: one Phi transformer over text and image tokens."""
 
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, ClassVar, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import PhiForCausalLM
 
-from .attention import cached_attention_mask, fast_training_attention
+from ...errors import UserError
+from ...text_tokenizer import TextTokenizer
+from ..layout import cached_attention_mask
+from ..protocols import AnswerBlocks, TextModel
+from .answer_forward import answer_logits
+from .attention import fast_training_attention
 from .cache import KeyValueCache
-from .checkpoints import load_state_into, resolve_folder, save_checkpoint
 from .compiled import CacheSizes, CompiledDecoding, StaticKeyValueCache
-from .showo_config import ShowoConfig
+from .config import ShowoConfig
+from .prefixes import CachedImagePrefix, CachedTextPrefix
+from .sequences import Sequences, UnifiedPrompting, format_question
 
 FEW_TOKENS = 8
 """So many tokens at most are scored with the factors of the output head changed over."""
 
-__all__ = ["Showo", "ShowoConfig"]
 
-
-class Showo(nn.Module):
+class Showo(TextModel):
     """Phi with QK-norm over the joint vocabulary; denoises image tokens and writes text.
 
     Image positions predict their own token (unshifted), text positions the next one (shifted).
@@ -32,10 +36,13 @@ class Showo(nn.Module):
     Source: Show-o (arXiv 2408.12528); the state dict is key for key that of the released files.
     """
 
+    config_class: ClassVar[type[ShowoConfig]] = ShowoConfig
+
     def __init__(self, config: ShowoConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
+        self.config: ShowoConfig = config
         self.vocabulary = config.vocabulary
+        self.sequences = UnifiedPrompting(config.vocabulary, config.max_text_length)
         # Named as in the released checkpoints, whose keys all begin with "showo.".
         self.showo = PhiForCausalLM(config.phi())
         self._compiled: CompiledDecoding | None = None
@@ -51,10 +58,66 @@ class Showo(nn.Module):
         """Floating-point type of the weights."""
         return cast(torch.dtype, self.showo.lm_head.weight.dtype)
 
+    @property
+    def longest_prompt(self) -> int:
+        """Most text ids of a prompt; `sot` and `eot` are not counted."""
+        return self.config.max_text_length - 2
+
+    @property
+    def eot_id(self) -> int:
+        """Ends a text."""
+        return self.vocabulary.eot_id
+
     def gradient_checkpointing_enable(self) -> None:
         """Recompute each layer in the backward pass instead of storing it."""
         self.recomputes = True
         self.showo.gradient_checkpointing_enable({"use_reentrant": False})
+
+    def encode_prompt(self, text_tokenizer: TextTokenizer | None, text: str) -> list[int]:
+        """Text ids of a prompt, without special tokens."""
+        return _required(text_tokenizer).encode(text)
+
+    def encode_question(self, text_tokenizer: TextTokenizer | None, question: str) -> list[int]:
+        """Text ids of a question as the released models were instructed."""
+        return _required(text_tokenizer).encode(format_question(question))
+
+    def image_logits(self, prompts: Sequence[Sequence[int]], codes: Tensor) -> Tensor:
+        """Predict every image token of a state; see `ImageModel.image_logits`."""
+        hidden = self.hidden_states_of(self.sequences.text_to_image(prompts, codes))
+        return self.logits(hidden[:, -codes.shape[1] - 1 : -1], self.vocabulary.image_rows)
+
+    def begin_images(self, prompts: Sequence[Sequence[int]]) -> CachedImagePrefix:
+        """Begin to decode images; see `ImageModel.begin_images`."""
+        return CachedImagePrefix(self, prompts)
+
+    def begin_text(
+        self, image_codes: Tensor | None, prompts: Sequence[Sequence[int]], room: int
+    ) -> CachedTextPrefix:
+        """Begin to write answers; see `TextModel.begin_text`."""
+        return CachedTextPrefix(self, image_codes, prompts, room)
+
+    def answer_logits(
+        self, batch: AnswerBlocks, versions: Mapping[str, Tensor], *, fixed_point: bool = False
+    ) -> dict[str, Tensor]:
+        """Predict the blocks of answers; see `TextModel.answer_logits`."""
+        return answer_logits(self, batch, versions, fixed_point=fixed_point)
+
+    def language_logits(
+        self, texts: Sequence[Sequence[int]], max_length: int
+    ) -> tuple[Tensor, Tensor]:
+        """Predict plain texts; see `TextModel.language_logits`."""
+        sequences = self.sequences.language(texts, max_length, self.device)
+        hidden = self.hidden_states_of(sequences)
+        return self.logits(hidden, self.vocabulary.text_rows), sequences.labels
+
+    def hidden_states_of(self, sequences: Sequences) -> Tensor:
+        """Run the transformer over whole sequences; `(batch, tokens, hidden)`."""
+        layout = sequences.layout
+        return self.hidden_states(sequences.input_ids, layout.attention_mask, layout.position_ids)
+
+    def lora_layers(self) -> tuple[nn.Module, nn.Module]:
+        """The blocks that adapters go into, and the module that keeps their scaling."""
+        return self.showo.model.layers, self.showo
 
     def hidden_states(
         self, input_ids: Tensor, attention_mask: Tensor, position_ids: Tensor | None = None
@@ -177,23 +240,8 @@ class Showo(nn.Module):
         """Logits `(batch, tokens, vocabulary)` of whole sequences; see `hidden_states`."""
         return self.logits(self.hidden_states(input_ids, attention_mask, position_ids))
 
-    @classmethod
-    def from_pretrained(cls, model: str | Path) -> Self:
-        """Load a released or saved model.
 
-        Args:
-            model: `shapes`, a local folder or a hub id such as `showlab/show-o-512x512`.
-
-        Raises:
-            UserError: If there is no such model, or its keys or shapes do not fit its config.
-        """
-        folder = resolve_folder(model, "showo")
-        config = ShowoConfig.from_folder(folder)
-        with torch.device("meta"):
-            network = cls(config)
-        load_state_into(network, folder)
-        return network
-
-    def save_pretrained(self, folder: Path) -> None:
-        """Write `config.json` and `pytorch_model.safetensors` in the released layout."""
-        save_checkpoint(Path(folder), self.state_dict(), self.config.to_dict())
+def _required(text_tokenizer: TextTokenizer | None) -> TextTokenizer:
+    if text_tokenizer is None:
+        raise UserError("Show-o has no text tokenizer here; name one with text_tokenizer")
+    return text_tokenizer

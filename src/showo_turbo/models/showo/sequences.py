@@ -6,9 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .errors import UserError
-from .models.attention import omni_attention_mask
-from .text_tokenizer import TextTokenizer
+from ..layout import Layout
 from .vocabulary import Vocabulary
 
 IGNORE = -100
@@ -16,30 +14,33 @@ IGNORE = -100
 
 
 @dataclass(frozen=True)
-class TokenBatch:
-    """Sequences for one forward.
+class Sequences:
+    """Sequences for one forward pass.
 
     Attributes:
         input_ids: `(batch, tokens)`.
         labels: `(batch, tokens)`, unshifted, `IGNORE` where nothing is to be predicted.
-        bidirectional: `(batch, tokens)` bool, see `omni_attention_mask`.
-        padding: `(batch, tokens)` bool.
+        layout: Which token sees which, and where each stands.
     """
 
     input_ids: Tensor
     labels: Tensor
-    bidirectional: Tensor
-    padding: Tensor
+    layout: Layout
 
-    @property
-    def attention_mask(self) -> Tensor:
-        """`(batch, 1, tokens, tokens)` bool."""
-        return omni_attention_mask(self.bidirectional, self.padding)
 
-    @property
-    def position_ids(self) -> Tensor:
-        """`(batch, tokens)`: real tokens count from 0, so left padding shifts nothing."""
-        return ((~self.padding).cumsum(dim=1) - 1).clamp(min=0)
+@dataclass(frozen=True)
+class Prefixes:
+    """What comes before the tokens of a cache, padded on the right.
+
+    Attributes:
+        input_ids: `(batch, tokens)`.
+        lengths: `(batch,)`, tokens of each that are not padding.
+        layout: Which token sees which; padding comes last, so that nothing sees it.
+    """
+
+    input_ids: Tensor
+    lengths: Tensor
+    layout: Layout
 
 
 class UnifiedPrompting:
@@ -56,32 +57,13 @@ class UnifiedPrompting:
         self.vocabulary = vocabulary
         self.max_text_length = max_text_length
 
-    @property
-    def longest_prompt(self) -> int:
-        """Most tokens that a prompt may have, `sot` and `eot` not counted."""
-        return self.max_text_length - 2
-
-    def encode_prompt(self, tokenizer: TextTokenizer, text: str) -> list[int]:
-        """Token ids of a prompt, checked against `max_text_length`.
-
-        Raises:
-            UserError: If it has too many tokens. Nothing is ever cut silently.
-        """
-        ids = tokenizer.encode(text)
-        if len(ids) > self.longest_prompt:
-            raise UserError(
-                f"the prompt {text[:60]!r} has {len(ids)} tokens; at most {self.longest_prompt} "
-                "fit: shorten it"
-            )
-        return ids
-
     def text_to_image(
         self,
         prompts: Sequence[Sequence[int]],
         codes: Tensor,
         targets: Tensor | None = None,
         pad_to: int | None = None,
-    ) -> TokenBatch:
+    ) -> Sequences:
         """`[pad]* t2i sot text eot soi image* eoi`.
 
         Args:
@@ -92,7 +74,7 @@ class UnifiedPrompting:
                 published code pads to `max_text_length + 1`.
         """
         v = self.vocabulary
-        texts = [[v.t2i_id, v.sot_id, *prompt, v.eot_id] for prompt in prompts]
+        texts = self._image_prompts(prompts)
         width = max(map(len, texts)) if pad_to is None else pad_to
         ids = torch.full((len(texts), width), v.pad_id)
         padding = torch.ones(len(texts), width, dtype=torch.bool)
@@ -101,19 +83,35 @@ class UnifiedPrompting:
             padding[row, width - len(text) :] = False
         ids, padding = ids.to(codes.device), padding.to(codes.device)
         text_labels = ids.masked_fill(padding, IGNORE)
-        edge = codes.new_ones(len(texts), 1)
-        soi, eoi = edge * v.soi_id, edge * v.eoi_id
+        image = self.image(codes)
         image_labels = torch.full_like(codes, IGNORE)
         if targets is not None:
             image_labels = torch.where(codes == v.mask_code, targets + v.image_offset, IGNORE)
-        image = torch.cat([soi, codes + v.image_offset, eoi], dim=1)
-        inside = torch.ones_like(image, dtype=torch.bool)
-        return TokenBatch(
+        block = torch.cat([torch.zeros_like(ids), torch.ones_like(image)], dim=1)
+        padding = torch.nn.functional.pad(padding, (0, image.shape[1]))
+        return Sequences(
             input_ids=torch.cat([ids, image], dim=1),
-            labels=torch.cat([text_labels, soi, image_labels, eoi], dim=1),
-            bidirectional=torch.cat([torch.zeros_like(padding), inside], dim=1),
-            padding=torch.cat([padding, ~inside], dim=1),
+            labels=torch.cat([text_labels, image[:, :1], image_labels, image[:, -1:]], dim=1),
+            layout=Layout(block, padding),
         )
+
+    def text_to_image_prefix(
+        self, prompts: Sequence[Sequence[int]], device: torch.device
+    ) -> Prefixes:
+        """`t2i sot text eot [pad]*`, which never sees the image behind it."""
+        texts = self._image_prompts(prompts)
+        ids, _, padding = self._right_padded(texts, [0] * len(texts), None, device)
+        return Prefixes(ids, (~padding).sum(dim=1), Layout(torch.zeros_like(ids)))
+
+    def image(self, codes: Tensor) -> Tensor:
+        """`soi image* eoi` of codes `(batch, image_tokens)`."""
+        edge = codes.new_ones(len(codes), 1)
+        v = self.vocabulary
+        return torch.cat([edge * v.soi_id, codes + v.image_offset, edge * v.eoi_id], dim=1)
+
+    def _image_prompts(self, prompts: Sequence[Sequence[int]]) -> list[list[int]]:
+        v = self.vocabulary
+        return [[v.t2i_id, v.sot_id, *prompt, v.eot_id] for prompt in prompts]
 
     def understanding(
         self,
@@ -121,7 +119,7 @@ class UnifiedPrompting:
         prompts: Sequence[Sequence[int]],
         answers: Sequence[Sequence[int]] | None = None,
         pad_to: int | None = None,
-    ) -> TokenBatch:
+    ) -> Sequences:
         """`mmu soi image* eoi sot prompt [answer eot] [pad]*`.
 
         Labels cover the answer and its `eot`; where the prompt is empty the whole text, `sot`
@@ -140,21 +138,38 @@ class UnifiedPrompting:
             pairs = zip(texts, answers, strict=True)
             texts = [[*text, *answer, v.eot_id] for text, answer in pairs]
         ids, labels, padding = self._right_padded(texts, given, pad_to, codes.device)
-        edge = codes.new_ones(len(texts), 1)
-        image = torch.cat(
-            [edge * v.mmu_id, edge * v.soi_id, codes + v.image_offset, edge * v.eoi_id], dim=1
-        )
-        inside = torch.ones_like(image, dtype=torch.bool)
-        return TokenBatch(
+        image = torch.cat([codes.new_full((len(texts), 1), v.mmu_id), self.image(codes)], dim=1)
+        block = torch.cat([torch.ones_like(image), torch.zeros_like(ids)], dim=1)
+        padding = torch.nn.functional.pad(padding, (image.shape[1], 0))
+        return Sequences(
             input_ids=torch.cat([image, ids], dim=1),
             labels=torch.cat([torch.full_like(image, IGNORE), labels], dim=1),
-            bidirectional=torch.cat([inside, torch.zeros_like(padding)], dim=1),
-            padding=torch.cat([~inside, padding], dim=1),
+            layout=Layout(block, padding),
         )
+
+    def text_prefix(
+        self, codes: Tensor | None, prompts: Sequence[Sequence[int]], device: torch.device
+    ) -> Prefixes:
+        """`mmu soi image* eoi sot prompt [pad]*`, or `sot prompt [pad]*` without an image.
+
+        Args:
+            codes: `(batch, image_tokens)` image codes, if there are images.
+            prompts: Text ids after `sot` of each sample.
+            device: Where the tensors go.
+        """
+        if codes is not None:
+            asked = self.understanding(codes.to(device), prompts)
+        else:
+            texts = [[self.vocabulary.sot_id, *prompt] for prompt in prompts]
+            ids, labels, padding = self._right_padded(texts, [0] * len(texts), None, device)
+            asked = Sequences(ids, labels, Layout(torch.zeros_like(ids), padding))
+        assert asked.layout.padding is not None
+        lengths = (~asked.layout.padding).sum(dim=1)
+        return Prefixes(asked.input_ids, lengths, Layout(asked.layout.block))
 
     def language(
         self, texts: Sequence[Sequence[int]], max_length: int, device: torch.device | None = None
-    ) -> TokenBatch:
+    ) -> Sequences:
         """`sot text eot [pad]*`, a document longer than `max_length` being cut before its `eot`.
 
         Args:
@@ -165,7 +180,7 @@ class UnifiedPrompting:
         v = self.vocabulary
         rows = [[v.sot_id, *text, v.eot_id][:max_length] for text in texts]
         ids, labels, padding = self._right_padded(rows, [0] * len(rows), None, device)
-        return TokenBatch(ids, labels, torch.zeros_like(padding), padding)
+        return Sequences(ids, labels, Layout(torch.zeros_like(ids), padding))
 
     def _right_padded(
         self,

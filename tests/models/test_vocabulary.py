@@ -2,9 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from showo_turbo.vocabulary import Vocabulary
+from showo_turbo.models.showo.vocabulary import Vocabulary
 
-from .tiny import GOLDEN_CONFIG, golden_meta
+from ..tiny import GOLDEN_CONFIG, golden_meta
 
 
 def test_released_ids():

@@ -5,122 +5,18 @@ a code, and a decoder turns the codes back into pixels.
 """
 
 import math
-from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
 
-from ..errors import UserError, shown
-from .checkpoints import load_state_into, read_config, resolve_folder, save_checkpoint
+from ...errors import UserError
+from ..checkpoints import load_state_into, read_config, resolve_folder, save_checkpoint
+from .config import MAGVITv2Config
 from .convolutional import IMAGE_CHANNELS, Decoder, Encoder
 from .patches import find_distinct, join_patches, split_patches
 from .quantizer import LookupFreeQuantizer
-
-_LEVELS = ("encoder_multipliers", "decoder_multipliers", "encoder_blocks", "decoder_blocks")
-"""The sizes that have one entry a resolution."""
-
-_LARGEST = {"channels": 2**16, "bits": 24, "norm_groups": 2**16}
-_LARGEST_LEVEL = 256
-"""Larger networks exist nowhere but in a damaged `config.json`."""
-
-
-@dataclass(frozen=True)
-class MAGVITv2Config:
-    """Sizes of a MAGVIT-v2 tokenizer; the defaults are those of the released Show-o checkpoint.
-
-    A tuple has one entry a resolution, from that of the image down to that of the codes.
-
-    Args:
-        channels: Width that the multipliers multiply.
-        encoder_multipliers: Width of each resolution in the encoder, in units of `channels`.
-        decoder_multipliers: Width of each resolution in the decoder, in units of `channels`.
-        encoder_blocks: Residual blocks of each resolution in the encoder.
-        decoder_blocks: Residual blocks of each resolution in the decoder.
-        bits: Latent channels, which are the bits of a code.
-        norm_groups: Groups of every group normalization; must divide every width.
-        isolated_patches: Whether every patch is encoded and decoded as an image of its own. A code
-            then depends on nothing but its patch and changes nothing but its patch, which leaves
-            a transformer less to learn; photographs would show the seams.
-
-    Raises:
-        UserError: If a value is no count, the tuples differ in length or a width is no multiple of
-            `norm_groups`.
-    """
-
-    channels: int = 128
-    encoder_multipliers: tuple[int, ...] = (1, 2, 2, 4, 4)
-    decoder_multipliers: tuple[int, ...] = (1, 1, 2, 2, 4)
-    encoder_blocks: tuple[int, ...] = (4, 3, 4, 3, 4)
-    decoder_blocks: tuple[int, ...] = (4, 4, 3, 4, 3)
-    bits: int = 13
-    norm_groups: int = 32
-    isolated_patches: bool = False
-
-    def __post_init__(self) -> None:
-        """Check the sizes, also against each other."""
-        for name, most in _LARGEST.items():
-            if not _is_count(value := getattr(self, name), most):
-                raise UserError(
-                    f"MAGVIT-v2 {name} is {shown(value)}; expected a whole number from 1 to "
-                    f"{most:,}, correct it"
-                )
-        for name in _LEVELS:
-            levels = getattr(self, name)
-            if not isinstance(levels, tuple | list) or not all(map(_is_count, levels)):
-                raise UserError(
-                    f"MAGVIT-v2 {name} is {shown(levels)}; expected a list of whole numbers from 1 "
-                    f"to {_LARGEST_LEVEL}, correct it"
-                )
-        lengths = {len(getattr(self, name)) for name in _LEVELS}
-        if len(lengths) != 1 or not 1 <= min(lengths) <= 16:
-            raise UserError(
-                f"MAGVIT-v2 multipliers and blocks have lengths {sorted(lengths)}, expected one "
-                "entry a resolution in each: give all four the same length"
-            )
-        for multiplier in {*self.encoder_multipliers, *self.decoder_multipliers}:
-            if self.channels * multiplier % self.norm_groups:
-                raise UserError(
-                    f"MAGVIT-v2 width {self.channels * multiplier} is no multiple of "
-                    f"norm_groups={self.norm_groups}: choose another channels or norm_groups"
-                )
-
-    @property
-    def patch_size(self) -> int:
-        """Height and width in pixels of the patch that one code stands for."""
-        return 1 << (len(self.encoder_multipliers) - 1)
-
-    @property
-    def codebook_size(self) -> int:
-        """Number of different codes."""
-        return 1 << self.bits
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Self:
-        """Read a parsed `config.json`, as `save_pretrained` writes it.
-
-        Other keys are passed over: the released file holds none of these sizes, only notes of the
-        library that wrote it. Weights of another size are found when they are loaded.
-        """
-        known = {field.name for field in fields(cls)}
-        sizes: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in values.items()
-            if name in known
-        }
-        return cls(**sizes)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The values of a `config.json`, as plain JSON."""
-        return {
-            name: list(value) if isinstance(value, tuple) else value
-            for name, value in asdict(self).items()
-        }
-
-
-def _is_count(value: object, most: int = _LARGEST_LEVEL) -> bool:
-    return type(value) is int and 1 <= value <= most
 
 
 class Reconstruction(NamedTuple):

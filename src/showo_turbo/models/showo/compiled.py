@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .attention import cached_attention_mask
+from ..layout import cached_attention_mask
 from .cache import BLOCK, KeyValueCache, round_up
 
 _CAPACITY_STEP = 128

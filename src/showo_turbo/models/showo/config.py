@@ -1,14 +1,12 @@
 """Sizes of a Show-o network, and the `config.json` that holds them."""
 
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any, Self
 
 from transformers import PhiConfig
 
-from ..errors import UserError, shown
-from ..vocabulary import Vocabulary
-from .checkpoints import read_config
+from ...errors import UserError, shown
+from .vocabulary import Vocabulary
 
 LARGEST_SIZE = 2**24
 LARGEST_SIZES = {"layers": 1024}
@@ -46,12 +44,14 @@ class ShowoConfig:
 
     Attributes:
         family: Name of the architecture.
+        needs_text_tokenizer: Whether prompts are encoded by a text tokenizer.
 
     Raises:
         UserError: If a value is of the wrong type or out of range.
     """
 
     family = "showo"
+    needs_text_tokenizer = True
     text_vocabulary_size: int = 50295
     codebook_size: int = 8192
     image_tokens: int = 256
@@ -95,19 +95,6 @@ class ShowoConfig:
         }
         known = {name: own[name] for name in cls.__dataclass_fields__ if name in own}
         return cls(**(known | released))
-
-    @classmethod
-    def from_folder(cls, folder: Path) -> Self:
-        """Read a model folder's `config.json`.
-
-        Raises:
-            UserError: If it is missing, no JSON object, or describes no Show-o.
-        """
-        values = read_config(folder)
-        try:
-            return cls.from_dict(values)
-        except UserError as error:
-            raise UserError(f"{folder / 'config.json'} describes no Show-o: {error}") from None
 
     def to_dict(self) -> dict[str, Any]:
         """The `config.json` that both the released code and `from_dict` read."""
@@ -161,6 +148,12 @@ class ShowoConfig:
     def text_room(self) -> int:
         """Text tokens that fit behind an image, question and answer together."""
         return self.max_position_embeddings - self.image_tokens - 4
+
+    @property
+    def values_per_token(self) -> int:
+        """Numbers that decoding keeps for a token: keys, values, and a layer's activations."""
+        width = self.intermediate_size or 4 * self.hidden_size
+        return 2 * self.layers * self.hidden_size + 4 * width
 
     def phi(self) -> PhiConfig:
         """The transformer's configuration for transformers."""

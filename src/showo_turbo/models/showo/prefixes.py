@@ -1,0 +1,87 @@
+"""Decoding over a key-value cache: what comes first is computed once."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from .network import Showo
+
+
+class CachedImagePrefix:
+    """Prompts of images; see `ImagePrefix`.
+
+    Text never looks at the image, so that the prompt's keys and values stay the same over all
+    steps; each computes `soi image* eoi` only.
+
+    Args:
+        network: Network in eval mode.
+        prompts: Text ids of each row.
+    """
+
+    def __init__(self, network: "Showo", prompts: Sequence[Sequence[int]]) -> None:
+        self._network = network
+        prefix = network.sequences.text_to_image_prefix(prompts, network.device)
+        ids = prefix.input_ids
+        self._cache = network.new_cache(len(ids), ids.shape[1] + network.config.image_tokens + 2)
+        network.append(ids, self._cache, attention_mask=prefix.layout.attention_mask)
+        self._cache.lengths = prefix.lengths
+
+    def logits(self, codes: Tensor) -> Tensor:
+        """Predict every image token of `(rows, image_tokens)` codes, masked or not."""
+        network = self._network
+        image = network.sequences.image(codes)
+        hidden = network.append(image, self._cache, bidirectional=True)[:, 1:-1]
+        return network.logits(hidden, network.vocabulary.image_rows)
+
+
+class CachedTextPrefix:
+    """Images and questions, and the answers so far; see `TextPrefix`.
+
+    The cache holds every token of a row but the last known one, which the next forward pass feeds
+    together with whatever is guessed to follow it. Everything up to `eoi` never looks at text, so
+    that this is exact.
+
+    Args:
+        network: Network in eval mode.
+        image_codes: `(rows, image_tokens)`, if there are images.
+        prompts: Text ids after `sot` of each row.
+        room: Tokens that answers and guesses may take at most.
+    """
+
+    def __init__(
+        self,
+        network: "Showo",
+        image_codes: Tensor | None,
+        prompts: Sequence[Sequence[int]],
+        room: int,
+    ) -> None:
+        self._network = network
+        prefix = network.sequences.text_prefix(image_codes, prompts, network.device)
+        ids = prefix.input_ids
+        self._cache = network.new_cache(len(ids), ids.shape[1] + room)
+        network.append(ids, self._cache, attention_mask=prefix.layout.attention_mask)
+        self._cache.lengths = prefix.lengths - 1
+        sot = network.vocabulary.sot_id
+        self._last = [prompt[-1] if prompt else sot for prompt in prompts]
+
+    def logits(self, guesses: Sequence[Sequence[int]], *, restrict_to_text: bool = True) -> Tensor:
+        """Predict what follows each row's last token and each of its guesses."""
+        tokens = [[last, *guess] for last, guess in zip(self._last, guesses, strict=True)]
+        network = self._network
+        ids = torch.tensor(tokens, device=network.device)
+        rows = network.vocabulary.text_rows if restrict_to_text else slice(None)
+        return network.logits(network.append(ids, self._cache), rows)
+
+    def keep(self, tokens: Sequence[Sequence[int]]) -> None:
+        """Append tokens to the rows; what was fed for them stays, the rest is forgotten."""
+        counts = torch.tensor([len(row) for row in tokens], device=self._cache.lengths.device)
+        self._cache.lengths = self._cache.lengths + counts
+        self._last = [row[-1] for row in tokens]
+
+    def select(self, rows: Sequence[int]) -> None:
+        """Go on with some of the rows only."""
+        self._cache = self._cache.select(torch.tensor(rows, device=self._network.device))
+        self._last = [self._last[row] for row in rows]
