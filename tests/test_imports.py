@@ -82,3 +82,17 @@ def test_plain_pytorch_knows_nothing_of_lightning(part):
     start = ROOT / part
     for path in [start] if start.is_file() else sorted(start.rglob("*.py")):
         assert not [name for name in imported(path) if name.split(".")[0] == "lightning"], path
+
+
+FAMILY_TRAINERS = {"training/pretrain_showo.py", "shapes/text_tokenizer.py"}
+"""What makes a Show-o, instead of using whatever model it is given."""
+
+
+def test_a_family_is_known_to_itself_alone():
+    known = {
+        str(path.relative_to(ROOT))
+        for path in FILES
+        if path.relative_to(ROOT).parts[0] != "models"
+        and any("models.showo" in name for name in imported(path))
+    }
+    assert known == FAMILY_TRAINERS

@@ -45,7 +45,7 @@ class LabelMaskGITConfig:
     image_tokens: int = 36
     codebook_size: int = 512
     image_tokenizer: str = "shapes"
-    hidden_size: int = 128
+    hidden_size: int = 96
     layers: int = 4
     heads: int = 4
 

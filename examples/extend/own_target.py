@@ -5,7 +5,7 @@ from collections.abc import Callable
 from torch import Tensor
 
 from showo_turbo.errors import UserError
-from showo_turbo.models.showo import Showo
+from showo_turbo.models.protocols import ImageModel
 from showo_turbo.targets import ConsistencyTarget
 from showo_turbo.targets.target import Distilled
 
@@ -22,11 +22,11 @@ class MixedTarget(ConsistencyTarget):
             raise UserError(f"share is {share}; expected 0 to 1, correct it")
         self.share = share
 
-    def network(self, module: Distilled) -> Showo:
+    def network(self, module: Distilled) -> ImageModel:
         """The teacher, where a single network is asked for."""
         return module.teacher
 
-    def predict(self, module: Distilled, forward: Callable[[Showo], Tensor]) -> Tensor:
+    def predict(self, module: Distilled, forward: Callable[[ImageModel], Tensor]) -> Tensor:
         """Mix the logits of both networks at the segments' ends."""
         student, teacher = forward(module.student), forward(module.teacher)
         return (1 - self.share) * student + self.share * teacher

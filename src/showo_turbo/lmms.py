@@ -36,6 +36,7 @@ class ShowoTurboModel(lmms):  # type: ignore[misc]
         device: Where it runs; by default where lmms-eval's process does.
         dtype: Floating-point type of the transformer.
         batch_size: Questions answered at once.
+        family: Class of the model, where it is of a family of your own: its import path.
         **options: Options of `TextDecoding` that are to be otherwise than the model does best, such
             as `method=autoregressive`. The longest answer is the task's, where it says something.
 
@@ -51,6 +52,7 @@ class ShowoTurboModel(lmms):  # type: ignore[misc]
         device: str | None = None,
         dtype: Literal["float32", "bfloat16", "float16"] = "float32",
         batch_size: int | str = 1,
+        family: str | None = None,
         **options: Any,
     ) -> None:
         super().__init__()
@@ -62,7 +64,7 @@ class ShowoTurboModel(lmms):  # type: ignore[misc]
         self._world_size = self.accelerator.num_processes
         where = device or str(self.accelerator.device)
         self.pipeline = ShowoPipeline.from_pretrained(
-            pretrained, image_tokenizer, text_tokenizer, where, dtype
+            pretrained, image_tokenizer, text_tokenizer, where, dtype, family=family
         )
         self.decoding = changes.over(self.pipeline.decoding)
         self.decoding.check()
