@@ -40,7 +40,7 @@ def run(arguments: Sequence[str]) -> None:
     add(
         "--storage",
         help="URL of a database that several machines share, such as postgresql://...; trials of "
-        "a machine that has been silent for 10 minutes are continued by the others",
+        "a machine that has been silent for a minute are continued by the others",
     )
     options, further = parser.parse_known_args(list(arguments))
     sweep(options.config, options.sweep, options.folder, options.storage, further)

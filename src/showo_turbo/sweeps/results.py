@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..evaluation.tables import Figures
 from ..utils.files import write_atomically, write_json
-from .sampler import is_counted
 from .space import SearchSpace
-from .study import FAULT, FOLDER
+from .study import FAULT, FOLDER, retried_trials
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -26,12 +25,8 @@ def write_results(study: "Study", space: SearchSpace, folder: Path) -> Figures:
         folder: Where the files go.
     """
     keys = [*space.choices, *space.ranges]
-    trials = [
-        trial
-        for trial in study.get_trials()
-        if not _was_begun_again(trial, study) and is_counted(trial, space)
-    ]
-    rows = [_row(trial, keys) for trial in trials]
+    retried = retried_trials(study)
+    rows = [_row(trial, keys) for trial in study.get_trials() if trial.number not in retried]
     with (
         write_atomically(folder / "trials.csv") as temporary,
         open(temporary, "w", newline="", encoding="utf-8") as file,
@@ -106,12 +101,6 @@ def _row(trial: "FrozenTrial", keys: list[str]) -> dict[str, Any]:
         "folder": trial.user_attrs.get(FOLDER),
         "fault": trial.user_attrs.get(FAULT),
     }
-
-
-def _was_begun_again(trial: "FrozenTrial", study: "Study") -> bool:
-    """Whether a later trial continues this one."""
-    later = (other.system_attrs.get("failed_trial") for other in study.get_trials(deepcopy=False))
-    return trial.number in later
 
 
 def _draw_plots(study: "Study", folder: Path) -> None:

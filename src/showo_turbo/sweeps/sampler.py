@@ -1,6 +1,5 @@
 """Optuna's sampler and pruner by a sweep's settings."""
 
-import json
 from typing import TYPE_CHECKING
 
 from .space import SearchSpace
@@ -8,7 +7,6 @@ from .space import SearchSpace
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
     from optuna.samplers import BaseSampler
-    from optuna.trial import FrozenTrial
 
 
 def make_sampler(space: SearchSpace) -> "BaseSampler":
@@ -33,20 +31,3 @@ def make_pruner(space: SearchSpace) -> "BasePruner":
     if settings.name == "hyperband":
         return pruners.HyperbandPruner(min_resource=max(1, settings.warmup_validations))
     return pruners.NopPruner()
-
-
-def is_counted(trial: "FrozenTrial", space: SearchSpace) -> bool:
-    """Whether a trial counts; not if it was numbered in a grid of the same choices in other order.
-
-    Such trials failed before they had all parameters. They are left by versions that gave Optuna
-    the choices in the order of the sweep file, whatever the study's was.
-    """
-    attributes = trial.system_attrs
-    if "grid_id" not in attributes:
-        return True
-    # As text, where NaN is equal to itself.
-    numbered, grid = (
-        json.dumps(choices, sort_keys=True)
-        for choices in (attributes.get("search_space"), space.grid)
-    )
-    return numbered == grid
