@@ -1,5 +1,4 @@
 import logging
-import sys
 
 import pytest
 
@@ -134,12 +133,6 @@ def test_another_space_is_refused(tmp_path, played):
     with pytest.raises(UserError, match=r"begun with another parameters\.x; go back to that"):
         Sweep(space(parameters={"x": [1.0], "seed_everything": [0, 1]}), tmp_path)
     assert len(Sweep(space(), tmp_path).study.trials) == 6
-
-
-def test_without_optuna(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "optuna", None)
-    with pytest.raises(UserError, match=r"pip install .showo-turbo\[sweep\]"):
-        Sweep(space(), tmp_path)
 
 
 def test_a_database_that_is_not_there(tmp_path):

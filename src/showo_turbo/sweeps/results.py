@@ -4,19 +4,20 @@ import csv
 import statistics
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from matplotlib import pyplot
+from optuna import Study
+from optuna.trial import FrozenTrial, TrialState
+from optuna.visualization import matplotlib as plots
 
 from ..evaluation.tables import Figures
 from ..utils.files import write_atomically, write_json
 from .space import SearchSpace
 from .study import FAULT, FOLDER, retried_trials
 
-if TYPE_CHECKING:
-    from optuna import Study
-    from optuna.trial import FrozenTrial
 
-
-def write_results(study: "Study", space: SearchSpace, folder: Path) -> Figures:
+def write_results(study: Study, space: SearchSpace, folder: Path) -> Figures:
     """Write `trials.csv`, `sweep.json` and the plots, and give the table of the settings.
 
     Args:
@@ -90,7 +91,7 @@ def _figures(settings: list[dict[str, Any]], varied: list[str], space: SearchSpa
     )
 
 
-def _row(trial: "FrozenTrial", keys: list[str]) -> dict[str, Any]:
+def _row(trial: FrozenTrial, keys: list[str]) -> dict[str, Any]:
     duration = trial.duration
     return {
         "trial": trial.number,
@@ -103,12 +104,8 @@ def _row(trial: "FrozenTrial", keys: list[str]) -> dict[str, Any]:
     }
 
 
-def _draw_plots(study: "Study", folder: Path) -> None:
+def _draw_plots(study: Study, folder: Path) -> None:
     """Optuna's own diagrams of a study, as PNGs."""
-    from matplotlib import pyplot
-    from optuna.trial import TrialState
-    from optuna.visualization import matplotlib as plots
-
     if not study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
         return
     diagrams: dict[str, Any] = {

@@ -1,18 +1,12 @@
 """Optuna's sampler and pruner by a sweep's settings."""
 
-from typing import TYPE_CHECKING
+from optuna import pruners, samplers
 
 from .space import SearchSpace
 
-if TYPE_CHECKING:
-    from optuna.pruners import BasePruner
-    from optuna.samplers import BaseSampler
 
-
-def make_sampler(space: SearchSpace) -> "BaseSampler":
+def make_sampler(space: SearchSpace) -> samplers.BaseSampler:
     """The sampler: grid, random or TPE."""
-    from optuna import samplers
-
     settings = space.settings
     if settings.sampler == "grid":
         return samplers.GridSampler(space.grid, seed=settings.seed)
@@ -21,10 +15,8 @@ def make_sampler(space: SearchSpace) -> "BaseSampler":
     return samplers.TPESampler(seed=settings.seed)
 
 
-def make_pruner(space: SearchSpace) -> "BasePruner":
+def make_pruner(space: SearchSpace) -> pruners.BasePruner:
     """The pruner: none, median or hyperband."""
-    from optuna import pruners
-
     settings = space.settings.pruner
     if settings.name == "median":
         return pruners.MedianPruner(settings.startup_trials, settings.warmup_validations)

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from optuna import Study
+from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 from ..errors import UserError
-
-if TYPE_CHECKING:
-    from optuna import Study
-    from optuna.storages import RDBStorage
-    from optuna.trial import FrozenTrial
 
 STORAGE_FILE = "study.db"
 
@@ -27,8 +27,8 @@ DRIVERS = {"MySQLdb": "mysqlclient", "psycopg": '"psycopg[binary]"', "psycopg2":
 
 
 def open_storage(
-    folder: Path, url: str | None, take_over: Callable[["Study", "FrozenTrial"], None]
-) -> "RDBStorage":
+    folder: Path, url: str | None, take_over: Callable[[Study, FrozenTrial], None]
+) -> RDBStorage:
     """Open a database, or the file in the sweep's folder if there is no URL.
 
     Args:
@@ -39,8 +39,6 @@ def open_storage(
     Raises:
         UserError: If the folder's study is of an earlier version.
     """
-    from optuna.storages import RDBStorage
-
     if url is None and (folder / OLD_STORAGE_FILE).exists():
         raise UserError(
             f"{folder / OLD_STORAGE_FILE} is the study of an earlier version; expected "
@@ -79,9 +77,6 @@ def opening_error(error: Exception, folder: Path, url: str | None) -> UserError:
 
 def without_password(url: str) -> str:
     """A database's URL as it may be shown, without its options."""
-    from sqlalchemy.engine import make_url
-    from sqlalchemy.exc import ArgumentError
-
     try:
         return make_url(url).set(query={}).render_as_string(hide_password=True)
     except (ArgumentError, ValueError):
@@ -90,9 +85,6 @@ def without_password(url: str) -> str:
 
 def _secrets(url: str | None) -> dict[str, str]:
     """What must not be shown, and what is shown in its place."""
-    from sqlalchemy.engine import make_url
-    from sqlalchemy.exc import ArgumentError
-
     if url is None:
         return {}
     found = {url: without_password(url)}

@@ -8,7 +8,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import optuna
+from optuna.storages import RetryHeartbeatStaleTrialCallback, fail_stale_trials
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from ..errors import UserError
 from ..utils.lock import folder_lock
@@ -16,10 +19,6 @@ from .sampler import make_pruner, make_sampler
 from .space import SearchSpace
 from .storage import SILENCE_SECONDS, open_storage, opening_error
 from .trial_process import TrialFailedError, UnknownMetricError, run_trial
-
-if TYPE_CHECKING:
-    from optuna import Study, Trial
-    from optuna.trial import FrozenTrial
 
 FOLDER, HOST, FAULT = "folder", "host", "fault"
 """What a trial notes of itself."""
@@ -47,7 +46,7 @@ class Sweep:
         storage: A database's URL, such as `postgresql://...`.
 
     Raises:
-        UserError: If Optuna is missing, the folder cannot be written or holds another study's
+        UserError: If the folder cannot be written or holds another study's
             runs, the storage cannot be reached or is of an earlier version, or the study was begun
             with another space.
     """
@@ -56,12 +55,6 @@ class Sweep:
         self.space = space
         self.folder = folder
         self._report: Callable[[str], None] = print
-        try:
-            import optuna
-        except ImportError:
-            raise UserError(
-                'sweeps need Optuna; install it with: pip install "showo-turbo[sweep]"'
-            ) from None
         # What went wrong with a trial is reported in one line by `run`.
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         # The heartbeat and the retry callback have been "experimental" for years.
@@ -103,7 +96,7 @@ class Sweep:
     def _run_one_trial(self) -> None:
         begun: list[int] = []
 
-        def objective(trial: "Trial") -> float:
+        def objective(trial: Trial) -> float:
             begun.append(trial.number)
             return self._objective(trial)
 
@@ -114,10 +107,8 @@ class Sweep:
                 raise
             self._report(f"trial {begun[0]}: its heartbeat was late, and another process has it")
 
-    def _objective(self, trial: "Trial") -> float:
+    def _objective(self, trial: Trial) -> float:
         """Run a trial in its folder, and return the metric that judges it."""
-        from optuna import TrialPruned
-
         metric = self.space.settings.metric
         trial.set_user_attr(HOST, socket.gethostname())
         trial.set_user_attr(FAULT, None)  # that of the trial which this one continues
@@ -136,7 +127,7 @@ class Sweep:
             value = run_trial(config, metric, folder, observe)
             if math.isnan(value):
                 raise TrialFailedError(f"{metric} is not a number")
-        except TrialPruned:
+        except optuna.TrialPruned:
             self._report(f"trial {trial.number}: pruned")
             raise
         except TrialFailedError as error:
@@ -151,16 +142,14 @@ class Sweep:
         self._report(f"trial {trial.number}: {metric} {value:g}")
         return value
 
-    def _folder_of(self, trial: "Trial") -> Path:
+    def _folder_of(self, trial: Trial) -> Path:
         named = Path(trial.user_attrs.get(FOLDER, f"trial-{trial.number:04d}"))
         # That of another machine may not be on this one.
         return named if named.is_dir() else self.folder / named.name
 
-    def _open(self, storage: str | None) -> "Study":
-        from optuna import create_study
-
+    def _open(self, storage: str | None) -> optuna.Study:
         try:
-            return create_study(
+            return optuna.create_study(
                 storage=open_storage(self.folder, storage, self._take_over),
                 study_name=self.space.settings.study,
                 direction=self.space.settings.direction,
@@ -210,8 +199,6 @@ class Sweep:
 
     def _all_begun(self) -> bool:
         """Whether no trial is left to begin: all are finished, or worked on by another process."""
-        from optuna.trial import TrialState
-
         retried = retried_trials(self.study)
         trials = [
             trial for trial in self.study.get_trials(deepcopy=False) if trial.number not in retried
@@ -225,9 +212,6 @@ class Sweep:
 
     def _take_over_silent_trials(self) -> None:
         """Let Optuna fail and retry the trials whose process has fallen silent."""
-        from optuna.storages import fail_stale_trials
-        from optuna.trial import TrialState
-
         fail_stale_trials(self.study)
         # Optuna passes over a trial that was killed before its first heartbeat.
         began_before = datetime.now() - timedelta(seconds=SILENCE_SECONDS)
@@ -242,7 +226,7 @@ class Sweep:
                 continue
             self._take_over(self.study, trial)
 
-    def _take_over(self, study: "Study", trial: "FrozenTrial") -> None:
+    def _take_over(self, study: optuna.Study, trial: FrozenTrial) -> None:
         """Retry a trial whose process has fallen silent."""
         self._retry(trial)
         host = trial.user_attrs.get(HOST, "an unnamed host")
@@ -250,8 +234,6 @@ class Sweep:
 
     def _run_failed_trials_again(self) -> None:
         """Retry the trials that an earlier run of the command has failed or was interrupted in."""
-        from optuna.trial import TrialState
-
         with folder_lock(self.folder, LOCK_FILE, PATIENCE_SECONDS):
             retried = retried_trials(self.study)
             for trial in self.study.get_trials(states=(TrialState.FAIL,)):
@@ -261,15 +243,11 @@ class Sweep:
                     what = f"has failed ({fault})" if fault else "was interrupted"
                     self._report(f"trial {trial.number} {what}; it is run again")
 
-    def _retry(self, trial: "FrozenTrial") -> None:
+    def _retry(self, trial: FrozenTrial) -> None:
         """Let a trial be continued under a new number in its old folder."""
-        from optuna.storages import RetryHeartbeatStaleTrialCallback
-
         RetryHeartbeatStaleTrialCallback()(self.study, trial)
 
-    def _running(self) -> "list[FrozenTrial]":
-        from optuna.trial import TrialState
-
+    def _running(self) -> list[FrozenTrial]:
         return self.study.get_trials(states=(TrialState.RUNNING,))
 
     def _list_running(self, what: str, more: str) -> None:
@@ -280,9 +258,7 @@ class Sweep:
             self._report(f"trial {trial.number} {what} on {host} ({place}){more}")
 
 
-def retried_trials(study: "Study") -> set[int]:
+def retried_trials(study: optuna.Study) -> set[int]:
     """Numbers of the trials that another trial continues."""
-    from optuna.storages import RetryHeartbeatStaleTrialCallback
-
     history = RetryHeartbeatStaleTrialCallback.retry_history
     return {number for trial in study.get_trials(deepcopy=False) for number in history(trial)}

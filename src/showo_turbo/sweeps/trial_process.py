@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import optuna
 import yaml
 
 from ..errors import UserError
@@ -133,8 +134,6 @@ def _watch(
     observe: Callable[[int, float], bool],
 ) -> list[float]:
     """Wait for the end, observing every validation once, and return the metric of each."""
-    from optuna import TrialPruned
-
     observed, running = 0, True
     while True:
         try:
@@ -145,7 +144,7 @@ def _watch(
         values = read_metric(folder, metric)
         for index in range(observed, len(values)):
             if observe(index, values[index]) and running:
-                raise TrialPruned
+                raise optuna.TrialPruned
         observed = len(values)
         if not running:
             return values
