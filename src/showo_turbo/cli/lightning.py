@@ -26,6 +26,7 @@ from ..training.turbo import ShowoTurbo
 from . import LIGHTNING_COMMANDS
 from .config_files import check_config_files
 from .messages import OneLineErrors
+from .null_groups import check_null_groups
 from .resume import (
     check_named_checkpoint,
     checkpoint_to_resume,
@@ -36,11 +37,11 @@ from .run_lock import run_lock
 
 _HELP = (
     "Everything is set in YAML (-c config.yaml, several are merged) or by options such as "
-    "--trainer.max_epochs 3 and --model.losses.language.weight 0. What a class takes is told "
-    "by --model.help ShowoTurbo, --data.help DistillationDataModule and --trainer.callbacks.help "
-    "Curriculum, and likewise by --model.help PretrainShowo, --data.help PretrainDataModule, "
-    "--model.help PretrainMAGVITv2 and --data.help ImageDataModule. A class of your own goes by "
-    "its import path, such as my_callbacks.Mine."
+    "--trainer.max_epochs 3 and, for a term that the YAML names, --model.losses.language.weight 0. "
+    "The options of a class are shown by --model.help ShowoTurbo, --data.help "
+    "DistillationDataModule and --trainer.callbacks.help Curriculum, and likewise by --model.help "
+    "PretrainShowo, --data.help PretrainDataModule, --model.help PretrainMAGVITv2 and --data.help "
+    "ImageDataModule. A class of your own is named by its import path, such as my_callbacks.Mine."
 )
 
 
@@ -104,6 +105,14 @@ class _CLI(LightningCLI):
                 "false, so choose another"
             ) from error
 
+    def instantiate_classes(self) -> None:
+        """Build everything; before that, look for groups of options that are null."""
+        config = self.config[self.config["subcommand"]]
+        for name in ("model", "data"):
+            check_null_groups(config.get(name), name)
+        check_null_groups(config.trainer, "trainer")
+        super().instantiate_classes()
+
     def instantiate_trainer(self, **options: Any) -> Trainer:
         """Build the trainer, and say in one line what is wrong with its options."""
         given = self._get(self.config_init, "trainer")
@@ -145,7 +154,7 @@ class _CLI(LightningCLI):
         return checkpoint_to_resume(self.trainer)
 
 
-def check_trainer_options(options: Mapping[str, Any]) -> None:
+def check_trainer_options(options: Mapping[str, Any] | None) -> None:
     """Refuse values that `Trainer` takes and trips over later, or never.
 
     Args:
@@ -154,6 +163,8 @@ def check_trainer_options(options: Mapping[str, Any]) -> None:
     Raises:
         UserError: Naming the first such value.
     """
+    if options is None:
+        raise UserError("trainer is null; expected its options, leave it out for the defaults")
     folder = options["default_root_dir"]
     if folder is not None and Path(folder).exists() and not Path(folder).is_dir():
         raise UserError(

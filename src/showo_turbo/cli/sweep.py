@@ -102,9 +102,7 @@ def read_settings(path: Path) -> SweepSettings:
     parser.command = parser.prog
     parser.add_class_arguments(SweepSettings, as_group=False)
     try:
-        # `instantiate` since jsonargparse 4.49.
-        instantiate = getattr(parser, "instantiate", None) or parser.instantiate_classes
-        values = instantiate(parser.parse_path(str(path)))
+        values = parser.instantiate(parser.parse_path(str(path)))
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     # As they are written: the parser would complete the options of classes in them.
