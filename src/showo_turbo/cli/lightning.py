@@ -23,6 +23,7 @@ from ..errors import UserError, shown
 from ..training.checkpoint_io import AtomicCheckpointIO, ExactResume
 from ..training.ranks import lost_process
 from ..training.turbo import ShowoTurbo
+from ..utils.lightning_internals import HookedCLI
 from . import LIGHTNING_COMMANDS
 from .config_files import check_config_files
 from .messages import OneLineErrors
@@ -45,14 +46,11 @@ _HELP = (
 )
 
 
-class _CLI(LightningCLI):
+class _CLI(HookedCLI):
     """Lightning's command line, with durable checkpoints and runs that resume by themselves."""
 
-    def _prepare_subcommand_parser(
-        self, klass: type, subcommand: str, **kwargs: Any
-    ) -> LightningArgumentParser:
-        """Add `--resume` to `fit`."""
-        parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
+    def add_subcommand_arguments(self, parser: LightningArgumentParser, subcommand: str) -> None:
+        """Add `--resume` to `fit`, and `--baseline` to `validate`."""
         if subcommand == "fit":
             parser.add_argument(
                 "--resume",
@@ -69,7 +67,6 @@ class _CLI(LightningCLI):
                 help="Another model to measure beside the student, usually its teacher: `shapes`, a"
                 " folder or a hub id.",
             )
-        return parser
 
     def before_validate(self) -> None:
         """Tell the model what to measure beside it; one table of the scores is enough."""
@@ -84,21 +81,17 @@ class _CLI(LightningCLI):
                 )
             self.model.evaluation = replace(self.model.evaluation, baseline=baseline)
 
-    def _parse_ckpt_path(self) -> None:
-        """Check the checkpoint before networks are loaded.
-
-        Lightning would take hyper-parameters from it, names of classes among them, over those of
-        the user. What runs is for the configuration to say; a checkpoint is data.
-        """
+    def check_checkpoint(self) -> None:
+        """Check it before networks are loaded; what runs is for the configuration to say."""
         name = self.config["subcommand"]
         path = self.config[name].get("ckpt_path")
         if path:
             check_named_checkpoint(path, resuming=name == "fit")
 
-    def _set_seed(self) -> None:
+    def seed(self) -> None:
         """Seed, and say in one line what a seed must be."""
         try:
-            super()._set_seed()
+            super().seed()
         except ValueError as error:
             raise UserError(
                 f"seed_everything: {error}; expected a whole number in these bounds, or true or "
@@ -115,7 +108,7 @@ class _CLI(LightningCLI):
 
     def instantiate_trainer(self, **options: Any) -> Trainer:
         """Build the trainer, and say in one line what is wrong with its options."""
-        given = self._get(self.config_init, "trainer")
+        given = self.built_from("trainer")
         check_trainer_options(given)
         try:
             trainer = super().instantiate_trainer(**options)
@@ -128,7 +121,7 @@ class _CLI(LightningCLI):
             trainer.strategy.checkpoint_io = AtomicCheckpointIO()
         return trainer
 
-    def _run_subcommand(self, subcommand: str) -> None:
+    def run_subcommand(self, subcommand: str) -> None:
         """Run it from its checkpoint, in a folder that no other run writes to meanwhile."""
         options = self.config_init[subcommand]
         with run_lock(self.trainer) if subcommand == "fit" else nullcontext():
@@ -137,7 +130,7 @@ class _CLI(LightningCLI):
             # For strategies and plugins that read checkpoints in their own way.
             options.weights_only = True
             with restoring(path):
-                super()._run_subcommand(subcommand)
+                super().run_subcommand(subcommand)
 
     def _choose_checkpoint(self, subcommand: str) -> Path | None:
         """The checkpoint that the options name, or the one to resume from."""

@@ -32,11 +32,11 @@ def check_null_groups(config: Any, where: str, kind: Any = None) -> None:
             check_null_groups(entry, f"{where}.{name}")
     elif isinstance(config, Namespace):
         if "class_path" in config:
-            kind, config = class_at(config.class_path), config.get("init_args") or Namespace()
+            kind, config = class_at(config.class_path), config.get("init_args")
         elif len(arguments) == 1:  # X | None
             kind = arguments[0]
         hints = _hints(kind)
-        for name, value in vars(config).items():
+        for name, value in vars(config).items() if config is not None else ():
             hint = hints.get(name)
             if value is None and is_dataclass(hint):
                 raise UserError(
