@@ -4,10 +4,11 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
+
+from showo_turbo.utils.lightning_internals import HeldCheckpoint
 
 
-class StepCheckpoint(ModelCheckpoint):
+class StepCheckpoint(HeldCheckpoint):
     """Lightning's `ModelCheckpoint`, whose checkpoint of an epoch's last step waits for its end.
 
     Lightning's own is written before the epoch's validation and before what happens when an epoch
@@ -46,16 +47,13 @@ class StepCheckpoint(ModelCheckpoint):
     ) -> None:
         """Save if it is time, but not after an epoch's last step."""
         if trainer.is_last_batch:
-            every = self._every_n_train_steps
-            self._waits = every > 0 and trainer.global_step % every == 0
+            self._waits = self.is_due(trainer)
         else:
             super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save what has waited."""
         super().on_train_epoch_end(trainer, pl_module)
-        if self._waits and not self._should_skip_saving_checkpoint(trainer):
-            candidates = self._monitor_candidates(trainer)
-            self._save_topk_checkpoint(trainer, candidates)
-            self._save_last_checkpoint(trainer, candidates)
+        if self._waits:
+            self.save_now(trainer)
         self._waits = False

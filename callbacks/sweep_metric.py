@@ -13,9 +13,9 @@ class SweepMetric(Callback):
     """Writes the logged metrics to a JSON Lines file after every validation.
 
     `showo-turbo sweep` adds it to the runs that it starts. Each line holds `step`, the number of
-    optimizer steps; `value`, that of the metric by which the run is judged, null if it was not
-    logged; and all `metrics` by name, so that a misspelt one can be corrected without training
-    again. A run whose sweep was killed is ended at its next batch, so that it can be continued.
+    optimizer steps, and all `metrics` by name, so that the name of the one that judges the run can
+    be corrected without training again. A run whose sweep was killed is ended at its next batch, so
+    that it can be continued.
 
     Events: `on_validation_end`, but for the sanity check, by the first process; and
     `on_train_batch_end`.
@@ -26,18 +26,14 @@ class SweepMetric(Callback):
             trainer:
               callbacks:
                 - class_path: SweepMetric
-                  init_args:
-                    metric: val/validation/score/4_steps_guidance_0
-                    file: runs/mine/sweep_metric.jsonl
+                  init_args: {file: runs/mine/sweep_metric.jsonl}
 
     Args:
-        metric: Name of the logged metric that judges the run.
         file: Where the lines go.
     """
 
-    def __init__(self, metric: str, file: Path) -> None:
+    def __init__(self, file: Path) -> None:
         super().__init__()
-        self.metric = metric
         self.file = Path(file)
         self._parent = os.getppid()
 
@@ -49,11 +45,9 @@ class SweepMetric(Callback):
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
         if not trainer.is_global_zero:
             return
-        value = metrics.get(self.metric)
-        entry = {"step": trainer.global_step, "value": value, "metrics": metrics}
         self.file.parent.mkdir(parents=True, exist_ok=True)
         with open(self.file, "a", encoding="utf-8") as file:
-            file.write(json.dumps(entry) + "\n")
+            file.write(json.dumps({"step": trainer.global_step, "metrics": metrics}) + "\n")
             file.flush()
             os.fsync(file.fileno())
 

@@ -225,6 +225,35 @@ class TestMistakes:
             "data: there is no option 'size', got '20'",
         ),
         ("Errors:", "Errors:"),
+        (
+            'Parser key "trainer.callbacks":\n'
+            "  Does not validate against any of the Union subtypes\n"
+            "  Errors:\n"
+            "    - Problem with given class_path 'showo_turbo.Stage':\n"
+            "        Option 'image_segmets' is not accepted\n"
+            "    - Not a valid subclass of Callback\n"
+            "      Subclass types expect one of:\n"
+            "      - a class path (str)\n"
+            "      - a dict with class_path entry\n"
+            "      - a dict without class_path but with init_args entry (class path given before)\n"
+            "      - a dict with parameters accepted by the base class (implicit class_path)\n"
+            "  Given value: [{'stages': []}]",
+            "trainer.callbacks: Stage: there is no option 'image_segmets', expected "
+            "'image_segments'",
+        ),
+        (
+            'Parser key "losses":\n'
+            "  - Not a valid subclass of LossTerm. Got value: 3\n"
+            "    Subclass types expect one of:\n"
+            "    - a class path (str)\n",
+            "losses: expected a LossTerm, as {class_path: ..., init_args: {...}}, got 3",
+        ),
+        (
+            "Type typing.Callable[[Optimizer], LRScheduler] expects a function or a callable "
+            "class: Option 'strat_factor' is not accepted. Got value: Namespace("
+            "class_path='torch.optim.lr_scheduler.LinearLR', init_args=Namespace(strat_factor=1))",
+            "LinearLR: there is no option 'strat_factor', expected 'start_factor'",
+        ),
     ],
 )
 def test_messages_in_one_line(message, expected):

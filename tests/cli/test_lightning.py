@@ -8,9 +8,14 @@ import yaml
 from lightning.pytorch import Trainer
 
 from showo_turbo.cli.main import main
+from showo_turbo.cli.sweep import full_config
 
 MODEL = {"class_path": "PretrainShowo", "init_args": {"t2i_weight": 1.0}}
 DATA = {"class_path": "PretrainDataModule", "init_args": {"resolution": 24}}
+TERM = {"class_path": "LanguageModelLoss", "init_args": {"weight": 0.1}}
+NULL = {"epochs": 1, "sampling": None}
+SCHEDULER = {"class_path": "torch.optim.lr_scheduler.LinearLR", "init_args": {"start_factor": "a"}}
+LONG = {"epochs": 1, "lr_scheduler": SCHEDULER}
 TRAINER = {"logger": False, "accelerator": "cpu", "max_epochs": 1}
 
 
@@ -96,7 +101,8 @@ class TestMistakes:
         [
             (
                 {"model": MODEL | {"init_args": {"t2i_wieght": 1.0}}},
-                "model: PretrainShowo: there is no option 't2i_wieght'; see showo-turbo fit --help",
+                "model: PretrainShowo: there is no option 't2i_wieght', expected 't2i_weight'; see "
+                "showo-turbo fit --help",
             ),
             (
                 {"model": MODEL | {"init_args": {"t2i_weight": "heavy"}}},
@@ -116,6 +122,19 @@ class TestMistakes:
             (
                 {"callbacks": [{"class_path": "Curriculum", "init_args": {"stages": []}}]},
                 "the curriculum has no stages",
+            ),
+            (
+                {"callbacks": [{"class_path": "Curriculum", "init_args": {"stages": [NULL]}}]},
+                "trainer.callbacks.0.stages.0.sampling is null; expected options of Samp",
+            ),
+            (
+                {"callbacks": 3},
+                "trainer.callbacks: expected list, got 3; see showo-turbo fit --help",
+            ),
+            (
+                {"callbacks": [{"class_path": "Curriculum", "init_args": {"stages": [LONG]}}]},
+                "trainer.callbacks: Curriculum: stages: Stage: lr_scheduler: start_factor"
+                ": a is no float; see showo-turbo fit --help",
             ),
             (
                 {"strategy": "everything"},
@@ -154,3 +173,37 @@ class TestMistakes:
         callback = {"class_path": "Curriculum", "init_args": {"stages": [stage]}}
         message = mistake("fit", "-c", config(callbacks=[callback]))
         assert message == "learning_rate is -1.0; expected a value above 0, correct the stage"
+
+    @pytest.mark.parametrize(
+        ("losses", "option", "message"),
+        [
+            ({"language": TERM}, "losses.lang.weight", "'lang'; expected one of language, write"),
+            ({"language": TERM}, "init_args.losses.lang.init_args.weight", "'lang'; expected one"),
+            (None, "losses.language.weight", "'language'; expected losses, each with its class"),
+        ],
+    )
+    def test_a_term_that_is_not_there(self, mistake, config, losses, option, message):
+        model = {"class_path": "ShowoTurbo", "init_args": {"losses": losses}}
+        found = mistake("fit", "-c", config(model), f"--model.{option}", 0.2)
+        assert found.startswith(f"--model.{option}: the configuration has no loss term {message}")
+
+    def test_no_trainer(self, mistake, tmp_path):
+        path = tmp_path / "config.yaml"
+        path.write_text(yaml.safe_dump({"model": MODEL, "data": DATA, "trainer": None}))
+        assert mistake("fit", "-c", path).startswith("trainer is null; expected its options")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--model.losses.b=LanguageModelLoss", "--model.losses.b.weight=2"],
+        ["--model.losses.b.class_path", "LanguageModelLoss", "--model.losses.b.weight", "2"],
+        ["--model.losses.a.weight", "2"],
+        ['--model.losses={"b": {"class_path": "LanguageModelLoss"}}', "--model.losses.b.weight=2"],
+    ],
+)
+def test_a_term_on_the_command_line(config, options):
+    model = {"class_path": "ShowoTurbo", "init_args": {"student": "shapes", "losses": {"a": TERM}}}
+    found = full_config(["-c", str(config(model)), *options])
+    losses = found["model"]["init_args"]["losses"]
+    assert losses["a" if "losses.a" in options[0] else "b"]["init_args"]["weight"] == 2.0

@@ -1,6 +1,7 @@
 """Two runs in one folder."""
 
-from contextlib import ExitStack
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event, Timer
 
 import pytest
 from lightning.pytorch import Trainer
@@ -20,6 +21,12 @@ def trainer(folder, **options):
     return Trainer(accelerator="cpu", logger=False, default_root_dir=folder, **options)
 
 
+def hold(folder, is_locked, over):
+    with folder_lock(folder):
+        is_locked.set()
+        assert over.wait(60)
+
+
 def test_it_is_held_until_the_end(tmp_path):
     with pytest.raises(RuntimeError), run_lock(trainer(tmp_path / "run")):
         with (
@@ -34,11 +41,13 @@ def test_it_is_held_until_the_end(tmp_path):
 def test_what_is_left_of_a_killed_run_is_waited_for(tmp_path, monkeypatch):
     """The workers of its loaders live on for some seconds, with its lock."""
     monkeypatch.setattr(locking, "PATIENCE_SECONDS", 60.0)
-    with ExitStack() as workers:
-        workers.enter_context(folder_lock(tmp_path))
-        monkeypatch.setattr(locking.time, "sleep", lambda seconds: workers.close())
+    with ThreadPoolExecutor(1) as threads:
+        is_locked, over = Event(), Event()
+        threads.submit(hold, tmp_path, is_locked, over)
+        assert is_locked.wait(60)
+        Timer(0.2, over.set).start()
         with run_lock(trainer(tmp_path)):
-            assert (tmp_path / LOCK_NAME).exists()
+            assert over.is_set() and (tmp_path / LOCK_NAME).exists()
 
 
 def test_runs_without_a_folder_take_none(tmp_path, monkeypatch):

@@ -65,6 +65,15 @@ def test_files_that_are_missing(files, mistake):
     assert "--sweep" in mistake("sweep", "-c", "experiment.yaml")
 
 
+@pytest.mark.bad_input
+def test_without_optuna(files, mistake, monkeypatch):
+    for name in list(sys.modules):
+        if name.startswith(("showo_turbo.sweeps", "showo_turbo.cli.sweep")):
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    assert 'install it with: pip install "showo-turbo[sweep]"' in mistake(*files())
+
+
 @pytest.mark.slow
 def test_a_killed_sweep_goes_on(files, tmp_path):
     command = [sys.executable, "-m", "showo_turbo", *files()]

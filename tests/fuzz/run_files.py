@@ -16,7 +16,7 @@ from showo_turbo.trajectories import StoreIdentity, TrajectoryStore, describe_st
 from showo_turbo.trajectories.batch import collate_image_trajectories
 from showo_turbo.trajectories.batch_file import save_batch
 from showo_turbo.trajectories.shards import pack_images, pack_texts
-from showo_turbo.utils.lock import LOCK_NAME, folder_lock
+from showo_turbo.utils.lock import LOCK_NAME, OWNER_SUFFIX, folder_lock
 
 from ..trajectories.conftest import random_image_record, text_record
 from .files import draw_all, written
@@ -104,7 +104,8 @@ def an_incident(folder):
 
 
 def a_lock(folder):
-    return written(folder / LOCK_NAME, {"host": "a", "pid": 7, "since": 1, "command": "b"})
+    note = folder / f"{LOCK_NAME}{OWNER_SUFFIX}"
+    return written(note, {"host": "a", "pid": 7, "since": 1, "command": "b"})
 
 
 def take_lock(path):

@@ -13,7 +13,8 @@ from showo_turbo.shapes import write
 from showo_turbo.shapes.checker import check
 from showo_turbo.shapes.prompts import Prompt, satisfies
 from showo_turbo.shapes.sampling import sample_example
-from showo_turbo.shapes.write import LOCK_FILE, UNFINISHED_FILE, WORLD_FILE, write_world
+from showo_turbo.shapes.write import UNFINISHED_FILE, WORLD_FILE, write_world
+from showo_turbo.utils.lock import LOCK_NAME, OWNER_SUFFIX
 
 SIZES = {"images": 30, "documents": 600, "validation_images": 5}
 
@@ -203,14 +204,15 @@ def test_everything_is_on_disk_before_the_world_file(
     seen = []
     monkeypatch.setattr(write.os, "sync", lambda: seen.append(contents(tmp_path).keys()))
     write_small(tmp_path)
-    assert seen == [contents(tmp_path).keys() - {WORLD_FILE} | {UNFINISHED_FILE}]
+    locked = {LOCK_NAME, f"{LOCK_NAME}{OWNER_SUFFIX}"}
+    assert seen == [contents(tmp_path).keys() - {WORLD_FILE} | {UNFINISHED_FILE} | locked]
 
 
 @pytest.mark.bad_input
 def test_a_lock_that_is_a_link_is_refused(tmp_path: Path) -> None:
     (tmp_path / "world").mkdir()
-    (tmp_path / "world" / LOCK_FILE).symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(UserError, match="cannot be written"):
+    (tmp_path / "world" / LOCK_NAME).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match="is a link or no file"):
         write_small(tmp_path / "world")
     assert not (tmp_path / "elsewhere").exists()
 

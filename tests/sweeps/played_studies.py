@@ -1,6 +1,7 @@
 """Studies whose trials are played by a function instead of a run."""
 
 import socket
+import sqlite3
 
 from showo_turbo.sweeps import SearchSpace, Sweep, SweepSettings
 from showo_turbo.sweeps import study as study_module
@@ -26,12 +27,21 @@ def run(folder, report=lambda line: None, **options):
 
 
 def begin(sweep, folder, host=None):
-    """Begin a trial as a process does that is killed then."""
+    """Begin a trial as a process does that works on it."""
     trial = sweep.study.ask()
+    trial.set_user_attr(HOST, host or socket.gethostname())
     sweep.space.suggest(trial)
     trial.set_user_attr(FOLDER, str(folder))
-    trial.set_user_attr(HOST, host or socket.gethostname())
+    folder.mkdir(parents=True, exist_ok=True)
+    sweep.study._storage.record_heartbeat(trial._trial_id)
     return trial
+
+
+def kill(trial, database):
+    """Let a trial have fallen silent long ago."""
+    long_ago = ["2020-01-01 00:00:00", trial._trial_id]
+    with sqlite3.connect(database) as opened:
+        opened.execute("UPDATE trial_heartbeats SET heartbeat = ? WHERE trial_id = ?", long_ago)
 
 
 def failing(played, monkeypatch, fails, error=TrialFailedError):

@@ -1,7 +1,6 @@
 """Trials that were killed, interrupted, lost with their machine, or that failed."""
 
-import os
-import sqlite3
+import socket
 
 import optuna
 import pytest
@@ -9,46 +8,89 @@ import pytest
 from showo_turbo.errors import UserError
 from showo_turbo.sweeps import Sweep, write_results
 from showo_turbo.sweeps import study as study_module
+from showo_turbo.sweeps.storage import STORAGE_FILE
 from showo_turbo.sweeps.study import FOLDER
-from showo_turbo.sweeps.trial_process import UnknownMetricError, lock_trial
+from showo_turbo.sweeps.trial_process import UnknownMetricError
 
-from .played_studies import begin, failing, run, space
+from .played_studies import begin, failing, kill, run, space
 
 
-def test_a_killed_trial_is_continued_in_its_folder(tmp_path, played):
-    begin(Sweep(space(), tmp_path), tmp_path / "trial-0000")
+@pytest.fixture
+def killed(tmp_path, played):
+    """A study whose first trial's process was killed."""
+
+    def begun(**options):
+        kill(
+            begin(Sweep(space(**options), tmp_path), tmp_path / "trial-0000"),
+            tmp_path / STORAGE_FILE,
+        )
+
+    return begun
+
+
+def test_a_killed_trial_is_continued_in_its_folder(tmp_path, played, killed):
+    killed()
     lines = []
-    run(tmp_path, lines.append)
-    assert lines[0] == "trial 0 was interrupted; it is continued"
+    study = run(tmp_path, lines.append)
+    assert lines[1] == f"trial 0 has fallen silent on {socket.gethostname()}; it is continued"
     assert played[0][2] == tmp_path / "trial-0000"
     assert len({entry[:2] for entry in played}) == len(played) == 6
+    assert [trial.state.name for trial in study.trials] == ["FAIL"] + ["COMPLETE"] * 6
 
 
-def test_the_last_trial_of_a_grid_is_continued_too(tmp_path, played):
+def test_the_last_trial_of_a_grid_is_continued_too(tmp_path, played, killed):
     options = {"parameters": {"x": [1.0], "seed_everything": [0]}}
-    begin(Sweep(space(**options), tmp_path), tmp_path / "trial-0000")
+    killed(**options)
     study = run(tmp_path, **options)
     assert played == [(1.0, 0, tmp_path / "trial-0000")]
     assert [trial.state.name for trial in study.trials] == ["FAIL", "COMPLETE"]
 
 
+def test_a_trial_that_was_killed_a_moment_ago_is_waited_for(tmp_path, played, monkeypatch):
+    options = {"parameters": {"x": [1.0], "seed_everything": [0]}}
+    trial = begin(Sweep(space(**options), tmp_path), tmp_path / "trial-0000")
+    monkeypatch.setattr(study_module, "SILENCE_SECONDS", 60.0)
+    # Instead of a minute.
+    monkeypatch.setattr(
+        study_module.time, "sleep", lambda seconds: kill(trial, tmp_path / STORAGE_FILE)
+    )
+    run(tmp_path, **options)
+    assert played == [(1.0, 0, tmp_path / "trial-0000")]
+
+
+def test_a_trial_that_is_killed_again_and_again(tmp_path, played, killed):
+    killed()
+    for number in (0, 1):
+        sweep = Sweep(space(), tmp_path)
+        sweep._take_over_silent_trials()
+        trial = begin(sweep, tmp_path / "trial-0000")
+        assert trial.number == number + 1
+        kill(trial, tmp_path / STORAGE_FILE)
+    run(tmp_path)
+    assert played[0][2] == tmp_path / "trial-0000"
+    assert len({entry[:2] for entry in played}) == len(played) == 6
+
+
 def test_an_interrupted_trial_is_continued_in_its_folder(tmp_path, played, monkeypatch):
-    def interrupt(config, metric, folder, lock, observe):
+    def interrupt(config, metric, folder, observe):
+        folder.mkdir(parents=True)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(study_module, "run_trial", interrupt)
         run(tmp_path)
-    study = run(tmp_path)
+    lines = []
+    study = run(tmp_path, lines.append)
+    assert lines[0] == "trial 0 was interrupted; it is run again"
     assert played[0][2] == tmp_path / "trial-0000"
     assert len({entry[:2] for entry in played}) == len(played) == 6
     assert [trial.state.name for trial in study.trials].count("FAIL") == 1
 
 
-def test_a_trial_that_was_killed_before_it_had_a_folder(tmp_path, played, monkeypatch):
+def test_a_trial_that_was_killed_before_its_first_heartbeat(tmp_path, played, monkeypatch):
     sweep = Sweep(space(), tmp_path)
     sweep.study.ask()
-    monkeypatch.setattr(study_module, "NAMELESS_SECONDS", -1.0)
+    monkeypatch.setattr(study_module, "SILENCE_SECONDS", -1.0)
     sweep.run(lambda line: None)
     assert len({entry[:2] for entry in played}) == len(played) == 6
 
@@ -57,9 +99,7 @@ def test_a_trial_that_somebody_works_on_is_left_alone(tmp_path, played):
     sweep = Sweep(space(), tmp_path)
     folder = tmp_path / "elsewhere"
     begin(sweep, folder)
-    lock = lock_trial(folder)
     sweep.run(lambda line: None)
-    os.close(lock)
     assert len(played) == 5 and folder not in [place for *_, place in played]
 
 
@@ -123,27 +163,25 @@ def test_a_trial_without_a_number_has_failed(tmp_path, played):
 
 def test_running_trials_are_listed(tmp_path, played):
     sweep = Sweep(space(), tmp_path)
-    begin(sweep, "/elsewhere/trial-0000", host="node7")
+    elsewhere = tmp_path / "elsewhere/trial-0000"
+    begin(sweep, elsewhere, host="node7")
     lines = []
     sweep.run(lines.append)
-    assert lines[0] == "trial 0 is running on node7 (/elsewhere/trial-0000)"
-    assert lines[-1].startswith("trial 0 is still running on node7 (/elsewhere/trial-0000); the")
+    assert lines[0] == f"trial 0 is running on node7 ({elsewhere})"
+    assert lines[-1].startswith(f"trial 0 is still running on node7 ({elsewhere}); the")
     assert len(played) == 5
 
 
-@pytest.mark.filterwarnings("ignore:Heartbeat of storage is supposed")
 def test_a_silent_machine_s_trial_is_continued(tmp_path, played):
     sweep = Sweep(space(), tmp_path / "one", f"sqlite:///{tmp_path}/shared.db")
-    silent, alive = (begin(sweep, f"/elsewhere/trial-000{i}", host="node7") for i in (0, 1))
-    for trial in (silent, alive):
-        sweep.study._storage.record_heartbeat(trial._trial_id)
-    with sqlite3.connect(tmp_path / "shared.db") as database:
-        long_ago = ["2020-01-01 00:00:00", silent._trial_id]
-        database.execute("UPDATE trial_heartbeats SET heartbeat = ? WHERE trial_id = ?", long_ago)
+    places = [tmp_path / f"two/trial-000{number}" for number in (0, 1)]
+    silent, _ = (begin(sweep, place, host="node7") for place in places)
+    kill(silent, tmp_path / "shared.db")
+    places[0].rmdir()  # on the other machine's disk
     lines = []
     sweep.run(lines.append)
-    assert lines[0] == "trial 0 has fallen silent on node7; it is continued"
-    assert lines[1] == "trial 1 is running on node7 (/elsewhere/trial-0001)"
+    assert lines[1] == f"trial 1 is running on node7 ({places[1]})"
+    assert lines[2] == "trial 0 has fallen silent on node7; it is continued"
     assert played[0][2] == tmp_path / "one" / "trial-0000", "a folder that is on this machine"
     assert len({entry[:2] for entry in played}) == len(played) == 5
 
@@ -151,7 +189,7 @@ def test_a_silent_machine_s_trial_is_continued(tmp_path, played):
 def test_a_trial_that_was_taken_over_is_left_to_the_other(tmp_path, played, monkeypatch):
     sweep = Sweep(space(sampler="random", trials=1), tmp_path, f"sqlite:///{tmp_path}/shared.db")
 
-    def lose(config, metric, folder, lock, observe):
+    def lose(config, metric, folder, observe):
         trial = sweep.study.trials[-1]
         sweep.study._storage.set_trial_state_values(trial._trial_id, optuna.trial.TrialState.FAIL)
         sweep._take_over(sweep.study, trial)
@@ -162,12 +200,25 @@ def test_a_trial_that_was_taken_over_is_left_to_the_other(tmp_path, played, monk
     with monkeypatch.context() as patched:
         patched.setattr(study_module, "run_trial", lose)
         sweep.run(lines.append)
-    assert any("another process continues it" in line for line in lines)
+    assert any("another process has it" in line for line in lines)
     assert len(played) == 1
 
 
 def test_runs_of_another_study_are_not_taken_over(tmp_path, played):
     run(tmp_path)
-    (tmp_path / "study.journal").unlink()
+    (tmp_path / STORAGE_FILE).unlink()
     with pytest.raises(UserError, match="is of another study"):
         Sweep(space(), tmp_path)
+
+
+@pytest.mark.bad_input
+def test_a_study_of_an_earlier_version(tmp_path, played):
+    old = tmp_path / "old" / "study.journal"
+    old.parent.mkdir()
+    old.touch()
+    with pytest.raises(UserError, match=r"study.journal is the study of an earlier version; exp"):
+        Sweep(space(), old.parent)
+    study = run(tmp_path / "new")
+    study.set_user_attr("layout", None)
+    with pytest.raises(UserError, match="was begun by an earlier version; finish it with that"):
+        Sweep(space(), tmp_path / "new")

@@ -103,14 +103,11 @@ def test_machines_may_differ_and_experiments_may_not():
 
 
 def test_the_order_of_choices_makes_no_other_space():
-    lists = [{"a": 1}, {"b": 2}, {"c": 3}]
+    lists = [{"a": 1}, {"b": 2}, {"c": 3}, float("nan")]
     first = space(parameters={RATE: lists}, variants={"a": {}, "b": {}})
     second = space(parameters={RATE: lists[::-1]}, variants={"b": {}, "a": {}})
     assert second.changed_since(first.describe()) == []
-    assert second.grid != first.grid
-    second.follow(first.describe())
-    assert second.grid == first.grid
-    assert list(second.choices[RATE].values()) == lists
+    assert str(second.grid) == str(first.grid)
     third = space(parameters={RATE: lists[:2]}, variants={"a": {}, "b": {}})
     assert third.changed_since(first.describe()) == [f"parameters.{RATE}"]
     assert first.changed_since(third.describe()) == [f"parameters.{RATE}"]

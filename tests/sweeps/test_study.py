@@ -1,16 +1,15 @@
 import logging
-import sys
 
-import optuna
 import pytest
 
 from showo_turbo.errors import UserError
 from showo_turbo.sweeps import PrunerSettings, Sweep, write_results
 from showo_turbo.sweeps import study as study_module
 from showo_turbo.sweeps.results import summarize
+from showo_turbo.sweeps.storage import STORAGE_FILE
 from showo_turbo.sweeps.trial_process import TrialFailedError
 
-from .played_studies import begin, run, space
+from .played_studies import begin, kill, run, space
 
 
 def test_a_grid_is_tried_whole_and_once(tmp_path, played):
@@ -101,7 +100,7 @@ def test_the_order_of_choices_does_not_matter(tmp_path, played, monkeypatch, sam
         for order in orders
     )
     second["parameters"] = {"x": [3.0, 1.0, 2.0]}
-    begin(Sweep(space(**first), tmp_path), tmp_path / "trial-0000")
+    kill(begin(Sweep(space(**first), tmp_path), tmp_path / "trial-0000"), tmp_path / STORAGE_FILE)
     study = run(tmp_path, **second)
     assert [trial.state.name for trial in study.trials] == ["FAIL"] + ["COMPLETE"] * 6
     for trial in study.trials[1:]:
@@ -115,28 +114,9 @@ def test_the_order_of_choices_does_not_matter(tmp_path, played, monkeypatch, sam
     assert len(played) == 6
 
 
-def test_a_study_that_another_order_has_damaged_goes_on(tmp_path, played):
-    """Earlier versions numbered trials by the file's order; these failed without parameters."""
-    sweep = Sweep(space(), tmp_path)
-    sweep.study.optimize(sweep._objective, n_trials=1)
-    storage = sweep.study._storage
-    grid = optuna.samplers.GridSampler({"x": [3.0, 2.0, 1.0], "seed_everything": [0, 1]})
-    reordered = optuna.load_study(study_name="study", storage=storage, sampler=grid)
-    for _ in range(7):
-        trial = reordered.ask()
-        trial.suggest_categorical("seed_everything", [0, 1])
-        storage.set_trial_state_values(trial._trial_id, optuna.trial.TrialState.FAIL)
-    lines = []
-    study = run(tmp_path, lines.append)
-    assert len({entry[:2] for entry in played}) == len(played) == 6
-    assert not any("run again" in line for line in lines)
-    table = write_results(study, space(), tmp_path)
-    assert [row[1:] for row in table.rows] == [[f"{3 * x}", "0", "2", "0", "0"] for x in (3, 2, 1)]
-
-
 def test_another_seed_of_a_grid_is_refused(tmp_path, played):
-    begin(Sweep(space(), tmp_path), tmp_path / "trial-0000")
-    with pytest.raises(UserError, match=r"begun with another seed than 1, .* go back to that"):
+    kill(begin(Sweep(space(), tmp_path), tmp_path / "trial-0000"), tmp_path / STORAGE_FILE)
+    with pytest.raises(UserError, match=r"begun with another seed; go back to that"):
         Sweep(space(seed=1), tmp_path)
     run(tmp_path)
     assert len({entry[:2] for entry in played}) == len(played) == 6
@@ -153,12 +133,6 @@ def test_another_space_is_refused(tmp_path, played):
     with pytest.raises(UserError, match=r"begun with another parameters\.x; go back to that"):
         Sweep(space(parameters={"x": [1.0], "seed_everything": [0, 1]}), tmp_path)
     assert len(Sweep(space(), tmp_path).study.trials) == 6
-
-
-def test_without_optuna(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "optuna", None)
-    with pytest.raises(UserError, match=r"pip install .showo-turbo\[sweep\]"):
-        Sweep(space(), tmp_path)
 
 
 def test_a_database_that_is_not_there(tmp_path):

@@ -1,21 +1,20 @@
 """Trials whose run is a small script in place of `showo-turbo fit`."""
 
 import json
-import os
 import sys
 
+import optuna
 import pytest
 import yaml
 
 from showo_turbo.sweeps import trial_process
 from showo_turbo.sweeps.trial_process import (
-    GivenUpError,
     TrialFailedError,
     UnknownMetricError,
-    lock_trial,
     read_metric,
     run_trial,
 )
+from showo_turbo.utils.lock import folder_lock
 
 CONFIG = {"trainer": {"callbacks": {"class_path": "One"}}}
 SCRIPT = """#!{python}
@@ -35,7 +34,7 @@ sys.exit({status})
 def fit(tmp_path, monkeypatch):
     monkeypatch.setattr(trial_process, "POLL_SECONDS", 0.05)
 
-    def play(steps=3, pause=0.0, status=0, metric="val/x"):
+    def play(steps=3, pause=0.0, status=0, metric="val/x", prune=lambda index, value: False):
         script = tmp_path / "fit.py"
         script.write_text(
             SCRIPT.format(python=sys.executable, steps=steps, pause=pause, status=status)
@@ -43,14 +42,13 @@ def fit(tmp_path, monkeypatch):
         script.chmod(0o755)
         with monkeypatch.context() as patched:
             patched.setattr(sys, "executable", str(script))
-            folder = tmp_path / "trial"
-            lock = lock_trial(folder)
             seen = []
-            try:
-                value = run_trial(CONFIG, metric, folder, lock, lambda *entry: seen.append(entry))
-            finally:
-                os.close(lock)
-            return value, seen
+
+            def observe(*entry):
+                seen.append(entry)
+                return prune(*entry)
+
+            return run_trial(CONFIG, metric, tmp_path / "trial", observe), seen
 
     return play
 
@@ -62,7 +60,6 @@ def test_the_last_value_counts_and_all_are_told(fit, tmp_path):
     first, second = written["trainer"]["callbacks"]
     assert first == {"class_path": "One"}
     assert second["class_path"] == "showo_turbo.callbacks.SweepMetric"
-    assert second["init_args"]["metric"] == "val/x"
 
 
 def test_a_failed_run_tells_its_last_line(fit):
@@ -75,26 +72,32 @@ def test_a_run_that_never_validates(fit):
         fit(steps=0)
 
 
-def test_a_run_that_is_given_up_is_ended(tmp_path, monkeypatch):
-    monkeypatch.setattr(trial_process, "POLL_SECONDS", 0.05)
-    script = tmp_path / "fit.py"
-    script.write_text(SCRIPT.format(python=sys.executable, steps=1000, pause=0.2, status=0))
-    script.chmod(0o755)
-    monkeypatch.setattr(sys, "executable", str(script))
-    lock = lock_trial(tmp_path / "trial")
-    with pytest.raises(GivenUpError):
-        run_trial(CONFIG, "val/x", tmp_path / "trial", lock, lambda index, value: index == 1)
-    os.close(lock)
+def test_a_run_that_is_pruned_is_ended(fit, tmp_path, monkeypatch):
+    with pytest.raises(optuna.TrialPruned):
+        fit(steps=1000, pause=0.2, prune=lambda index, value: index == 1)
     assert len(read_metric(tmp_path / "trial", "val/x")) < 1000
-    # The run had the lock as well: it is free only when the run is gone.
-    again = lock_trial(tmp_path / "trial")
-    assert again is not None
-    os.close(again)
+
+
+def test_a_run_that_has_ended_is_not_pruned(fit, monkeypatch):
+    monkeypatch.setattr(trial_process, "POLL_SECONDS", 60.0)
+    value, _ = fit(prune=lambda index, value: True)
+    assert value == 1.0
+
+
+def test_the_run_that_a_killed_sweep_has_left_is_waited_for(fit, tmp_path, monkeypatch):
+    (tmp_path / "trial").mkdir()
+    monkeypatch.setattr(trial_process, "LEFTOVER_SECONDS", 0.0)
+    with (
+        folder_lock(tmp_path / "trial"),
+        pytest.raises(TrialFailedError, match="is being written by process"),
+    ):
+        fit()
+    assert fit()[0] == 1.0
 
 
 def test_a_resumed_run_overrides_its_values(tmp_path):
     lines = [(10, 1.0), (20, 2.0), (10, 3.0), (20, 4.0)]
-    text = "".join(json.dumps({"step": s, "value": v}) + "\n" for s, v in lines)
+    text = "".join(json.dumps({"step": s, "metrics": {"val/x": v}}) + "\n" for s, v in lines)
     (tmp_path / "sweep_metric.jsonl").write_text(text + '{"step": 30, "val')
     assert read_metric(tmp_path, "val/x") == [3.0, 4.0]
 
@@ -108,7 +111,7 @@ def test_a_metric_that_is_not_logged_ends_the_run(fit, tmp_path):
 
 def test_a_corrected_metric_is_found_in_what_was_logged(tmp_path):
     entries = [{"step": 1, "metrics": {"a": 1.0}}, {"step": 2, "metrics": {"a": 2.0, "b": 3.0}}]
-    text = "".join(json.dumps(entry | {"value": None}) + "\n" for entry in entries)
+    text = "".join(json.dumps(entry) + "\n" for entry in entries)
     (tmp_path / "sweep_metric.jsonl").write_text(text)
     assert read_metric(tmp_path, "a") == [1.0, 2.0]
     assert read_metric(tmp_path, "b") == [3.0]

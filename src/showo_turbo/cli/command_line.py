@@ -49,9 +49,7 @@ def run_function(
     check_config_files(arguments, name)
     parser, groups = build_parser(function, name, listed, nested)
     parsed = parser.parse_args(_with_classes(arguments, default_classes))
-    # The name of the method since jsonargparse 4.49, and before.
-    instantiate = getattr(parser, "instantiate", None) or parser.instantiate_classes
-    function(**_regrouped(instantiate(parsed), groups))
+    function(**_regrouped(parser.instantiate(parsed), groups))
 
 
 def build_parser(

@@ -43,6 +43,7 @@ def check_config_files(arguments: Sequence[str], command: str) -> None:
             or on the command line has another name or place now.
     """
     classes: dict[str, str] = {}
+    terms: set[str] = set()
     for place, argument in enumerate(arguments):
         option, _, name = argument.partition("=")
         if option in ("-c", "--config"):
@@ -51,7 +52,46 @@ def check_config_files(arguments: Sequence[str], command: str) -> None:
             check_config(name or following, content, command)
             _check_overlay(name or following, content, {*classes, *_named_classes(arguments)})
             classes |= classes_of(content)
+            terms |= _terms_of(content)
     check_options(arguments, command, classes)
+    if classes.get("model", "ShowoTurbo") == "ShowoTurbo":
+        _check_terms(arguments, terms)
+
+
+def _check_terms(arguments: Sequence[str], known: set[str]) -> None:
+    """Raise if an option is of a loss term that neither a file nor an earlier option names.
+
+    Args:
+        arguments: The command line.
+        known: The terms that files name.
+
+    Raises:
+        UserError: Naming the term and those that there are.
+    """
+    for argument in arguments:
+        option = argument.partition("=")[0]
+        section, _, key = option.replace(".init_args.", ".").partition(".losses")
+        if section != "--model":
+            continue
+        _, name, *below = [*key.split("."), ""] if key else ["", ""]
+        if not name:  # all of them
+            return
+        if below == [""] or below[0] == "class_path":
+            known.add(name)
+        elif name not in known:
+            there = f"one of {', '.join(sorted(known))}" if known else "losses, each with its class"
+            raise UserError(
+                f"{option}: the configuration has no loss term {name!r}; expected {there}, write "
+                "it in the YAML as configs/turbo.yaml does, or correct the name"
+            )
+
+
+def _terms_of(content: dict[str, Any]) -> set[str]:
+    """The loss terms that a file names."""
+    place: Any = content
+    for key in ("model", "init_args", "losses"):
+        place = place.get(key) if isinstance(place, dict) else None
+    return set(place) if isinstance(place, dict) else set()
 
 
 def _check_overlay(name: str, content: dict[str, Any], known: Collection[str]) -> None:

@@ -1,5 +1,6 @@
-"""A user's own class that is not of the kind asked for: which methods it lacks."""
+"""What a message of jsonargparse leaves out about the classes that it names."""
 
+import difflib
 import inspect
 import re
 import sys
@@ -7,6 +8,8 @@ from importlib import import_module
 from typing import Any
 
 _OTHER_KIND = re.compile(r"Import path (?:([\w.]+) )?does not correspond to a subclass of (\w+)")
+
+_FEW_OPTIONS = 6
 
 
 def name_missing_methods(message: str, given: str) -> str:
@@ -18,7 +21,7 @@ def name_missing_methods(message: str, given: str) -> str:
     """
     if match := _OTHER_KIND.search(message):
         path, base = match[1] or given.strip("'"), match[2]
-        found, kind = _class_at(path), _class_called(base)
+        found, kind = class_at(path), _class_called(base)
         required = sorted(getattr(kind, "__abstractmethods__", ()))
         missing = [name for name in required if not callable(getattr(found, name, None))]
         lacking = f" has no {_methods(missing)} and" if missing and found is not None else ""
@@ -40,7 +43,7 @@ def about_abstract(name: str | None, following: str) -> str:
     given = re.search(r"Given value: ([\w.]+)$", following, re.MULTILINE)
     name = name or (given[1] if given else "")
     module, _, bare = name.rpartition(".")
-    found = _class_at(name)
+    found = class_at(name)
     if found is None:
         return "this class lacks methods of its base class; write them"
     kinds = [kind for kind in found.__subclasses__() if not inspect.isabstract(kind)]
@@ -54,11 +57,28 @@ def about_abstract(name: str | None, following: str) -> str:
     return f"{name} lacks the method {methods}; write it as its base class has it"
 
 
+def options_like(option: str, class_path: str) -> str:
+    """Say which options a class has in place of an unknown one; nothing of an unknown class.
+
+    Args:
+        option: The unknown one.
+        class_path: Where the class is; empty if the message names none.
+    """
+    found = class_at(class_path)
+    try:
+        known = [*inspect.signature(found).parameters] if found is not None else []
+    except ValueError:
+        return ""
+    close = difflib.get_close_matches(option, known, n=1)
+    shown = close or (known if len(known) <= _FEW_OPTIONS else [])
+    return f", expected {' or '.join(repr(name) for name in shown)}" if shown else ""
+
+
 def _methods(names: list[str]) -> str:
     return f"method{'s' if len(names) > 1 else ''} {', '.join(names)}"
 
 
-def _class_at(path: str) -> Any:
+def class_at(path: str) -> Any:
     """The class that the parser has found at an import path; None if it is not there."""
     module, _, name = path.rpartition(".")
     try:

@@ -23,9 +23,11 @@ from ..errors import UserError, shown
 from ..training.checkpoint_io import AtomicCheckpointIO, ExactResume
 from ..training.ranks import lost_process
 from ..training.turbo import ShowoTurbo
+from ..utils.lightning_internals import HookedCLI
 from . import LIGHTNING_COMMANDS
 from .config_files import check_config_files
 from .messages import OneLineErrors
+from .null_groups import check_null_groups
 from .resume import (
     check_named_checkpoint,
     checkpoint_to_resume,
@@ -36,22 +38,19 @@ from .run_lock import run_lock
 
 _HELP = (
     "Everything is set in YAML (-c config.yaml, several are merged) or by options such as "
-    "--trainer.max_epochs 3 and --model.losses.language.weight 0. What a class takes is told "
-    "by --model.help ShowoTurbo, --data.help DistillationDataModule and --trainer.callbacks.help "
-    "Curriculum, and likewise by --model.help PretrainShowo, --data.help PretrainDataModule, "
-    "--model.help PretrainMAGVITv2 and --data.help ImageDataModule. A class of your own goes by "
-    "its import path, such as my_callbacks.Mine."
+    "--trainer.max_epochs 3 and, for a term that the YAML names, --model.losses.language.weight 0. "
+    "The options of a class are shown by --model.help ShowoTurbo, --data.help "
+    "DistillationDataModule and --trainer.callbacks.help Curriculum, and likewise by --model.help "
+    "PretrainShowo, --data.help PretrainDataModule, --model.help PretrainMAGVITv2 and --data.help "
+    "ImageDataModule. A class of your own is named by its import path, such as my_callbacks.Mine."
 )
 
 
-class _CLI(LightningCLI):
+class _CLI(HookedCLI):
     """Lightning's command line, with durable checkpoints and runs that resume by themselves."""
 
-    def _prepare_subcommand_parser(
-        self, klass: type, subcommand: str, **kwargs: Any
-    ) -> LightningArgumentParser:
-        """Add `--resume` to `fit`."""
-        parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
+    def add_subcommand_arguments(self, parser: LightningArgumentParser, subcommand: str) -> None:
+        """Add `--resume` to `fit`, and `--baseline` to `validate`."""
         if subcommand == "fit":
             parser.add_argument(
                 "--resume",
@@ -68,7 +67,6 @@ class _CLI(LightningCLI):
                 help="Another model to measure beside the student, usually its teacher: `shapes`, a"
                 " folder or a hub id.",
             )
-        return parser
 
     def before_validate(self) -> None:
         """Tell the model what to measure beside it; one table of the scores is enough."""
@@ -83,30 +81,34 @@ class _CLI(LightningCLI):
                 )
             self.model.evaluation = replace(self.model.evaluation, baseline=baseline)
 
-    def _parse_ckpt_path(self) -> None:
-        """Check the checkpoint before networks are loaded.
-
-        Lightning would take hyper-parameters from it, names of classes among them, over those of
-        the user. What runs is for the configuration to say; a checkpoint is data.
-        """
+    def check_checkpoint(self) -> None:
+        """Check it before networks are loaded; what runs is for the configuration to say."""
         name = self.config["subcommand"]
         path = self.config[name].get("ckpt_path")
         if path:
             check_named_checkpoint(path, resuming=name == "fit")
 
-    def _set_seed(self) -> None:
+    def seed(self) -> None:
         """Seed, and say in one line what a seed must be."""
         try:
-            super()._set_seed()
+            super().seed()
         except ValueError as error:
             raise UserError(
                 f"seed_everything: {error}; expected a whole number in these bounds, or true or "
                 "false, so choose another"
             ) from error
 
+    def instantiate_classes(self) -> None:
+        """Build everything; before that, look for groups of options that are null."""
+        config = self.config[self.config["subcommand"]]
+        for name in ("model", "data"):
+            check_null_groups(config.get(name), name)
+        check_null_groups(config.trainer, "trainer")
+        super().instantiate_classes()
+
     def instantiate_trainer(self, **options: Any) -> Trainer:
         """Build the trainer, and say in one line what is wrong with its options."""
-        given = self._get(self.config_init, "trainer")
+        given = self.built_from("trainer")
         check_trainer_options(given)
         try:
             trainer = super().instantiate_trainer(**options)
@@ -119,7 +121,7 @@ class _CLI(LightningCLI):
             trainer.strategy.checkpoint_io = AtomicCheckpointIO()
         return trainer
 
-    def _run_subcommand(self, subcommand: str) -> None:
+    def run_subcommand(self, subcommand: str) -> None:
         """Run it from its checkpoint, in a folder that no other run writes to meanwhile."""
         options = self.config_init[subcommand]
         with run_lock(self.trainer) if subcommand == "fit" else nullcontext():
@@ -128,7 +130,7 @@ class _CLI(LightningCLI):
             # For strategies and plugins that read checkpoints in their own way.
             options.weights_only = True
             with restoring(path):
-                super()._run_subcommand(subcommand)
+                super().run_subcommand(subcommand)
 
     def _choose_checkpoint(self, subcommand: str) -> Path | None:
         """The checkpoint that the options name, or the one to resume from."""
@@ -145,7 +147,7 @@ class _CLI(LightningCLI):
         return checkpoint_to_resume(self.trainer)
 
 
-def check_trainer_options(options: Mapping[str, Any]) -> None:
+def check_trainer_options(options: Mapping[str, Any] | None) -> None:
     """Refuse values that `Trainer` takes and trips over later, or never.
 
     Args:
@@ -154,6 +156,8 @@ def check_trainer_options(options: Mapping[str, Any]) -> None:
     Raises:
         UserError: Naming the first such value.
     """
+    if options is None:
+        raise UserError("trainer is null; expected its options, leave it out for the defaults")
     folder = options["default_root_dir"]
     if folder is not None and Path(folder).exists() and not Path(folder).is_dir():
         raise UserError(

@@ -6,18 +6,27 @@ from typing import Any, NoReturn
 from jsonargparse import ArgumentParser
 
 from ..errors import UserError
-from .kinds import about_abstract, name_missing_methods
+from .kinds import about_abstract, name_missing_methods, options_like
 
 _NOISE = re.compile(
-    r"Not a valid subclass of |Subclass types expect one of:|a class path \(str\)"
-    r"|a dict with(out)? class_path entry|a dict with class_path |"
-    r"(- )?Does not validate against any of the Union subtypes|Subtypes: |Errors:$|Given value"
-    r"|- Expected a <class 'NoneType'>|- Expected a path but .* either not accessible or invalid"
+    r"Subclass types expect one of:|a class path \(str\)|a dict with(out)? class_path entry"
+    r"|a dict without class_path but with |a dict with (class_path|parameters accepted by) "
+    r"|Does not validate against any of the Union subtypes|Subtypes: |Errors:$|Given value"
+    r"|Expected a <class 'NoneType'>|Expected a path but .* either not accessible or invalid"
 )
+
+_CLASS = re.compile(r"Problem with given class_path '([\w.]+)':")
+_KIND = re.compile(r"Not a valid subclass of (\w+)(?:\. Got value: (.*))?")
+_CALLABLE = re.compile(
+    r"Type typing\.Callable.* expects a function or a callable class: (.*?)"
+    r"(?:\. Got value: Namespace\(class_path='([\w.]+)'.*)?"
+)
+_UNKNOWN = re.compile(r"Option '(.*)' is not accepted")
 
 _REWORDED = (
     (r"Parser key \"([^\"]*)\":?", r"\1:"),
     (r"Problem with given class_path '(?:[\w.]*\.)?(\w+)':", r"\1:"),
+    (r"\. Got value: Namespace\(class_path=.*", ""),
     (r"Expected a dot import path string: (\S+)", r"there is no class '\1'"),
     (r"Expected a <class '([\w.]+)'>\. Got value: (.*)", r"\2 is no \1"),
     (r"Expected a <class '([\w.]+)'>$", r"expected \1"),
@@ -27,8 +36,6 @@ _REWORDED = (
     (r"Group '(.*)' does not accept option '(.*)'", r"\1: there is no option '\2'"),
     (r"Option '(.*)' is not accepted", r"there is no option '\1'"),
     (r"Problems parsing config: ", ""),
-    (r"Does not validate against any of the Union subtypes ?", ""),
-    (r" in \"<unicode string>\",", " in"),
 )
 
 _ABSTRACT = re.compile(r"Expected an instantiatable class, but (?:(\S+) )?is abstract")
@@ -66,23 +73,35 @@ def one_line(message: str) -> str:
     Returns:
         One line, such as `model: ShowoTurbo: there is no option 'studnet'`.
     """
-    parts = []
-    given = ""
+    parts: list[str] = []
+    given = asked = owner = ""
     lines = message.splitlines()
     for number, line in enumerate(lines):
-        text = line.strip()
+        text = line.strip().removeprefix("- ")
         if text.startswith("Given value: "):
             given = text.removeprefix("Given value: ")
             # So an option of the command line comes here that goes to a class.
             given = re.sub(r"^NestedArg\(key='[^']*', val=(.*)\)$", r"\1", given)
         if not text or _NOISE.match(text):
             continue
-        text = text.removeprefix("- ")
+        if kind := _KIND.fullmatch(text):
+            asked = asked or f"expected a {kind[1]}, as {{class_path: ..., init_args: {{...}}}}"
+            asked += f", got {kind[2]}" if kind[2] and "got" not in asked else ""
+            continue
         if abstract := _ABSTRACT.fullmatch(text):
             text = about_abstract(abstract[1], "\n".join(lines[number:]))
+        if named := _CLASS.fullmatch(text):
+            owner = named[1]
+        if inner := _CALLABLE.fullmatch(text):
+            text, owner = inner[1], inner[2] or ""
+            parts += [f"{owner.rpartition('.')[2]}:"] if owner else []
+        if unknown := _UNKNOWN.fullmatch(text):
+            text += options_like(unknown[1], owner)
         for pattern, replacement in _REWORDED:
             text = re.sub(pattern, replacement, text)
         parts.append(text.strip())
+    if asked and (not parts or parts[-1].endswith(":")):
+        parts.append(asked)
     shown = name_missing_methods(" ".join(parts), given)
     is_one_value = not given.startswith(("{", "[", "Namespace("))
     bare = given.strip("'")

@@ -9,12 +9,12 @@ from traceback import walk_tb
 
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Checkpoint
-from lightning.pytorch.trainer.connectors import checkpoint_connector
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 
 from ..errors import UserError
 from ..training.checkpoint_io import checkpoint_fault
 from ..utils.files import remove_leftovers
+from ..utils.lightning_internals import RESTORING_MODULE, slurm_checkpoint
 
 WORDS = ("last", "hpc")
 """What `--ckpt_path` takes besides files: the newest `last*.ckpt`, and what SLURM had saved."""
@@ -75,7 +75,7 @@ def find_named_checkpoint(name: str, trainer: Trainer, resuming: bool) -> Path:
         return Path(name).absolute()
     found: str | Path | None
     if name == "hpc":
-        found = trainer._checkpoint_connector._hpc_resume_path
+        found = slurm_checkpoint(trainer)
     else:
         found = next(iter(_newest_first(_run_folders(trainer), "last*.ckpt")), None)
     if found is None:
@@ -157,7 +157,7 @@ def restoring(path: Path | None) -> Iterator[None]:
 def _is_of_restoring(error: Exception) -> bool:
     """Whether an error arose where Lightning, or what it trains with, takes in a checkpoint."""
     return any(
-        frame.f_globals.get("__name__") == checkpoint_connector.__name__
+        frame.f_globals.get("__name__") == RESTORING_MODULE
         or frame.f_code.co_name == "load_state_dict"
         for frame, _ in walk_tb(error.__traceback__)
     )

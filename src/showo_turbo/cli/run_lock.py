@@ -1,20 +1,15 @@
 """A run has its folder to itself."""
 
-import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lightning.pytorch import Trainer
-from lightning.pytorch.utilities import rank_zero_info
 
-from ..errors import UserError
 from ..utils.lock import folder_lock
 
 PATIENCE_SECONDS = 15.0
 """How long the workers of a killed run's loaders, which notice it within 5 s, may hold its lock."""
-
-_POLL_SECONDS = 0.5
 
 
 @contextmanager
@@ -35,27 +30,9 @@ def run_lock(trainer: Trainer) -> Iterator[None]:
     was_there = folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        with ExitStack() as stack:
-            _take(stack, folder)
+        with folder_lock(folder, wait_s=PATIENCE_SECONDS):
             yield
     finally:
         if not was_there:  # a run that was refused at once has written nothing
             with suppress(OSError):
                 folder.rmdir()
-
-
-def _take(stack: ExitStack, folder: Path) -> None:
-    """Take the lock, with some patience for what is left of a run that was killed."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    told = False
-    while True:
-        try:
-            stack.enter_context(folder_lock(folder))
-            return
-        except UserError:
-            if time.monotonic() >= deadline:
-                raise
-        if not told:
-            rank_zero_info(f"{folder} is locked; waiting at most {PATIENCE_SECONDS:g} s for it")
-            told = True
-        time.sleep(_POLL_SECONDS)

@@ -40,7 +40,7 @@ def run(arguments: Sequence[str]) -> None:
     add(
         "--storage",
         help="URL of a database that several machines share, such as postgresql://...; trials of "
-        "a machine that has been silent for 10 minutes are continued by the others",
+        "a machine that has been silent for a minute are continued by the others",
     )
     options, further = parser.parse_known_args(list(arguments))
     sweep(options.config, options.sweep, options.folder, options.storage, further)
@@ -102,9 +102,7 @@ def read_settings(path: Path) -> SweepSettings:
     parser.command = parser.prog
     parser.add_class_arguments(SweepSettings, as_group=False)
     try:
-        # `instantiate` since jsonargparse 4.49.
-        instantiate = getattr(parser, "instantiate", None) or parser.instantiate_classes
-        values = instantiate(parser.parse_path(str(path)))
+        values = parser.instantiate(parser.parse_path(str(path)))
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     # As they are written: the parser would complete the options of classes in them.

@@ -1,14 +1,17 @@
 """Bad samples of large data sets: left out, counted and listed, up to a limit."""
 
-import fcntl
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
 from ..errors import BadSample, UserError
+from ..utils.lock import folder_lock
 
 FILE_NAME = "bad_samples.txt"
 """Where they are listed, in the folder of the run."""
+
+LOCK_FILE = ".bad_samples.lock"
 
 OPTION = "max_bad_samples"
 """What the limit is called wherever it is set."""
@@ -72,8 +75,8 @@ class BadSamples:
     def _add(self, reason: str) -> None:
         """Read what other processes have listed meanwhile, and list one more."""
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        with open(self.file, "ab+") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)  # until the file is closed
+        lock = folder_lock(self.file.parent, LOCK_FILE, wait_s=math.inf)
+        with lock, open(self.file, "ab+") as file:
             file.seek(self._read)
             self.reasons.update(file.read().decode(errors="replace").splitlines())
             if reason not in self.reasons:

@@ -1,12 +1,11 @@
 """Writes the shapes world to a folder, in the formats of the real data sets."""
 
-import fcntl
 import hashlib
 import json
 import logging
+import math
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import pyarrow.parquet as pq
 
 from ..errors import UserError
 from ..utils.files import read_json, write_atomically, write_json
+from ..utils.lock import folder_lock
 from ..utils.progress import progress_bar
 from .documents import sample_document
 from .records import (
@@ -41,9 +41,6 @@ UNFINISHED_FILE = "world.unfinished.json"
 LLAVA_TRAIN_FILE = "llava_v1_5_mix_shapes.json"
 LLAVA_VALIDATION_FILE = "llava_val.json"
 DOCUMENTS_FILE = "refinedweb/part-00000.parquet"
-
-LOCK_FILE = ".lock"
-"""Locked while the world is written; it stays behind, empty."""
 
 _SAME = ("version", "seed")
 _COUNTS = ("images", "documents", "validation_images")
@@ -100,7 +97,11 @@ def write_world(
     if _is_finished(root, wanted):
         return root / WORLD_FILE
     _expect_room(root)
-    with _locked(root):
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{root} cannot be written ({error}): name another folder") from error
+    with folder_lock(root, wait_s=math.inf):
         if not _is_finished(root, wanted):
             _write(root, _grown(root, wanted), progress)
     return root / WORLD_FILE
@@ -137,27 +138,6 @@ def _write(root: Path, wanted: dict[str, int], progress: bool) -> None:
     os.sync()  # A world file that outlives a power failure must not name images that do not.
     write_json(root / WORLD_FILE, {**wanted, "listing_sha256": _listing_hash(listing)})
     (root / UNFINISHED_FILE).unlink()
-
-
-@contextmanager
-def _locked(root: Path) -> Iterator[None]:
-    """Keep other processes from writing the world; wait for one that does.
-
-    Raises:
-        UserError: If the folder cannot be written.
-    """
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        descriptor = os.open(root / LOCK_FILE, flags, 0o666)
-    except OSError as error:
-        raise UserError(f"{root} cannot be written ({error}): name another folder") from error
-    try:
-        with suppress(OSError):  # Some file systems have no locks.
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _is_finished(root: Path, wanted: dict[str, int]) -> bool:

@@ -4,20 +4,20 @@ import csv
 import statistics
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from matplotlib import pyplot
+from optuna import Study
+from optuna.trial import FrozenTrial, TrialState
+from optuna.visualization import matplotlib as plots
 
 from ..evaluation.tables import Figures
 from ..utils.files import write_atomically, write_json
-from .sampler import is_counted
 from .space import SearchSpace
-from .study import FAULT, FOLDER
-
-if TYPE_CHECKING:
-    from optuna import Study
-    from optuna.trial import FrozenTrial
+from .study import FAULT, FOLDER, retried_trials
 
 
-def write_results(study: "Study", space: SearchSpace, folder: Path) -> Figures:
+def write_results(study: Study, space: SearchSpace, folder: Path) -> Figures:
     """Write `trials.csv`, `sweep.json` and the plots, and give the table of the settings.
 
     Args:
@@ -26,12 +26,8 @@ def write_results(study: "Study", space: SearchSpace, folder: Path) -> Figures:
         folder: Where the files go.
     """
     keys = [*space.choices, *space.ranges]
-    trials = [
-        trial
-        for trial in study.get_trials()
-        if not _was_begun_again(trial, study) and is_counted(trial, space)
-    ]
-    rows = [_row(trial, keys) for trial in trials]
+    retried = retried_trials(study)
+    rows = [_row(trial, keys) for trial in study.get_trials() if trial.number not in retried]
     with (
         write_atomically(folder / "trials.csv") as temporary,
         open(temporary, "w", newline="", encoding="utf-8") as file,
@@ -95,7 +91,7 @@ def _figures(settings: list[dict[str, Any]], varied: list[str], space: SearchSpa
     )
 
 
-def _row(trial: "FrozenTrial", keys: list[str]) -> dict[str, Any]:
+def _row(trial: FrozenTrial, keys: list[str]) -> dict[str, Any]:
     duration = trial.duration
     return {
         "trial": trial.number,
@@ -108,18 +104,8 @@ def _row(trial: "FrozenTrial", keys: list[str]) -> dict[str, Any]:
     }
 
 
-def _was_begun_again(trial: "FrozenTrial", study: "Study") -> bool:
-    """Whether a later trial continues this one."""
-    later = (other.system_attrs.get("failed_trial") for other in study.get_trials(deepcopy=False))
-    return trial.number in later
-
-
-def _draw_plots(study: "Study", folder: Path) -> None:
+def _draw_plots(study: Study, folder: Path) -> None:
     """Optuna's own diagrams of a study, as PNGs."""
-    from matplotlib import pyplot
-    from optuna.trial import TrialState
-    from optuna.visualization import matplotlib as plots
-
     if not study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
         return
     diagrams: dict[str, Any] = {

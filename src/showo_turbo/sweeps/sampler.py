@@ -1,20 +1,12 @@
 """Optuna's sampler and pruner by a sweep's settings."""
 
-import json
-from typing import TYPE_CHECKING
+from optuna import pruners, samplers
 
 from .space import SearchSpace
 
-if TYPE_CHECKING:
-    from optuna.pruners import BasePruner
-    from optuna.samplers import BaseSampler
-    from optuna.trial import FrozenTrial
 
-
-def make_sampler(space: SearchSpace) -> "BaseSampler":
+def make_sampler(space: SearchSpace) -> samplers.BaseSampler:
     """The sampler: grid, random or TPE."""
-    from optuna import samplers
-
     settings = space.settings
     if settings.sampler == "grid":
         return samplers.GridSampler(space.grid, seed=settings.seed)
@@ -23,30 +15,11 @@ def make_sampler(space: SearchSpace) -> "BaseSampler":
     return samplers.TPESampler(seed=settings.seed)
 
 
-def make_pruner(space: SearchSpace) -> "BasePruner":
+def make_pruner(space: SearchSpace) -> pruners.BasePruner:
     """The pruner: none, median or hyperband."""
-    from optuna import pruners
-
     settings = space.settings.pruner
     if settings.name == "median":
         return pruners.MedianPruner(settings.startup_trials, settings.warmup_validations)
     if settings.name == "hyperband":
         return pruners.HyperbandPruner(min_resource=max(1, settings.warmup_validations))
     return pruners.NopPruner()
-
-
-def is_counted(trial: "FrozenTrial", space: SearchSpace) -> bool:
-    """Whether a trial counts; not if it was numbered in a grid of the same choices in other order.
-
-    Such trials failed before they had all parameters. They are left by versions that gave Optuna
-    the choices in the order of the sweep file, whatever the study's was.
-    """
-    attributes = trial.system_attrs
-    if "grid_id" not in attributes:
-        return True
-    # As text, where NaN is equal to itself.
-    numbered, grid = (
-        json.dumps(choices, sort_keys=True)
-        for choices in (attributes.get("search_space"), space.grid)
-    )
-    return numbered == grid

@@ -32,6 +32,7 @@ class SearchSpace:
 
     Attributes:
         choices: The choices of each parameter that has some, by a label that a study can store.
+            Studies number them, so their order is that of the labels, not that of the sweep file.
         ranges: `low`, `high`, `log` and `step` of each other parameter.
         base: The configuration with the sweep's overrides.
 
@@ -46,7 +47,7 @@ class SearchSpace:
         self.ranges: dict[str, dict[str, Any]] = {}
         for key, described in settings.parameters.items():
             if isinstance(described, list) and described:
-                self.choices[key] = {_label(value): value for value in described}
+                self.choices[key] = _by_label({_label(value): value for value in described})
             elif isinstance(described, dict):
                 self.ranges[key] = _checked_range(key, described)
             else:
@@ -55,7 +56,7 @@ class SearchSpace:
                     "low and high"
                 )
         if settings.variants:
-            self.choices[VARIANT] = {name: name for name in settings.variants}
+            self.choices[VARIANT] = _by_label({name: name for name in settings.variants})
         if not self.choices and not self.ranges:
             raise UserError("the sweep varies nothing; give it parameters or variants")
         if settings.sampler == "grid" and self.ranges:
@@ -86,44 +87,34 @@ class SearchSpace:
 
     def describe(self) -> dict[str, Any]:
         """What must not change in the life of a study, as flat JSON values."""
+        settings = self.settings
         varied: dict[str, Any] = {
-            "metric": self.settings.metric,
-            "direction": self.settings.direction,
-            "sampler": self.settings.sampler,
-            "variants": self.settings.variants,
-            "overrides": self.settings.overrides,
+            "metric": settings.metric,
+            "direction": settings.direction,
+            "sampler": settings.sampler,
+            "variants": settings.variants,
+            "overrides": settings.overrides,
         }
-        parameters = {f"parameters.{key}": value for key, value in self.settings.parameters.items()}
+        if settings.sampler == "grid":
+            varied["seed"] = settings.seed  # numbers the points
+        chosen = {key: list(self.choices.get(key, ())) for key in settings.parameters}
+        parameters = {f"parameters.{key}": value for key, value in (chosen | self.ranges).items()}
         machine = tuple(f"trainer.{name}" for name in OF_THE_MACHINE)
         experiment = {
             f"experiment.{key}": value
             for key, value in flatten(self.base).items()
-            if key not in self.settings.parameters and not key.startswith(machine)
+            if key not in settings.parameters and not key.startswith(machine)
         }
         plain: dict[str, Any] = json.loads(json.dumps(varied | parameters | experiment))
         return plain
 
     def changed_since(self, described: Mapping[str, Any]) -> list[str]:
-        """What is another than in an earlier description; the order of choices does not matter."""
-        now = self.describe()
-        return [
-            key
-            for key in sorted({*described, *now})
-            if not _is_same(key, described.get(key), now.get(key))
-        ]
-
-    def follow(self, described: Mapping[str, Any]) -> None:
-        """Put the choices in the order of an earlier description.
-
-        A study stores the choices of its trials by number.
-
-        Args:
-            described: From `describe`, of a space that differs at most in order.
-        """
-        for key, labels in self.choices.items():
-            is_variant = key == VARIANT and self.settings.variants
-            order = described["variants"] if is_variant else described[f"parameters.{key}"]
-            self.choices[key] = {label: labels[label] for label in map(_label, order)}
+        """The keys of `describe` that differ from an earlier description."""
+        before, now = (
+            {key: json.dumps(value, sort_keys=True) for key, value in description.items()}
+            for description in (described, self.describe())
+        )
+        return [key for key in sorted({*before, *now}) if before.get(key) != now.get(key)]
 
     def suggest(self, trial: "Trial") -> dict[str, Any]:
         """Let a study choose the parameters of a trial."""
@@ -184,18 +175,15 @@ def _with_values(config: dict[str, Any], values: Mapping[str, Any]) -> dict[str,
     return config
 
 
-def _is_same(key: str, one: Any, other: Any) -> bool:
-    """Whether two entries of descriptions say the same."""
-    if key.startswith("parameters.") and isinstance(one, list) and isinstance(other, list):
-        return all(value in other for value in one) and all(value in one for value in other)
-    return bool(one == other)
-
-
 def _label(value: Any) -> Choice:
     """What stands for a choice in a study: itself, or its JSON if it is no plain value."""
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     return json.dumps(value, sort_keys=True)
+
+
+def _by_label(choices: dict[Choice, Any]) -> dict[Choice, Any]:
+    return dict(sorted(choices.items(), key=lambda choice: json.dumps(choice[0])))
 
 
 def _checked_range(key: str, described: dict[str, Any]) -> dict[str, Any]:

@@ -1,69 +1,61 @@
 """Where a study is kept: a file in the sweep's folder, or a database that machines share."""
 
-import inspect
-import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+
+from optuna import Study
+from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 from ..errors import UserError
 
-if TYPE_CHECKING:
-    from optuna import Study
-    from optuna.storages import BaseStorage
-    from optuna.trial import FrozenTrial
+STORAGE_FILE = "study.db"
 
-STORAGE_FILE = "study.journal"
+OLD_STORAGE_FILE = "study.journal"
+"""Where earlier versions kept a study; Optuna's journal has no heartbeat."""
 
-HEARTBEAT_SECONDS = 60
-"""How often a process tells a database that it still works on its trial."""
+HEARTBEAT_SECONDS = 10
+"""How often a process records in the storage that it still works on its trial."""
 
-SILENCE_SECONDS = 600
-"""A trial whose process has not told that for so long is continued by another."""
+SILENCE_SECONDS = 60
+"""A trial whose process has not done so for this long is continued by another."""
 
 DRIVERS = {"MySQLdb": "mysqlclient", "psycopg": '"psycopg[binary]"', "psycopg2": "psycopg2-binary"}
 """What pip calls a module that speaks to a database, where that is another name."""
 
 
 def open_storage(
-    folder: Path, url: str | None, take_over: Callable[["Study", "FrozenTrial"], None]
-) -> "BaseStorage":
+    folder: Path, url: str | None, take_over: Callable[[Study, FrozenTrial], None]
+) -> RDBStorage:
     """Open a database, or the file in the sweep's folder if there is no URL.
 
     Args:
         folder: The sweep's folder.
         url: A database's URL.
-        take_over: Told of every trial in the database whose process has fallen silent.
+        take_over: Called for each trial whose process has fallen silent.
+
+    Raises:
+        UserError: If the folder's study is of an earlier version.
     """
-    from optuna.exceptions import ExperimentalWarning
-    from optuna.storages import JournalStorage, RDBStorage
-    from optuna.storages.journal import JournalFileBackend
-
-    if url is None:
-        return JournalStorage(JournalFileBackend(str(folder / STORAGE_FILE)))
-    # Renamed in Optuna 4.9.
-    known = inspect.signature(RDBStorage).parameters
-    name = "heartbeat_stale_trial_callback"
-    callback: dict[str, Any] = {name if name in known else "failed_trial_callback": take_over}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        return RDBStorage(
-            url, heartbeat_interval=HEARTBEAT_SECONDS, grace_period=SILENCE_SECONDS, **callback
+    if url is None and (folder / OLD_STORAGE_FILE).exists():
+        raise UserError(
+            f"{folder / OLD_STORAGE_FILE} is the study of an earlier version; expected "
+            f"{STORAGE_FILE}, so finish the sweep with that version or name another folder"
         )
-
-
-def fail_silent_trials(study: "Study") -> None:
-    """Let the storage look for trials whose process has fallen silent."""
-    from optuna.exceptions import ExperimentalWarning
-    from optuna.storages import fail_stale_trials
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        fail_stale_trials(study)
+    return RDBStorage(
+        url or f"sqlite:///{folder.resolve() / STORAGE_FILE}",
+        # Several processes may write to a file; each waits for the others.
+        engine_kwargs={"connect_args": {"timeout": 60}} if url is None else None,
+        heartbeat_interval=HEARTBEAT_SECONDS,
+        grace_period=SILENCE_SECONDS,
+        heartbeat_stale_trial_callback=take_over,
+    )
 
 
 def opening_error(error: Exception, folder: Path, url: str | None) -> UserError:
-    """What to tell of a study that cannot be opened; never the password in a URL.
+    """What to say of a study that cannot be opened; never the password in a URL.
 
     Args:
         error: What was raised.
@@ -85,9 +77,6 @@ def opening_error(error: Exception, folder: Path, url: str | None) -> UserError:
 
 def without_password(url: str) -> str:
     """A database's URL as it may be shown, without its options."""
-    from sqlalchemy.engine import make_url
-    from sqlalchemy.exc import ArgumentError
-
     try:
         return make_url(url).set(query={}).render_as_string(hide_password=True)
     except (ArgumentError, ValueError):
@@ -96,9 +85,6 @@ def without_password(url: str) -> str:
 
 def _secrets(url: str | None) -> dict[str, str]:
     """What must not be shown, and what is shown in its place."""
-    from sqlalchemy.engine import make_url
-    from sqlalchemy.exc import ArgumentError
-
     if url is None:
         return {}
     found = {url: without_password(url)}

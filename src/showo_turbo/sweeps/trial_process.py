@@ -1,28 +1,31 @@
-"""One trial: a `showo-turbo fit` of its own, watched through the file of its metric."""
+"""One trial: a `showo-turbo fit` of its own, watched through the file of its metrics.
 
-import fcntl
+Optuna's callback for Lightning reports and prunes inside the run, for which it needs the trial's
+object there. A run is a process of its own here, perhaps on many GPUs: it resumes like any other,
+and neither its faults nor its memory reach the sweep. So the run only writes its metrics, and the
+sweep reports them.
+"""
+
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import optuna
 import yaml
 
+from ..errors import UserError
 from ..utils.files import write_atomically
+from ..utils.lock import folder_lock
 
 CONFIG_FILE = "trial.yaml"
 METRIC_FILE = "sweep_metric.jsonl"
 LOG_FILE = "output.log"
-LOCK_FILE = ".trial.lock"
 POLL_SECONDS = 1.0
 PATIENCE_SECONDS = 60.0
-
-
-class GivenUpError(RuntimeError):
-    """Whoever observes a trial wants it to end."""
+LEFTOVER_SECONDS = 600.0
 
 
 class TrialFailedError(RuntimeError):
@@ -33,44 +36,8 @@ class UnknownMetricError(TrialFailedError):
     """A trial's run has validated, but the metric that judges it was not logged."""
 
 
-def lock_trial(folder: Path) -> int | None:
-    """Claim a trial's folder for this process and the run that it starts.
-
-    Returns:
-        The open lock, to be closed when the trial is over; None if another process has it.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        return None
-    return descriptor
-
-
-def with_metric(config: dict[str, Any], metric: str, folder: Path) -> dict[str, Any]:
-    """Add the callback that writes the metric after every validation.
-
-    Args:
-        config: A trial's configuration.
-        metric: Name of the logged metric.
-        folder: The trial's folder.
-    """
-    trainer = dict(config["trainer"])
-    callbacks = trainer.get("callbacks") or []
-    callbacks = callbacks if isinstance(callbacks, list) else [callbacks]
-    options = {"metric": metric, "file": str(folder / METRIC_FILE)}
-    entry = {"class_path": "showo_turbo.callbacks.SweepMetric", "init_args": options}
-    return config | {"trainer": trainer | {"callbacks": [*callbacks, entry]}}
-
-
 def run_trial(
-    config: dict[str, Any],
-    metric: str,
-    folder: Path,
-    lock: int,
-    observe: Callable[[int, float], bool],
+    config: dict[str, Any], metric: str, folder: Path, observe: Callable[[int, float], bool]
 ) -> float:
     """Run a trial to its end, or continue one that was interrupted.
 
@@ -78,19 +45,26 @@ def run_trial(
         config: Its configuration.
         metric: Name of the logged metric that judges it.
         folder: Its folder.
-        lock: From `lock_trial`; the run keeps it too, should this process be killed.
-        observe: Told the number of each validation, from 0, and the metric; whether to give up.
+        observe: Called with the number of each validation, from 0, and the metric; whether to
+            prune the trial, which ends the run.
 
     Returns:
         The metric at the last validation.
 
     Raises:
-        GivenUpError: If `observe` said so.
-        TrialFailedError: If the run fails, or has never validated.
+        optuna.TrialPruned: If `observe` said so while the run went on.
+        TrialFailedError: If the run fails or has never validated, or another one is in its folder.
         UnknownMetricError: As soon as a validation has not logged the metric.
     """
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        # The run of a sweep that was killed ends by itself, after its batch or its validation.
+        with folder_lock(folder, wait_s=LEFTOVER_SECONDS):
+            pass
+    except UserError as error:
+        raise TrialFailedError(str(error)) from None
     with write_atomically(folder / CONFIG_FILE) as temporary:
-        content = yaml.safe_dump(with_metric(config, metric, folder), sort_keys=False)
+        content = yaml.safe_dump(_with_metrics(config, folder), sort_keys=False)
         temporary.write_text(content, encoding="utf-8")
     command = [sys.executable, "-m", "showo_turbo", "fit", "-c", str(folder / CONFIG_FILE)]
     with open(folder / LOG_FILE, "ab") as log:
@@ -99,16 +73,14 @@ def run_trial(
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            pass_fds=[lock],
         )
         try:
-            _watch(process, folder, metric, observe)
+            values = _watch(process, folder, metric, observe)
         except BaseException:
             _stop(process)
             raise
     if process.returncode:
         raise TrialFailedError(_last_line(folder / LOG_FILE) or f"status {process.returncode}")
-    values = read_metric(folder, metric)
     if not values:
         raise TrialFailedError(
             "the run has never validated; set trainer.check_val_every_n_epoch in the sweep's "
@@ -129,15 +101,12 @@ def read_metric(folder: Path, metric: str) -> list[float]:
     """
     path = folder / METRIC_FILE
     by_step: dict[int, dict[str, float]] = {}
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    for line in lines:
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
         try:
             entry = json.loads(line)
-            # Earlier versions wrote one value and no metrics beside it.
-            logged = entry["metrics"] if "metrics" in entry else {metric: entry["value"]}
-            by_step[int(entry["step"])] = {name: float(logged[name]) for name in logged}
-        except (json.JSONDecodeError, KeyError, TypeError):
+        except json.JSONDecodeError:
             continue  # cut short by a crash
+        by_step[entry["step"]] = entry["metrics"]
     validations = [by_step[step] for step in sorted(by_step)]
     if validations and metric not in validations[-1]:
         names = sorted(validations[-1])
@@ -147,25 +116,38 @@ def read_metric(folder: Path, metric: str) -> list[float]:
     return [logged[metric] for logged in validations if metric in logged]
 
 
+def _with_metrics(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The configuration with the callback that writes the metrics after every validation."""
+    callbacks = config["trainer"].get("callbacks") or []
+    callbacks = callbacks if isinstance(callbacks, list) else [callbacks]
+    entry = {
+        "class_path": "showo_turbo.callbacks.SweepMetric",
+        "init_args": {"file": str(folder / METRIC_FILE)},
+    }
+    return config | {"trainer": config["trainer"] | {"callbacks": [*callbacks, entry]}}
+
+
 def _watch(
     process: subprocess.Popen[bytes],
     folder: Path,
     metric: str,
     observe: Callable[[int, float], bool],
-) -> None:
-    """Wait for the end, telling of every validation once."""
-    told, running = 0, True
-    while running:
+) -> list[float]:
+    """Wait for the end, observing every validation once, and return the metric of each."""
+    observed, running = 0, True
+    while True:
         try:
             process.wait(POLL_SECONDS)
             running = False
         except subprocess.TimeoutExpired:
             pass
         values = read_metric(folder, metric)
-        for index in range(told, len(values)):
+        for index in range(observed, len(values)):
             if observe(index, values[index]) and running:
-                raise GivenUpError
-        told = len(values)
+                raise optuna.TrialPruned
+        observed = len(values)
+        if not running:
+            return values
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

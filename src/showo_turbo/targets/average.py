@@ -3,11 +3,11 @@
 from typing import cast
 
 from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import WeightAveraging
 from torch import nn
 
 from ..errors import UserError
 from ..models.protocols import ImageModel
+from ..utils.lightning_internals import averaged_module
 from .target import ConsistencyTarget, Distilled
 
 
@@ -40,9 +40,7 @@ def average_of(trainer: Trainer) -> nn.Module:
         UserError: If no callback keeps one.
     """
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
-        # Lightning has no public name for it.
-        if isinstance(callback, WeightAveraging) and callback._average_model is not None:
-            average: nn.Module = callback._average_model.module
+        if (average := averaged_module(callback)) is not None:
             return average
     raise UserError(
         "consistency_target is AverageTarget, but no callback keeps an average; add "

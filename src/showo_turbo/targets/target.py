@@ -5,8 +5,9 @@ from collections.abc import Callable
 from typing import ClassVar, Protocol
 
 from lightning.pytorch import Trainer
-from torch import Tensor, device
+from torch import Tensor, device, nn
 
+from ..errors import check_kind
 from ..models.protocols import ImageModel
 
 
@@ -55,8 +56,13 @@ class ConsistencyTarget(ABC):
         Args:
             module: Has `student`, `teacher` and `trainer`.
             forward: Gives a network's logits at the segments' ends.
+
+        Raises:
+            UserError: If `network` returns something else than a network.
         """
-        return forward(self.network(module))
+        network = self.network(module)
+        check_kind(network, nn.Module, f"what {type(self).__name__}.network returns")
+        return forward(network)
 
     def setup(self, module: Distilled) -> None:  # noqa: B027
         """Look for what the target needs, before anything is collected."""

@@ -6,6 +6,8 @@ from typing import Any
 from lightning.pytorch.strategies import FSDPStrategy
 from torch import nn
 
+from ..utils.lightning_internals import trainer_of
+
 
 def freeze(module: nn.Module) -> nn.Module:
     """Put a module into eval mode for good and take its parameters out of training."""
@@ -57,5 +59,5 @@ def drop_excluded(owner: nn.Module, state: dict[str, Any]) -> None:
 
 
 def _is_under_fsdp(module: nn.Module) -> bool:
-    trainer = getattr(module, "_trainer", None)
+    trainer = trainer_of(module)
     return trainer is not None and isinstance(trainer.strategy, FSDPStrategy)

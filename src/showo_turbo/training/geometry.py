@@ -7,6 +7,7 @@ from ..inference.loading import check_fit, image_side
 from ..models.magvitv2 import MAGVITv2
 from ..models.protocols import ImageModel
 from ..text_tokenizer import TextTokenizer
+from ..utils.lightning_internals import trainer_of
 
 
 def check_geometry(
@@ -27,7 +28,7 @@ def check_geometry(
         UserError: Naming what differs.
     """
     check_fit(network, image_tokenizer, text_tokenizer)
-    data = getattr(module._trainer, "datamodule", None)
+    data = getattr(trainer_of(module), "datamodule", None)
     resolution = getattr(data, "resolution", None)
     side = image_side(network, image_tokenizer)
     if resolution is not None and resolution != side:

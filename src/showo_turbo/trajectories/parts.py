@@ -54,7 +54,7 @@ def check_no_part_is_written(folder: Path) -> None:
     Raises:
         UserError: Naming one of them.
     """
-    for path in folder.glob(f"{LOCK_NAME}-*"):
+    for path in folder.glob(f"{LOCK_NAME}-*[0-9]"):
         with folder_lock(folder, path.name):
             pass
 

@@ -1,9 +1,9 @@
-"""A lock that keeps two runs from writing one folder."""
+"""A lock that keeps two processes from writing one folder, with a note of who holds it."""
 
 import errno
-import fcntl
 import json
 import logging
+import math
 import os
 import shlex
 import socket
@@ -13,17 +13,21 @@ import textwrap
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
-from typing import Any, TextIO
+
+from filelock import BaseFileLock, FileLock, Timeout
 
 from ..errors import UserError, shown
 
 logger = logging.getLogger(__name__)
 
 LOCK_NAME = ".lock"
-_OWNER = {"host": str, "pid": int, "since": int, "command": str}
+OWNER_SUFFIX = ".owner"
+"""What the name of the note ends with that says who holds a lock."""
+
 _LONGEST_COMMAND = 300
-_RETRY_S = 0.05
+_MOMENT_S = 1.0
 
 
 @contextmanager
@@ -32,129 +36,93 @@ def folder_lock(folder: Path, name: str = LOCK_NAME, wait_s: float = 0) -> Itera
 
     The operating system holds the lock, on an open file, and lets go of it when its owner ends in
     whatever way: no lock outlives its owner, however young, and none is broken while its owner
-    lives, however old. The file says who the owner is and since when. One that is still there when
-    the lock is free tells of an owner that died, which is reported.
+    lives, however old. A note beside it says who the owner is and since when. One that is still
+    there when the lock is free tells of an owner that died, which is reported.
 
     Args:
         folder: An existing folder.
         name: Of the lock's file; processes that hold different ones share the folder.
-        wait_s: Seconds to wait for another process that holds it.
+        wait_s: Seconds to wait for another process that holds it; infinite to wait for its end.
 
     Raises:
         UserError: If another process holds it, naming that process and the lock's age; or if the
             lock is a link or no file.
     """
-    path = folder / name
-    with _locked_file(path, wait_s) as file:
-        previous = _read_owner(file)
-        if previous:
-            logger.warning("%s: taking over from %s, which has died", folder, _describe(previous))
-        _write_owner(file)
-        try:
-            yield
-        finally:
-            # While it is held: whoever has opened it meanwhile looks for it again.
+    path, note = folder / name, folder / f"{name}{OWNER_SUFFIX}"
+    for file in (path, note):
+        _expect_own(file)
+    lock = FileLock(path)
+    try:
+        _acquire(lock, folder, note, wait_s)
+        if note.exists():
+            logger.warning("%s: taking over from %s, which has died", folder, _owner_of(note))
+        _write_owner(note)
+        yield
+    finally:
+        if lock.is_locked:
+            note.unlink(missing_ok=True)
+            # While it is held: a process that has opened it meanwhile opens it again.
             path.unlink(missing_ok=True)
+            lock.release()
 
 
-@contextmanager
-def _locked_file(path: Path, wait_s: float) -> Iterator[TextIO]:
-    """Open and lock the file that now has this name; a previous owner may just have removed it."""
-    patience = time.monotonic() + wait_s
-    while True:
-        with _open(path) as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() < patience:
-                    time.sleep(_RETRY_S)
-                    continue
-                owner = _describe(_read_owner(file))
-                raise UserError(
-                    f"{path.parent} is being written by {owner}; wait for it, stop it, or name "
-                    "another folder"
-                ) from None
-            except OSError as error:
-                logger.warning(
-                    "%s cannot be locked (%s); make sure that no other run writes to it",
-                    path.parent,
-                    error.strerror,
-                )
-            if not _is_at(path, file):
-                continue
-            try:
-                yield file
-            finally:
-                with suppress(OSError):
-                    fcntl.flock(file, fcntl.LOCK_UN)
-            return
+def _expect_own(path: Path) -> None:
+    """Refuse what may be another's file, for it would be overwritten."""
+    with suppress(FileNotFoundError):
+        status = path.lstat()
+        # A lock whose name was just removed has no link at all.
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+            raise UserError(f"{path} is a link or no file; expected a lock, remove it")
 
 
-def _open(path: Path) -> TextIO:
-    """Open the file, which is going to be overwritten, so that it can be no other one's.
-
-    Raises:
-        UserError: If it is a link, or no file.
-    """
-    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK
+def _acquire(lock: BaseFileLock, folder: Path, note: Path, wait_s: float) -> None:
+    """Acquire the lock, and say so if that takes more than a moment."""
     try:
-        descriptor = os.open(path, flags, 0o666)
+        try:
+            lock.acquire(timeout=min(_MOMENT_S, wait_s))
+        except Timeout:
+            if wait_s <= _MOMENT_S:
+                raise
+            most = f" at most {wait_s:g} s" if math.isfinite(wait_s) else ""
+            logger.warning("%s is locked by %s; waiting%s", folder, _owner_of(note), most)
+            lock.acquire(timeout=wait_s - _MOMENT_S if math.isfinite(wait_s) else -1)
+    except Timeout:
+        raise UserError(
+            f"{folder} is being written by {_owner_of(note)}; wait for it, stop it, or name "
+            "another folder"
+        ) from None
     except OSError as error:
-        if error.errno not in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
+        if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP):
             raise
-        raise _no_lock(path) from None
-    status = os.fstat(descriptor)
-    # One whose name was just removed has no link at all.
-    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
-        os.close(descriptor)
-        raise _no_lock(path)
-    return os.fdopen(descriptor, "a+", encoding="utf-8")
+        reason = os.strerror(error.errno)
+        logger.warning(
+            "%s cannot be locked (%s); make sure that no other run writes to it", folder, reason
+        )
 
 
-def _no_lock(path: Path) -> UserError:
-    return UserError(f"{path} is a link or no file; expected a lock, remove it")
-
-
-def _is_at(path: Path, file: TextIO) -> bool:
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), path.lstat())
-    except FileNotFoundError:
-        return False
-
-
-def _read_owner(file: TextIO) -> dict[str, Any]:
-    """What the file says of its owner; nothing if it is empty or cut short."""
-    file.seek(0)
-    try:
-        owner = json.load(file)
-    except (ValueError, RecursionError):
-        return {}
-    return owner if isinstance(owner, dict) else {}
-
-
-def _write_owner(file: TextIO) -> None:
+def _write_owner(note: Path) -> None:
     owner = {
         "host": socket.gethostname(),
         "pid": os.getpid(),
         "since": int(time.time()),
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
     }
-    file.truncate(0)
-    json.dump(owner, file)
-    file.flush()
-    os.fsync(file.fileno())
+    note.write_text(json.dumps(owner), encoding="utf-8")
 
 
-def _describe(owner: dict[str, Any]) -> str:
-    """An owner in words; what `_write_owner` did not write is not trusted."""
-    if any(type(owner.get(name)) is not kind for name, kind in _OWNER.items()):
+def _owner_of(note: Path) -> str:
+    """The owner in words; what `_write_owner` did not write is not trusted."""
+    try:
+        owner = json.loads(note.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return "another process"
+    kinds = {"host": str, "pid": int, "since": int, "command": str}
+    if not isinstance(owner, dict) or any(
+        type(owner.get(name)) is not kind for name, kind in kinds.items()
+    ):
         return "another process"
     if not 0 <= owner["since"] < 2**63:
         return "another process"
-    age = max(0, int(time.time()) - owner["since"])
-    hours, minutes, seconds = age // 3600, age // 60 % 60, age % 60
+    age = timedelta(seconds=max(0, int(time.time()) - owner["since"]))
     command = textwrap.shorten(owner["command"], _LONGEST_COMMAND, placeholder="...")
-    return (
-        f"process {shown(owner['pid'])} on {owner['host'][:64]} (`{command}`), "
-        f"begun {hours}:{minutes:02}:{seconds:02} ago"
-    )
+    return f"process {shown(owner['pid'])} on {owner['host'][:64]} (`{command}`), begun {age} ago"

@@ -1,0 +1,116 @@
+"""What the package uses of Lightning beside its public interface, all of it in this file.
+
+A new version of Lightning may rename any of it: `PRIVATE` lists the names for a test, and setup.cfg
+bounds the versions to those that it was tried with.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.trainer.connectors import checkpoint_connector
+from torch import nn
+
+PRIVATE: dict[Callable[..., Any], tuple[str, ...]] = {
+    LightningCLI: (
+        "_get",
+        "_parse_ckpt_path",
+        "_prepare_subcommand_parser",
+        "_run_subcommand",
+        "_set_seed",
+    ),
+    LightningModule: ("_trainer",),
+    ModelCheckpoint: (
+        "_every_n_train_steps",
+        "_monitor_candidates",
+        "_save_last_checkpoint",
+        "_save_topk_checkpoint",
+        "_should_skip_saving_checkpoint",
+    ),
+    Trainer: ("_checkpoint_connector",),
+    WeightAveraging: ("_average_model",),
+    checkpoint_connector._CheckpointConnector: ("_hpc_resume_path",),
+}
+"""Class -> its private attributes that are used or overridden here."""
+
+RESTORING_MODULE = checkpoint_connector.__name__
+"""The module of Lightning that takes in checkpoints."""
+
+
+class HookedCLI(LightningCLI):
+    """`LightningCLI` whose private steps have hooks with public names."""
+
+    def add_subcommand_arguments(self, parser: LightningArgumentParser, subcommand: str) -> None:
+        """Add options to the parser of a subcommand."""
+
+    def check_checkpoint(self) -> None:
+        """Check `--ckpt_path` before anything is built.
+
+        Lightning would take hyper-parameters from the checkpoint, names of classes among them, over
+        those of the user.
+        """
+
+    def seed(self) -> None:
+        """Seed everything."""
+        super()._set_seed()
+
+    def run_subcommand(self, subcommand: str) -> None:
+        """Run the subcommand with everything built."""
+        super()._run_subcommand(subcommand)
+
+    def built_from(self, name: str) -> Any:
+        """The options of the subcommand that `name` (`trainer`, `model`, `data`) is built from."""
+        return self._get(self.config_init, name)
+
+    def _prepare_subcommand_parser(
+        self, klass: type, subcommand: str, **kwargs: Any
+    ) -> LightningArgumentParser:
+        parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
+        self.add_subcommand_arguments(parser, subcommand)
+        return parser
+
+    def _parse_ckpt_path(self) -> None:
+        self.check_checkpoint()
+
+    def _set_seed(self) -> None:
+        self.seed()
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        self.run_subcommand(subcommand)
+
+
+class HeldCheckpoint(ModelCheckpoint):
+    """`ModelCheckpoint` that can be asked whether it is time to save, and told to save now."""
+
+    def is_due(self, trainer: Trainer) -> bool:
+        """Whether `every_n_train_steps` says to save after this step."""
+        every = self._every_n_train_steps
+        return every > 0 and trainer.global_step % every == 0
+
+    def save_now(self, trainer: Trainer) -> None:
+        """Save as after a step, unless this state is saved already."""
+        if not self._should_skip_saving_checkpoint(trainer):
+            candidates = self._monitor_candidates(trainer)
+            self._save_topk_checkpoint(trainer, candidates)
+            self._save_last_checkpoint(trainer, candidates)
+
+
+def trainer_of(module: nn.Module) -> Trainer | None:
+    """The trainer of a module; None where no trainer, or none of Lightning, has it."""
+    return getattr(module, "_trainer", None)
+
+
+def averaged_module(callback: object) -> nn.Module | None:
+    """The average that a callback keeps of the module which is trained; None if it keeps none."""
+    if isinstance(callback, WeightAveraging) and callback._average_model is not None:
+        average: nn.Module = callback._average_model.module
+        return average
+    return None
+
+
+def slurm_checkpoint(trainer: Trainer) -> str | None:
+    """The checkpoint that was saved when SLURM preempted the run, if there is one."""
+    path: str | None = trainer._checkpoint_connector._hpc_resume_path
+    return path
