@@ -20,7 +20,7 @@ from showo_turbo.viz.pictures import draw_image_grid
 from showo_turbo.viz.strips import draw_answer_strip, draw_sampling_strips
 
 from ..evaluation.test_report import make_report
-from ..evaluation.worlds import records, score, shapes_networks
+from ..evaluation.worlds import records, score, shapes_bundle
 from .test_pictures import BLUE, RED, column
 
 BROWSER = next(
@@ -45,20 +45,17 @@ def write_run(folder, rate=0.1):
     make_report().write(folder)
     columns = [column([RED, BLUE], [True, False]), column([BLUE, RED])]
     draw_image_grid(["a <b>red</b> circle", "two shapes"], columns, folder / "grid.png")
-    networks = shapes_networks()
     strips = folder / "film_strips"
     draw_sampling_strips(
-        *networks,
+        shapes_bundle(),
         ["a red circle"],
         ImageSampling(4),
         [strips / "teacher-image-1.png"],
     )
     for seed in range(20):  # a random network may never end its answer
-        model, _, text = shapes_networks(seed)
         path = strips / "student-answer.png"
-        if draw_answer_strip(
-            model, text, records(1)[0], path, decoding=TextDecoding(max_new_tokens=40)
-        ):
+        decoding = TextDecoding(max_new_tokens=40)
+        if draw_answer_strip(shapes_bundle(seed), records(1)[0], path, decoding=decoding):
             break
     logs = folder / "logs" / "version_0"
     with SummaryWriter(logs) as writer:

@@ -103,6 +103,11 @@ class LoadedModel:
         return pipeline
 
     @property
+    def network(self) -> Showo:
+        """The transformer."""
+        return self.showo
+
+    @property
     def device(self) -> torch.device:
         """Where the networks are."""
         return self.showo.device

@@ -7,34 +7,18 @@ import torch
 
 from ..data.images import to_images
 from ..evaluation.images import draw_images, prompt_seed
-from ..models.magvitv2 import MAGVITv2
-from ..models.showo import Showo
+from ..inference.loaded_model import LoadedModel
 from ..prompting import format_question
-from ..sampling.image_sampling import ImageSampling
-from ..sampling.text_decoding import TextDecoding
-from ..text_tokenizer import TextTokenizer
 from ..utils.random import stateless_seed
 
 
 @torch.no_grad()
-def predict(
-    model: Showo,
-    image_tokenizer: MAGVITv2,
-    text_tokenizer: TextTokenizer,
-    batch: Mapping[str, Any],
-    sampling: ImageSampling,
-    decoding: TextDecoding,
-    seed: int = 0,
-) -> list[dict[str, Any]]:
+def predict(bundle: LoadedModel, batch: Mapping[str, Any], seed: int = 0) -> list[dict[str, Any]]:
     """Draw a batch of prompts, or answer a batch of questions.
 
     Args:
-        model: Network in eval mode.
-        image_tokenizer: Encodes and decodes images.
-        text_tokenizer: Encodes prompts, decodes answers.
+        bundle: The networks, with how they draw and answer.
         batch: With the one stream `prompts` or `instructions`.
-        sampling: How images are sampled.
-        decoding: How answers are decoded.
         seed: Of all samples' seeds.
 
     Returns:
@@ -44,9 +28,7 @@ def predict(
     if "prompts" in batch:
         stream = batch["prompts"]
         seeds = [prompt_seed(seed, index) for index in stream["index"]]
-        pixels = draw_images(
-            model, image_tokenizer, text_tokenizer, stream["prompt"], sampling, seeds
-        )
+        pixels = draw_images(bundle, stream["prompt"], bundle.sampling, seeds)
         return _rows(
             split=stream["split"],
             index=stream["index"],
@@ -54,9 +36,10 @@ def predict(
             image=to_images(pixels),
         )
     stream = batch["instructions"]
-    results = decoding.decode(
-        model,
-        image_tokenizer.encode(stream["pixels"]),
+    text_tokenizer = bundle.text_tokenizer
+    results = bundle.decoding.decode(
+        bundle.network,
+        bundle.image_tokenizer.encode(stream["pixels"]),
         [text_tokenizer.encode(format_question(question)) for question in stream["question"]],
         [stateless_seed(seed, index, stream="jacobi") for index in stream["index"]],
     )

@@ -20,8 +20,8 @@ from ...evaluation.figures import (
     time_figures,
 )
 from ...evaluation.image_scores import ImageScore
+from ...evaluation.plan import TEACHER
 from ...evaluation.tables import Figures
-from ...evaluation.targets import TEACHER
 from ...utils.dotted_keys import flatten
 from ...utils.files import read_json
 from ..pictures import quality_figure
@@ -110,7 +110,6 @@ def _section(run: Run) -> dict[str, Any]:
         "answer_strips": [
             path for path in strips if path.stem.endswith("-answer") and path.stem not in answers
         ],
-        "targets": run.report.get("targets", []),
         "losses": _svg(loss_figure(run.curves)) if run.curves.points else None,
     }
 
