@@ -1,6 +1,6 @@
 """What the quickstart should reach, and whether the figures of its report do.
 
-    python benchmarks/targets.py runs/quickstart/report.json
+python benchmarks/targets.py runs/quickstart/report.json
 """
 
 import argparse

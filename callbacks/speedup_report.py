@@ -26,7 +26,6 @@ from showo_turbo.evaluation import (
 )
 from showo_turbo.inference.loaded_model import LoadedModel
 from showo_turbo.models.showo import Showo
-from showo_turbo.training.measured_student import MeasuredStudent
 from showo_turbo.training.ranks import is_sharded
 from showo_turbo.training.student_weights import student_of
 from showo_turbo.utils.files import write_atomically
@@ -147,7 +146,8 @@ class SpeedupReport(Callback):
 
     def plan(self, module: LightningModule) -> EvaluationPlan:
         """What is measured of a module, with its own ways where the settings name none."""
-        own = module.evaluation if isinstance(module, MeasuredStudent) else EvaluationPlan()
+        own = getattr(module, "evaluation", None)
+        own = own if isinstance(own, EvaluationPlan) else EvaluationPlan()
         return own if self.settings is None else self.settings.filled_in(own)
 
     def _models(

@@ -14,7 +14,7 @@ from showo_turbo.callbacks import speedup_report as speedup_report_module
 from showo_turbo.callbacks.speedup_report import evaluation_data
 from showo_turbo.curriculum import Stage
 from showo_turbo.errors import UserError
-from showo_turbo.evaluation import SpeedupSettings
+from showo_turbo.evaluation import EvaluationPlan
 from showo_turbo.evaluation import measurement as measurement_module
 from showo_turbo.inference.generation_config import load_generation_config
 from showo_turbo.sampling.image_sampling import SamplingChanges
@@ -22,8 +22,9 @@ from showo_turbo.sampling.text_decoding import TextDecoding
 
 from .runs import Bystander, make_trainer, turbo_data, turbo_module
 
-SETTINGS = SpeedupSettings(
+SETTINGS = EvaluationPlan(
     sampling_steps=(4, 2),
+    guidance_scales=(0.0,),
     guidance_candidates=(0.0, 1.0),
     stage_sampling_steps=(2,),
     prompts_per_category=2,
@@ -75,7 +76,7 @@ def test_models_and_settings(report):
     }
     assert all(row["n"] == 12 for row in report["images"])
     assert {row["split"] for row in report["unseen_combinations"]} == {"unseen_combination"}
-    assert len(report["text"]) == 5 and report["text"][0]["n"] == 4
+    assert len(report["text"]) == 6 and report["text"][0]["n"] == 4
     assert set(report["guidance"]) == {"4", "2"}
 
 
@@ -118,8 +119,9 @@ def test_a_killed_report_goes_on(run, report, monkeypatch):
 def test_named_models_need_no_curriculum(run, tmp_path, monkeypatch):
     monkeypatch.setattr(speedup_report_module, "draw_report_pictures", lambda *_, **__: [])
     models = {"teacher": run / "models" / "showo", "early": run / "student"}
-    settings = SpeedupSettings(
+    settings = EvaluationPlan(
         sampling_steps=(1,),
+        guidance_scales=(0.0,),
         guidance_candidates=(0.0,),
         stage_sampling_steps=(1,),
         prompts_per_category=1,
@@ -143,7 +145,7 @@ def test_questions_are_spread_over_the_file(run):
     trainer = make_trainer(run)
     trainer.datamodule = turbo_data(run)
     few = evaluation_data(trainer, SETTINGS).texts
-    every = evaluation_data(trainer, SpeedupSettings(text_records=None)).texts
+    every = evaluation_data(trainer, EvaluationPlan(text_records=None)).texts
     assert len(few) == 4 < len(every)
     places = [
         next(i for i, other in enumerate(every) if same_record(record, other)) for record in few
@@ -175,7 +177,7 @@ def test_bad_input_is_found_before_training(run, tmp_path):
         fit(curriculum, report, data=other)
     models = {"teacher": run / "models" / "showo"}
     with pytest.raises(UserError, match="steps is 64"):
-        fit(SpeedupReport(SpeedupSettings(sampling_steps=(64,)), models=models))
+        fit(SpeedupReport(EvaluationPlan(sampling_steps=(64,)), models=models))
     assert not (tmp_path / "curriculum").exists()
     assert not (tmp_path / "report.json").exists()
 
@@ -188,7 +190,7 @@ def test_settings_from_yaml():
     assert found.settings.sampling_steps == (4, 2)
     assert found.settings.guidance_candidates == (0.0, 1.5)
     assert found.settings.sampling.top_k == 5
-    assert found.settings.seed == SpeedupSettings().seed
+    assert found.settings.seed == EvaluationPlan().seed
 
 
 def test_nothing_under_fast_dev_run(run, tmp_path, capsys):

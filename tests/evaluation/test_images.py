@@ -62,9 +62,7 @@ def test_categories_weigh_the_same(bundle):
     tags = [entry["tag"] for entry in prompts]
     other = next(i for i, tag in enumerate(tags) if tag == "counting")
     wrong = [scenes[other] if tag == "colors" else s for s, tag in zip(scenes, tags, strict=True)]
-    row = evaluate_images(
-        known(bundle, wrong), prompts, ImageSampling(1), checker=ShapesChecker()
-    )
+    row = evaluate_images(known(bundle, wrong), prompts, ImageSampling(1), checker=ShapesChecker())
     kinds = len(set(tags))
     assert row.by_category["colors"] == 0.0
     assert row.score == pytest.approx((kinds - 1) / kinds)

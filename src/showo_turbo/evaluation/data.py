@@ -6,7 +6,7 @@ from typing import Any, Self
 
 import torch
 
-from ..errors import UserError
+from ..errors import UserError, shown
 from ..models.magvitv2 import MAGVITv2
 from ..models.modes import evaluating
 from .checker import PromptMetadata, judging
@@ -47,9 +47,13 @@ class EvaluationData:
             return
         for split, prompts in {**self.prompts, "validation": self.choice, **self.further}.items():
             if judging(plan.checker, prompts) is None and prompts:
-                by = "there is no checker" if plan.checker is None else "the checker knows others"
+                reason = "there is no checker"
+                if plan.checker is not None:
+                    unknown = next(entry for entry in prompts if not plan.checker.can_judge(entry))
+                    kind = type(plan.checker).__name__
+                    reason = f"{kind} does not know what {shown(unknown['prompt'])} asks for"
                 raise UserError(
-                    f"nobody judges the prompts of {split}: {by}; name metrics, such as "
+                    f"nobody judges the prompts of {split}: {reason}; name metrics, such as "
                     "model.init_args.evaluation.metrics: [{class_path: "
                     "showo_turbo.metrics.CLIPScore}], or another checker"
                 )

@@ -196,6 +196,7 @@ def judge_answers(
         truths: What the metric needs to know of each question.
     """
     metric = getattr(metrics, benchmark)()
+    Share().prepare(metric)  # every process has all answers
     metric.update(score.answers, truths)
     return replace(
         score, matched=(), cider_long=None, benchmark=benchmark, metrics=metric.figures()
