@@ -12,10 +12,7 @@ from pathlib import Path
 
 import yaml
 
-from .loading import load_script
-
-outcome = load_script("benchmarks/outcome.py")
-small_run = load_script("benchmarks/small_run.py")
+from . import outcome, small_run
 
 ENDS_WITHIN = 120
 """Seconds in which a run must end when one of its processes has died; gloo itself waits 1800."""
