@@ -25,6 +25,7 @@ from showo_turbo.evaluation import (
     to_rich,
 )
 from showo_turbo.inference.loaded_model import LoadedModel
+from showo_turbo.models.magvitv2 import MAGVITv2
 from showo_turbo.models.showo import Showo
 from showo_turbo.training.ranks import is_sharded
 from showo_turbo.training.student_weights import student_of
@@ -164,7 +165,11 @@ class SpeedupReport(Callback):
             name: partial(Showo.from_pretrained, path) for name, path in folders.items()
         }
         loaders["student"] = partial(student_of, pl_module, "SpeedupReport")
-        if is_sharded(trainer):
+        image_tokenizer: Any = pl_module.image_tokenizer
+        text_tokenizer: Any = pl_module.text_tokenizer
+        if is_sharded(trainer):  # outside of a training step no process has all weights
+            name: Any = pl_module.image_tokenizer_id
+            image_tokenizer = MAGVITv2.from_pretrained(name)
             exported = _preceding(trainer, self, ExportStudent, "it gathers the student").folder
             assert exported is not None  # set in its setup
             loaders["student"] = partial(Showo.from_pretrained, exported)
@@ -172,8 +177,6 @@ class SpeedupReport(Callback):
 
         def load(network: Callable[[], Showo]) -> LoadedModel:
             # The strategy has moved the module to the CPU by now.
-            image_tokenizer: Any = pl_module.image_tokenizer
-            text_tokenizer: Any = pl_module.text_tokenizer
             return LoadedModel(network().to(device), image_tokenizer.to(device), text_tokenizer)
 
         return {name: partial(load, network) for name, network in loaders.items()}

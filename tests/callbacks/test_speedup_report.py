@@ -13,6 +13,7 @@ from showo_turbo.callbacks import (
 from showo_turbo.callbacks import speedup_report as speedup_report_module
 from showo_turbo.callbacks.speedup_report import evaluation_data
 from showo_turbo.curriculum import Stage
+from showo_turbo.data.files import PromptFiles
 from showo_turbo.errors import UserError
 from showo_turbo.evaluation import EvaluationPlan
 from showo_turbo.evaluation import measurement as measurement_module
@@ -20,6 +21,7 @@ from showo_turbo.inference.generation_config import load_generation_config
 from showo_turbo.sampling.image_sampling import SamplingChanges
 from showo_turbo.sampling.text_decoding import TextDecoding
 
+from ..evaluation.worlds import Brightness
 from .runs import Bystander, make_trainer, turbo_data, turbo_module
 
 SETTINGS = EvaluationPlan(
@@ -139,6 +141,40 @@ def test_named_models_need_no_curriculum(run, tmp_path, monkeypatch):
     found = json.loads((tmp_path / "r" / "report.json").read_text())
     assert [row["model"] for row in found["images"]] == ["teacher", "early", "student"]
     assert found["text"] == []
+
+
+def test_prompts_of_another_world_need_a_metric(run, tmp_path):
+    """Without a judge: the metric chooses the teacher's guidance, and is what the report shows."""
+    data = turbo_data(run)
+    asked = {"tag": "counting", "include": [{"class": "bench"}]}
+    benches = [asked | {"prompt": f"{n} benches"} for n in "ab"]
+    for number, path in enumerate((tmp_path / "validation.jsonl", tmp_path / "own.jsonl")):
+        path.write_text("\n".join(json.dumps(entry) for entry in benches[number:]))
+    data.prompts = PromptFiles(tmp_path / "validation.jsonl", [tmp_path / "own.jsonl"])
+    models = {"teacher": run / "models" / "showo"}
+    scores = tmp_path / "scores"
+    settings = EvaluationPlan(
+        sampling_steps=(1,),
+        guidance_scales=(0.0,),
+        guidance_candidates=(0.0, 1.0),
+        metrics=(Brightness(),),
+        text_records=0,
+    )
+    report = SpeedupReport(settings, models=models, folder=tmp_path / "r", scores=scores)
+    trainer = make_trainer(tmp_path, report)
+    trainer.datamodule = data
+    module = Bystander()
+    with pytest.raises(UserError, match="ShapesChecker does not know what 'b benches' asks for"):
+        SpeedupReport(models=models).setup(trainer, module, "fit")
+    report.setup(trainer, module, "fit")
+    report.on_fit_end(trainer, module)
+    found = json.loads((tmp_path / "r" / "report.json").read_text())
+    assert all("Brightness" in row["metrics"] for row in found["images"])
+    assert {row["split"] for row in found["images"]} == {"own"}
+    assert found["settings"]["metrics"] == ["Brightness"]
+    assert "Brightness (own, n = 1)" in (tmp_path / "r" / "report.md").read_text()
+    assert (tmp_path / "r" / "grid.png").is_file()
+    assert any(scores.iterdir())
 
 
 def test_questions_are_spread_over_the_file(run):

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -11,7 +12,7 @@ import yaml
 from torch.utils.tensorboard import SummaryWriter
 
 from showo_turbo.errors import UserError
-from showo_turbo.evaluation import ImageScore
+from showo_turbo.evaluation import ImageScore, Report
 from showo_turbo.sampling.image_sampling import ImageSampling
 from showo_turbo.sampling.text_decoding import TextDecoding
 from showo_turbo.viz.page import read_run, read_runs, render_page
@@ -172,6 +173,17 @@ def test_a_folder_that_is_no_run(tmp_path, run):
     (tmp_path / "report.json").write_text(json.dumps({"images": [{"model": "teacher"}]}))
     with pytest.raises(UserError, match=r"was not measured by showo-turbo"):
         read_run(tmp_path, "damaged")
+    (tmp_path / "report.json").write_text(json.dumps({"format": 99, "images": []}))
+    with pytest.raises(UserError, match=r"format 99 of a newer showo-turbo; expected at most 1"):
+        read_run(tmp_path, "newer")
+
+
+def test_a_report_of_metrics_alone(tmp_path):
+    clip = replace(score("student", 4), satisfied=(), metrics={"CLIPScore": 0.3125})
+    Report(images=[clip], unseen_combinations=[replace(clip, split="own")]).write(tmp_path)
+    html = render_page([read_run(tmp_path, "own")])
+    assert "CLIPScore (test, n = 60)" in html and "CLIPScore (own, n = 60)" in html
+    assert "Prompts satisfied" not in html
 
 
 def test_runs_of_one_name_are_told_apart(run, tmp_path):

@@ -131,8 +131,8 @@ class Measurement:
                 timed=plan.timed_texts,
                 **asdict(decoding),
             )
-        way = "ar" if decoding.method == "autoregressive" else f"jacobi, {decoding.driver}"
-        title = f"{self.name}, answers, {way}"
+        by_jacobi = decoding.method == "jacobi"
+        title = f"{self.name}, answers, {decoding.method}{f', {decoding.driver}' * by_jacobi}"
 
         def measure() -> TextScore:
             with self._bar(title, len(self.share.indices(len(records)))) as advance:

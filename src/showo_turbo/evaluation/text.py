@@ -174,7 +174,7 @@ def evaluate_text(
 
 
 def compared_decodings(decoding: TextDecoding, drivers: Sequence[Driver]) -> list[TextDecoding]:
-    """The greedy ways of decoding that are compared: token by token, and Jacobi's.
+    """The greedy ways of decoding that are compared: autoregressive, and by Jacobi.
 
     Args:
         decoding: Length of answers, size of blocks.

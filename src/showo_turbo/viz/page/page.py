@@ -13,10 +13,11 @@ from jinja2 import Environment, StrictUndefined
 from matplotlib.figure import Figure
 
 from ...evaluation.figures import (
+    by_split,
     evaluation_figures,
     image_figures,
+    metric_figures,
     sampling_figures,
-    text_figures,
     time_figures,
 )
 from ...evaluation.image_scores import ImageScore
@@ -119,8 +120,9 @@ def _teacher_first(paths: Sequence[Path]) -> list[Path]:
 
 
 def _tables(run: Run, text: Sequence[dict[str, Any]]) -> list[Figures]:
-    tables = [image_figures(run.unseen_combinations)] if run.unseen_combinations else []
-    return [*tables, text_figures(text)] if text else tables
+    """What the runs' common tables do not have: further metrics, further prompts and answers."""
+    metrics = [table for of_split in by_split(run.images) for table in metric_figures(of_split)]
+    return [*metrics, *evaluation_figures(run.unseen_combinations, [], text)]
 
 
 def _phases(seconds: dict[str, Any]) -> dict[str, float]:
