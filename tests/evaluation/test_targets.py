@@ -3,7 +3,7 @@ import pytest
 from showo_turbo.evaluation import Report
 from showo_turbo.sampling.image_sampling import ImageSampling
 
-from ..loading import load_script
+from ..support.loading import load_script
 from .worlds import score, text_score
 
 targets_script = load_script("benchmarks/targets.py")

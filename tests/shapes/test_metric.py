@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from showo_turbo.shapes.metric import ShapesScore
+from showo_turbo.shapes.metric import ShapesChecker, ShapesScore
 from showo_turbo.shapes.render import render
 from showo_turbo.shapes.sampling import sample_scene
 
@@ -20,6 +20,15 @@ def test_true_renders_satisfy_their_prompts_and_empty_images_none():
     score.reset()
     score.update(torch.ones_like(pixels), metadata)
     assert float(score.compute()) == 0
+
+
+def test_the_checker_knows_its_own_prompts_only():
+    checker = ShapesChecker()
+    _, metadata = drawn(range(5))
+    assert all(map(checker.can_judge, metadata))
+    bench = {"prompt": "a bench", "tag": "single_object", "include": [{"class": "bench"}]}
+    assert not checker.can_judge(bench)
+    assert not checker.can_judge({"prompt": "a circle"})
 
 
 def test_every_category_weighs_the_same():
