@@ -24,10 +24,9 @@ from showo_turbo.evaluation import evaluate_images, to_markdown
 from showo_turbo.evaluation.environment import describe_hardware, provenance
 from showo_turbo.evaluation.image_scores import ImageScore
 from showo_turbo.evaluation.tables import Figures
-from showo_turbo.models.magvitv2 import MAGVITv2
-from showo_turbo.models.showo import Showo
+from showo_turbo.inference.loaded_model import LoadedModel
 from showo_turbo.sampling.image_sampling import ImageSampling
-from showo_turbo.text_tokenizer import TextTokenizer
+from showo_turbo.shapes import ShapesChecker
 from showo_turbo.utils.files import read_json, write_atomically, write_json
 
 DEFAULT = "default"
@@ -149,13 +148,12 @@ def scores_of(
     model: Path, prompts: PromptFile, samplings: Sequence[ImageSampling]
 ) -> list[ImageScore]:
     """A model's scores on prompts."""
-    return evaluate_images(
-        Showo.from_pretrained(model),
-        MAGVITv2.from_pretrained("shapes"),
-        TextTokenizer.from_pretrained("shapes"),
-        [prompts.draw(index, index)["metadata"] for index in range(len(prompts))],
-        samplings,
-    )
+    bundle = LoadedModel.from_pretrained(model, "shapes", "shapes", device="cpu")
+    entries = [prompts.draw(index, index)["metadata"] for index in range(len(prompts))]
+    return [
+        evaluate_images(bundle, entries, sampling, checker=ShapesChecker())
+        for sampling in samplings
+    ]
 
 
 def table_3(found: dict[str, dict[str, dict[str, float]]], start: dict[str, float]) -> Figures:

@@ -15,6 +15,7 @@ have been in when it died.
 import argparse
 import json
 import random
+import sys
 import time
 from collections import Counter
 from importlib import import_module
@@ -22,12 +23,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from killing import PHASES, Moment, Run
-from outcome import contents, unequal
-from small_run import write_model
 
 from showo_turbo.evaluation.environment import provenance
 from showo_turbo.utils.files import write_json
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from tests.support.killing import PHASES, Moment, Run
+from tests.support.outcome import contents, unequal
+from tests.support.small_run import write_model
 
 LATEST_ENTRY = {
     "data generation": 1,

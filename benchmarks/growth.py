@@ -18,7 +18,9 @@ from typing import Any
 
 import yaml
 from lightning.pytorch import Callback, LightningModule, Trainer
-from small_run import CONFIG, STAGE, write_model
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from tests.support.small_run import CONFIG, STAGE, write_model
 
 
 class Watch(Callback):

@@ -16,6 +16,7 @@ from showo_turbo import ShowoPipeline
 from showo_turbo.evaluation import evaluate_images
 from showo_turbo.evaluation.environment import provenance
 from showo_turbo.sampling.image_sampling import ImageSampling
+from showo_turbo.shapes import ShapesChecker
 from showo_turbo.shapes.splits import held_out_prompts
 from showo_turbo.utils.files import write_json
 
@@ -34,7 +35,6 @@ def main() -> None:
     parser.add_argument("--noise", type=float, action="append", help="repeatable (1.5 and 10)")
     options = parser.parse_args()
     pipeline = ShowoPipeline.from_pretrained(options.model)
-    networks = (pipeline.network, pipeline.image_tokenizer, pipeline.text_tokenizer)
     prompts = [prompt.to_metadata() for prompt in held_out_prompts("validation")]
     ways = [
         ImageSampling(
@@ -51,7 +51,7 @@ def main() -> None:
     ]
     rows = []
     for way in ways:
-        (score,) = evaluate_images(*networks, prompts, [way])
+        score = evaluate_images(pipeline, prompts, way, checker=ShapesChecker())
         rows.append(score.to_dict())
         print(f"{way}: {score.score:.3f}")
     path = RESULTS / f"sampling-{Path(options.model).name}.json"

@@ -6,14 +6,7 @@ from typing import Literal
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from showo_turbo.errors import UserError
-from showo_turbo.evaluation import (
-    by_split,
-    evaluation_figures,
-    make_console,
-    to_rich,
-    write_scores_csv,
-)
-from showo_turbo.utils.files import write_json
+from showo_turbo.evaluation import Report, by_split, make_console, report_figures, to_rich
 from showo_turbo.viz.pictures import quality_figure, to_array
 
 from .sample_grid import log_picture
@@ -25,8 +18,8 @@ class EvaluationTable(Callback):
     For images: the score by sampling steps, with and without guidance, or by top-k. For text: exact
     match, CIDEr-D, tokens per forward pass, iterations per block and tokens per second. The module
     measures (see the `evaluation` argument of `ShowoTurbo`) and keeps the scores in its
-    `evaluation_rows`: `images` and `top_k`, lists of `ImageScore`, and `text`, a list of
-    `TextScore`. Loggers that take pictures get a diagram of the scores by steps.
+    `evaluation_report`, a `Report`. Loggers that take pictures get a diagram of the scores by
+    steps.
 
     Files: `<folder>/validate.json`, `<folder>/validate.csv`, or `test` instead of `validate`.
 
@@ -54,9 +47,9 @@ class EvaluationTable(Callback):
         Raises:
             UserError: If it does not.
         """
-        if not hasattr(pl_module, "evaluation_rows"):
+        if not isinstance(getattr(pl_module, "evaluation_report", None), Report):
             raise UserError(
-                f"EvaluationTable shows the evaluation_rows of a module, but "
+                f"EvaluationTable shows the evaluation_report of a module, but "
                 f"{type(pl_module).__name__} has none; use it with ShowoTurbo, or leave it out"
             )
 
@@ -79,26 +72,17 @@ class EvaluationTable(Callback):
     ) -> None:
         if not trainer.is_global_zero:
             return
-        rows = pl_module.evaluation_rows
-        assert isinstance(rows, dict)
-        images, text = list(rows.get("images", [])), list(rows.get("text", []))
-        top_k = list(rows.get("top_k", []))
-        for of_split in by_split(images) if name else ():
+        report = pl_module.evaluation_report
+        assert isinstance(report, Report)
+        for of_split in by_split(report.images) if name else ():
             if of_split[0].judged:
                 picture = to_array(quality_figure(of_split))
                 for logger in trainer.loggers:
                     log_picture(logger, f"{name}/{of_split[0].split}", picture, trainer.global_step)
-        text_rows = [row.to_dict() for row in text]
         console = make_console()
-        console.print(to_rich(evaluation_figures(images, top_k, text_rows)))
+        console.print(to_rich(report_figures(report)))
         if name is None:
             return
         folder = self.folder or Path(trainer.default_root_dir) / "evaluation"
-        found = {
-            "images": [row.to_dict() for row in images],
-            "text": text_rows,
-            "top_k": [row.to_dict() for row in top_k],
-        }
-        write_json(folder / f"{name}.json", found)
-        write_scores_csv(folder / f"{name}.csv", [*images, *top_k], text)
+        report.write(folder, name)
         console.print(f"written to {folder}/{name}.json and {name}.csv")

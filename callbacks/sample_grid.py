@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from showo_turbo.data import PromptFile
 from showo_turbo.errors import UserError
-from showo_turbo.evaluation import draw_images, satisfies_shapes_prompt
+from showo_turbo.evaluation import EvaluationPlan, draw_images
+from showo_turbo.evaluation.checker import judge
+from showo_turbo.inference.loaded_model import LoadedModel
 from showo_turbo.models.modes import evaluating
 from showo_turbo.models.protocols import ImageModel
 from showo_turbo.sampling.image_sampling import ImageSampling
@@ -23,8 +25,8 @@ from showo_turbo.viz.pictures import GridColumn, draw_image_grid, mosaic
 class SampleGrid(Callback):
     """Draws fixed prompts, with fixed seeds, to an image grid in the logger and as a PNG.
 
-    A row a prompt, a column a sampling setting. Where the prompts are those of the shapes world,
-    frames are green for satisfied prompts and red for others.
+    A row a prompt, a column a sampling setting. Where the checker of the module's `evaluation` can
+    judge the prompts, frames are green for satisfied ones and red for others.
 
     Events: `on_train_epoch_end`, every so many epochs. The logger gets the image `samples`: any
     whose experiment has `add_image` (TensorBoard) or that has `log_image` itself (such as Weights &
@@ -128,27 +130,22 @@ class SampleGrid(Callback):
         seeds = range(self.seed, self.seed + len(prompts))
         columns = []
         # Hooks run outside of the precision plugin's context.
-        with evaluating(network), trainer.precision_plugin.forward_context():
+        with evaluating(network, image_tokenizer), trainer.precision_plugin.forward_context():
+            bundle = LoadedModel(network, image_tokenizer, pl_module.text_tokenizer)  # type: ignore[arg-type]
             for sampling in self._samplings(pl_module):
-                pixels = draw_images(
-                    network,
-                    image_tokenizer,  # type: ignore[arg-type]
-                    pl_module.text_tokenizer,  # type: ignore[arg-type]
-                    prompts,
-                    sampling,
-                    seeds,
-                )
+                pixels = draw_images(bundle, prompts, sampling, seeds)
                 title = f"{sampling.sampling_steps} steps\nguidance {sampling.guidance_scale:g}"
-                columns.append(GridColumn(title, pixels, self._judge(pixels)))
+                columns.append(GridColumn(title, pixels, self._judge(pl_module, pixels)))
         return columns
 
-    def _judge(self, pixels: torch.Tensor) -> list[bool] | None:
-        """Which images satisfy their prompts, if the prompts are the shapes world's."""
-        if self._metadata is None:
+    def _judge(self, module: LightningModule, pixels: torch.Tensor) -> Sequence[bool] | None:
+        """Which images satisfy their prompts, if the module has a checker that can judge them."""
+        plan = getattr(module, "evaluation", None)
+        if self._metadata is None or not isinstance(plan, EvaluationPlan):
             return None
         try:
-            return satisfies_shapes_prompt(pixels, self._metadata)
-        except ValueError:  # prompts or images of another world
+            return judge(plan.checker, pixels, self._metadata)
+        except ValueError:  # images of a size that it does not know
             return None
 
 

@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info
 
@@ -14,24 +13,23 @@ from showo_turbo.data import DistillationDataModule, PromptFile
 from showo_turbo.errors import UserError
 from showo_turbo.evaluation import (
     EvaluationData,
+    EvaluationPlan,
     Report,
     ScoreCache,
-    SpeedupSettings,
+    Share,
     TextRecord,
     make_console,
-    measure_speedup,
     report_figures,
     report_markdown,
-    target_figures,
+    run,
     to_rich,
 )
+from showo_turbo.inference.loaded_model import LoadedModel
 from showo_turbo.models.magvitv2 import MAGVITv2
 from showo_turbo.models.protocols import ImageModel
 from showo_turbo.models.registry import load_model
-from showo_turbo.shapes.prompts import Prompt
-from showo_turbo.text_tokenizer import TextTokenizer
-from showo_turbo.training.measured_student import MeasuredStudent
-from showo_turbo.training.student_weights import is_sharded, student_of
+from showo_turbo.training.ranks import is_sharded
+from showo_turbo.training.student_weights import student_of
 from showo_turbo.utils.files import write_atomically
 from showo_turbo.viz.report_pictures import draw_report_pictures
 
@@ -50,14 +48,19 @@ class SpeedupReport(Callback):
     questions. Prompts of further files, such as combinations that training never showed, are
     reported on their own.
 
-    Into `folder` go `report.json`, `report.csv`, `report.md`, `grid.png`, `quality_by_steps.png`
-    and `film_strips/*.png`. Every score is kept in `folder/report_scores` as soon as it is
-    measured; resume a killed run with `--ckpt_path`, and the report goes on where it stopped.
+    The prompts may be anybody's: they are judged by the checker of the plan, by its metrics, or by
+    both. Without a checker the teacher chooses by the first metric.
 
-    Events: what could be wrong is looked for in `setup` and `on_fit_start`, the work is done in
-    `on_fit_end` by the first process; the others wait. Nothing happens under `fast_dev_run`. List
-    it after `Curriculum`, which tells it where the teachers are and how long the rounds took, and
-    under a sharded strategy after `ExportStudent`, which gathers the student.
+    Into `folder` go `report.json`, `report.csv`, `report.md`, `grid.png`, `quality_by_steps.png`
+    and `film_strips/*.png`. Every score is kept in `scores` as soon as it is measured; resume a
+    killed run with `--ckpt_path`, and the report goes on where it stopped. Runs that share the
+    folder of scores, such as the trials of a sweep, measure a teacher that they share only once.
+
+    Events: what could be wrong is looked for in `setup` and `on_fit_start`. In `on_fit_end` every
+    process measures its share of the prompts and questions, and the first draws pictures and writes
+    while the others wait. Nothing happens under `fast_dev_run`. List it after `Curriculum`, which
+    knows where the teachers are and how long the rounds took, and under a sharded strategy after
+    `ExportStudent`, which gathers the student.
 
     Example:
         YAML::
@@ -72,25 +75,28 @@ class SpeedupReport(Callback):
                       prompts_per_category: 50
 
     Args:
-        settings: What is measured; where they do not say how to sample and decode, as the module
-            does.
+        settings: What is measured; where they do not say how to sample, decode and judge, as the
+            module's `evaluation` does, which is also what is measured without any.
         models: Folder of the `teacher` and of the models between it and the student, by name;
             those of the `Curriculum` by default.
         folder: Where the report goes; `trainer.default_root_dir` by default.
+        scores: Folder of the finished scores; `<folder>/report_scores` by default.
         film_strips: How many prompts get film strips.
     """
 
     def __init__(
         self,
-        settings: SpeedupSettings = SpeedupSettings(),
+        settings: EvaluationPlan | None = None,
         models: dict[str, Path] | None = None,
         folder: Path | None = None,
+        scores: Path | None = None,
         film_strips: int = 2,
     ) -> None:
         super().__init__()
         self.settings = settings
         self.models = models
         self.folder = folder
+        self.scores = scores
         self.film_strips = film_strips
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -101,10 +107,8 @@ class SpeedupReport(Callback):
         """
         if stage != "fit" or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
-        data = evaluation_data(trainer, self.settings, read_images=False)
-        further = [entry for prompts in data.further.values() for entry in prompts]
-        for entry in (*data.validation, *data.test[1], *further):
-            Prompt.from_metadata(dict(entry))  # what the checker cannot read, it cannot judge
+        plan = self.plan(pl_module)
+        evaluation_data(trainer, plan, read_images=False).check(plan)
         if self.models is None:
             _preceding(trainer, self, Curriculum, "it knows where the teachers are")
         if is_sharded(trainer):
@@ -116,49 +120,41 @@ class SpeedupReport(Callback):
         Raises:
             UserError: If there is no student, or a number of steps is out of range.
         """
-        student = student_of(pl_module, "SpeedupReport")
-        self._filled_in(pl_module).check(student)
+        config = student_of(pl_module, "SpeedupReport").config
+        self.plan(pl_module).check(config.image_tokens, config.codebook_size)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Measure, print and write."""
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             rank_zero_info("fast_dev_run: no speed-up report")
             return
+        folder = self.folder or Path(trainer.default_root_dir)
+        data, plan = evaluation_data(trainer, self.plan(pl_module)), self.plan(pl_module)
+        models = self._models(trainer, pl_module)
+        share = Share.of_this_process()
+        cache = ScoreCache(self.scores or folder / "report_scores", share)
+        report = run(models, data, plan, cache, share=share, progress=True)
         if trainer.is_global_zero:
-            self._report(trainer, pl_module)
+            began = time.perf_counter()
+            strips = self.film_strips
+            files = draw_report_pictures(models, data, plan, report, folder, film_strips=strips)
+            seconds = report.seconds["validate"] + time.perf_counter() - began
+            report.seconds = self._seconds(trainer, seconds)
+            report.write(folder)
+            with write_atomically(folder / "report.md") as temporary:
+                temporary.write_text(report_markdown(report), encoding="utf-8")
+            _show(report, [folder / "report.json", folder / "report.md", *files])
         trainer.strategy.barrier("speed-up report")
 
-    def _report(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        folder = self.folder or Path(trainer.default_root_dir)
-        device = trainer.strategy.root_device
-        image_tokenizer, text_tokenizer = pl_module.image_tokenizer, pl_module.text_tokenizer
-        assert isinstance(image_tokenizer, MAGVITv2) and isinstance(text_tokenizer, TextTokenizer)
-        # The strategy has moved the module to the CPU by now.
-        image_tokenizer.to(device)
-        data = evaluation_data(trainer, self.settings)
-        loaders = self._loaders(trainer, pl_module)
-        models = {name: partial(_load_on, device, load) for name, load in loaders.items()}
-        settings = self._filled_in(pl_module)
-        networks = (models, image_tokenizer, text_tokenizer, data, settings)
-        report = measure_speedup(*networks, ScoreCache(folder / "report_scores"))
-        began = time.perf_counter()
-        pictures = draw_report_pictures(*networks, report, folder, film_strips=self.film_strips)
-        pictures_seconds = time.perf_counter() - began
-        report.seconds = self._seconds(trainer, report.seconds["validate"] + pictures_seconds)
-        report.write(folder)
-        with write_atomically(folder / "report.md") as temporary:
-            temporary.write_text(report_markdown(report), encoding="utf-8")
-        _show(report, [folder / "report.json", folder / "report.md", *pictures])
+    def plan(self, module: LightningModule) -> EvaluationPlan:
+        """What is measured of a module, with its own ways where the settings name none."""
+        own = getattr(module, "evaluation", None)
+        own = own if isinstance(own, EvaluationPlan) else EvaluationPlan()
+        return own if self.settings is None else self.settings.filled_in(own)
 
-    def _filled_in(self, module: LightningModule) -> SpeedupSettings:
-        """The settings, with the module's ways of sampling and decoding where they name none."""
-        if not isinstance(module, MeasuredStudent):
-            return self.settings
-        return self.settings.filled_in(module.sampling, module.teacher_sampling, module.decoding)
-
-    def _loaders(
+    def _models(
         self, trainer: Trainer, pl_module: LightningModule
-    ) -> dict[str, Callable[[], ImageModel]]:
+    ) -> dict[str, Callable[[], LoadedModel]]:
         """How to load each model: the teacher, the stages between, the student."""
         folders = dict(self.models or {})
         if self.models is None:
@@ -170,11 +166,22 @@ class SpeedupReport(Callback):
         loaders: dict[str, Callable[[], ImageModel]] = {
             name: partial(load_model, path, family) for name, path in folders.items()
         }
-        if is_sharded(trainer):
+        loaders["student"] = partial(student_of, pl_module, "SpeedupReport")
+        image_tokenizer: Any = pl_module.image_tokenizer
+        text_tokenizer: Any = pl_module.text_tokenizer
+        if is_sharded(trainer):  # outside of a training step no process has all weights
+            name: Any = pl_module.image_tokenizer_id
+            image_tokenizer = MAGVITv2.from_pretrained(name)
             exported = _preceding(trainer, self, ExportStudent, "it gathers the student").folder
             assert exported is not None  # set in its setup
-            return loaders | {"student": partial(load_model, exported, family)}
-        return loaders | {"student": partial(student_of, pl_module, "SpeedupReport")}
+            loaders["student"] = partial(load_model, exported, family)
+        device = trainer.strategy.root_device
+
+        def load(network: Callable[[], ImageModel]) -> LoadedModel:
+            # The strategy has moved the module to the CPU by now.
+            return LoadedModel(network().to(device), image_tokenizer.to(device), text_tokenizer)
+
+        return {name: partial(load, network) for name, network in loaders.items()}
 
     def _seconds(self, trainer: Trainer, validate: float) -> dict[str, Any]:
         """Wall clock of the phases, as the DataModule and the curriculum tell."""
@@ -192,13 +199,13 @@ class SpeedupReport(Callback):
 
 
 def evaluation_data(
-    trainer: Trainer, settings: SpeedupSettings, read_images: bool = True
+    trainer: Trainer, plan: EvaluationPlan, read_images: bool = True
 ) -> EvaluationData:
-    """The DataModule's held-out prompts and questions, as many as the settings ask for.
+    """The DataModule's held-out prompts and questions, as many as the plan asks for.
 
     Args:
         trainer: With a `DistillationDataModule`; its own number of prompts is for validation.
-        settings: How many of each.
+        plan: How many of each.
         read_images: Whether to read the images of the questions.
 
     Raises:
@@ -215,28 +222,23 @@ def evaluation_data(
         return file.split, [file.draw(index, index)["metadata"] for index in range(len(file))]
 
     validation: list[dict[str, Any]] = []
-    test: tuple[str, list[dict[str, Any]]] = ("test", [])
+    test: dict[str, list[dict[str, Any]]] = {}
     further: dict[str, list[dict[str, Any]]] = {}
     if module.prompts is not None:
-        count = settings.validation_prompts_per_category
-        _, validation = read(module.prompts.validation, count)
+        _, validation = read(module.prompts.validation, plan.validation_prompts_per_category)
         first, *others = module.prompts.test
-        test = read(first, settings.prompts_per_category)
-        further = dict(read(path, settings.unseen_prompts_per_category) for path in others)
+        test = dict([read(first, plan.prompts_per_category)])
+        further = dict(read(path, plan.unseen_prompts_per_category) for path in others)
     texts: list[TextRecord] = []
     if read_images and module.val_instructions is not None:
         stream = module.val_instructions.open(module.resolution)
-        count = len(stream) if settings.text_records is None else settings.text_records
+        count = len(stream) if plan.text_records is None else plan.text_records
         count = min(count, len(stream))
         for position in range(count):
             index = position * len(stream) // count
             item = stream.draw(index, seed=index)
             texts.append(TextRecord(item["pixels"], item["question"], item["answer"]))
-    return EvaluationData(validation, test, further, texts)
-
-
-def _load_on(device: torch.device, load: Callable[[], ImageModel]) -> ImageModel:
-    return load().to(device).eval()
+    return EvaluationData(test, validation, further, texts)
 
 
 def _preceding(trainer: Trainer, callback: Callback, kind: type[_Found], why: str) -> _Found:
@@ -255,7 +257,7 @@ def _preceding(trainer: Trainer, callback: Callback, kind: type[_Found], why: st
 def _show(report: Report, files: list[Path]) -> None:
     """Print the tables, the choice of guidance and where the files are."""
     console = make_console()
-    console.print(to_rich([*report_figures(report), target_figures(report.targets)]))
+    console.print(to_rich(report_figures(report)))
     for steps, sampling in report.teacher_sampling.items():
         console.print(f"chosen for the teacher at {steps} steps: {sampling}")
     for file in files:

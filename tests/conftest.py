@@ -5,7 +5,7 @@ from hypothesis import settings
 
 from showo_turbo.shapes.write import write_world
 
-from .loading import load_script
+from .support.small_run import write_model
 
 # The first call into a library may take long; that says nothing of the code under test.
 settings.register_profile("no_deadline", deadline=None)
@@ -24,5 +24,5 @@ def world(tmp_path_factory):
 def random_shapes_model(tmp_path_factory):
     """A model folder for the shapes world, with random weights and hardly any width."""
     folder = tmp_path_factory.mktemp("model")
-    load_script("benchmarks/small_run.py").write_model(folder)
+    write_model(folder)
     return folder

@@ -192,7 +192,7 @@ def test_the_paper_s_stages(capsys, name, tokens, stages):
     model = config["model"]["init_args"]
     # Trajectories are greedy; teacher and student are measured as the paper samples.
     assert model["teacher_sampling"] == asdict(ImageSampling())
-    assert model["sampling"] == model["evaluation"]["baseline_sampling"]
+    assert [model["sampling"]] == model["evaluation"]["teacher_samplings"]
     assert model["sampling"]["top_k"] == 200
     assert model["decoding"]["max_new_tokens"] == 512
 

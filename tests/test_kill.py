@@ -4,11 +4,7 @@ from collections import Counter
 
 import pytest
 
-from .loading import load_script
-
-killing = load_script("benchmarks/killing.py")
-outcome = load_script("benchmarks/outcome.py")
-small_run = load_script("benchmarks/small_run.py")
+from .support import killing, outcome, small_run
 
 IN_ORDER = [
     "data generation",

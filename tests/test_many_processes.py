@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from .watched_run import Run, small_run, whole
+from .support.watched_run import Run, small_run, whole
 
 LOSS_TOLERANCE = {"rel": 1e-5, "abs": 1e-6}
 """Halves of a batch are summed in another order than the whole, step after step. The absolute part

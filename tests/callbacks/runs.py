@@ -5,10 +5,10 @@ from lightning.pytorch import LightningModule, Trainer
 from torch.utils.data import DataLoader
 
 from showo_turbo.data import DistillationBatchSizes, DistillationDataModule
+from showo_turbo.evaluation import EvaluationPlan
 from showo_turbo.sampling.text_decoding import TextDecoding
-from showo_turbo.shapes import ShapesWorld
+from showo_turbo.shapes import ShapesChecker, ShapesWorld
 from showo_turbo.text_tokenizer import TextTokenizer
-from showo_turbo.training.evaluation import EvaluationGrid
 from showo_turbo.training.turbo import ShowoTurbo
 
 from ..tiny import shapes_showo, tiny_magvitv2
@@ -22,6 +22,7 @@ class Bystander(LightningModule):
         setattr(self, name, shapes_showo())
         self.image_tokenizer = tiny_magvitv2(bits=9).requires_grad_(False)
         self.text_tokenizer = TextTokenizer.from_pretrained("shapes")
+        self.evaluation = EvaluationPlan(checker=ShapesChecker())
 
     def training_step(self, batch, batch_index):
         return sum(parameter.square().sum() for parameter in self.parameters())
@@ -67,7 +68,9 @@ def turbo_module(folder):
         image_tokenizer=str(folder / "models" / "magvitv2"),
         text_tokenizer="shapes",
         max_language_length=16,
-        evaluation=EvaluationGrid(sampling_steps=(2, 1), guidance_scales=(0.0,)),
+        evaluation=EvaluationPlan(
+            sampling_steps=(2, 1), guidance_scales=(0.0,), checker=ShapesChecker()
+        ),
         decoding=TextDecoding(max_new_tokens=6),
     )
 

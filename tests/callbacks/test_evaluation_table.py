@@ -7,6 +7,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from showo_turbo.callbacks import EvaluationTable
 from showo_turbo.errors import UserError
+from showo_turbo.evaluation import Report
 
 from ..evaluation.worlds import score, text_score
 from .runs import Bystander, make_trainer
@@ -17,17 +18,17 @@ class Measured(Bystander):
 
     def __init__(self):
         super().__init__()
-        self.evaluation_rows = {}
+        self.evaluation_report = Report()
 
     def on_validation_epoch_end(self):
-        self.evaluation_rows = {
-            "images": [
+        self.evaluation_report = Report(
+            images=[
                 score("student", 4, 0.0, (8, 10)),
                 score("student", 4, 1.0, (9, 10)),
                 score("student", 4, 0.0, (3, 10), split="unseen_combination"),
             ],
-            "text": [text_score("student", "ar"), text_score("student")],
-        }
+            text=[text_score("student", "ar"), text_score("student")],
+        )
 
     on_test_epoch_end = on_validation_epoch_end
 
@@ -75,14 +76,14 @@ class FurtherMeasured(Measured):
     def on_validation_epoch_end(self):
         clip = {"CLIPScore": 0.3125}
         unjudged = dataclasses.replace(score("student", 4), satisfied=(), metrics=clip)
-        self.evaluation_rows = {
-            "images": [
+        self.evaluation_report = Report(
+            images=[
                 dataclasses.replace(score("teacher", 16, 0.0, (9, 10)), metrics=clip),
                 score("student", 4, 0.0, (8, 10)),
                 dataclasses.replace(unjudged, split="coco"),
             ],
-            "top_k": [dataclasses.replace(score("student", 4, 0.0, (7, 10)), top_k=20)],
-        }
+            top_k=[dataclasses.replace(score("student", 4, 0.0, (7, 10)), top_k=20)],
+        )
 
 
 def test_further_metrics_and_top_k(tmp_path, capsys):

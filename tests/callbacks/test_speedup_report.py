@@ -13,17 +13,20 @@ from showo_turbo.callbacks import (
 from showo_turbo.callbacks import speedup_report as speedup_report_module
 from showo_turbo.callbacks.speedup_report import evaluation_data
 from showo_turbo.curriculum import Stage
+from showo_turbo.data.files import PromptFiles
 from showo_turbo.errors import UserError
-from showo_turbo.evaluation import SpeedupSettings
+from showo_turbo.evaluation import EvaluationPlan
 from showo_turbo.evaluation import measurement as measurement_module
 from showo_turbo.inference.generation_config import load_generation_config
 from showo_turbo.sampling.image_sampling import SamplingChanges
 from showo_turbo.sampling.text_decoding import TextDecoding
 
+from ..evaluation.worlds import Brightness
 from .runs import Bystander, make_trainer, turbo_data, turbo_module
 
-SETTINGS = SpeedupSettings(
+SETTINGS = EvaluationPlan(
     sampling_steps=(4, 2),
+    guidance_scales=(0.0,),
     guidance_candidates=(0.0, 1.0),
     stage_sampling_steps=(2,),
     prompts_per_category=2,
@@ -75,7 +78,7 @@ def test_models_and_settings(report):
     }
     assert all(row["n"] == 12 for row in report["images"])
     assert {row["split"] for row in report["unseen_combinations"]} == {"unseen_combination"}
-    assert len(report["text"]) == 5 and report["text"][0]["n"] == 4
+    assert len(report["text"]) == 6 and report["text"][0]["n"] == 4
     assert set(report["guidance"]) == {"4", "2"}
 
 
@@ -118,8 +121,9 @@ def test_a_killed_report_goes_on(run, report, monkeypatch):
 def test_named_models_need_no_curriculum(run, tmp_path, monkeypatch):
     monkeypatch.setattr(speedup_report_module, "draw_report_pictures", lambda *_, **__: [])
     models = {"teacher": run / "models" / "showo", "early": run / "student"}
-    settings = SpeedupSettings(
+    settings = EvaluationPlan(
         sampling_steps=(1,),
+        guidance_scales=(0.0,),
         guidance_candidates=(0.0,),
         stage_sampling_steps=(1,),
         prompts_per_category=1,
@@ -139,11 +143,45 @@ def test_named_models_need_no_curriculum(run, tmp_path, monkeypatch):
     assert found["text"] == []
 
 
+def test_prompts_of_another_world_need_a_metric(run, tmp_path):
+    """Without a judge: the metric chooses the teacher's guidance, and is what the report shows."""
+    data = turbo_data(run)
+    asked = {"tag": "counting", "include": [{"class": "bench"}]}
+    benches = [asked | {"prompt": f"{n} benches"} for n in "ab"]
+    for number, path in enumerate((tmp_path / "validation.jsonl", tmp_path / "own.jsonl")):
+        path.write_text("\n".join(json.dumps(entry) for entry in benches[number:]))
+    data.prompts = PromptFiles(tmp_path / "validation.jsonl", [tmp_path / "own.jsonl"])
+    models = {"teacher": run / "models" / "showo"}
+    scores = tmp_path / "scores"
+    settings = EvaluationPlan(
+        sampling_steps=(1,),
+        guidance_scales=(0.0,),
+        guidance_candidates=(0.0, 1.0),
+        metrics=(Brightness(),),
+        text_records=0,
+    )
+    report = SpeedupReport(settings, models=models, folder=tmp_path / "r", scores=scores)
+    trainer = make_trainer(tmp_path, report)
+    trainer.datamodule = data
+    module = Bystander()
+    with pytest.raises(UserError, match="ShapesChecker does not know what 'b benches' asks for"):
+        SpeedupReport(models=models).setup(trainer, module, "fit")
+    report.setup(trainer, module, "fit")
+    report.on_fit_end(trainer, module)
+    found = json.loads((tmp_path / "r" / "report.json").read_text())
+    assert all("Brightness" in row["metrics"] for row in found["images"])
+    assert {row["split"] for row in found["images"]} == {"own"}
+    assert found["settings"]["metrics"] == ["Brightness"]
+    assert "Brightness (own, n = 1)" in (tmp_path / "r" / "report.md").read_text()
+    assert (tmp_path / "r" / "grid.png").is_file()
+    assert any(scores.iterdir())
+
+
 def test_questions_are_spread_over_the_file(run):
     trainer = make_trainer(run)
     trainer.datamodule = turbo_data(run)
     few = evaluation_data(trainer, SETTINGS).texts
-    every = evaluation_data(trainer, SpeedupSettings(text_records=None)).texts
+    every = evaluation_data(trainer, EvaluationPlan(text_records=None)).texts
     assert len(few) == 4 < len(every)
     places = [
         next(i for i, other in enumerate(every) if same_record(record, other)) for record in few
@@ -175,7 +213,7 @@ def test_bad_input_is_found_before_training(run, tmp_path):
         fit(curriculum, report, data=other)
     models = {"teacher": run / "models" / "showo"}
     with pytest.raises(UserError, match="steps is 64"):
-        fit(SpeedupReport(SpeedupSettings(sampling_steps=(64,)), models=models))
+        fit(SpeedupReport(EvaluationPlan(sampling_steps=(64,)), models=models))
     assert not (tmp_path / "curriculum").exists()
     assert not (tmp_path / "report.json").exists()
 
@@ -188,7 +226,7 @@ def test_settings_from_yaml():
     assert found.settings.sampling_steps == (4, 2)
     assert found.settings.guidance_candidates == (0.0, 1.5)
     assert found.settings.sampling.top_k == 5
-    assert found.settings.seed == SpeedupSettings().seed
+    assert found.settings.seed == EvaluationPlan().seed
 
 
 def test_nothing_under_fast_dev_run(run, tmp_path, capsys):

@@ -24,7 +24,10 @@ def small_experiment(model, world):
                 "sampling": {"sampling_steps": 1},
                 "teacher_sampling": {"sampling_steps": 2},
                 "decoding": {"max_new_tokens": 4},
-                "evaluation": {"fit_sampling_steps": [1]},
+                "evaluation": {
+                    "fit_sampling_steps": [1],
+                    "checker": {"class_path": "ShapesChecker"},
+                },
             },
         },
         "data": {
@@ -32,10 +35,13 @@ def small_experiment(model, world):
             "init_args": {
                 "resolution": 24,
                 "shapes": {
-                    "folder": str(world),
-                    "images": 48,
-                    "documents": 16,
-                    "validation_images": 8,
+                    "class_path": "ShapesWorld",
+                    "init_args": {
+                        "folder": str(world),
+                        "images": 48,
+                        "documents": 16,
+                        "validation_images": 8,
+                    },
                 },
                 "batch_sizes": {"image": 4, "text": 0, "language": 2},
                 "prompts_per_category": 1,

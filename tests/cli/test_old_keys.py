@@ -58,7 +58,10 @@ OLD = [
     (evaluation(order_seed=4), "evaluation.order_seed is now shared_noise_seed of the model's"),
     (evaluation(top_k=4), "evaluation.top_k is now top_k of the model's sampling; move it there"),
     (evaluation(max_new_tokens=4), "evaluation.max_new_tokens is now max_new_tokens of the model"),
-    (evaluation(baseline_sampling={"steps": 4}), "evaluation.baseline_sampling.steps is now samp"),
+    (evaluation(baseline="shapes"), "evaluation.baseline is now teacher; rename it"),
+    (evaluation(baseline_sampling={}), "evaluation.baseline_sampling is now teacher_samplings, a"),
+    (data(shapes={"folder": "data"}), "shapes is now {class_path: ShapesWorld, init_args: {...}}"),
+    (speedup(student_guidance=[1]), "settings.student_guidance is now guidance_scales, with 0.0"),
     ({"model": {"init_args": {"evaluation": {"steps": [4]}}}}, "model.evaluation.steps is now"),
     (turbo(weights={"language": 0}), "weights is now losses, a mapping of names to loss terms"),
     (turbo(consistency_target="ema"), "consistency_target is now {class_path: StudentTarget | Te"),
@@ -105,7 +108,7 @@ GOOD = [
     turbo(losses={"mine": entry("my_losses.Mine", weights=[1], steps=3)}),
     turbo(teacher_sampling={"mask_schedule": "pow", "confidence_temperature": 1.0}),
     data(captions=entry("CaptionFiles", **FILES), web_text={"class_path": "TextFiles"}),
-    data(captions=None, shapes={"folder": "data", "images": 3}),
+    data(captions=None, shapes=entry("ShapesWorld", folder="data", images=3)),
     speedup(decoding={"max_new_tokens": 4, "block_size": 8}, seed=0),
     {"model": entry("my_model.Mine", weights=1, evaluation={"steps": 4}, max_new_tokens=1)},
     {"trainer": {"callbacks": [entry("my_callbacks.Mine", steps=1, order_seed=1, stages=[1])]}},
@@ -120,6 +123,7 @@ def test_keys_of_today_and_of_others_are_left_alone(config):
 
 CALLBACK = ["--trainer.callbacks", "Curriculum"]
 OPTIONS = [
+    ("validate", ["--baseline", "shapes"], "--baseline is now teacher; rename it"),
     ("fit", ["--model.init_args.weights.language", "0"], "--model.init_args.weights.language is "),
     ("fit", ["--model.weights.language=0"], "--model.weights.language is now losses, a mapping"),
     ("fit", ["--model.consistency_target", "ema"], "--model.consistency_target is now {class_p"),

@@ -21,7 +21,7 @@ def config(tmp_path, random_shapes_model, world, monkeypatch):
         "guidance_scales": [0.0],
         "tables": ["images", "text", "top_k"],
         "top_ks": [1, 5],
-        "metrics": [{"class_path": "showo_turbo.metrics.ShapesScore"}],
+        "metrics": [{"class_path": "ShapesScore"}],
     }
     experiment["trainer"]["callbacks"] = [{"class_path": "EvaluationTable"}]
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(experiment))
@@ -29,7 +29,7 @@ def config(tmp_path, random_shapes_model, world, monkeypatch):
 
 
 def test_teacher_and_student_side_by_side(command, config, tmp_path, random_shapes_model):
-    result = command("validate", "-c", config, "--baseline", random_shapes_model)
+    result = command("validate", "-c", config, "--teacher", random_shapes_model)
     assert result.status == 0, result.errors
     found = json.loads((tmp_path / "runs/base/evaluation/validate.json").read_text())
     settings = [(row["model"], row["steps"]) for row in found["images"]]
@@ -87,10 +87,12 @@ def test_two_processes_measure_what_one_does(config, tmp_path):
 def test_mistakes(mistake, config):
     tables = "--model.init_args.evaluation.tables"
     assert "colors" in mistake("validate", "-c", config, tables, "[images, colors]")
-    assert "nowhere" in mistake("validate", "-c", config, "--baseline", "nowhere")
+    assert "nowhere" in mistake("validate", "-c", config, "--teacher", "nowhere")
     for name in ("validate", "predict"):  # Not the scores and pictures of the base.
         message = mistake(name, "-c", config, "--ckpt_path", "last")
         assert message.startswith("--ckpt_path last: there is no such checkpoint in runs/base")
+    checker = "--model.init_args.evaluation.checker"
+    assert "is no Checker" in mistake("validate", "-c", config, checker, "torch.nn.Linear")
     metric = "{class_path: showo_turbo.metrics.HPSv2}"
     line = mistake("validate", "-c", config, "--model.init_args.evaluation.metrics", f"[{metric}]")
     assert "hf download xswu/HPSv2 HPS_v2_compressed.pt" in line

@@ -37,7 +37,7 @@ def test_a_saved_configuration_is_read_back(tmp_path: Path) -> None:
         class_path: DistillationDataModule
         init_args:
           resolution: 24
-          shapes: {folder: world}
+          shapes: {class_path: showo_turbo.shapes.ShapesWorld, init_args: {folder: world}}
           web_text: {class_path: TextFiles, init_args: {files: [a.parquet, b]}}
           prompts: {validation: v.jsonl, test: [t.jsonl, u.jsonl]}
           batch_sizes: {text: 0}

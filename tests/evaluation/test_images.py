@@ -3,62 +3,66 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torchmetrics import MeanMetric
 
 from showo_turbo.errors import UserError
 from showo_turbo.evaluation import (
+    Checker,
     ImageScore,
     choose_sampling,
     draw_images,
     evaluate_images,
-    guidance_samplings,
-    satisfies_shapes_prompt,
 )
+from showo_turbo.evaluation.plan import guidance_samplings
+from showo_turbo.inference.loaded_model import LoadedModel
 from showo_turbo.sampling.image_sampling import ImageSampling
+from showo_turbo.shapes import ShapesChecker
 
-from ..tiny import tiny_magvitv2, tiny_showo
+from ..tiny import tiny_networks
 from .worlds import (
     KnownImages,
     metadata,
     scenes_with_prompts,
     score,
-    shapes_networks,
+    shapes_bundle,
 )
 
 NOISY = ImageSampling(sampling_steps=3, token_temperature=1.0, confidence_temperature=2.0)
 
 
 @pytest.fixture(scope="module")
-def networks():
-    return shapes_networks()
+def bundle():
+    return shapes_bundle()
 
 
-def test_true_renders_satisfy_their_prompts(networks):
+def known(bundle, scenes):
+    return LoadedModel(bundle.network, KnownImages(scenes), bundle.text_tokenizer)
+
+
+def test_true_renders_satisfy_their_prompts(bundle):
     scenes, prompts = scenes_with_prompts(20)
-    shown = KnownImages(scenes)
+    shown = known(bundle, scenes)
     samplings = [
         ImageSampling(sampling_steps=1),
         ImageSampling(sampling_steps=2, guidance_scale=1.0),
     ]
-    scores = evaluate_images(
-        networks[0], shown, networks[2], prompts, samplings, batch_size=7, name="teacher"
-    )
+    options = {"batch_size": 7, "name": "teacher", "checker": ShapesChecker()}
+    scores = [evaluate_images(shown, prompts, sampling, **options) for sampling in samplings]
     assert [(row.model, row.steps, row.guidance) for row in scores] == [
         ("teacher", 1, 0.0),
         ("teacher", 2, 1.0),
     ]
     assert all(row.score == 1.0 and row.n == 20 for row in scores)
-    assert shown.shown == 40
+    assert shown.image_tokenizer.shown == 40
 
 
-def test_categories_weigh_the_same(networks):
+def test_categories_weigh_the_same(bundle):
     """One category is drawn wrong throughout: the score is the share of the others."""
     scenes, prompts = scenes_with_prompts(30)
     tags = [entry["tag"] for entry in prompts]
     other = next(i for i, tag in enumerate(tags) if tag == "counting")
     wrong = [scenes[other] if tag == "colors" else s for s, tag in zip(scenes, tags, strict=True)]
-    (row,) = evaluate_images(
-        networks[0], KnownImages(wrong), networks[2], prompts, [ImageSampling(1)]
-    )
+    row = evaluate_images(known(bundle, wrong), prompts, ImageSampling(1), checker=ShapesChecker())
     kinds = len(set(tags))
     assert row.by_category["colors"] == 0.0
     assert row.score == pytest.approx((kinds - 1) / kinds)
@@ -66,81 +70,97 @@ def test_categories_weigh_the_same(networks):
     assert row.ci95[0] < row.score < row.ci95[1]
 
 
+class Remembering(ShapesChecker):
+    """Keeps what it is shown, and likes nothing."""
+
+    def __init__(self):
+        self.shown = []
+
+    def judge(self, pixels, prompts):
+        self.shown.append(pixels)
+        return [False] * len(prompts)
+
+
 def test_batch_size_changes_no_image():
     """In double precision, so that rounding tips no comparison."""
-    model, image_tokenizer, text_tokenizer = shapes_networks()
-    model.double()
+    bundle = shapes_bundle()
+    bundle.network.double()
     drawn = []
-
-    def remember(pixels, batch):
-        drawn.append(pixels)
-        return [False] * len(batch)
-
     for batch_size in (2, 5):
-        evaluate_images(
-            model,
-            image_tokenizer,
-            text_tokenizer,
-            metadata(1),
-            [NOISY],
-            seed=4,
-            batch_size=batch_size,
-            check=remember,
-        )
-    small, large = torch.cat(drawn[:3]), torch.cat(drawn[3:])
+        checker = Remembering()
+        options = {"seed": 4, "batch_size": batch_size, "checker": checker}
+        evaluate_images(bundle, metadata(1), NOISY, **options)
+        drawn.append(torch.cat(checker.shown))
+    small, large = drawn
     torch.testing.assert_close(small, large, atol=1e-4, rtol=0)
     assert not torch.equal(small[0], small[1])
 
 
-def test_another_seed_draws_another_image(networks):
+def test_another_seed_draws_another_image(bundle):
     text = [metadata(1)[0]["prompt"]] * 2
-    same = draw_images(*networks, text, NOISY, [1, 1])
-    other = draw_images(*networks, text, NOISY, [1, 2])
+    same = draw_images(bundle, text, NOISY, [1, 1])
+    other = draw_images(bundle, text, NOISY, [1, 2])
     assert torch.equal(same[0], same[1])
     assert not torch.equal(other[0], other[1])
 
 
-def test_progress_counts_prompts(networks):
+def test_progress_counts_prompts(bundle):
     steps = []
-    evaluate_images(
-        *networks,
-        metadata(1),
-        [ImageSampling(1)],
-        batch_size=4,
-        progress=steps.append,
-    )
+    options = {"batch_size": 4, "progress": steps.append}
+    evaluate_images(bundle, metadata(1), ImageSampling(1), **options)
     assert steps == [4, 2]
 
 
 @pytest.mark.bad_input
-def test_bad_input(networks):
+def test_bad_input(bundle):
     with pytest.raises(UserError, match="no prompts"):
-        evaluate_images(*networks, [], [ImageSampling(1)])
+        evaluate_images(bundle, [], ImageSampling(1))
     with pytest.raises(UserError, match="steps is 99"):
-        evaluate_images(*networks, metadata(1), [ImageSampling(sampling_steps=99)])
+        evaluate_images(bundle, metadata(1), ImageSampling(sampling_steps=99))
     long = [{"tag": "counting", "prompt": "a red circle " * 40, "include": []}]
     with pytest.raises(UserError, match="tokens; at most"):
-        evaluate_images(*networks, long, [ImageSampling(1)])
+        evaluate_images(bundle, long, ImageSampling(1))
     other = [{"tag": "counting", "prompt": "x", "include": [{"class": "bench"}]}]
     with pytest.raises(UserError, match="bench"):
-        satisfies_shapes_prompt(torch.zeros(1, 3, 24, 24), other)
+        ShapesChecker().judge(torch.zeros(1, 3, 24, 24), other)
+
+
+class Cows(Checker):
+    """Prompts and images that are not those of the shapes world, judged by somebody else."""
+
+    def can_judge(self, prompt):
+        return prompt["tag"] in ("benches", "cows")
+
+    def judge(self, pixels, prompts):
+        return [entry["tag"] == "cows" for entry in prompts]
 
 
 def test_other_worlds_bring_their_own_checker():
-    """Prompts and images that are not those of the shapes world, judged by somebody else."""
-    from showo_turbo.text_tokenizer import TextTokenizer
-
-    model = tiny_showo(text_vocabulary_size=640, eos_id=0, codebook_size=64)
+    bundle = LoadedModel(*tiny_networks())
     prompts = [{"tag": "benches", "prompt": "two"}, {"tag": "cows", "prompt": "one"}]
-    (row,) = evaluate_images(
-        model,
-        tiny_magvitv2(),
-        TextTokenizer.from_pretrained("shapes"),
-        prompts,
-        [ImageSampling(sampling_steps=2)],
-        check=lambda pixels, batch: [entry["tag"] == "cows" for entry in batch],
-    )
+    options = {"checker": Cows()}
+    row = evaluate_images(bundle, prompts, ImageSampling(sampling_steps=2), **options)
     assert row.by_category == {"benches": 0.0, "cows": 1.0}
+    unknown = [*prompts, {"tag": "dogs", "prompt": "one"}]
+    assert not evaluate_images(bundle, unknown, ImageSampling(1), **options).judged
+
+
+class Cost(MeanMetric):
+    higher_is_better = False
+
+
+def test_without_a_judge_the_first_metric_chooses():
+    def measured(steps, guidance, **metrics):
+        found = replace(score(steps=steps, guidance=guidance), satisfied=(), metrics=metrics)
+        return ImageSampling(steps, guidance), found
+
+    sweep = [
+        measured(4, 0.0, MeanMetric=0.5, Cost=3.0),
+        measured(4, 1.0, MeanMetric=0.7, Cost=4.0),
+        measured(4, 2.0, MeanMetric=0.6, Cost=2.0),
+    ]
+    assert choose_sampling(sweep, MeanMetric()) == {4: ImageSampling(4, 1.0)}
+    assert choose_sampling(sweep, Cost()) == {4: ImageSampling(4, 2.0)}, "the smallest"
 
 
 def test_the_best_setting_is_chosen_at_each_number_of_steps():
@@ -157,8 +177,9 @@ def test_the_best_setting_is_chosen_at_each_number_of_steps():
 
 
 def test_a_score_says_how_its_images_were_sampled():
-    networks, prompts = shapes_networks(), metadata(1)
-    plain, noisy = evaluate_images(*networks, prompts, [ImageSampling(sampling_steps=2), NOISY])
+    bundle, prompts = shapes_bundle(), metadata(1)
+    plain = evaluate_images(bundle, prompts, ImageSampling(sampling_steps=2))
+    noisy = evaluate_images(bundle, prompts, NOISY)
     assert plain.sampling == {} and "sampling" not in plain.to_dict()
     assert noisy.sampling == {"token_temperature": 1.0, "confidence_temperature": 2.0}
     assert ImageScore.from_dict(noisy.to_dict()).sampling == noisy.sampling

@@ -1,10 +1,20 @@
 import pytest
 
-from showo_turbo.evaluation.targets import Target, distillation_targets
+from showo_turbo.evaluation import Report
+from showo_turbo.sampling.image_sampling import ImageSampling
 
+from ..support.loading import load_script
 from .worlds import score, text_score
 
+targets_script = load_script("benchmarks/targets.py")
+Target = targets_script.Target
 GUIDANCE = {16: 1.0, 8: 1.0, 4: 0.5, 2: 0.0}
+
+
+def distillation_targets(images, text):
+    chosen = {steps: ImageSampling(steps, scale) for steps, scale in GUIDANCE.items()}
+    report = Report(images=images, text=text, teacher_sampling=chosen if images else {})
+    return targets_script.distillation_targets(report.to_dict())
 
 
 def figures(student4=9, student2=8):
@@ -26,7 +36,7 @@ def by_name(targets, beginning):
 
 def test_a_good_student():
     texts = [text_score(), text_score("student", matched=8, iterations=(4, 5))]
-    targets = distillation_targets(figures(), GUIDANCE, texts)
+    targets = distillation_targets(figures(), texts)
     teacher = by_name(targets, "teacher, 16")
     assert (teacher.value, teacher.reached(teacher.must)) == (0.9, True)
     assert teacher.reached(teacher.aim) is False
@@ -48,7 +58,7 @@ def test_a_good_student():
 
 def test_a_bad_student():
     texts = [text_score(), text_score("student", matched=6, iterations=(12, 16))]
-    targets = distillation_targets(figures(student4=7, student2=9), GUIDANCE, texts)
+    targets = distillation_targets(figures(student4=7, student2=9), texts)
     verdicts = {target.figure: target.reached(target.must) for target in targets}
     assert by_name(targets, "student, 4 steps").reached(0.837) is False
     assert by_name(targets, "student, 2 steps without guidance (aim").reached(0.8) is True
@@ -56,9 +66,9 @@ def test_a_bad_student():
 
 
 def test_what_was_not_measured_is_neither_reached_nor_missed():
-    for target in distillation_targets([], {}, []):
+    for target in distillation_targets([], []):
         assert target.reached(target.must) is None
-        assert target.to_dict()["must"]["reached"] is None
+    assert "not measured" in str(targets_script.target_figures([Target("", None, 1.0, None)]))
 
 
 def test_bounds_that_are_met_exactly():

@@ -18,21 +18,21 @@ from showo_turbo.sampling.jacobi import JacobiResult
 from showo_turbo.sampling.text_decoding import TextDecoding
 
 from ..tiny import golden_jacobi
-from .worlds import records, shapes_networks, shapes_showo, text_score
+from .worlds import records, shapes_bundle, text_score
 
 AR, BLOCK, WINDOW = compared_decodings(TextDecoding(max_new_tokens=40), ("block", "window"))
 OPTIONS = {"batch_size": 4, "timed": 2}
 
 
 @pytest.fixture(scope="module")
-def networks():
-    return shapes_networks()
+def bundle():
+    return shapes_bundle()
 
 
 @pytest.fixture(scope="module")
-def answered(networks):
+def answered(bundle):
     return {
-        name: evaluate_text(*networks, records(), decoding=decoding, name="m", **OPTIONS)
+        name: evaluate_text(bundle, records(), decoding=decoding, name="m", **OPTIONS)
         for name, decoding in (("ar", AR), ("jacobi", BLOCK))
     }
 
@@ -56,34 +56,34 @@ def test_costs(answered):
         assert row.tokens_per_second > 0
 
 
-def test_the_window_driver_records_no_blocks(networks, answered):
-    row = evaluate_text(*networks, records(), decoding=WINDOW, **OPTIONS)
+def test_the_window_driver_records_no_blocks(bundle, answered):
+    row = evaluate_text(bundle, records(), decoding=WINDOW, **OPTIONS)
     assert row.answers == answered["ar"].answers
     assert row.iterations_per_block is None
     assert row.to_dict()["driver"] == "window"
 
 
-def test_exact_match(networks, answered):
+def test_exact_match(bundle, answered):
     """References that are the model's own answers match, up to white space at the ends."""
     own = answered["ar"].answers
     given = [
         TextRecord(r.image, r.question, f" {own[i]}\n" if i < 4 else r.answer)
         for i, r in enumerate(records())
     ]
-    row = evaluate_text(*networks, given, decoding=BLOCK, **OPTIONS)
+    row = evaluate_text(bundle, given, decoding=BLOCK, **OPTIONS)
     assert row.matched == (True,) * 4 + (False,) * 2
     assert row.exact_match == pytest.approx(4 / 6)
     assert row.ci95[0] < 4 / 6 < row.ci95[1]
 
 
-def test_long_references_fill_a_block(networks, answered):
+def test_long_references_fill_a_block(bundle, answered):
     assert answered["ar"].long == (False, True) * 3
     entry = answered["ar"].to_dict()
     assert entry["n_long"] == entry["n_short"] == 3
 
 
-def test_pixels_are_encoded(networks):
-    _, image_tokenizer, _ = networks
+def test_pixels_are_encoded(bundle):
+    image_tokenizer = bundle.image_tokenizer
     pixels = torch.rand(3, 3, 24, 24) * 2 - 1
     given = [TextRecord(image, "What?", "That.") for image in pixels]
     encoded = encode_records(image_tokenizer, given, batch_size=2)
@@ -93,8 +93,8 @@ def test_pixels_are_encoded(networks):
     assert torch.equal(again[1].image, encoded[1].image)
 
 
-def test_without_timing(networks):
-    row = evaluate_text(*networks, records(2), decoding=replace(BLOCK, max_new_tokens=3), timed=0)
+def test_without_timing(bundle):
+    row = evaluate_text(bundle, records(2), decoding=replace(BLOCK, max_new_tokens=3), timed=0)
     assert row.tokens_per_second is None
     assert row.to_dict()["tokens_per_second"] is None
     assert row.unfinished + sum(len(a) > 0 for a in row.answers) >= 2
@@ -125,21 +125,20 @@ def test_only_full_blocks_count():
 
 
 def test_modes_are_restored():
-    model, image_tokenizer, text_tokenizer = shapes_networks()
-    model.train()
-    networks = (model, image_tokenizer, text_tokenizer)
-    evaluate_text(*networks, records(1), decoding=replace(BLOCK, max_new_tokens=2), timed=0)
-    assert model.training
+    bundle = shapes_bundle()
+    bundle.network.train()
+    evaluate_text(bundle, records(1), decoding=replace(BLOCK, max_new_tokens=2), timed=0)
+    assert bundle.network.training
 
 
 @pytest.mark.bad_input
-def test_bad_input(networks):
+def test_bad_input(bundle):
     with pytest.raises(UserError, match="no questions"):
-        evaluate_text(*networks, [])
+        evaluate_text(bundle, [])
     with pytest.raises(UserError, match="'beam'"):
-        evaluate_text(*networks, records(1), decoding=TextDecoding("beam"))
+        evaluate_text(bundle, records(1), decoding=TextDecoding("beam"))
     with pytest.raises(UserError, match="max_new_tokens"):
-        evaluate_text(*networks, records(1), decoding=TextDecoding(max_new_tokens=0))
+        evaluate_text(bundle, records(1), decoding=TextDecoding(max_new_tokens=0))
 
 
 def test_comparisons():
@@ -159,9 +158,5 @@ def test_as_json():
 
 def test_a_teacher_gains_nothing_from_parallel_decoding():
     """A network that has learned nothing of it settles about a token an iteration."""
-    network = shapes_showo(1)
-    _, image_tokenizer, text_tokenizer = shapes_networks()
-    row = evaluate_text(
-        network, image_tokenizer, text_tokenizer, records(4), decoding=BLOCK, **OPTIONS
-    )
+    row = evaluate_text(shapes_bundle(1), records(4), decoding=BLOCK, **OPTIONS)
     assert 8 < row.iterations_per_block <= 17

@@ -2,8 +2,10 @@
 
 import numpy as np
 import torch
+from torchmetrics import Metric
 
 from showo_turbo.evaluation import ImageScore, TextRecord, TextScore
+from showo_turbo.inference.loaded_model import LoadedModel
 from showo_turbo.shapes.prompts import CATEGORIES
 from showo_turbo.shapes.render import render
 from showo_turbo.shapes.sampling import sample_scene
@@ -15,6 +17,10 @@ from ..tiny import shapes_showo, tiny_magvitv2
 
 def shapes_networks(seed=0):
     return shapes_showo(seed), tiny_magvitv2(bits=9), TextTokenizer.from_pretrained("shapes")
+
+
+def shapes_bundle(seed=0):
+    return LoadedModel(*shapes_networks(seed))
 
 
 def metadata(per_category=2, split="test"):
@@ -35,6 +41,26 @@ def records(count=6, image_tokens=36, codebook=512):
     ]
 
 
+class Brightness(Metric):
+    """The mean of all pixels, in place of a network's judgment."""
+
+    higher_is_better = True
+
+    def __init__(self, scale=1.0):
+        super().__init__()
+        self.scale = scale
+        self.add_state("total", torch.tensor(0.0, dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("count", torch.tensor(0), dist_reduce_fx="sum")
+
+    def update(self, pixels, metadata):
+        assert len(pixels) == len(metadata)
+        self.total += pixels.mean(dim=(1, 2, 3)).double().sum()
+        self.count += len(pixels)
+
+    def compute(self):
+        return self.scale * self.total / self.count
+
+
 class KnownImages(torch.nn.Module):
     """In place of an image tokenizer: shows prepared scenes in order, whatever the codes.
 
@@ -44,6 +70,7 @@ class KnownImages(torch.nn.Module):
 
     def __init__(self, scenes):
         super().__init__()
+        self.config = tiny_magvitv2(bits=9).config
         self.weight = torch.nn.Parameter(torch.zeros(1))
         images = torch.from_numpy(np.stack([render(scene) for scene in scenes]))
         self.pixels = images.permute(0, 3, 1, 2) / 127.5 - 1

@@ -12,7 +12,7 @@ import yaml
 
 from showo_turbo.cli.main import main
 
-from ..loading import load_script
+from ..support import small_run
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "extend"
 NAMES = sorted(path.stem for path in EXAMPLES.glob("*.py"))
@@ -21,7 +21,6 @@ NAMES = sorted(path.stem for path in EXAMPLES.glob("*.py"))
 @pytest.fixture
 def here(tmp_path, monkeypatch):
     """A working directory with the examples and a tiny experiment of one stage, `base.yaml`."""
-    small_run = load_script("benchmarks/small_run.py")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
     shutil.copytree(EXAMPLES, tmp_path, dirs_exist_ok=True)

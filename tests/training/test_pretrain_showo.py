@@ -7,7 +7,7 @@ from showo_turbo.data import PretrainDataModule
 from showo_turbo.errors import UserError
 from showo_turbo.models.showo.sequences import IGNORE, format_question
 from showo_turbo.sampling.autoregressive import TextResult
-from showo_turbo.shapes import ShapesWorld
+from showo_turbo.shapes import ShapesScore, ShapesWorld
 from showo_turbo.training import pretrain_showo
 from showo_turbo.training.masking import mask_codes
 from showo_turbo.training.pretrain_showo import PretrainShowo
@@ -133,7 +133,9 @@ def test_validation_counts_what_is_right(random_shapes_model, world, monkeypatch
 
     monkeypatch.setattr(pretrain_showo, "autoregressive_decode", decode)
     made = PretrainShowo(
-        initial_weights=str(random_shapes_model), text_tokenizer=str(random_shapes_model)
+        initial_weights=str(random_shapes_model),
+        text_tokenizer=str(random_shapes_model),
+        image_score=ShapesScore(),
     )
     data = PretrainDataModule(
         24,

@@ -6,10 +6,11 @@ from lightning.pytorch import Trainer
 
 from showo_turbo.data import DistillationBatchSizes, DistillationDataModule
 from showo_turbo.errors import UserError
+from showo_turbo.evaluation import EvaluationPlan
 from showo_turbo.losses import LossTerm, LossValue, published_losses
 from showo_turbo.models.showo import Showo
 from showo_turbo.sampling.image_sampling import ImageSampling
-from showo_turbo.shapes import ShapesWorld
+from showo_turbo.shapes import ShapesChecker, ShapesWorld
 from showo_turbo.shapes.checker import read_image
 from showo_turbo.targets import StudentTarget, TeacherTarget
 from showo_turbo.training.turbo import ShowoTurbo
@@ -315,10 +316,10 @@ def test_bfloat16_is_close_to_float32(random_shapes_model, batch):
 
 
 def test_validation_scores_images_and_texts(random_shapes_model, world):
-    from showo_turbo.training.evaluation import EvaluationGrid
-
-    grid = EvaluationGrid(sampling_steps=(4, 2), guidance_scales=(0.0, 1.0))
-    module = turbo(random_shapes_model, evaluation=grid)
+    plan = EvaluationPlan(
+        sampling_steps=(4, 2), guidance_scales=(0.0, 1.0), checker=ShapesChecker()
+    )
+    module = turbo(random_shapes_model, evaluation=plan)
     data = DistillationDataModule(
         24,
         shapes=ShapesWorld(world, images=48, documents=16, validation_images=8),
@@ -329,9 +330,9 @@ def test_validation_scores_images_and_texts(random_shapes_model, world):
     )
     (values, *_) = trainer.validate(module, data, verbose=False)
     assert "val/validation/score/4_steps_guidance_0" in values
-    rows = module.evaluation_rows
-    assert [(r.steps, r.guidance) for r in rows["images"]] == [(4, 0), (2, 0), (4, 1), (2, 1)]
-    ar, *jacobi = rows["text"]
+    report = module.evaluation_report
+    assert [(r.steps, r.guidance) for r in report.images] == [(4, 0), (2, 0), (4, 1), (2, 1)]
+    ar, *jacobi = report.text
     assert jacobi and all(row.exact_match == ar.exact_match for row in jacobi)
 
 

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -11,7 +12,7 @@ import yaml
 from torch.utils.tensorboard import SummaryWriter
 
 from showo_turbo.errors import UserError
-from showo_turbo.evaluation import ImageScore
+from showo_turbo.evaluation import ImageScore, Report
 from showo_turbo.sampling.image_sampling import ImageSampling
 from showo_turbo.sampling.text_decoding import TextDecoding
 from showo_turbo.viz.page import read_run, read_runs, render_page
@@ -20,7 +21,7 @@ from showo_turbo.viz.pictures import draw_image_grid
 from showo_turbo.viz.strips import draw_answer_strip, draw_sampling_strips
 
 from ..evaluation.test_report import make_report
-from ..evaluation.worlds import records, score, shapes_networks
+from ..evaluation.worlds import records, score, shapes_bundle
 from .test_pictures import BLUE, RED, column
 
 BROWSER = next(
@@ -45,20 +46,17 @@ def write_run(folder, rate=0.1):
     make_report().write(folder)
     columns = [column([RED, BLUE], [True, False]), column([BLUE, RED])]
     draw_image_grid(["a <b>red</b> circle", "two shapes"], columns, folder / "grid.png")
-    networks = shapes_networks()
     strips = folder / "film_strips"
     draw_sampling_strips(
-        *networks,
+        shapes_bundle(),
         ["a red circle"],
         ImageSampling(4),
         [strips / "teacher-image-1.png"],
     )
     for seed in range(20):  # a random network may never end its answer
-        model, _, text = shapes_networks(seed)
         path = strips / "student-answer.png"
-        if draw_answer_strip(
-            model, text, records(1)[0], path, decoding=TextDecoding(max_new_tokens=40)
-        ):
+        decoding = TextDecoding(max_new_tokens=40)
+        if draw_answer_strip(shapes_bundle(seed), records(1)[0], path, decoding=decoding):
             break
     logs = folder / "logs" / "version_0"
     with SummaryWriter(logs) as writer:
@@ -175,6 +173,17 @@ def test_a_folder_that_is_no_run(tmp_path, run):
     (tmp_path / "report.json").write_text(json.dumps({"images": [{"model": "teacher"}]}))
     with pytest.raises(UserError, match=r"was not measured by showo-turbo"):
         read_run(tmp_path, "damaged")
+    (tmp_path / "report.json").write_text(json.dumps({"format": 99, "images": []}))
+    with pytest.raises(UserError, match=r"format 99 of a newer showo-turbo; expected at most 1"):
+        read_run(tmp_path, "newer")
+
+
+def test_a_report_of_metrics_alone(tmp_path):
+    clip = replace(score("student", 4), satisfied=(), metrics={"CLIPScore": 0.3125})
+    Report(images=[clip], unseen_combinations=[replace(clip, split="own")]).write(tmp_path)
+    html = render_page([read_run(tmp_path, "own")])
+    assert "CLIPScore (test, n = 60)" in html and "CLIPScore (own, n = 60)" in html
+    assert "Prompts satisfied" not in html
 
 
 def test_runs_of_one_name_are_told_apart(run, tmp_path):

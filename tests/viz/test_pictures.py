@@ -17,7 +17,7 @@ from showo_turbo.viz.pictures import (
 )
 from showo_turbo.viz.strips import draw_answer_strip, draw_sampling_strips
 
-from ..evaluation.worlds import records, score, shapes_networks
+from ..evaluation.worlds import records, score, shapes_bundle
 
 
 def column(colors, satisfied=None, size=6):
@@ -81,12 +81,9 @@ def test_quality_by_steps_file(tmp_path):
 
 
 def test_strips(tmp_path):
-    model, image_tokenizer, text_tokenizer = shapes_networks()
     paths = [tmp_path / "one.png", tmp_path / "two.png"]
     draw_sampling_strips(
-        model,
-        image_tokenizer,
-        text_tokenizer,
+        shapes_bundle(),
         ["a red circle", "two squares"],
         ImageSampling(sampling_steps=4, guidance_scale=1.0),
         paths,
@@ -109,26 +106,25 @@ def test_strips(tmp_path):
 def test_strips_show_what_is_sampled(tmp_path, monkeypatch, options):
     drawn = []
     monkeypatch.setattr(strips, "draw_film_strip", lambda record, *_: drawn.append(record.codes))
-    model, image_tokenizer, text_tokenizer = shapes_networks()
+    bundle = shapes_bundle()
     prompts, seeds = ["a red circle", "two squares"], [71, 5]
     sampling = ImageSampling(sampling_steps=5, **options)
-    networks = (model, image_tokenizer, text_tokenizer)
     paths = [tmp_path / "1.png", tmp_path / "2.png"]
-    draw_sampling_strips(*networks, prompts, sampling, paths, seeds)
-    ids = [text_tokenizer.encode(prompt) for prompt in prompts]
-    sampled = decode_image_codes(model, ids, sampling, seeds)
+    draw_sampling_strips(bundle, prompts, sampling, paths, seeds)
+    ids = bundle.encode_prompts(prompts)
+    sampled = decode_image_codes(bundle.network, ids, sampling, seeds)
     assert torch.equal(torch.stack(drawn).long(), sampled)
-    plain = decode_image_codes(model, ids, ImageSampling(sampling_steps=5), seeds)
+    plain = decode_image_codes(bundle.network, ids, ImageSampling(sampling_steps=5), seeds)
     assert not torch.equal(sampled, plain), "the options change something"
 
 
 def test_an_answer_strip_or_none(tmp_path):
-    model, _, text_tokenizer = shapes_networks()
+    bundle = shapes_bundle()
     path = tmp_path / "answer.png"
     (record,) = records(1)
     decoding = TextDecoding(max_new_tokens=60)
-    drawn = draw_answer_strip(model, text_tokenizer, record, path, decoding=decoding)
+    drawn = draw_answer_strip(bundle, record, path, decoding=decoding)
     assert drawn == path.exists()
-    model.showo.lm_head.bias.data[model.vocabulary.eot_id] = 1e6  # ends at once
-    assert draw_answer_strip(model, text_tokenizer, record, path, decoding=decoding)
+    bundle.network.showo.lm_head.bias.data[bundle.network.vocabulary.eot_id] = 1e6  # ends at once
+    assert draw_answer_strip(bundle, record, path, decoding=decoding)
     assert path.exists()

@@ -20,9 +20,11 @@ from ..callbacks import EvaluationTable
 from ..data import distillation as _distillation  # noqa: F401
 from ..data import pretraining as _pretraining  # noqa: F401
 from ..errors import UserError, shown
+from ..shapes import metric as _shapes_metric  # noqa: F401
+from ..shapes import source as _shapes_source  # noqa: F401
 from ..training.checkpoint_io import AtomicCheckpointIO, ExactResume
+from ..training.measured_student import MeasuredStudent
 from ..training.ranks import lost_process
-from ..training.turbo import ShowoTurbo
 from ..utils.lightning_internals import HookedCLI
 from . import LIGHTNING_COMMANDS
 from .config_files import check_config_files
@@ -61,11 +63,10 @@ class _CLI(HookedCLI):
             )
         if subcommand == "validate":
             parser.add_argument(
-                "--baseline",
+                "--teacher",
                 type=str | None,
                 default=None,
-                help="Another model to measure beside the student, usually its teacher: `shapes`, a"
-                " folder or a hub id.",
+                help="A teacher to measure beside the student: `shapes`, a folder or a hub id.",
             )
 
     def before_validate(self) -> None:
@@ -73,13 +74,14 @@ class _CLI(HookedCLI):
         callbacks = getattr(self.trainer, "callbacks", ())
         if any(isinstance(callback, EvaluationTable) for callback in callbacks):
             self.config_init["validate"].verbose = False
-        baseline = self.config_init["validate"].baseline
-        if baseline is not None:
-            if not isinstance(self.model, ShowoTurbo):
+        teacher = self.config_init["validate"].teacher
+        if teacher is not None:
+            if not isinstance(self.model, MeasuredStudent):
                 raise UserError(
-                    f"--baseline goes with ShowoTurbo, not with {type(self.model).__name__}"
+                    f"--teacher is for ShowoTurbo, not for {type(self.model).__name__}; leave it "
+                    "out"
                 )
-            self.model.evaluation = replace(self.model.evaluation, baseline=baseline)
+            self.model.evaluation = replace(self.model.evaluation, teacher=teacher)
 
     def check_checkpoint(self) -> None:
         """Check it before networks are loaded; what runs is for the configuration to say."""

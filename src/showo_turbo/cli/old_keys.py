@@ -35,7 +35,8 @@ _STAGE = {
 _EVALUATION = {
     "evaluation.steps": _renamed("sampling_steps"),
     "evaluation.fit_steps": _renamed("fit_sampling_steps"),
-    "evaluation.baseline_sampling.steps": _renamed("sampling_steps"),
+    "evaluation.baseline": _renamed("teacher"),
+    "evaluation.baseline_sampling": "teacher_samplings, a list; write it so",
     "evaluation.order_seed": _moved("shared_noise_seed of the model's sampling"),
     "evaluation.max_new_tokens": _moved("max_new_tokens of the model's decoding"),
 } | {
@@ -59,7 +60,10 @@ _FILES = {
     }.items()
 }
 
+_CORPUS = {"shapes": "{class_path: ShapesWorld, init_args: {...}}; write it so"}
+
 _OLD: dict[str, dict[str, str]] = {
+    "": {"baseline": _renamed("teacher")},  # an option of `validate`
     "Curriculum": _STAGE
     | {
         "stages.*.sampling.steps": _renamed("sampling_steps"),
@@ -83,12 +87,13 @@ _OLD: dict[str, dict[str, str]] = {
         ),
     },
     "PretrainShowo": _EVALUATION | {"sampling.steps": _renamed("sampling_steps")},
-    "DistillationDataModule": _FILES,
-    "PretrainDataModule": _FILES,
-    "ImageDataModule": _FILES,
+    "DistillationDataModule": _FILES | _CORPUS,
+    "PretrainDataModule": _FILES | _CORPUS,
+    "ImageDataModule": _FILES | _CORPUS,
     "SpeedupReport": {
         "settings.steps": _renamed("sampling_steps"),
         "settings.stage_steps": _renamed("stage_sampling_steps"),
+        "settings.student_guidance": "guidance_scales, with 0.0 for none; write it so",
         "settings.max_new_tokens": _moved("max_new_tokens of the settings' decoding"),
         "settings.block_size": _moved("block_size of the settings' decoding"),
         "settings.sampling.steps": _renamed("sampling_steps"),
@@ -121,6 +126,7 @@ def _is_plain_files(value: Any) -> bool:
 _ONLY_IF: dict[str, Callable[[Any], bool]] = {
     "consistency_target": lambda value: isinstance(value, str) and value in _TARGETS,
     **dict.fromkeys(_FILES, _is_plain_files),
+    "shapes": lambda value: isinstance(value, dict) and "folder" in value,
 }
 """Keys that are still there, with other values than these."""
 

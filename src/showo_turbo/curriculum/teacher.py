@@ -13,7 +13,8 @@ from ..errors import UserError
 from ..models.checkpoints import save_checkpoint
 from ..models.protocols import ImageModel
 from ..models.registry import find_family, load_model
-from ..training.student_weights import gather_student, is_sharded, replace_teacher
+from ..training.ranks import is_sharded
+from ..training.student_weights import gather_student, replace_teacher
 from ..training.turbo import ShowoTurbo
 from ..trajectories import fingerprint_module, fingerprint_tensors
 from ..utils.files import read_json, write_json

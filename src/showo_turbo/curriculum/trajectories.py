@@ -15,7 +15,7 @@ from ..data.images import encode_images
 from ..errors import UserError
 from ..models.magvitv2 import MAGVITv2
 from ..models.protocols import ImageModel
-from ..training.student_weights import is_sharded
+from ..training.ranks import is_sharded
 from ..training.turbo import ShowoTurbo
 from ..trajectories import (
     ImageCollection,

@@ -1,4 +1,5 @@
 from .coco import COCOCaptions
+from .corpus import Corpus
 from .datamodule import StreamsDataModule
 from .distillation import DistillationBatchSizes, DistillationDataModule
 from .files import CaptionFiles, InstructionFiles, PromptFiles, TextFiles
@@ -17,6 +18,7 @@ __all__ = [
     "COCOCaptions",
     "CaptionFiles",
     "CaptionSource",
+    "Corpus",
     "DistillationBatchSizes",
     "DistillationDataModule",
     "ImageDataModule",

@@ -10,10 +10,11 @@ from lightning.pytorch import LightningDataModule
 from lightning.pytorch.utilities import rank_zero_info
 
 from ..errors import UserError
-from ..shapes.source import ShapesWorld
 from .bad_samples import BadSamples
+from .corpus import Corpus
 from .loader import EvaluationLoader, LoaderOptions, ResumableLoader
 from .sampler import JoinedBatchSampler
+from .sources import check_source
 from .streams import JoinedDataset, SingleStream, Stream
 
 
@@ -31,7 +32,7 @@ class StreamsDataModule(LightningDataModule):
         samples_per_epoch: Samples of the first stream in an epoch, over all devices; its size if
             missing.
         loader: How samples are loaded.
-        shapes: A shapes world that is generated if it is not there.
+        shapes: A corpus, made if it is not there.
         max_bad_samples: How many bad samples may be left out; see `BadSamples`.
 
     Raises:
@@ -45,7 +46,7 @@ class StreamsDataModule(LightningDataModule):
         seed: int,
         samples_per_epoch: int | None,
         loader: LoaderOptions,
-        shapes: ShapesWorld | None,
+        shapes: Corpus | None,
         max_bad_samples: int = 0,
     ) -> None:
         super().__init__()
@@ -66,6 +67,7 @@ class StreamsDataModule(LightningDataModule):
                 "leave it out"
             )
         self.loader = loader
+        check_source(shapes, Corpus, "shapes")
         self.shapes = shapes
         self.max_bad_samples = max_bad_samples
         self.preparation_seconds = 0.0
@@ -91,7 +93,7 @@ class StreamsDataModule(LightningDataModule):
         raise NotImplementedError
 
     def prepare_data(self) -> None:
-        """Generate the shapes world if one is asked for."""
+        """Make the corpus if there is one."""
         began = time.perf_counter()
         if self.shapes is not None:
             self.shapes.write()

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from ..errors import UserError
-from ..shapes.source import ShapesWorld
 from ..trajectories.store import TrajectoryStore
 from ..trajectories.stored import StoredTrajectories
 from ..utils.random import Permutation, stable_hash
+from .corpus import Corpus
 from .files import PromptFiles
 from .loader import LoaderOptions
 from .multimodal import MultimodalDataModule
@@ -68,7 +68,7 @@ class DistillationDataModule(MultimodalDataModule):
         samples_per_epoch: Samples of the first stream in an epoch, over all devices; all of them if
             missing.
         loader: How samples are loaded.
-        shapes: A shapes world, generated if it is not there, for all files that are not named.
+        shapes: A corpus for all files that are not named, such as a generated `ShapesWorld`.
         max_bad_samples: Bad samples (damaged images, malformed records) that are left out, and
             listed in `bad_samples.txt` in the run's folder, before the run ends.
     """
@@ -91,7 +91,7 @@ class DistillationDataModule(MultimodalDataModule):
         seed: int = 0,
         samples_per_epoch: int | None = None,
         loader: LoaderOptions = LoaderOptions(),
-        shapes: ShapesWorld | None = None,
+        shapes: Corpus | None = None,
         max_bad_samples: int = 0,
     ) -> None:
         super().__init__(

@@ -114,9 +114,9 @@ class ResumableLoader:
 class EvaluationLoader:
     """Iterates over the batches of one stream, in order, and over all of them in every process.
 
-    Scores then are those of a single process, whatever the number; and processes that share the
-    weights of a network stay in step, whose decoding takes every sample another number of passes.
-    It is no `DataLoader`, so Lightning does not give every process a share of it.
+    All processes then know all samples, of which whoever measures takes a share; and processes that
+    hold parts of one network's weights stay in step. It is no `DataLoader`, so Lightning does not
+    divide it.
 
     Args:
         dataset: The stream.

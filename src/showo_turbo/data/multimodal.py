@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Literal
 
-from ..shapes.source import ShapesWorld
+from .corpus import Corpus
 from .datamodule import StreamsDataModule
 from .files import PromptFiles
 from .loader import LoaderOptions
@@ -13,7 +13,7 @@ from .streams import Stream
 
 
 class MultimodalDataModule(StreamsDataModule):
-    """Captions, questions about images, and texts; a shapes world stands in for missing files.
+    """Captions, questions about images, and texts; a corpus stands in for missing files.
 
     Evaluation goes through the streams `prompts`, one for each file, and `instructions`.
 
@@ -35,7 +35,7 @@ class MultimodalDataModule(StreamsDataModule):
         samples_per_epoch: Samples of the first stream in an epoch, over all devices; all of them if
             missing.
         loader: How samples are loaded.
-        shapes: A shapes world, generated if it is not there, for all files that are not named.
+        shapes: A corpus for all files that are not named, such as a generated `ShapesWorld`.
         max_bad_samples: Bad samples (damaged images, malformed records) that are left out, and
             listed in `bad_samples.txt` in the run's folder, before the run ends.
     """
@@ -55,7 +55,7 @@ class MultimodalDataModule(StreamsDataModule):
         seed: int = 0,
         samples_per_epoch: int | None = None,
         loader: LoaderOptions = LoaderOptions(),
-        shapes: ShapesWorld | None = None,
+        shapes: Corpus | None = None,
         max_bad_samples: int = 0,
     ) -> None:
         super().__init__(

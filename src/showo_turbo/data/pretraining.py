@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from ..shapes.source import ShapesWorld
+from .corpus import Corpus
 from .datamodule import StreamsDataModule
 from .files import PromptFiles
 from .loader import LoaderOptions
@@ -50,7 +50,7 @@ class PretrainDataModule(MultimodalDataModule):
         samples_per_epoch: Samples of the first stream in an epoch, over all devices; all of them if
             missing.
         loader: How samples are loaded.
-        shapes: A shapes world, generated if it is not there, for all files that are not named.
+        shapes: A corpus for all files that are not named, such as a generated `ShapesWorld`.
         max_bad_samples: Bad samples (damaged images, malformed records) that are left out, and
             listed in `bad_samples.txt` in the run's folder, before the run ends.
     """
@@ -70,7 +70,7 @@ class PretrainDataModule(MultimodalDataModule):
         seed: int = 0,
         samples_per_epoch: int | None = None,
         loader: LoaderOptions = LoaderOptions(),
-        shapes: ShapesWorld | None = None,
+        shapes: Corpus | None = None,
         max_bad_samples: int = 0,
     ) -> None:
         super().__init__(
@@ -117,7 +117,7 @@ class ImageDataModule(StreamsDataModule):
         seed: Chooses the order of the images.
         samples_per_epoch: Images in an epoch, over all devices; all of them if missing.
         loader: How images are loaded.
-        shapes: A shapes world, generated if it is not there, for all files that are not named.
+        shapes: A corpus for all files that are not named, such as a generated `ShapesWorld`.
         max_bad_samples: Bad samples (damaged images, malformed records) that are left out, and
             listed in `bad_samples.txt` in the run's folder, before the run ends.
     """
@@ -132,7 +132,7 @@ class ImageDataModule(StreamsDataModule):
         seed: int = 0,
         samples_per_epoch: int | None = None,
         loader: LoaderOptions = LoaderOptions(),
-        shapes: ShapesWorld | None = None,
+        shapes: Corpus | None = None,
         max_bad_samples: int = 0,
     ) -> None:
         super().__init__(

@@ -118,7 +118,8 @@ def required(source: _Source | None, argument: str) -> _Source:
     """
     if source is None:
         raise UserError(
-            f"{argument} is missing; name its files, or give a shapes world to generate"
+            f"{argument} is missing; name its files, or give a corpus as shapes, such as "
+            "ShapesWorld"
         )
     return source
 

@@ -10,6 +10,7 @@ from ..errors import UserError
 from ..utils.files import read_json, write_json
 from ..utils.hashing import fingerprint_lines
 from .image_scores import ImageScore
+from .share import Share
 from .text_scores import TextScore
 
 Score = TypeVar("Score", ImageScore, TextScore)
@@ -18,15 +19,19 @@ Score = TypeVar("Score", ImageScore, TextScore)
 class ScoreCache:
     """Keeps every score as a small JSON file, named after what it depends on.
 
+    The first process reads and writes; the others get from it whether there is a score already.
+
     Args:
-        folder: Where the files go.
+        folder: Where the files go; nothing is kept without one.
+        share: This process among those that measure together.
 
     Attributes:
         seconds: Time that all scores asked for took to measure, whenever that was.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path | None, share: Share = Share()) -> None:
         self.folder = folder
+        self.share = share
         self.seconds = 0.0
 
     def get(self, kind: type[Score], key: Mapping[str, Any], measure: Callable[[], Score]) -> Score:
@@ -36,24 +41,34 @@ class ScoreCache:
 
         Args:
             kind: `ImageScore` or `TextScore`.
-            key: All that the score depends on, as JSON values.
+            key: All that the score depends on, as JSON values; not looked at without a folder.
             measure: Measures it.
         """
-        path = self.folder / f"{fingerprint_lines([kind.__name__, dict(key)])[:24]}.json"
-        if path.is_file():
-            try:
-                entry = read_json(path)
-                score = kind(**{name: _tuples(value) for name, value in entry["score"].items()})
-                self.seconds += entry["seconds"]
-                return score
-            except (UserError, TypeError, KeyError, AttributeError):
-                pass
-        began = time.perf_counter()
-        score = measure()
-        seconds = time.perf_counter() - began
-        write_json(path, {"key": dict(key), "seconds": seconds, "score": asdict(score)})
-        self.seconds += seconds
-        return score
+        path = None
+        if self.folder is not None:
+            path = self.folder / f"{fingerprint_lines([kind.__name__, dict(key)])[:24]}.json"
+        found = self.share.broadcast(_read(kind, path) if path and self.share.is_first else None)
+        if found is None:
+            began = time.perf_counter()
+            score = measure()
+            found = score, time.perf_counter() - began
+            if path and self.share.is_first:
+                entry = {"key": dict(key), "seconds": found[1], "score": asdict(score)}
+                write_json(path, entry)
+        self.seconds += found[1]
+        return found[0]
+
+
+def _read(kind: type[Score], path: Path) -> tuple[Score, float] | None:
+    """The score of a file, and how long it took; None if it is not there, or damaged."""
+    if not path.is_file():
+        return None
+    try:
+        entry = read_json(path)
+        score = kind(**{name: _tuples(value) for name, value in entry["score"].items()})
+        return score, float(entry["seconds"])
+    except (UserError, TypeError, KeyError, AttributeError):
+        return None
 
 
 def _tuples(value: Any) -> Any:

@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from .plan import STUDENT, TEACHER
 from .report import Report
-from .targets import STUDENT, TEACHER
 from .text_scores import agreement, exact_match_difference
 
 
@@ -13,7 +13,7 @@ def compare(report: Report) -> list[dict[str, Any]]:
     The student is compared with every model between and with the teacher's best, at each number of
     steps, and in the exact match of its answers.
     """
-    rows = {(row.model, row.steps, row.guidance): row for row in report.images}
+    rows = {(row.model, row.steps, row.guidance): row for row in report.images if row.judged}
     comparisons = []
     for (name, steps, guidance), row in rows.items():
         if name == STUDENT or guidance != (report.guidance.get(steps) if name == TEACHER else 0.0):
@@ -29,7 +29,7 @@ def compare(report: Report) -> list[dict[str, Any]]:
                     **student.minus(row).to_dict(),
                 }
             )
-    texts = {row.model: row for row in report.text if row.driver == "block"}
+    texts = {row.model: row for row in report.text if row.driver == "block" and not row.benchmark}
     if TEACHER in texts and STUDENT in texts:
         student_text, teacher_text = texts[STUDENT], texts[TEACHER]
         for long, what in ((False, "all answers"), (True, "answers of at least one block")):

@@ -1,8 +1,8 @@
 """How often generated images satisfy their prompts, by sampling steps and guidance."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -10,24 +10,15 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from ..errors import UserError
+from ..inference.loaded_model import LoadedModel
 from ..metrics.names import metric_names
-from ..models.magvitv2 import MAGVITv2
 from ..models.modes import evaluating
-from ..models.prompts import encode_prompts
-from ..models.protocols import ImageModel
 from ..sampling.image_sampling import ImageSampling
 from ..sampling.parallel import decode_image_codes
-from ..shapes.metric import satisfies_shapes_prompt
-from ..shapes.prompts import Prompt
-from ..text_tokenizer import TextTokenizer
 from ..utils.random import stateless_seed
+from .checker import Checker, PromptMetadata, judging
 from .image_scores import ImageScore
-
-PromptMetadata = Mapping[str, Any]
-"""A line of GenEval's metadata: `prompt` is the text, `tag` the category."""
-
-ImageChecker = Callable[[Tensor, Sequence[PromptMetadata]], Sequence[bool]]
-"""Says of each image `(batch, 3, height, width)` in [-1, 1] whether it satisfies its prompt."""
+from .share import Share
 
 
 def prompt_seed(seed: int, index: int) -> int:
@@ -37,9 +28,7 @@ def prompt_seed(seed: int, index: int) -> int:
 
 @torch.no_grad()
 def draw_images(
-    model: ImageModel,
-    image_tokenizer: MAGVITv2,
-    text_tokenizer: TextTokenizer | None,
+    bundle: LoadedModel,
     prompts: Sequence[str],
     sampling: ImageSampling,
     seeds: Sequence[int] | None = None,
@@ -47,9 +36,7 @@ def draw_images(
     """Draw one batch of images.
 
     Args:
-        model: Network in eval mode.
-        image_tokenizer: Decodes the codes, in eval mode.
-        text_tokenizer: Encodes the prompts.
+        bundle: The networks, in eval mode.
         prompts: Texts.
         sampling: Steps, guidance, temperatures.
         seeds: One a prompt; unused when both temperatures are 0.
@@ -60,131 +47,95 @@ def draw_images(
     Raises:
         UserError: If a prompt is too long or an option is out of range.
     """
-    ids = encode_prompts(model, text_tokenizer, prompts)
-    return image_tokenizer.decode(decode_image_codes(model, ids, sampling, seeds))
+    codes = decode_image_codes(bundle.network, bundle.encode_prompts(prompts), sampling, seeds)
+    return bundle.image_tokenizer.decode(codes)
 
 
 def evaluate_images(
-    model: ImageModel,
-    image_tokenizer: MAGVITv2,
-    text_tokenizer: TextTokenizer | None,
+    bundle: LoadedModel,
     prompts: Sequence[PromptMetadata],
-    samplings: Sequence[ImageSampling],
+    sampling: ImageSampling,
     *,
     seed: int = 0,
     batch_size: int = 64,
     name: str = "model",
     split: str = "validation",
-    check: ImageChecker | None = satisfies_shapes_prompt,
+    checker: Checker | None = None,
     metrics: Sequence[Metric] = (),
+    share: Share = Share(),
     progress: Callable[[int], None] | None = None,
-) -> list[ImageScore]:
-    """Draw every prompt in every setting and count how many are satisfied.
+) -> ImageScore:
+    """Draw every prompt and count how many are satisfied.
 
-    Prompt i has the same seed whatever the model, the setting and the batch size.
+    Prompt i has the same seed whatever the model, the setting, the batch size and the number of
+    processes.
 
     Args:
-        model: Network to measure.
-        image_tokenizer: Decodes its codes.
-        text_tokenizer: Encodes the prompts.
+        bundle: The networks to measure.
         prompts: GenEval-style metadata, one a prompt.
-        samplings: Settings to measure.
+        sampling: How images are sampled.
         seed: Of all prompts' seeds.
         batch_size: Prompts drawn at once.
-        name: Name of the model in the scores.
-        split: Name of the prompts in the scores.
-        check: Judges the images; by default the exact checker of the shapes world.
+        name: Name of the model in the score.
+        split: Name of the prompts in the score.
+        checker: Judges the images, if it can judge all of these prompts.
         metrics: More scores: each is reset, updated with pixels and metadata, and computed. They
             move to the model's device.
-        progress: Told how many prompts have been drawn, after each batch.
-
-    Returns:
-        One score a setting.
+        share: The prompts that this process draws.
+        progress: Called with the number of prompts of each batch once it is drawn.
 
     Raises:
         UserError: If there are no prompts, one is too long, or an option is out of range.
     """
     if not prompts:
         raise UserError(f"the split {split!r} has no prompts; give at least one")
-    seeds = [prompt_seed(seed, index) for index in range(len(prompts))]
-    categories = tuple(str(entry["tag"]) for entry in prompts)
     names = metric_names(metrics)
-    scores = []
-    with evaluating(model, image_tokenizer):
-        for sampling in samplings:
-            satisfied: list[bool] = []
-            seconds = 0.0
+    judge = judging(checker, prompts)
+    for metric in metrics:
+        metric.to(bundle.device).reset()
+        share.prepare(metric)
+    satisfied: list[bool] = []
+    seconds = 0.0
+    own = share.indices(len(prompts))
+    with evaluating(bundle.network, bundle.image_tokenizer):
+        for start in range(0, len(own), batch_size):
+            indices = own[start : start + batch_size]
+            batch = [prompts[index] for index in indices]
+            texts = [str(entry["prompt"]) for entry in batch]
+            began = seconds_now(bundle.device)
+            seeds = [prompt_seed(seed, index) for index in indices]
+            pixels = draw_images(bundle, texts, sampling, seeds)
+            seconds += seconds_now(bundle.device) - began
+            if judge is not None:
+                satisfied += map(bool, judge.judge(pixels, batch))
             for metric in metrics:
-                metric.to(model.device).reset()
-            for start in range(0, len(prompts), batch_size):
-                batch = prompts[start : start + batch_size]
-                texts = [str(entry["prompt"]) for entry in batch]
-                began = seconds_now(model)
-                pixels = draw_images(
-                    model,
-                    image_tokenizer,
-                    text_tokenizer,
-                    texts,
-                    sampling,
-                    seeds[start : start + batch_size],
-                )
-                seconds += seconds_now(model) - began
-                satisfied += [] if check is None else check(pixels, batch)
-                for metric in metrics:
-                    metric.update(pixels, batch)
-                if progress is not None:
-                    progress(len(batch))
-            scores.append(
-                ImageScore(
-                    name,
-                    split,
-                    sampling.sampling_steps,
-                    sampling.guidance_scale,
-                    categories,
-                    tuple(satisfied),
-                    seconds,
-                    min(batch_size, len(prompts)),
-                    sampling.top_k,
-                    {
-                        key: float(metric.compute())
-                        for key, metric in zip(names, metrics, strict=True)
-                    },
-                    _further_options(sampling),
-                )
-            )
-    return scores
+                metric.update(pixels, batch)
+            if progress is not None:
+                progress(len(batch))
+    return ImageScore(
+        name,
+        split,
+        sampling.sampling_steps,
+        sampling.guidance_scale,
+        tuple(str(entry["tag"]) for entry in prompts),
+        tuple(share.gather(satisfied)),
+        sum(share.of_all(seconds)),
+        min(batch_size, len(prompts)),
+        sampling.top_k,
+        {key: float(metric.compute()) for key, metric in zip(names, metrics, strict=True)},
+        _further_options(sampling),
+    )
 
 
-def can_judge(prompts: Sequence[PromptMetadata]) -> bool:
-    """Whether the checker of the shapes world understands all of these prompts."""
-    try:
-        for entry in prompts:
-            Prompt.from_metadata(dict(entry))
-    except (UserError, KeyError, TypeError):
-        return False
-    return True
-
-
-def seconds_now(model: ImageModel) -> float:
-    """Wall clock in seconds, once the model's device has done all that it was given."""
-    if model.device.type == "cuda":
-        torch.cuda.synchronize(model.device)
+def seconds_now(device: torch.device) -> float:
+    """Wall clock in seconds, once a device has done all that it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
     return time.perf_counter()
 
 
-def guidance_samplings(
-    sampling: ImageSampling, steps: Sequence[int], candidates: Sequence[float]
-) -> list[ImageSampling]:
-    """The settings of a sweep: every number of steps with every guidance scale."""
-    return [
-        replace(sampling, sampling_steps=count).with_guidance(guidance)
-        for count in steps
-        for guidance in candidates
-    ]
-
-
 def choose_sampling(
-    sweep: Sequence[tuple[ImageSampling, ImageScore]],
+    sweep: Sequence[tuple[ImageSampling, ImageScore]], metric: Metric | None = None
 ) -> dict[int, ImageSampling]:
     """Choose the setting with the best score at each number of steps.
 
@@ -193,14 +144,23 @@ def choose_sampling(
 
     Args:
         sweep: Settings, each with the score of one model on one split.
+        metric: Chooses where the images were not judged: the larger the better, unless its
+            `higher_is_better` is false.
 
     Returns:
         Steps -> setting.
     """
+
+    def quality(score: ImageScore) -> float:
+        if score.judged or metric is None:
+            return score.score
+        value = score.metrics[metric_names([metric])[0]]
+        return -value if metric.higher_is_better is False else value
+
     best: dict[int, tuple[ImageSampling, ImageScore]] = {}
     for sampling, score in sorted(sweep, key=lambda pair: pair[0].guidance_scale):
         steps = sampling.sampling_steps
-        if steps not in best or score.score > best[steps][1].score:
+        if steps not in best or quality(score) > quality(best[steps][1]):
             best[steps] = sampling, score
     return {steps: sampling for steps, (sampling, _) in best.items()}
 

@@ -3,21 +3,25 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import PurePath
+from typing import Any
 
 from rich.progress import Progress
+from torchmetrics import Metric
 
-from ..models.magvitv2 import MAGVITv2
-from ..models.protocols import ImageModel
+from ..inference.loaded_model import LoadedModel
 from ..sampling.image_sampling import ImageSampling
 from ..sampling.text_decoding import TextDecoding
-from ..text_tokenizer import TextTokenizer
-from ..utils.hashing import fingerprint_lines, fingerprint_tensors
+from ..utils.hashing import fingerprint_lines, fingerprint_module, fingerprint_tensors
 from .cache import ScoreCache
+from .checker import PromptMetadata
+from .data import Question
 from .image_scores import ImageScore
-from .images import PromptMetadata, evaluate_images
-from .speedup_settings import SpeedupSettings
-from .targets import TEACHER
-from .text import TextRecord, compared_decodings, evaluate_text
+from .images import evaluate_images
+from .plan import EvaluationPlan
+from .share import Share
+from .text import TextRecord, compared_decodings, evaluate_text, judge_answers
 from .text_scores import TextScore
 
 
@@ -27,22 +31,18 @@ class Measurement:
 
     Attributes:
         name: Name of the model in the scores.
-        model: The network.
-        fingerprint: Of the network and its tokenizers, for the cache.
-        image_tokenizer: Decodes its images.
-        text_tokenizer: Encodes prompts, decodes answers.
-        settings: What to measure.
+        bundle: The model.
+        plan: What is measured.
         cache: Where finished scores are.
+        share: The samples that this process measures.
         bars: Where progress is shown and scores are printed.
     """
 
     name: str
-    model: ImageModel
-    fingerprint: str
-    image_tokenizer: MAGVITv2
-    text_tokenizer: TextTokenizer
-    settings: SpeedupSettings
+    bundle: LoadedModel
+    plan: EvaluationPlan
     cache: ScoreCache
+    share: Share
     bars: Progress
 
     def images(
@@ -54,77 +54,102 @@ class Measurement:
         return [self._image_score(split, prompts, sampling) for sampling in samplings]
 
     def texts(self, records: Sequence[TextRecord]) -> list[TextScore]:
-        """Score the answers, written token by token and by Jacobi decoding."""
-        drivers = self.settings.drivers[: 1 if self.name == TEACHER else None]
-        ways = compared_decodings(self.settings.decoding or TextDecoding(), drivers)
+        """Score answers, autoregressive and by Jacobi decoding; no questions give no scores."""
+        if not records:
+            return []
+        ways = compared_decodings(self.plan.answering, self.plan.drivers)
         return [self._text_score(records, decoding) for decoding in ways]
+
+    def questions(self, benchmark: str, questions: Sequence[Question]) -> list[TextScore]:
+        """Score answers to the questions of a benchmark by its metric."""
+        records, truths = zip(*questions, strict=True)
+        return [judge_answers(score, benchmark, truths) for score in self.texts(records)]
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        """Of all that the scores depend on, apart from questions and ways of decoding."""
+        bundle = self.bundle
+        parts = [fingerprint_module(net) for net in (bundle.network, bundle.image_tokenizer)]
+        if bundle.text_tokenizer is not None:
+            parts.append(bundle.text_tokenizer.fingerprint)
+        return fingerprint_lines(parts)
+
+    def _key(self, **parts: Any) -> dict[str, Any]:
+        """What a score is kept under; nothing where none are kept."""
+        if self.cache.folder is None:
+            return {}
+        return {"model": self._fingerprint, "seed": self.plan.seed, **parts}
 
     def _image_score(
         self, split: str, prompts: Sequence[PromptMetadata], sampling: ImageSampling
     ) -> ImageScore:
-        key = {
-            "model": self.fingerprint,
-            "split": split,
-            "prompts": fingerprint_lines(dict(entry) for entry in prompts),
-            "seed": self.settings.seed,
+        plan = self.plan
+        kept = self.cache.folder is not None
+        key = self._key(
+            split=split,
+            prompts=fingerprint_lines(dict(entry) for entry in prompts),
+            checker=_options(plan.checker),
+            metrics=[_fingerprint_metric(metric) for metric in plan.metrics] if kept else [],
             **asdict(sampling),
-        }
-
-        def measure() -> ImageScore:
-            with self._bar(title, len(prompts)) as advance:
-                (score,) = evaluate_images(
-                    self.model,
-                    self.image_tokenizer,
-                    self.text_tokenizer,
-                    prompts,
-                    [sampling],
-                    seed=self.settings.seed,
-                    batch_size=self.settings.batch_size,
-                    name=self.name,
-                    split=split,
-                    progress=advance,
-                )
-            return score
-
+        )
         title = (
             f"{self.name}, {sampling.sampling_steps} steps, guidance {sampling.guidance_scale:g}"
         )
+
+        def measure() -> ImageScore:
+            with self._bar(title, len(self.share.indices(len(prompts)))) as advance:
+                return evaluate_images(
+                    self.bundle,
+                    prompts,
+                    sampling,
+                    seed=plan.seed,
+                    batch_size=plan.batch_size,
+                    name=self.name,
+                    split=split,
+                    checker=plan.checker,
+                    metrics=plan.metrics,
+                    share=self.share,
+                    progress=advance,
+                )
+
         score = self.cache.get(ImageScore, key, measure)
-        self.bars.console.print(f"{title}: {score.score:.3f} ({split}, n = {score.n})")
+        values = {"": score.score} if score.judged else {}
+        values |= dict(score.metrics)
+        found = [f"{name} {value:.3f}".strip() for name, value in values.items()]
+        self.bars.console.print(f"{title}: {', '.join(found)} ({split}, n = {score.n})")
         # The cache does not know names: two stages may hold the same weights.
         return replace(score, model=self.name)
 
     def _text_score(self, records: Sequence[TextRecord], decoding: TextDecoding) -> TextScore:
-        settings = self.settings
-        key = {
-            "model": self.fingerprint,
-            "records": fingerprint_lines(
-                [fingerprint_tensors({"codes": record.image}), record.question, record.answer]
-                for record in records
-            ),
-            "seed": settings.seed,
-            "batch_size": settings.batch_size,
-            "timed": settings.timed_texts,
-            **asdict(decoding),
-        }
+        plan = self.plan
+        key = {}
+        if self.cache.folder is not None:
+            own = [records[index].image for index in self.share.indices(len(records))]
+            images = self.share.gather([fingerprint_tensors({"codes": image}) for image in own])
+            rows = zip(images, records, strict=True)
+            key = self._key(
+                records=fingerprint_lines([image, row.question, row.answer] for image, row in rows),
+                batch_size=plan.batch_size,
+                timed=plan.timed_texts,
+                **asdict(decoding),
+            )
+        by_jacobi = decoding.method == "jacobi"
+        title = f"{self.name}, answers, {decoding.method}{f', {decoding.driver}' * by_jacobi}"
 
         def measure() -> TextScore:
-            with self._bar(title, len(records)) as advance:
+            with self._bar(title, len(self.share.indices(len(records)))) as advance:
                 return evaluate_text(
-                    self.model,
-                    self.image_tokenizer,
-                    self.text_tokenizer,
+                    self.bundle,
                     records,
                     decoding=decoding,
-                    seed=settings.seed,
-                    batch_size=settings.batch_size,
-                    timed=settings.timed_texts,
+                    seed=plan.seed,
+                    batch_size=plan.batch_size,
+                    timed=plan.timed_texts,
                     name=self.name,
+                    share=self.share,
                     progress=advance,
                 )
 
-        way = "ar" if decoding.method == "autoregressive" else f"jacobi, {decoding.driver}"
-        title = f"{self.name}, answers, {way}"
         score = self.cache.get(TextScore, key, measure)
         self.bars.console.print(
             f"{title}: {score.exact_match:.3f} exact, {score.tokens_per_forward:.2f} tokens per "
@@ -140,3 +165,24 @@ class Measurement:
             yield lambda done: self.bars.advance(task, done)
         finally:
             self.bars.remove_task(task)
+
+
+def _fingerprint_metric(metric: Metric) -> str:
+    """Of a metric's options, weights and, such as the real images of `FID`, what it starts with."""
+    metric.reset()
+    states = [
+        {name: value for name, value in part.metric_state.items() if not isinstance(value, list)}
+        for part in metric.modules()
+        if isinstance(part, Metric)
+    ]
+    parts = [fingerprint_module(metric), *map(fingerprint_tensors, states)]
+    return fingerprint_lines([_options(metric), *parts])
+
+
+def _options(owner: object) -> list[Any]:
+    """The class of a checker or a metric, and its plain options."""
+    plain = (str, int, float, bool, PurePath, tuple, type(None))
+    values = vars(owner) if hasattr(owner, "__dict__") else {}
+    options = {name: str(value) for name, value in values.items() if isinstance(value, plain)}
+    shown = sorted((name, value) for name, value in options.items() if not name.startswith("_"))
+    return [f"{type(owner).__module__}.{type(owner).__qualname__}", shown]

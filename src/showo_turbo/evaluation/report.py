@@ -9,8 +9,11 @@ from typing import Any
 from ..sampling.image_sampling import ImageSampling
 from ..utils.files import write_atomically, write_json
 from .image_scores import ImageScore
-from .targets import Target, distillation_targets
+from .plan import STUDENT
 from .text_scores import TextScore
+
+REPORT_FORMAT = 1
+"""Number of the layout of `report.json`; it grows when older readers would misread it."""
 
 CSV_COLUMNS = (
     "figure",
@@ -32,7 +35,8 @@ class Report:
     """All that was measured of a teacher, the stages between, and the student.
 
     Attributes:
-        images: Scores on the test prompts.
+        images: Scores by sampling steps and guidance.
+        top_k: Scores by top-k.
         text: Scores of the answers.
         unseen_combinations: Scores on prompts whose combination training never showed.
         teacher_sampling: How the teacher samples at each number of steps, chosen on other prompts.
@@ -45,6 +49,7 @@ class Report:
     """
 
     images: list[ImageScore] = field(default_factory=list)
+    top_k: list[ImageScore] = field(default_factory=list)
     text: list[TextScore] = field(default_factory=list)
     unseen_combinations: list[ImageScore] = field(default_factory=list)
     teacher_sampling: dict[int, ImageSampling] = field(default_factory=dict)
@@ -60,15 +65,12 @@ class Report:
         """The teacher's guidance scale at each number of steps."""
         return {steps: entry.guidance_scale for steps, entry in self.teacher_sampling.items()}
 
-    @property
-    def targets(self) -> list[Target]:
-        """What the figures are held to."""
-        return distillation_targets(self.images, self.guidance, self.text)
-
     def to_dict(self) -> dict[str, Any]:
         """The report as JSON values."""
         return {
+            "format": REPORT_FORMAT,
             "images": [row.to_dict() for row in self.images],
+            "top_k": [row.to_dict() for row in self.top_k],
             "text": [row.to_dict() for row in self.text],
             "seconds": self.seconds,
             "hardware": self.hardware,
@@ -80,15 +82,38 @@ class Report:
             },
             "validation": [row.to_dict() for row in self.validation],
             "comparisons": self.comparisons,
-            "targets": [target.to_dict() for target in self.targets],
             "settings": self.settings,
         }
 
-    def write(self, folder: Path) -> None:
-        """Write `report.json` and `report.csv`, each atomically."""
-        write_json(Path(folder) / "report.json", self.to_dict())
-        rows = [*self.images, *self.unseen_combinations, *self.validation]
-        write_scores_csv(Path(folder) / "report.csv", rows, self.text)
+    def scalars(self, prefix: str) -> dict[str, float]:
+        """The student's scores under names for a logger.
+
+        Args:
+            prefix: What the names begin with, such as `val`.
+        """
+        values: dict[str, float] = {}
+        for image in (row for row in self.images if row.model == STUDENT):
+            setting = f"{image.steps}_steps_guidance_{image.guidance:g}"
+            if image.judged:
+                values[f"{prefix}/{image.split}/score/{setting}"] = image.score
+            for name, value in image.metrics.items():
+                values[f"{prefix}/{image.split}/{name}/{setting}"] = value
+        for text in (row for row in self.text if row.model == STUDENT):
+            if text.driver == "window":  # the same answers as `block`
+                continue
+            if text.benchmark is not None:
+                for name, value in text.metrics.items():
+                    values[f"{prefix}/{text.benchmark}/{name}/{text.decoding}"] = value
+            else:
+                values[f"{prefix}/{text.decoding}/exact_match"] = text.exact_match
+                values[f"{prefix}/{text.decoding}/tokens_per_forward"] = text.tokens_per_forward
+        return values
+
+    def write(self, folder: Path, name: str = "report") -> None:
+        """Write `<name>.json` and `<name>.csv`, each atomically."""
+        write_json(Path(folder) / f"{name}.json", self.to_dict())
+        rows = [*self.images, *self.top_k, *self.unseen_combinations, *self.validation]
+        write_scores_csv(Path(folder) / f"{name}.csv", rows, self.text)
 
 
 def write_scores_csv(path: Path, images: list[ImageScore], text: list[TextScore]) -> None:

@@ -9,27 +9,17 @@ from torch import Tensor
 
 from .. import metrics
 from ..errors import UserError
+from ..inference.loaded_model import LoadedModel
 from ..metrics.cider import cider_d
 from ..models.magvitv2 import MAGVITv2
 from ..models.modes import evaluating
-from ..models.protocols import ImageModel
-from ..models.registry import text_model
 from ..sampling.autoregressive import TextResult
 from ..sampling.jacobi import Driver, JacobiResult
 from ..sampling.text_decoding import DecodingChanges, TextDecoding
-from ..text_tokenizer import TextTokenizer
 from ..utils.random import stateless_seed
 from .images import seconds_now
+from .share import Share
 from .text_scores import TextScore
-
-__all__ = [
-    "TextRecord",
-    "TextScore",
-    "compared_decodings",
-    "encode_records",
-    "evaluate_text",
-    "judge_answers",
-]
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +27,8 @@ class TextRecord:
     """An image, a question about it and the right answer.
 
     Attributes:
-        image: Codes `(image_tokens,)`, or pixels `(3, height, width)` in [-1, 1].
+        image: Codes `(image_tokens,)`, or pixels `(3, height, width)` in [-1, 1]; empty where
+            another process answers, see `Share`.
         question: The question, in no prompt format.
         answer: The reference.
     """
@@ -45,6 +36,27 @@ class TextRecord:
     image: Tensor
     question: str
     answer: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is kept of one answer.
+
+    Attributes:
+        text: The answer.
+        tokens: How many it has, the end of text included.
+        forwards: Forwards that it took, the prefill not counted.
+        finished: Whether it ends before the longest length.
+        iterations: Of each full block, see `TextScore`.
+        block_forwards: Likewise.
+    """
+
+    text: str
+    tokens: int
+    forwards: int
+    finished: bool
+    iterations: tuple[int, ...]
+    block_forwards: tuple[int, ...]
 
 
 def encode_records(
@@ -67,9 +79,7 @@ def encode_records(
 
 
 def evaluate_text(
-    model: ImageModel,
-    image_tokenizer: MAGVITv2,
-    text_tokenizer: TextTokenizer,
+    bundle: LoadedModel,
     records: Sequence[TextRecord],
     *,
     decoding: TextDecoding = TextDecoding(),
@@ -77,6 +87,7 @@ def evaluate_text(
     batch_size: int = 64,
     timed: int = 8,
     name: str = "model",
+    share: Share = Share(),
     progress: Callable[[int], None] | None = None,
 ) -> TextScore:
     """Answer every question greedily and compare with the references.
@@ -85,17 +96,16 @@ def evaluate_text(
     the first `timed` questions.
 
     Args:
-        model: Network to measure.
-        image_tokenizer: Encodes the images of records that hold pixels.
-        text_tokenizer: Encodes questions, decodes answers.
+        bundle: The networks to measure.
         records: All with codes or all with pixels.
         decoding: How answers are decoded; see `compared_decodings`.
         seed: Of the random tokens that blocks start from; question i has the same ones whatever
-            the model and the batch size.
+            the model, the batch size and the number of processes.
         batch_size: Questions answered at once.
         timed: Questions to time one by one; 0 for none.
         name: Name of the model in the score.
-        progress: Told how many questions have been answered, after each batch.
+        share: The questions that this process answers.
+        progress: Called with the number of questions of each batch once it is answered.
 
     Raises:
         UserError: If there are no records or an option is out of range.
@@ -103,65 +113,68 @@ def evaluate_text(
     if not records:
         raise UserError("there are no questions to answer; give at least one")
     decoding.check()
-    writer = text_model(model, "answering questions")
     by_jacobi, block_size = decoding.method == "jacobi", decoding.block_size
-    records = encode_records(image_tokenizer, records, batch_size)
+    writer, tokenizer = bundle.writer()
+    encode, read = tokenizer.encode, tokenizer.decode
+    own = share.indices(len(records))
+    encoded = encode_records(bundle.image_tokenizer, [records[i] for i in own], batch_size)
+    images = dict(zip(own, [record.image for record in encoded], strict=True))
 
-    def answer(indices: Sequence[int]) -> tuple[list[TextResult], float]:
-        batch = [records[index] for index in indices]
-        codes = torch.stack([record.image for record in batch])
-        ids = [writer.encode_question(text_tokenizer, record.question) for record in batch]
-        began = seconds_now(model)
+    def answer(indices: Sequence[int]) -> tuple[list[Answer], float]:
+        codes = torch.stack([images[index] for index in indices])
+        ids = [writer.encode_question(tokenizer, records[index].question) for index in indices]
         seeds = [stateless_seed(seed, index, stream="jacobi") for index in indices]
-        results = [*decoding.decode(model, codes, ids, seeds)]
-        return results, seconds_now(model) - began
+        began = seconds_now(bundle.device)
+        results = [*decoding.decode(writer, codes, ids, seeds)]
+        seconds = seconds_now(bundle.device) - began
+        return [_answer(result, read(result.tokens), block_size) for result in results], seconds
 
-    results: list[TextResult] = []
+    answers: list[Answer] = []
     batched_seconds = timed_seconds = 0.0
     timed = min(timed, len(records))
-    with evaluating(model):
-        for start in range(0, len(records), batch_size):
-            indices = range(start, min(start + batch_size, len(records)))
-            answered, seconds = answer(indices)
-            results += answered
+    with evaluating(bundle.network):
+        for start in range(0, len(own), batch_size):
+            answered, seconds = answer(own[start : start + batch_size])
+            answers += answered
             batched_seconds += seconds
             if progress is not None:
-                progress(len(indices))
-        if timed:
-            answer([0])  # warms up kernels of this shape
-        for index in range(timed):
+                progress(len(answered))
+        to_time = [index for index in own if index < timed]
+        if to_time:
+            answer(to_time[:1])  # warms up kernels of this shape
+        for index in to_time:
             timed_seconds += answer([index])[1]
 
-    long = tuple(len(text_tokenizer.encode(record.answer)) + 1 >= block_size for record in records)
-    answers = tuple(text_tokenizer.decode(result.tokens) for result in results)
-    blocks = [block for result in results for block in full_blocks(result, block_size)]
+    answers = share.gather(answers)
+    long = tuple(len(encode(record.answer)) + 1 >= block_size for record in records)
+    texts = tuple(found.text for found in answers)
     return TextScore(
         model=name,
         decoding="jacobi" if by_jacobi else "ar",
         driver=decoding.driver if by_jacobi else None,
         block_size=block_size,
-        answers=answers,
+        answers=texts,
         matched=tuple(
             text.strip() == record.answer.strip()
-            for text, record in zip(answers, records, strict=True)
+            for text, record in zip(texts, records, strict=True)
         ),
         long=long,
-        tokens=sum(len(result.tokens) for result in results),
-        forwards=sum(result.forwards for result in results),
-        unfinished=sum(not result.finished for result in results),
-        block_iterations=tuple(published_iterations(block) for block in blocks),
-        block_forwards=tuple(len(block) - 1 for block in blocks),
+        tokens=sum(found.tokens for found in answers),
+        forwards=sum(found.forwards for found in answers),
+        unfinished=sum(not found.finished for found in answers),
+        block_iterations=tuple(count for found in answers for count in found.iterations),
+        block_forwards=tuple(count for found in answers for count in found.block_forwards),
         batch_size=batch_size,
-        batched_seconds=batched_seconds,
+        batched_seconds=sum(share.of_all(batched_seconds)),
         timed=timed,
-        timed_tokens=sum(len(result.tokens) for result in results[:timed]),
-        timed_seconds=timed_seconds,
-        cider_long=_mean_cider(answers, records, long),
+        timed_tokens=sum(found.tokens for found in answers[:timed]),
+        timed_seconds=sum(share.of_all(timed_seconds)),
+        cider_long=_mean_cider(texts, records, long),
     )
 
 
 def compared_decodings(decoding: TextDecoding, drivers: Sequence[Driver]) -> list[TextDecoding]:
-    """The greedy ways of decoding that are compared: token by token, and Jacobi's.
+    """The greedy ways of decoding that are compared: autoregressive, and by Jacobi.
 
     Args:
         decoding: Length of answers, size of blocks.
@@ -183,9 +196,22 @@ def judge_answers(
         truths: What the metric needs to know of each question.
     """
     metric = getattr(metrics, benchmark)()
+    Share().prepare(metric)  # every process has all answers
     metric.update(score.answers, truths)
     return replace(
         score, matched=(), cider_long=None, benchmark=benchmark, metrics=metric.figures()
+    )
+
+
+def _answer(result: TextResult, text: str, block_size: int) -> Answer:
+    blocks = full_blocks(result, block_size)
+    return Answer(
+        text,
+        len(result.tokens),
+        result.forwards,
+        result.finished,
+        tuple(published_iterations(block) for block in blocks),
+        tuple(len(block) - 1 for block in blocks),
     )
 
 

@@ -12,7 +12,7 @@ from ..data.images import load_image, square_pixels
 from ..errors import UserError
 from ..models.magvitv2 import MAGVITv2
 from ..models.prompts import encode_prompts
-from ..models.protocols import ImageModel
+from ..models.protocols import ImageModel, TextModel
 from ..models.registry import load_model, text_model
 from ..sampling.image_sampling import ImageSampling
 from ..sampling.text_decoding import TextDecoding
@@ -122,14 +122,27 @@ class LoadedModel:
         """
         return encode_prompts(self.network, self.text_tokenizer, prompts)
 
+    def writer(self, wanted_by: str = "answering questions") -> tuple[TextModel, TextTokenizer]:
+        """The network as one that writes text, and its text tokenizer.
+
+        Args:
+            wanted_by: What needs the text, for the message.
+
+        Raises:
+            UserError: If the family does not write text.
+        """
+        model = text_model(self.network, wanted_by)
+        assert self.text_tokenizer is not None  # as for every family that writes text
+        return model, self.text_tokenizer
+
     def encode_question(self, question: str, max_new_tokens: int) -> list[int]:
         """Text ids of a question in the format that the model was instructed with.
 
         Raises:
             UserError: If the model does not write text, or it leaves no room for the answer.
         """
-        writer = text_model(self.network, "answering questions")
-        ids = writer.encode_question(self.text_tokenizer, question)
+        writer, text_tokenizer = self.writer()
+        ids = writer.encode_question(text_tokenizer, question)
         room = writer.config.text_room
         if len(ids) + max_new_tokens > room:
             raise UserError(

@@ -1,5 +1,6 @@
 from .answers import MME, MMMU, POPE
 from .cider import CIDEr
+from .exact_match import ExactMatch
 from .fid import FID
 from .geneval import GenEval
 from .image_reward import ImageReward
@@ -12,6 +13,7 @@ __all__ = [
     "POPE",
     "CIDEr",
     "CLIPScore",
+    "ExactMatch",
     "GenEval",
     "HPSv2",
     "ImageReward",

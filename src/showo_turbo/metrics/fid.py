@@ -70,8 +70,19 @@ class FID(NamedMetric):
         self.distance.update(_bytes(pixels).to(self.distance.device), real=False)
 
     def compute(self) -> Tensor:
-        """The distance; at least two drawn images are needed."""
-        found: Tensor = self.distance.compute()
+        """The distance.
+
+        Raises:
+            UserError: If fewer than two images were drawn.
+        """
+        try:
+            found: Tensor = self.distance.compute()
+        except RuntimeError as error:
+            if "More than one sample" not in str(error):
+                raise
+            raise UserError(
+                "FID has seen fewer than 2 drawn images; give at least 2 prompts, or leave it out"
+            ) from None
         return found
 
     def reset(self) -> None:
@@ -83,17 +94,28 @@ class FID(NamedMetric):
     def _distance(self, weights: Path, network: nn.Module | None) -> Any:
         from torchmetrics.image.fid import FrechetInceptionDistance
 
+        class Distance(FrechetInceptionDistance):
+            """Every process has seen all real images, which must count once, and drawn its own."""
+
+            def add_state(self, name: str, default: Any, *given: Any, **options: Any) -> None:
+                if name.startswith("real"):
+                    given, options = (), options | {"dist_reduce_fx": _first}
+                super().add_state(name, default, *given, **options)
+
         if network is not None:
-            return FrechetInceptionDistance(network, reset_real_features=False)
+            return Distance(network, reset_real_features=False)
         path = required_file(weights, INCEPTION, "FID")
         try:
-            return FrechetInceptionDistance(
-                reset_real_features=False, feature_extractor_weights_path=str(path)
-            )
+            return Distance(reset_real_features=False, feature_extractor_weights_path=str(path))
         except ModuleNotFoundError:
             raise UserError(
                 'FID needs torch-fidelity; install it with: pip install "showo-turbo[fid]"'
             ) from None
+
+
+def _first(states: Tensor) -> Tensor:
+    """The state of the first process."""
+    return states[0]
 
 
 def _bytes(pixels: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-from .metric import ExactMatch, ShapesScore
+from .metric import ShapesChecker, ShapesScore
 from .source import ShapesWorld
 
-__all__ = ["ExactMatch", "ShapesScore", "ShapesWorld"]
+__all__ = ["ShapesChecker", "ShapesScore", "ShapesWorld"]

@@ -3,28 +3,40 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
-from torchmetrics import Metric
 
+from ..errors import UserError
+from ..evaluation.checker import Checker, PromptMetadata
 from ..metrics.categories import CategoryScore
 from ..utils.images import to_bytes
 from .checker import check_images
 from .prompts import CATEGORIES, Prompt
 
 
-def satisfies_shapes_prompt(pixels: Tensor, metadata: Sequence[Mapping[str, Any]]) -> list[bool]:
-    """Judge images of the shapes world with its exact checker.
+class ShapesChecker(Checker):
+    """The exact checker of the shapes world."""
 
-    Args:
-        pixels: `(batch, 3, 24, 24)` in [-1, 1].
-        metadata: One entry an image, a line of GenEval's metadata.
+    def can_judge(self, prompt: PromptMetadata) -> bool:
+        """Whether a prompt asks for what the world has."""
+        try:
+            Prompt.from_metadata(dict(prompt))
+        except (UserError, KeyError, TypeError):
+            return False
+        return True
 
-    Raises:
-        UserError: If a prompt asks for something that the world does not have.
-    """
-    prompts = [Prompt.from_metadata(dict(entry)) for entry in metadata]
-    return [result.satisfied for result in check_images(to_bytes(pixels), prompts)]
+    def judge(self, pixels: Tensor, prompts: Sequence[PromptMetadata]) -> list[bool]:
+        """Whether each image satisfies its prompt.
+
+        Args:
+            pixels: `(batch, 3, 24, 24)` in [-1, 1].
+            prompts: One entry an image, a line of GenEval's metadata.
+
+        Raises:
+            UserError: If a prompt asks for something that the world does not have.
+            ValueError: If the images have another size.
+        """
+        wanted = [Prompt.from_metadata(dict(entry)) for entry in prompts]
+        return [result.satisfied for result in check_images(to_bytes(pixels), wanted)]
 
 
 class ShapesScore(CategoryScore):
@@ -40,30 +52,5 @@ class ShapesScore(CategoryScore):
     categories = CATEGORIES
 
     def judge(self, pixels: Tensor, metadata: Sequence[Mapping[str, Any]]) -> list[bool]:
-        """Whether each image satisfies its prompt, see `satisfies_shapes_prompt`."""
-        return satisfies_shapes_prompt(pixels, metadata)
-
-
-class ExactMatch(Metric):
-    """Share of texts equal to their reference, white space at the ends aside. Unit: [0, 1]."""
-
-    higher_is_better = True
-    full_state_update = False
-
-    matched: Tensor
-    total: Tensor
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self.add_state("matched", torch.tensor(0.0), dist_reduce_fx="sum")
-        self.add_state("total", torch.tensor(0.0), dist_reduce_fx="sum")
-
-    def update(self, texts: Sequence[str], references: Sequence[str]) -> None:
-        """Compare texts with their references, in pairs."""
-        pairs = zip(texts, references, strict=True)
-        self.matched += sum(text.strip() == reference.strip() for text, reference in pairs)
-        self.total += len(texts)
-
-    def compute(self) -> Tensor:
-        """The share; NaN before any update."""
-        return self.matched / self.total
+        """Whether each image satisfies its prompt, see `ShapesChecker`."""
+        return ShapesChecker().judge(pixels, metadata)

@@ -4,12 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from ..data.corpus import Corpus
 from ..data.files import CaptionFiles, InstructionFiles, PromptFiles, TextFiles
 from .write import DOCUMENTS_FILE, LLAVA_TRAIN_FILE, LLAVA_VALIDATION_FILE, write_world
 
 
 @dataclass(frozen=True)
-class ShapesWorld:
+class ShapesWorld(Corpus):
     """A generated world of colored shapes; it stands in for every file that is not named.
 
     Args:

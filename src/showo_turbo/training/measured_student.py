@@ -1,17 +1,25 @@
 """Validation, test and prediction of a student, apart from how it is trained."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
-from lightning.pytorch import LightningModule
+from lightning.pytorch import LightningModule, Trainer
 
+from ..evaluation.data import GatheredBatches
+from ..evaluation.plan import STUDENT, TEACHER, EvaluationPlan
+from ..evaluation.report import Report
+from ..evaluation.runner import run
+from ..evaluation.share import Share
+from ..inference.loaded_model import LoadedModel
 from ..models.magvitv2 import MAGVITv2
 from ..models.protocols import ImageModel
+from ..models.registry import load_model
 from ..sampling.image_sampling import ImageSampling
 from ..sampling.text_decoding import TextDecoding
 from ..text_tokenizer import TextTokenizer
-from .evaluation import EvaluationGrid, Evaluator, is_last_batch
 from .prediction import predict
+from .ranks import is_sharded
 
 
 class MeasuredStudent(LightningModule):
@@ -24,7 +32,7 @@ class MeasuredStudent(LightningModule):
         evaluation: What is measured; where it does not say how to sample and decode, in these ways.
 
     Attributes:
-        evaluation_rows: The scores of the last validation or test, see `Evaluator`.
+        evaluation_report: The scores of the last validation or test.
     """
 
     student: ImageModel
@@ -36,51 +44,82 @@ class MeasuredStudent(LightningModule):
         sampling: ImageSampling,
         teacher_sampling: ImageSampling,
         decoding: TextDecoding,
-        evaluation: EvaluationGrid,
+        evaluation: EvaluationPlan,
     ) -> None:
         super().__init__()
         decoding.check()
         self.sampling = sampling
         self.teacher_sampling = teacher_sampling
         self.decoding = decoding
-        self.evaluation = evaluation.filled_in(sampling, teacher_sampling, decoding)
-        self.evaluation_rows: dict[str, list[Any]] = {}
-        self._evaluator: Evaluator | None = None
+        own = EvaluationPlan(
+            sampling=sampling, teacher_samplings=(teacher_sampling,), decoding=decoding
+        )
+        self.evaluation = evaluation.filled_in(own)
+        self.evaluation_report = Report()
+        self._batches: GatheredBatches | None = None
+
+    def bundle(self, network: ImageModel | None = None) -> LoadedModel:
+        """The student, or another network, with the tokenizers and the ways of the student."""
+        networks = (network or self.student, self.image_tokenizer, self.text_tokenizer)
+        return LoadedModel(*networks, self.sampling, self.decoding)
 
     def on_validation_epoch_start(self) -> None:
-        """Begin a new table.
+        """Begin a new report.
 
         Raises:
             UserError: If the student cannot draw as it is asked to.
         """
-        self.evaluation_rows = {}
-        self.evaluation.check(self.student)
-        networks = (self.student, self.image_tokenizer, self.text_tokenizer)
-        fitting = self.trainer.state.fn == "fit"
-        self._evaluator = Evaluator(*networks, self.evaluation, within_fit=fitting)
+        self.evaluation_report = Report()
+        config = self.student.config
+        self.evaluation.check(config.image_tokens, config.codebook_size)
+        # Processes that share the weights must stay in step, and answers differ in length.
+        share = Share() if is_sharded(self.trainer) else Share.of_this_process()
+        self._batches = GatheredBatches(self.image_tokenizer, share)
 
     def validation_step(
         self, batch: Mapping[str, Any], batch_index: int, dataloader_idx: int = 0
     ) -> None:
         """Gather prompts and questions; with the last of them draw, answer and score."""
-        assert self._evaluator is not None
-        self._evaluator.update(batch)
+        assert self._batches is not None
+        self._batches.add(batch)
         # Not when the epoch ends: by then weight averaging has taken the average away again.
         if is_last_batch(self.trainer, batch_index, dataloader_idx):
-            self.evaluation_rows = self._evaluator.compute()
+            self.evaluation_report = self._measure(self._batches)
+
+    def _measure(self, batches: GatheredBatches) -> Report:
+        data, plan = batches.data(), self.evaluation
+        fitting = self.trainer.state.fn == "fit"
+        if fitting:
+            plan = plan.during_fit()
+            data = data.judged(plan)
+        models: dict[str, Callable[[], LoadedModel]] = {STUDENT: self.bundle}
+        if plan.teacher is not None:
+            network = load_model(plan.teacher, type(self.student)).to(self.device)
+            models[TEACHER] = partial(self.bundle, network)
+        shown = not fitting and self.trainer.progress_bar_callback is not None
+        return run(models, data, plan, share=batches.share, progress=shown)
 
     def on_validation_epoch_end(self) -> None:
-        """Log the scores; callbacks find the table in `evaluation_rows`."""
-        assert self._evaluator is not None
-        self.log_dict(self._evaluator.scalars("val"), sync_dist=True)
+        """Log the scores; callbacks find them in `evaluation_report`."""
+        self.log_dict(self.evaluation_report.scalars("val"), sync_dist=True)
 
     def predict_step(
         self, batch: Mapping[str, Any], batch_index: int, dataloader_idx: int = 0
     ) -> list[dict[str, Any]]:
         """Draw the prompts, or answer the questions, as the student is meant to; see `predict`."""
-        networks = (self.student, self.image_tokenizer, self.text_tokenizer)
-        return predict(*networks, batch, self.sampling, self.decoding, self.evaluation.seed)
+        return predict(self.bundle(), batch, self.evaluation.seed)
 
     on_test_epoch_start = on_validation_epoch_start
     test_step = validation_step
     on_test_epoch_end = on_validation_epoch_end
+
+
+def is_last_batch(trainer: Trainer, batch_index: int, dataloader_index: int) -> bool:
+    """Whether a batch of a validation or a test is the last of the last loader."""
+    counts = trainer.num_val_batches
+    if trainer.testing:
+        counts = trainer.num_test_batches
+    elif trainer.sanity_checking:
+        counts = trainer.num_sanity_val_batches
+    last = max(index for index, count in enumerate(counts) if count)
+    return (dataloader_index, batch_index + 1) == (last, counts[last])

@@ -7,34 +7,17 @@ import torch
 
 from ..data.images import to_images
 from ..evaluation.images import draw_images, prompt_seed
-from ..models.magvitv2 import MAGVITv2
-from ..models.protocols import ImageModel
-from ..models.registry import text_model
-from ..sampling.image_sampling import ImageSampling
-from ..sampling.text_decoding import TextDecoding
-from ..text_tokenizer import TextTokenizer
+from ..inference.loaded_model import LoadedModel
 from ..utils.random import stateless_seed
 
 
 @torch.no_grad()
-def predict(
-    model: ImageModel,
-    image_tokenizer: MAGVITv2,
-    text_tokenizer: TextTokenizer | None,
-    batch: Mapping[str, Any],
-    sampling: ImageSampling,
-    decoding: TextDecoding,
-    seed: int = 0,
-) -> list[dict[str, Any]]:
+def predict(bundle: LoadedModel, batch: Mapping[str, Any], seed: int = 0) -> list[dict[str, Any]]:
     """Draw a batch of prompts, or answer a batch of questions.
 
     Args:
-        model: Network in eval mode.
-        image_tokenizer: Encodes and decodes images.
-        text_tokenizer: Encodes prompts, decodes answers.
+        bundle: The networks, with how they draw and answer.
         batch: With the one stream `prompts` or `instructions`.
-        sampling: How images are sampled.
-        decoding: How answers are decoded.
         seed: Of all samples' seeds.
 
     Returns:
@@ -44,9 +27,7 @@ def predict(
     if "prompts" in batch:
         stream = batch["prompts"]
         seeds = [prompt_seed(seed, index) for index in stream["index"]]
-        pixels = draw_images(
-            model, image_tokenizer, text_tokenizer, stream["prompt"], sampling, seeds
-        )
+        pixels = draw_images(bundle, stream["prompt"], bundle.sampling, seeds)
         return _rows(
             split=stream["split"],
             index=stream["index"],
@@ -54,11 +35,10 @@ def predict(
             image=to_images(pixels),
         )
     stream = batch["instructions"]
-    writer = text_model(model, "answering questions")
-    assert text_tokenizer is not None  # as for every family that writes text
-    results = decoding.decode(
+    writer, text_tokenizer = bundle.writer()
+    results = bundle.decoding.decode(
         writer,
-        image_tokenizer.encode(stream["pixels"]),
+        bundle.image_tokenizer.encode(stream["pixels"]),
         [writer.encode_question(text_tokenizer, question) for question in stream["question"]],
         [stateless_seed(seed, index, stream="jacobi") for index in stream["index"]],
     )

@@ -12,6 +12,8 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from ..errors import UserError
+from ..metrics.categories import CategoryScore
+from ..metrics.exact_match import ExactMatch
 from ..models.checkpoints import MODEL_CONFIG_KEY, TEXT_TOKENIZER_KEY
 from ..models.magvitv2 import MAGVITv2
 from ..models.prompts import encode_prompts
@@ -22,7 +24,6 @@ from ..sampling.image_sampling import ImageSampling
 from ..sampling.options import check_not_negative
 from ..sampling.parallel import decode_image_codes
 from ..sampling.text_decoding import TextDecoding
-from ..shapes.metric import ExactMatch, ShapesScore
 from ..text_tokenizer import TextTokenizer
 from .frozen import exclude_from_checkpoints, freeze
 from .geometry import check_geometry
@@ -39,8 +40,8 @@ class PretrainShowo(LightningModule):
     guidance needs. Captions that are longer than a prompt may be are left out and counted.
 
     Logged in training: `train/loss`, `train/t2i`, `train/mmu`, `train/lm` and, once there are any,
-    `train/captions_left_out`, their number so far. In validation, on the shapes world:
-    `val/image_score` (share of prompts satisfied) and `val/exact_match` (answers).
+    `train/captions_left_out`, their number so far. In validation: `val/image_score`
+    (share of prompts satisfied, where there is an `image_score`) and `val/exact_match` (answers).
 
     Args:
         showo: Sizes of a network that starts from random weights.
@@ -52,6 +53,7 @@ class PretrainShowo(LightningModule):
         lm_weight: Weight of the plain text loss.
         caption_dropout: Share of captions replaced by the empty prompt.
         max_lm_length: Longest piece of plain text in tokens.
+        image_score: Judges the validation images, such as `ShapesScore`; none are drawn without it.
         sampling: How validation images are sampled.
         optimizer: Makes the optimizer.
         lr_scheduler: Makes the learning rate schedule, stepped once an optimizer step.
@@ -70,6 +72,7 @@ class PretrainShowo(LightningModule):
         lm_weight: float = 0.1,
         caption_dropout: float = 0.1,
         max_lm_length: int = 64,
+        image_score: CategoryScore | None = None,
         sampling: ImageSampling = ImageSampling(),
         optimizer: OptimizerCallable = torch.optim.AdamW,
         lr_scheduler: LRSchedulerCallable | None = None,
@@ -94,7 +97,7 @@ class PretrainShowo(LightningModule):
         self.optimizer = optimizer
         self.lr_scheduler = lr_scheduler
         self.captions_left_out = 0
-        self.image_score = ShapesScore()
+        self.image_score = image_score
         self.exact_match = ExactMatch()
         self.model: Showo | None = None
         self.image_tokenizer: MAGVITv2 | None = None
@@ -208,7 +211,7 @@ class PretrainShowo(LightningModule):
     ) -> None:
         """Draw the prompts and check the pictures; answer the questions and compare."""
         assert self.model is not None and self.image_tokenizer is not None
-        if "prompts" in batch:
+        if "prompts" in batch and self.image_score is not None:
             stream = batch["prompts"]
             prompts = encode_prompts(self.model, self.text_tokenizer, stream["prompt"])
             codes = decode_image_codes(self.model, prompts, self.sampling, stream["seed"])
@@ -228,13 +231,13 @@ class PretrainShowo(LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log the scores."""
-        if self.image_score.update_called:
+        if self.image_score is not None and self.image_score.update_called:
             self.log("val/image_score", self.image_score.compute(), prog_bar=True)
             for name, score in self.image_score.by_category().items():
                 self.log(f"val/image_score/{name}", score)
+            self.image_score.reset()
         if self.exact_match.update_called:
             self.log("val/exact_match", self.exact_match.compute(), prog_bar=True)
-        self.image_score.reset()
         self.exact_match.reset()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy, ModelParallelStrategy
 from torch import Tensor, distributed
 
 from ..losses.reduction import LossValue
@@ -57,6 +59,11 @@ def global_means(
     means = zip(names, sums / totals, owners, strict=True)
     shares = {name: mean * scales[name] for name, mean in own.items()}
     return shares, {name: mean for name, mean, having in means if having}
+
+
+def is_sharded(trainer: Trainer) -> bool:
+    """Whether no single process holds all weights."""
+    return isinstance(trainer.strategy, (FSDPStrategy, DeepSpeedStrategy, ModelParallelStrategy))
 
 
 def lost_process(error: BaseException | None) -> bool:

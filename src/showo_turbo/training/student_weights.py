@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy, ModelParallelStrategy
+from lightning.pytorch.strategies import FSDPStrategy
 from torch import Tensor
 from torch.distributed.fsdp import FullyShardedDataParallel
 
@@ -17,11 +17,6 @@ from ..utils.files import write_atomically
 from .turbo import ShowoTurbo
 
 PREFIX = "student."
-
-
-def is_sharded(trainer: Trainer) -> bool:
-    """Whether no single process holds all weights."""
-    return isinstance(trainer.strategy, (FSDPStrategy, DeepSpeedStrategy, ModelParallelStrategy))
 
 
 def student_of(module: LightningModule, wanted_by: str) -> ImageModel:

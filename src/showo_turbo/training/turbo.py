@@ -11,6 +11,7 @@ from torch.distributed.fsdp import FullyShardedDataParallel
 from torch.optim import Optimizer
 
 from ..errors import UserError, check_kind
+from ..evaluation.plan import EvaluationPlan
 from ..losses.reduction import LossValue
 from ..losses.term import LossTerm
 from ..losses.terms import published_losses
@@ -23,7 +24,6 @@ from ..sampling.image_sampling import ImageSampling
 from ..sampling.text_decoding import TextDecoding
 from ..targets import ConsistencyTarget, StudentTarget
 from ..text_tokenizer import TextTokenizer
-from .evaluation import EvaluationGrid
 from .frozen import drop_excluded, exclude_from_checkpoints, freeze
 from .geometry import check_geometry
 from .inputs import STREAMS, check_losses
@@ -45,7 +45,7 @@ class ShowoTurbo(MeasuredStudent):
     text by segment as `train/<term>/segment_<s>`. On several devices each term is the mean over
     the samples of all of them, in training and in the logs, so that their number changes neither;
     only the values by segment are those of the first device. In validation: scores by sampling
-    steps, see `EvaluationGrid`.
+    steps, see `EvaluationPlan`.
 
     Args:
         student: Model to distill: `shapes`, a folder or a hub id such as `showlab/show-o-512x512`.
@@ -96,7 +96,7 @@ class ShowoTurbo(MeasuredStudent):
         sampling: ImageSampling = ImageSampling(sampling_steps=4),
         teacher_sampling: ImageSampling = ImageSampling(),
         decoding: TextDecoding = TextDecoding(),
-        evaluation: EvaluationGrid = EvaluationGrid(),
+        evaluation: EvaluationPlan = EvaluationPlan(),
         optimizer: OptimizerCallable = torch.optim.AdamW,
         lr_scheduler: LRSchedulerCallable | None = None,
     ) -> None:

@@ -5,18 +5,15 @@ from pathlib import Path
 
 import torch
 
-from ..evaluation.images import PromptMetadata, draw_images, prompt_seed
+from ..evaluation.checker import PromptMetadata, judge
+from ..evaluation.data import EvaluationData
+from ..evaluation.images import draw_images, prompt_seed
+from ..evaluation.plan import STUDENT, TEACHER, EvaluationPlan, ModelPlan
 from ..evaluation.report import Report
-from ..evaluation.speedup import Models
-from ..evaluation.speedup_settings import EvaluationData, SamplingPlan, SpeedupSettings
-from ..evaluation.targets import STUDENT, TEACHER
+from ..evaluation.runner import Models
 from ..evaluation.text import encode_records
-from ..models.magvitv2 import MAGVITv2
-from ..models.protocols import ImageModel
+from ..inference.loaded_model import LoadedModel
 from ..sampling.image_sampling import ImageSampling
-from ..sampling.text_decoding import TextDecoding
-from ..shapes.metric import satisfies_shapes_prompt
-from ..text_tokenizer import TextTokenizer
 from .pictures import GridColumn, draw_image_grid, draw_quality_by_steps
 from .strips import draw_answer_strip, draw_sampling_strips
 
@@ -24,10 +21,8 @@ from .strips import draw_answer_strip, draw_sampling_strips
 @torch.no_grad()
 def draw_report_pictures(
     models: Models,
-    image_tokenizer: MAGVITv2,
-    text_tokenizer: TextTokenizer,
     data: EvaluationData,
-    settings: SpeedupSettings,
+    plan: EvaluationPlan,
     report: Report,
     folder: Path,
     *,
@@ -37,16 +32,14 @@ def draw_report_pictures(
 
     - `grid.png`: the first test prompt of each category, drawn by the teacher with its guidance at
       each number of steps and by the student without;
-    - `quality_by_steps.png`: the scores of the report;
+    - `quality_by_steps.png`: the scores of the report, if there was a checker;
     - `film_strips/`: the first prompts as teacher and student draw them, and the first long answer
       as they write it.
 
     Args:
-        models: See `measure_speedup`.
-        image_tokenizer: On the models' device.
-        text_tokenizer: The models' text tokenizer.
+        models: See `run`.
         data: What the models were asked.
-        settings: What was measured.
+        plan: What was measured.
         report: What came out.
         folder: Where the pictures go.
         film_strips: How many prompts get film strips.
@@ -54,59 +47,56 @@ def draw_report_pictures(
     Returns:
         The files that were written.
     """
-    chosen = _first_of_each_category(data.test[1])
-    texts = [str(data.test[1][index]["prompt"]) for index in chosen]
+    prompts: Sequence[PromptMetadata] = next(iter(data.prompts.values()), ())
+    chosen = _first_of_each_category(prompts)
+    texts = [str(prompts[index]["prompt"]) for index in chosen]
     strips = folder / "film_strips"
     written: list[Path] = []
     columns: list[GridColumn] = []
     for name in (TEACHER, STUDENT):
-        networks = (models[name](), image_tokenizer, text_tokenizer)
-        plan = SamplingPlan.of(name, settings, report.teacher_sampling).shown
+        bundle = models[name]()
+        shown = ModelPlan.of(name, plan, report.teacher_sampling).shown
         if chosen:
             columns += [
-                _column(name, networks, data.test[1], chosen, sampling, settings.seed)
-                for sampling in plan
+                _column(name, bundle, prompts, chosen, sampling, plan) for sampling in shown
             ]
+        if chosen and film_strips:
             paths = [strips / f"{name}-image-{i + 1}.png" for i in range(len(texts[:film_strips]))]
-            seeds = [prompt_seed(settings.seed, index) for index in chosen[:film_strips]]
-            draw_sampling_strips(*networks, texts[:film_strips], plan[0], paths, seeds)
+            seeds = [prompt_seed(plan.seed, index) for index in chosen[:film_strips]]
+            draw_sampling_strips(bundle, texts[:film_strips], shown[0], paths, seeds)
             written += paths
         if data.texts and film_strips:
             longest = max(data.texts, key=lambda record: len(record.answer))
-            (record,) = encode_records(image_tokenizer, [longest])
+            (record,) = encode_records(bundle.image_tokenizer, [longest])
             path = strips / f"{name}-answer.png"
-            drawn = draw_answer_strip(
-                networks[0],
-                text_tokenizer,
-                record,
-                path,
-                decoding=settings.decoding or TextDecoding(),
-                seed=settings.seed,
-            )
-            written += [path] if drawn else []
+            if draw_answer_strip(bundle, record, path, decoding=plan.answering, seed=plan.seed):
+                written.append(path)
     if columns:
         draw_image_grid(texts, columns, folder / "grid.png")
-        draw_quality_by_steps(report.images, folder / "quality_by_steps.png")
-        written = [folder / "grid.png", folder / "quality_by_steps.png", *written]
+        written.insert(0, folder / "grid.png")
+    if judged := [row for row in report.images if row.judged]:
+        draw_quality_by_steps(judged, folder / "quality_by_steps.png")
+        written.insert(1, folder / "quality_by_steps.png")
     return written
 
 
 def _column(
     name: str,
-    networks: tuple[ImageModel, MAGVITv2, TextTokenizer],
+    bundle: LoadedModel,
     prompts: Sequence[PromptMetadata],
     chosen: Sequence[int],
     sampling: ImageSampling,
-    seed: int,
+    plan: EvaluationPlan,
 ) -> GridColumn:
     """Draw some of the prompts, with the seeds that they have among all."""
     entries = [prompts[index] for index in chosen]
     texts = [str(entry["prompt"]) for entry in entries]
-    seeds = [prompt_seed(seed, index) for index in chosen]
-    pixels = draw_images(*networks, texts, sampling, seeds)
+    pixels = draw_images(
+        bundle, texts, sampling, [prompt_seed(plan.seed, index) for index in chosen]
+    )
     guidance = f"guidance {sampling.guidance_scale:g}" if sampling.guidance_scale else "no guidance"
     title = f"{name}\n{sampling.sampling_steps} steps\n{guidance}"
-    return GridColumn(title, pixels, satisfies_shapes_prompt(pixels, entries))
+    return GridColumn(title, pixels, judge(plan.checker, pixels, entries))
 
 
 def _first_of_each_category(prompts: Sequence[PromptMetadata]) -> list[int]:

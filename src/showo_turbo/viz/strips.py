@@ -4,13 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..evaluation.text import TextRecord
-from ..models.magvitv2 import MAGVITv2
-from ..models.prompts import encode_prompts
-from ..models.protocols import ImageModel
-from ..models.registry import text_model
+from ..inference.loaded_model import LoadedModel
 from ..sampling.image_sampling import ImageSampling
 from ..sampling.text_decoding import DecodingChanges, TextDecoding
-from ..text_tokenizer import TextTokenizer
 from ..trajectories.image_collector import ImageCollection, ImagePrompt, record_images
 from ..trajectories.text_collector import TextCollection, TextRequest, record_texts
 from ..utils.files import write_json
@@ -18,9 +14,7 @@ from .film_strip import draw_film_strip, draw_text_strip, settling_table
 
 
 def draw_sampling_strips(
-    model: ImageModel,
-    image_tokenizer: MAGVITv2,
-    text_tokenizer: TextTokenizer,
+    bundle: LoadedModel,
     prompts: Sequence[str],
     sampling: ImageSampling,
     paths: Sequence[Path],
@@ -29,28 +23,24 @@ def draw_sampling_strips(
     """Write a film strip for each prompt: the image as it comes out of the mask, step by step.
 
     Args:
-        model: Network in eval mode.
-        image_tokenizer: Decodes the codes.
-        text_tokenizer: Encodes the prompts.
+        bundle: The networks, in eval mode.
         prompts: Texts.
         sampling: How images are sampled.
         paths: Where the strip of each prompt goes.
         seeds: One a prompt; see `draw_images`, whose images they are.
     """
     settings = ImageCollection(sampling, segments=1, topk_targets=1)
-    items = [
-        ImagePrompt(str(index), text, ids)
-        for index, (text, ids) in enumerate(
-            zip(prompts, encode_prompts(model, text_tokenizer, prompts), strict=True)
+    encoded = zip(prompts, bundle.encode_prompts(prompts), strict=True)
+    items = [ImagePrompt(str(index), *prompt) for index, prompt in enumerate(encoded)]
+    records = record_images(bundle.network, items, settings, seeds)
+    for record, path in zip(records, paths, strict=True):
+        draw_film_strip(
+            record, lambda codes: bundle.image_tokenizer.decode(codes.to(bundle.device)), path
         )
-    ]
-    for record, path in zip(record_images(model, items, settings, seeds), paths, strict=True):
-        draw_film_strip(record, lambda codes: image_tokenizer.decode(codes.to(model.device)), path)
 
 
 def draw_answer_strip(
-    model: ImageModel,
-    text_tokenizer: TextTokenizer,
+    bundle: LoadedModel,
     record: TextRecord,
     path: Path,
     *,
@@ -63,8 +53,7 @@ def draw_answer_strip(
     iterate, and `settled`, how many of them are final.
 
     Args:
-        model: Network in eval mode.
-        text_tokenizer: Encodes the question, decodes the answer.
+        bundle: The networks, in eval mode.
         record: A question about an image given as codes.
         path: Where to write it.
         decoding: Its longest answer and the size of its blocks count.
@@ -73,11 +62,12 @@ def draw_answer_strip(
     Returns:
         Whether there is a picture: none of an answer that does not end, or that repeats itself.
     """
-    ids = text_model(model, "a strip of answers").encode_question(text_tokenizer, record.question)
+    writer, text_tokenizer = bundle.writer("a strip of answers")
+    ids = writer.encode_question(text_tokenizer, record.question)
     request = TextRequest("", record.image, ids, record.question)
     greedy = DecodingChanges(method="jacobi").over(decoding)
     settings = TextCollection(greedy, seed=seed)
-    (outcome,) = record_texts(model, [request], range(1), settings)
+    (outcome,) = record_texts(bundle.network, [request], range(1), settings)
     if isinstance(outcome, str):
         return False
     draw_text_strip(outcome, text_tokenizer.decode, path)

@@ -13,15 +13,16 @@ from jinja2 import Environment, StrictUndefined
 from matplotlib.figure import Figure
 
 from ...evaluation.figures import (
+    by_split,
     evaluation_figures,
     image_figures,
+    metric_figures,
     sampling_figures,
-    text_figures,
     time_figures,
 )
 from ...evaluation.image_scores import ImageScore
+from ...evaluation.plan import TEACHER
 from ...evaluation.tables import Figures
-from ...evaluation.targets import TEACHER
 from ...utils.dotted_keys import flatten
 from ...utils.files import read_json
 from ..pictures import quality_figure
@@ -110,7 +111,6 @@ def _section(run: Run) -> dict[str, Any]:
         "answer_strips": [
             path for path in strips if path.stem.endswith("-answer") and path.stem not in answers
         ],
-        "targets": run.report.get("targets", []),
         "losses": _svg(loss_figure(run.curves)) if run.curves.points else None,
     }
 
@@ -120,8 +120,9 @@ def _teacher_first(paths: Sequence[Path]) -> list[Path]:
 
 
 def _tables(run: Run, text: Sequence[dict[str, Any]]) -> list[Figures]:
-    tables = [image_figures(run.unseen_combinations)] if run.unseen_combinations else []
-    return [*tables, text_figures(text)] if text else tables
+    """What the runs' common tables do not have: further metrics, further prompts and answers."""
+    metrics = [table for of_split in by_split(run.images) for table in metric_figures(of_split)]
+    return [*metrics, *evaluation_figures(run.unseen_combinations, [], text)]
 
 
 def _phases(seconds: dict[str, Any]) -> dict[str, float]:

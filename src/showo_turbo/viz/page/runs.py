@@ -9,6 +9,7 @@ import yaml
 
 from ...errors import UserError
 from ...evaluation.image_scores import ImageScore
+from ...evaluation.report import REPORT_FORMAT
 from ...utils.files import read_json
 from .curves import Curves, read_curves
 
@@ -123,6 +124,12 @@ def _read_scores(path: Path, names: Sequence[str]) -> dict[str, Any]:
         UserError: If the file holds something else.
     """
     found = read_json(path)
+    written = found.get("format", REPORT_FORMAT) if isinstance(found, dict) else None
+    if isinstance(written, int) and written > REPORT_FORMAT:
+        raise UserError(
+            f"{path} has the format {written} of a newer showo-turbo; expected at most "
+            f"{REPORT_FORMAT}, update showo-turbo"
+        )
     try:
         scores = {
             name: [ImageScore.from_dict(row) for row in found.get(name, [])] for name in names

@@ -1,13 +1,18 @@
-"""What a distillation should reach, and whether the figures of a report do."""
+"""What the quickstart should reach, and whether the figures of its report do.
 
-from collections.abc import Sequence
+python benchmarks/targets.py runs/quickstart/report.json
+"""
+
+import argparse
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from .image_scores import ImageScore
-from .text_scores import TextScore
-
-TEACHER, STUDENT = "teacher", "student"
+from showo_turbo.evaluation import make_console, to_rich
+from showo_turbo.evaluation.plan import STUDENT, TEACHER
+from showo_turbo.evaluation.tables import Figures, number
+from showo_turbo.utils.files import read_json
 
 
 @dataclass(frozen=True)
@@ -38,27 +43,19 @@ class Target:
         slack = -1e-9 if self.above else 1e-9
         return self.value <= bound + slack if self.at_most else self.value >= bound - slack
 
-    def to_dict(self) -> dict[str, Any]:
-        """The target for a JSON file."""
-        return {
-            "figure": self.figure,
-            "value": _rounded(self.value),
-            "must": {"bound": _rounded(self.must), "reached": self.reached(self.must)},
-            "aim": {"bound": _rounded(self.aim), "reached": self.reached(self.aim)},
-        }
 
-
-def distillation_targets(
-    images: Sequence[ImageScore], guidance: dict[int, float], text: Sequence[TextScore]
-) -> list[Target]:
+def distillation_targets(report: Mapping[str, Any]) -> list[Target]:
     """The targets that the quickstart is held to.
 
     Args:
-        images: Scores on the test prompts.
-        guidance: The teacher's chosen guidance scale at each number of steps.
-        text: Scores of the answers.
+        report: What `report.json` holds.
     """
-    table = {(row.model, row.steps, row.guidance): row.score for row in images}
+    guidance = {int(steps): scale for steps, scale in report["guidance"].items()}
+    table = {
+        (row["model"], row["steps"], row["guidance"]): row["score"]
+        for row in report["images"]
+        if "score" in row
+    }
 
     def teacher(steps: int) -> float | None:
         """The teacher's score with the guidance that was chosen for it."""
@@ -67,7 +64,7 @@ def distillation_targets(
     def student(steps: int) -> float | None:
         return table.get((STUDENT, steps, 0.0))
 
-    stages = sorted({row.model for row in images} - {TEACHER, STUDENT}, key=_stage_number)
+    stages = sorted({model for model, *_ in table} - {TEACHER, STUDENT}, key=_stage_number)
     previous = table.get((stages[-1], 2, 0.0)) if stages else None
     targets = [
         Target("teacher, 16 steps, its best guidance", teacher(16), 0.85, 0.95),
@@ -96,18 +93,17 @@ def distillation_targets(
                 above=True,
             )
         )
-    return targets + _text_targets(text)
+    return targets + _text_targets(report["text"])
 
 
-def _text_targets(text: Sequence[TextScore]) -> list[Target]:
-    jacobi = {row.model: row for row in text if row.driver == "block"}
-    student, teacher = jacobi.get(STUDENT), jacobi.get(TEACHER)
-    exact = student.exact_match_of(long=True)[0] if student else None
-    reference = teacher.exact_match_of(long=True)[0] if teacher else None
+def _text_targets(text: list[dict[str, Any]]) -> list[Target]:
+    jacobi = {row["model"]: row for row in text if row["driver"] == "block"}
+    student = jacobi.get(STUDENT, {})
+    reference = jacobi.get(TEACHER, {}).get("exact_match_long")
     return [
         Target(
             "student, Jacobi iterations for a full block",
-            student.iterations_per_block if student else None,
+            student.get("iterations_per_block"),
             10.0,
             5.0,
             at_most=True,
@@ -115,7 +111,7 @@ def _text_targets(text: Sequence[TextScore]) -> list[Target]:
         Target(
             "student, exact match of captions (must: at most 2 points below the teacher; aim: at "
             "most 1 point)",
-            exact,
+            student.get("exact_match_long"),
             None if reference is None else reference - 0.02,
             None if reference is None else reference - 0.01,
         ),
@@ -137,5 +133,40 @@ def _highest(*values: float | None) -> float | None:
     return max(known) if len(known) == len(values) else None
 
 
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 4)
+def _verdict(target: Target, bound: float | None) -> str:
+    if bound is None:
+        return ""
+    reached = {True: "yes", False: "no", None: "not measured"}[target.reached(bound)]
+    sign = "<=" if target.at_most else ">" if target.above else ">="
+    return f"{reached} ({sign} {bound:.3f})"
+
+
+def target_figures(targets: list[Target]) -> Figures:
+    """Each target with its value and whether it was reached."""
+    return Figures(
+        "Targets",
+        ["figure", "value", "must", "aim"],
+        [
+            [
+                target.figure,
+                number(target.value, 3),
+                _verdict(target, target.must),
+                _verdict(target, target.aim),
+            ]
+            for target in targets
+        ],
+    )
+
+
+def main() -> None:
+    """Print the targets of a report."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("report", type=Path, help="report.json of a run of the quickstart")
+    found = read_json(parser.parse_args().report)
+    make_console().print(to_rich([target_figures(distillation_targets(found))]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,48 +1,43 @@
+"""Teacher, stages and student measured together, as at the end of a run."""
+
 import json
 from dataclasses import replace
 
 import pytest
 
 from showo_turbo.errors import UserError
-from showo_turbo.evaluation import (
-    EvaluationData,
-    ScoreCache,
-    SpeedupSettings,
-    measure_speedup,
-)
+from showo_turbo.evaluation import EvaluationData, EvaluationPlan, ScoreCache, run
 from showo_turbo.evaluation import measurement as measurement_module
-from showo_turbo.evaluation.speedup_settings import SamplingPlan
+from showo_turbo.evaluation.plan import ModelPlan
 from showo_turbo.sampling.image_sampling import ImageSampling
 from showo_turbo.sampling.text_decoding import TextDecoding
+from showo_turbo.shapes import ShapesChecker
 from showo_turbo.viz.report_pictures import draw_report_pictures
 
-from .worlds import metadata, records, shapes_networks, shapes_showo
+from .worlds import Brightness, metadata, records, shapes_bundle
 
-SETTINGS = SpeedupSettings(
+PLAN = EvaluationPlan(
     sampling_steps=(3, 2),
+    guidance_scales=(0.0,),
     guidance_candidates=(0.0, 1.0),
     stage_sampling_steps=(2,),
     teacher_samplings=(ImageSampling(), ImageSampling(token_temperature=0.5)),
     timed_texts=1,
+    checker=ShapesChecker(),
     decoding=TextDecoding(max_new_tokens=20),
     batch_size=8,
 )
 DATA = EvaluationData(
-    validation=metadata(1, "validation"),
-    test=("test", metadata(1)),
+    prompts={"test": metadata(1)},
+    choice=metadata(1, "validation"),
     further={"unseen_combination": metadata(1, "unseen_combination")},
     texts=records(3),
 )
 
 
 @pytest.fixture(scope="module")
-def networks():
-    return shapes_networks()[1:]
-
-
-@pytest.fixture(scope="module")
 def models():
-    teacher, stage, student = (shapes_showo(seed) for seed in range(3))
+    teacher, stage, student = (shapes_bundle(seed) for seed in range(3))
     return {"teacher": lambda: teacher, "stage1": lambda: stage, "student": lambda: student}
 
 
@@ -52,9 +47,8 @@ def cache_folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def report(models, networks, cache_folder):
-    cache = ScoreCache(cache_folder)
-    return measure_speedup(models, *networks, DATA, SETTINGS, cache, progress=False)
+def report(models, cache_folder):
+    return run(models, DATA, PLAN, ScoreCache(cache_folder))
 
 
 def test_what_is_measured(report):
@@ -82,6 +76,7 @@ def test_what_is_measured(report):
     assert [(row.model, row.decoding, row.driver) for row in report.text] == [
         ("teacher", "ar", None),
         ("teacher", "jacobi", "block"),
+        ("teacher", "jacobi", "window"),
         ("student", "ar", None),
         ("student", "jacobi", "block"),
         ("student", "jacobi", "window"),
@@ -89,7 +84,7 @@ def test_what_is_measured(report):
 
 
 def test_plans_of_the_models():
-    settings = SpeedupSettings(student_guidance=(0.0, 1.0))
+    settings = EvaluationPlan(guidance_scales=(0.0, 1.0))
     guidance = {16: 2.0, 8: 1.0, 4: 0.0, 2: 0.0}
     chosen = {steps: ImageSampling(steps, scale) for steps, scale in guidance.items()}
 
@@ -97,16 +92,16 @@ def test_plans_of_the_models():
         return [(sampling.sampling_steps, sampling.guidance_scale) for sampling in samplings]
 
     teacher, stage, student = (
-        SamplingPlan.of(name, settings, chosen) for name in ("teacher", "stage1", "student")
+        ModelPlan.of(name, settings, chosen) for name in ("teacher", "stage1", "student")
     )
     unguided = [(16, 0.0), (8, 0.0), (4, 0.0), (2, 0.0)]
-    assert pairs(teacher.test) == [*unguided, (16, 2.0), (8, 1.0)]
+    assert pairs(teacher.images) == [*unguided, (16, 2.0), (8, 1.0)]
     guided = replace(settings, unguided_teacher=False)
-    assert pairs(SamplingPlan.of("teacher", guided, chosen).test) == list(guidance.items())
+    assert pairs(ModelPlan.of("teacher", guided, chosen).images) == list(guidance.items())
     assert pairs(teacher.further) == [(16, 2.0)]
     assert pairs(teacher.shown) == list(guidance.items())
-    assert pairs(stage.test) == [(4, 0.0), (2, 0.0)] and stage.further == []
-    assert pairs(student.test) == unguided + [(steps, 1.0) for steps in (16, 8, 4, 2)]
+    assert pairs(stage.images) == [(4, 0.0), (2, 0.0)] and stage.further == []
+    assert pairs(student.images) == unguided + [(steps, 1.0) for steps in (16, 8, 4, 2)]
     assert pairs(student.further) == [(4, 0.0), (2, 0.0)]
     assert pairs(student.shown) == unguided[1:]
 
@@ -121,20 +116,18 @@ def test_the_report_can_be_written(report, tmp_path):
     assert found["hardware"] and found["commit"]
 
 
-def test_an_interrupted_report_goes_on(report, models, networks, cache_folder, monkeypatch):
+def test_an_interrupted_report_goes_on(report, models, cache_folder, monkeypatch):
     def refuse(*_, **__):
         pytest.fail("measured again")
 
     monkeypatch.setattr(measurement_module, "evaluate_images", refuse)
     monkeypatch.setattr(measurement_module, "evaluate_text", refuse)
-    again = measure_speedup(
-        models, *networks, DATA, SETTINGS, ScoreCache(cache_folder), progress=False
-    )
+    again = run(models, DATA, PLAN, ScoreCache(cache_folder))
     # Somebody may commit meanwhile: the version of the code is that of each call.
     assert again.to_dict() | {"commit": ""} == report.to_dict() | {"commit": ""}
 
 
-def test_another_student_is_measured_anew(report, models, networks, cache_folder, monkeypatch):
+def test_another_student_is_measured_but_no_teacher(report, models, cache_folder, monkeypatch):
     measured = []
     evaluate = measurement_module.evaluate_images
 
@@ -143,30 +136,25 @@ def test_another_student_is_measured_anew(report, models, networks, cache_folder
         return evaluate(*arguments, **options)
 
     monkeypatch.setattr(measurement_module, "evaluate_images", remember)
-    other = shapes_showo(9)
-    measure_speedup(
-        {**models, "student": lambda: other},
-        *networks,
-        DATA,
-        SETTINGS,
-        ScoreCache(cache_folder),
-        progress=False,
-    )
+    other = shapes_bundle(9)
+    run({**models, "student": lambda: other}, DATA, PLAN, ScoreCache(cache_folder))
     assert set(measured) == {"student"}
 
 
-def test_equal_models_score_equally(models, networks, tmp_path):
+def test_equal_models_score_equally(models):
     """Same prompts, same seeds: a student that is its teacher, with noisy sampling."""
-    settings = SpeedupSettings(
+    plan = EvaluationPlan(
         sampling_steps=(2,),
+        guidance_scales=(0.0,),
         guidance_candidates=(0.0,),
         stage_sampling_steps=(),
+        checker=ShapesChecker(),
         sampling=ImageSampling(token_temperature=1.0, confidence_temperature=1.0),
         decoding=TextDecoding(max_new_tokens=12),
         timed_texts=0,
     )
     same = {"student": models["teacher"], "teacher": models["teacher"]}
-    found = measure_speedup(same, *networks, DATA, settings, ScoreCache(tmp_path), progress=False)
+    found = run(same, DATA, plan)
     teacher, student = found.images
     assert (teacher.model, student.model) == ("teacher", "student")
     assert teacher.satisfied == student.satisfied
@@ -174,16 +162,13 @@ def test_equal_models_score_equally(models, networks, tmp_path):
     assert found.comparisons[-1]["agreement"] == 1.0
 
 
-def test_parts_may_be_missing(models, networks, tmp_path):
-    only_text = EvaluationData(texts=records(2))
-    found = measure_speedup(
-        models, *networks, only_text, SETTINGS, ScoreCache(tmp_path), progress=False
-    )
-    assert found.images == [] and len(found.text) == 5
+def test_parts_may_be_missing(models):
+    found = run(models, EvaluationData(texts=records(2)), PLAN)
+    assert found.images == [] and len(found.text) == 6
 
 
-def test_pictures(report, models, networks, tmp_path):
-    files = draw_report_pictures(models, *networks, DATA, SETTINGS, report, tmp_path, film_strips=1)
+def test_pictures(report, models, tmp_path):
+    files = draw_report_pictures(models, DATA, PLAN, report, tmp_path, film_strips=1)
     names = {str(file.relative_to(tmp_path)) for file in files}
     assert {
         "grid.png",
@@ -194,32 +179,47 @@ def test_pictures(report, models, networks, tmp_path):
     assert all(file.read_bytes().startswith(b"\x89PNG") for file in files)
 
 
+BENCHES = [
+    {"prompt": f"a photo of {count} benches", "tag": "counting", "include": [{"class": "bench"}]}
+    for count in range(3)
+]
+OTHER_WORLD = EvaluationData({"test": BENCHES}, choice=BENCHES[:2], texts=records(1))
+
+
+def test_prompts_of_another_world_are_for_the_metrics(models, tmp_path):
+    """The first metric chooses the teacher's guidance; there are pictures, but no curve."""
+    plan = replace(PLAN, checker=None, metrics=(Brightness(),))
+    found = run(models, OTHER_WORLD, plan, ScoreCache(tmp_path / "scores"))
+    assert not any(row.judged for row in found.images)
+    for steps, sampling in found.teacher_sampling.items():
+        tried = {
+            (row.guidance, row.sampling.get("token_temperature", 0.0)): row.metrics["Brightness"]
+            for row in found.validation
+            if row.steps == steps
+        }
+        chosen = (sampling.guidance_scale, sampling.token_temperature)
+        assert tried[chosen] == max(tried.values())
+    files = draw_report_pictures(models, OTHER_WORLD, plan, found, tmp_path, film_strips=0)
+    assert [file.name for file in files] == ["grid.png"]
+    found.write(tmp_path)
+    rows = json.loads((tmp_path / "report.json").read_text())["images"]
+    assert all("Brightness" in row["metrics"] and "score" not in row for row in rows)
+    # Kept with the metrics: others are measured.
+    again = run(models, OTHER_WORLD, plan, ScoreCache(tmp_path / "scores"))
+    assert again.images == found.images
+    assert again.images[0].metrics == found.images[0].metrics
+    other = replace(plan, metrics=(Brightness(scale=2.0),))
+    doubled = run(models, OTHER_WORLD, other, ScoreCache(tmp_path / "scores"))
+    assert doubled.images[0].metrics["Brightness"] == pytest.approx(
+        2 * found.images[0].metrics["Brightness"]
+    )
+
+
 @pytest.mark.bad_input
-def test_bad_input(models, networks, tmp_path):
-    cache = ScoreCache(tmp_path)
+def test_bad_input(models):
     with pytest.raises(UserError, match="expected a student"):
-        measure_speedup(
-            {"teacher": models["teacher"]}, *networks, DATA, SETTINGS, cache, progress=False
-        )
-    unchosen = EvaluationData(test=("test", metadata(1)))
-    with pytest.raises(UserError, match="validation"):
-        measure_speedup(models, *networks, unchosen, SETTINGS, cache, progress=False)
-    with pytest.raises(UserError, match="steps is 50"):
-        SpeedupSettings(sampling_steps=(50,)).check(shapes_showo())
-    with pytest.raises(UserError, match="guidance_scale is -1"):
-        SpeedupSettings(guidance_candidates=(0.0, -1.0)).check(shapes_showo())
-    with pytest.raises(UserError, match="empty"):
-        SpeedupSettings(sampling_steps=()).check(shapes_showo())
-
-
-def test_a_module_says_what_the_settings_do_not():
-    own, teachers = ImageSampling(4, 2.0, guidance_end=1.0, top_k=5), ImageSampling(18, top_k=3)
-    settings = SpeedupSettings((4, 2), (1.0,), stage_sampling_steps=(2,))
-    found = settings.filled_in(own, teachers, TextDecoding(max_new_tokens=7))
-    assert found.teacher_candidates() == [ImageSampling(s, 1.0, top_k=3) for s in (4, 2)]
-    plan = SamplingPlan.of("student", found, {})
-    assert plan.test == [ImageSampling(4, top_k=5), ImageSampling(2, top_k=5)]
-    assert found.decoding == TextDecoding(max_new_tokens=7)
-    told = SpeedupSettings(sampling=teachers, teacher_samplings=(own,))
-    again = told.filled_in(own, teachers, TextDecoding())
-    assert (again.sampling, again.teacher_samplings) == (teachers, (own,))
+        run({"teacher": models["teacher"]}, DATA, PLAN)
+    with pytest.raises(UserError, match="expected a teacher"):
+        run({"student": models["student"]}, DATA, PLAN)
+    with pytest.raises(UserError, match=r"nobody judges the prompts of test.*name metrics"):
+        run(models, OTHER_WORLD, PLAN)

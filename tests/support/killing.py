@@ -13,12 +13,12 @@ import traceback
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import wraps
 from pathlib import Path
-from typing import Any
 
 import yaml
-from small_run import CONFIG
+
+from . import marked_run
+from .small_run import CONFIG
 
 PHASES = [
     "data generation",
@@ -100,7 +100,7 @@ class Started(subprocess.Popen[bytes]):
     """A process of a run."""
 
     def __init__(self, run: Run, descriptor: int) -> None:
-        command = [sys.executable, __file__, str(descriptor), *COMMAND]
+        command = [sys.executable, marked_run.__file__, str(descriptor), *COMMAND]
         environment = os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
         with open(run.log, "a") as log:
             super().__init__(
@@ -127,7 +127,7 @@ class Forked:
             os.dup2(log, 1)
             os.dup2(log, 2)
             os.chdir(run.folder)
-            child(descriptor, COMMAND)
+            marked_run.child(descriptor, COMMAND)
             status = 0
         except BaseException:
             traceback.print_exc()
@@ -180,44 +180,3 @@ def lines(descriptor: int) -> Iterator[str]:
         *whole, rest = (rest + data).split("\n")
         yield from whole
     raise TimeoutError(f"a process said nothing for {TIMEOUT} s")
-
-
-def child(descriptor: int, arguments: list[str]) -> None:
-    """Run the command, and tell of its phases."""
-    from lightning.pytorch.loops import _EvaluationLoop, _TrainingEpochLoop
-
-    from showo_turbo.callbacks import Curriculum
-    from showo_turbo.cli.main import main as showo_turbo
-    from showo_turbo.shapes import ShapesWorld
-    from showo_turbo.training.checkpoint_io import AtomicCheckpointIO
-
-    def mark(owner: type, name: str, phase_of: Any) -> None:
-        method = getattr(owner, name)
-
-        @wraps(method)
-        def marked(self: Any, *given: Any, **named: Any) -> Any:
-            phase = phase_of(self) if callable(phase_of) else phase_of
-            os.write(descriptor, f"+{phase}\n".encode())
-            try:
-                return method(self, *given, **named)
-            finally:
-                os.write(descriptor, f"-{phase}\n".encode())
-
-        setattr(owner, name, marked)
-
-    def batch_phase(loop: _TrainingEpochLoop) -> str:
-        last = loop.batch_progress.current.ready + 1 >= loop.trainer.num_training_batches
-        return "last batch of an epoch" if last else "training mid-epoch"
-
-    mark(ShapesWorld, "write", "data generation")
-    mark(Curriculum, "_collect", "collecting")
-    mark(_TrainingEpochLoop, "advance", batch_phase)
-    mark(AtomicCheckpointIO, "save_checkpoint", "checkpoint writing")
-    mark(Curriculum, "_advance", "change of stage")
-    mark(_EvaluationLoop, "run", "validation")
-    sys.argv = ["showo-turbo", *arguments]
-    showo_turbo()
-
-
-if __name__ == "__main__":
-    child(int(sys.argv[1]), sys.argv[2:])

@@ -12,10 +12,7 @@ from pathlib import Path
 
 import yaml
 
-from .loading import load_script
-
-outcome = load_script("benchmarks/outcome.py")
-small_run = load_script("benchmarks/small_run.py")
+from . import outcome, small_run
 
 ENDS_WITHIN = 120
 """Seconds in which a run must end when one of its processes has died; gloo itself waits 1800."""
@@ -80,7 +77,7 @@ def config_of(batch_size, lora=None, **trainer):
     config = copy.deepcopy(small_run.CONFIG)
     config["model"]["init_args"]["lora"] = lora
     data = config["data"]["init_args"]
-    data["shapes"] |= {"images": 24, "documents": 16}
+    data["shapes"]["init_args"] |= {"images": 24, "documents": 16}
     data["batch_sizes"] = {"image": batch_size, "text": batch_size, "language": batch_size // 2}
     curriculum, *_ = config["trainer"]["callbacks"]
     for stage, epochs in zip(curriculum["init_args"]["stages"], (2, 1), strict=True):

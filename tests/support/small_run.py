@@ -21,7 +21,11 @@ CONFIG: dict[str, Any] = {
             "text_tokenizer": "model",
             "max_language_length": 32,
             "decoding": {"max_new_tokens": 32},
-            "evaluation": {"fit_sampling_steps": [2], "decoding": {"max_new_tokens": 6}},
+            "evaluation": {
+                "fit_sampling_steps": [2],
+                "decoding": {"max_new_tokens": 6},
+                "checker": {"class_path": "ShapesChecker"},
+            },
             "optimizer": {"class_path": "torch.optim.AdamW", "init_args": {"lr": 1e-3}},
         },
     },
@@ -30,10 +34,13 @@ CONFIG: dict[str, Any] = {
         "init_args": {
             "resolution": 24,
             "shapes": {
-                "folder": "run/world",
-                "images": 200,
-                "documents": 64,
-                "validation_images": 4,
+                "class_path": "ShapesWorld",
+                "init_args": {
+                    "folder": "run/world",
+                    "images": 200,
+                    "documents": 64,
+                    "validation_images": 4,
+                },
             },
             "batch_sizes": {"image": 3, "text": 2, "language": 1},
             "prompts_per_category": 1,

@@ -1,0 +1,54 @@
+"""What judges whether images satisfy their prompts."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor
+
+PromptMetadata = Mapping[str, Any]
+"""A line of GenEval's metadata: `prompt` is the text, `tag` the category."""
+
+
+class Checker(ABC):
+    """Judges images of the prompts that it understands.
+
+    The checker of the generated shapes is `ShapesChecker`. One of a user's own derives from this
+    class, in a file of its own, and is named by its import path:
+
+        evaluation:
+          checker: {class_path: my_checker.Mine}
+    """
+
+    @abstractmethod
+    def can_judge(self, prompt: PromptMetadata) -> bool:
+        """Whether images of a prompt can be judged."""
+
+    @abstractmethod
+    def judge(self, pixels: Tensor, prompts: Sequence[PromptMetadata]) -> Sequence[bool]:
+        """Whether each image satisfies its prompt.
+
+        Args:
+            pixels: `(batch, 3, height, width)` in [-1, 1].
+            prompts: One an image.
+        """
+
+
+def judge(
+    checker: Checker | None, pixels: Tensor, prompts: Sequence[PromptMetadata]
+) -> Sequence[bool] | None:
+    """Whether each image satisfies its prompt; None if nobody can judge all of them.
+
+    Args:
+        checker: May be missing.
+        pixels: See `Checker.judge`.
+        prompts: One an image.
+    """
+    able = judging(checker, prompts)
+    return None if able is None else able.judge(pixels, prompts)
+
+
+def judging(checker: Checker | None, prompts: Sequence[PromptMetadata]) -> Checker | None:
+    """The checker, if there is one and it can judge all of these prompts."""
+    able = checker is not None and all(map(checker.can_judge, prompts))
+    return checker if able else None

@@ -1,0 +1,129 @@
+"""What the models of an evaluation are asked."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+import torch
+
+from ..errors import UserError, shown
+from ..models.magvitv2 import MAGVITv2
+from ..models.modes import evaluating
+from .checker import PromptMetadata, judging
+from .plan import EvaluationPlan
+from .share import Share
+from .text import TextRecord
+
+Question = tuple[TextRecord, Mapping[str, Any]]
+"""A benchmark's question, and what its metric needs to know to judge the answer."""
+
+
+@dataclass(frozen=True)
+class EvaluationData:
+    """What the models are asked. None of it was seen in training.
+
+    Attributes:
+        prompts: Prompts to score on, by the name of their split.
+        choice: Prompts on which the teacher chooses its guidance; without them it does not choose.
+        further: More prompts by the name of their split, drawn in fewer settings and reported on
+            their own.
+        texts: Questions about images.
+        questions: Questions by the name of the benchmark that judges their answers.
+    """
+
+    prompts: Mapping[str, Sequence[PromptMetadata]] = field(default_factory=dict)
+    choice: Sequence[PromptMetadata] = ()
+    further: Mapping[str, Sequence[PromptMetadata]] = field(default_factory=dict)
+    texts: Sequence[TextRecord] = ()
+    questions: Mapping[str, Sequence[Question]] = field(default_factory=dict)
+
+    def check(self, plan: EvaluationPlan) -> None:
+        """Raise if nothing can be said of the images of some prompts.
+
+        Raises:
+            UserError: Naming the prompts.
+        """
+        if plan.metrics:
+            return
+        for split, prompts in {**self.prompts, "validation": self.choice, **self.further}.items():
+            if judging(plan.checker, prompts) is None and prompts:
+                reason = "there is no checker"
+                if plan.checker is not None:
+                    unknown = next(entry for entry in prompts if not plan.checker.can_judge(entry))
+                    kind = type(plan.checker).__name__
+                    reason = f"{kind} does not know what {shown(unknown['prompt'])} asks for"
+                raise UserError(
+                    f"nobody judges the prompts of {split}: {reason}; name metrics, such as "
+                    "model.init_args.evaluation.metrics: [{class_path: "
+                    "showo_turbo.metrics.CLIPScore}], or another checker"
+                )
+
+    def judged(self, plan: EvaluationPlan) -> Self:
+        """The data without prompts whose images only the metrics could judge."""
+        known = {
+            split: prompts
+            for split, prompts in self.prompts.items()
+            if judging(plan.checker, prompts) is not None
+        }
+        return replace(self, prompts=known)
+
+
+class GatheredBatches:
+    """Makes evaluation data of the batches of a data module.
+
+    Every process sees all batches, and encodes the images of its share of the questions.
+
+    Args:
+        image_tokenizer: Encodes the images of questions.
+        share: The samples of this process.
+    """
+
+    def __init__(self, image_tokenizer: MAGVITv2, share: Share) -> None:
+        self.image_tokenizer = image_tokenizer
+        self.share = share
+        self.prompts: dict[str, list[PromptMetadata]] = {}
+        self.texts: list[TextRecord] = []
+        self.questions: dict[str, list[Question]] = {}
+
+    def add(self, batch: Mapping[str, Any]) -> None:
+        """Take a batch with the one stream `prompts`, `instructions` or `questions`."""
+        if "prompts" in batch:
+            stream = batch["prompts"]
+            for split, metadata in zip(stream["split"], stream["metadata"], strict=True):
+                self.prompts.setdefault(split, []).append(metadata)
+        if "instructions" in batch:
+            stream = batch["instructions"]
+            codes = self._encode(
+                stream["pixels"], range(len(self.texts), len(self.texts) + len(stream["question"]))
+            )
+            rows = zip(codes, stream["question"], stream["answer"], strict=True)
+            self.texts += [TextRecord(*row) for row in rows]
+        if "questions" in batch:
+            stream = batch["questions"]
+            places = []
+            counts = {name: len(asked) for name, asked in self.questions.items()}
+            for benchmark in stream["benchmark"]:
+                places.append(counts.get(benchmark, 0))
+                counts[benchmark] = places[-1] + 1
+            codes = self._encode(stream["pixels"], places)
+            asked = zip(
+                stream["benchmark"], codes, stream["question"], stream["truth"], strict=True
+            )
+            for benchmark, image, question, truth in asked:
+                record = TextRecord(image, question, answer="")
+                self.questions.setdefault(benchmark, []).append((record, truth))
+
+    def data(self) -> EvaluationData:
+        """All that was gathered."""
+        return EvaluationData(self.prompts, texts=self.texts, questions=self.questions)
+
+    @torch.no_grad()
+    def _encode(self, pixels: torch.Tensor, places: Sequence[int]) -> list[torch.Tensor]:
+        """Codes of this process's images, and nothing of the others, by their places in all."""
+        own = [i for i in range(len(pixels)) if self.share.holds(places[i])]
+        codes = [torch.empty(0, dtype=torch.long)] * len(pixels)
+        if own:
+            with evaluating(self.image_tokenizer):
+                for index, image in zip(own, self.image_tokenizer.encode(pixels[own]), strict=True):
+                    codes[index] = image.cpu()
+        return codes
