@@ -3,7 +3,7 @@
     python benchmarks/growth.py --epochs 200 --output benchmarks/results/growth.json
 
 The run is `showo-turbo fit` on tiny random networks, with a worker process for its data, which is
-made anew every epoch as well. Growth is the slope of a line through the epochs after the first
+made again every epoch as well. Growth is the slope of a line through the epochs after the first
 quarter, in which caches fill.
 """
 

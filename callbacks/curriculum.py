@@ -34,7 +34,7 @@ class Curriculum(Callback):
     they are. All of it
     is skipped where it was already done, so a run that is killed continues where it was. A round
     whose saved teacher is not this run's student, since the folder is another training's, is put
-    aside as `replaced-round-<r>-<n>` and begun anew. Under `fast_dev_run` only a few trajectories
+    aside as `replaced-round-<r>-<n>` and begun again. Under `fast_dev_run` only a few trajectories
     are collected, into `<trainer.default_root_dir>/fast_dev_run`.
 
     Events: round 0 begins in `on_fit_start`, later ones in `on_train_epoch_end`, before

@@ -66,5 +66,5 @@ class TestBadInput:
             TextTokenizer.from_pretrained(tmp_path)
 
     def test_unknown_id(self):
-        with pytest.raises(UserError, match="is no folder"):
+        with pytest.raises(UserError, match="is not a folder"):
             TextTokenizer.from_pretrained("nothing-here")

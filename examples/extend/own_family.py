@@ -33,7 +33,7 @@ class LabelMaskGITConfig:
         heads: Attention heads.
 
     Raises:
-        UserError: If a size is no whole number above 0, the heads do not divide the width, or
+        UserError: If a size is not a whole number above 0, the heads do not divide the width, or
             there are no labels.
     """
 
@@ -116,7 +116,7 @@ class LabelMaskGIT(ImageModel):
         """The number of a label."""
         if text not in self.config.labels:
             raise UserError(
-                f"the prompt {shown(text)} is none of the {len(self.config.labels)} labels; "
+                f"the prompt {shown(text)} is not one of the {len(self.config.labels)} labels; "
                 f"expected one such as {shown(self.config.labels[0])}, correct it"
             )
         return [self.config.labels.index(text)]

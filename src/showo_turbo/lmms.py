@@ -105,11 +105,11 @@ class ShowoTurboModel(lmms):  # type: ignore[misc]
         return [cut_at(text, one.get("until", ())) for text, one in pairs]
 
     def generate_until_multi_round(self, requests: Sequence[Any]) -> list[str]:
-        """Refuse: the model answers one question at a time."""
+        """Raise: the model answers one question at a time."""
         raise UserError(f"{NAME} has no conversations of several rounds; choose another task")
 
     def loglikelihood(self, requests: Sequence[Any]) -> list[tuple[float, bool]]:
-        """Refuse: answers are generated."""
+        """Raise: answers are generated."""
         raise UserError(f"{NAME} generates answers; choose a task of type generate_until")
 
 

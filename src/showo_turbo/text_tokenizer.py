@@ -88,15 +88,15 @@ class TextTokenizer:
         """Token ids of `text`, without begin and end tokens.
 
         Raises:
-            UserError: If it is no Unicode, or holds what the tokenizer has no token for.
+            UserError: If it is not Unicode, or holds what the tokenizer has no token for.
         """
         try:
             ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False).ids
-        # A bare one where a token is missing, and one of types where a text is no Unicode.
+        # A bare one where a token is missing, and one of types where a text is not Unicode.
         except Exception as error:
             raise UserError(
                 f"the text {shown(text)} cannot be turned into tokens ({error}); expected Unicode "
-                "that the tokenizer knows, write it anew"
+                "that the tokenizer knows, rewrite it"
             ) from None
         return ids
 

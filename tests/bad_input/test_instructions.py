@@ -77,7 +77,7 @@ CASES = [
         turns(QUESTION, ANSWER | {"value": "\ud800"}),
         r"lone surrogate '\ud800'",
         "expected Unicode",
-        "write it anew",
+        "rewrite it",
     ),
     Case(
         "a missing image",

@@ -129,9 +129,9 @@ BEYOND_THE_END = b'{"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}}'
 BEYOND_THE_END = struct.pack("<Q", len(BEYOND_THE_END)) + BEYOND_THE_END
 
 CASES = [
-    Case("no folder", named("nowhere"), "'nowhere' is no folder", "a local folder", "correct"),
-    Case("a long path", named("a/b/c"), "'a/b/c' is no folder", "a local folder", "correct"),
-    Case("an empty name", named(""), "model '' is no folder", "a local folder", "correct the"),
+    Case("no folder", named("nowhere"), "'nowhere' is not a folder", "a local folder", "correct"),
+    Case("a long path", named("a/b/c"), "'a/b/c' is not a folder", "a local folder", "correct"),
+    Case("an empty name", named(""), "model '' is not a folder", "a local folder", "correct the"),
     Case("no config", config(None), "config.json does not exist", "a JSON file", "correct the"),
     Case("empty config", config(b""), "config.json is not valid", "JSON", "correct or restore it"),
     Case(

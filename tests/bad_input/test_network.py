@@ -60,7 +60,7 @@ def test_a_hub_id_is_what_does(bench, attempts):
     Case(
         "a hub id",
         lambda bench: ["generate", "a", "--output", "out", "--model", "nobody/nothing"],
-        "'nobody/nothing' is no local folder",
+        "'nobody/nothing' is not a local folder",
         "could not be downloaded",
         "see to the connection",
     ).check(bench)

@@ -87,7 +87,7 @@ CASES = [
         generate(prompts=["a \udcff circle"]),
         r"prompt 1 has the lone surrogate '\udcff'",
         "expected Unicode",
-        "write it anew",
+        "rewrite it",
     ),
     Case(
         "too long",
@@ -115,7 +115,7 @@ CASES = [
         prompt_file("p.jsonl", r'{"prompt": "a", "tag": ["\ud83d"]}'),
         "line 1 of p.jsonl has the lone surrogate",
         "expected Unicode",
-        "write it anew",
+        "rewrite it",
     ),
     Case(
         "a JSON list",
@@ -146,7 +146,7 @@ CASES = [
         prompt_file("p.jsonl", r'{"prompt": "\ud83d"}'),
         "lone surrogate",
         "expected Unicode",
-        "write it anew",
+        "rewrite it",
     ),
     Case(
         "a long number",
@@ -272,7 +272,7 @@ CASES = [
         answer(question="\udcff?"),
         "cannot be turned into tokens",
         "expected Unicode",
-        "write it anew",
+        "rewrite it",
     ),
     Case("no answer", answer("--max_new_tokens", "0"), "max_new_tokens is 0", "at least 1", "must"),
     Case("no block", answer("--block_size", "0"), "block_size is 0", "at least 1", "must be"),

@@ -148,7 +148,7 @@ CASES = [
         text_tokenizer(words(**{"<|endoftext|>": 0})),
         "'a red circle' cannot be turned into tokens",
         "that the tokenizer knows",
-        "write it anew",
+        "rewrite it",
     ),
     Case(
         "wrong codebook",
@@ -160,7 +160,7 @@ CASES = [
     Case(
         "no image tokenizer",
         image_tokenizer(shutil.rmtree),
-        "magvitv2' is no folder",
+        "magvitv2' is not a folder",
         "a local folder",
         "correct the name",
     ),

@@ -85,11 +85,15 @@ def term(kind, **options):
 FILES = [
     Case("no name", lambda bench: ["fit", "-c"], "-c does not exist", "a YAML file", "name one"),
     Case("no file", file(None), "a.yaml does not exist", "expected a YAML file", "name one"),
-    Case("a folder", file(None, "."), ". is no YAML file", "directory", "name another"),
-    Case("no YAML", file("model: ["), "a.yaml is no YAML file", "expected the node", "correct it"),
-    Case("tabs", file("model:\n\tclass_path: A"), "a.yaml is no YAML file", r"'\t'", "correct it"),
-    Case("no UTF-8", file(b"\xff\xfe\x00"), "a.yaml is no YAML file", "utf-8", "correct it"),
-    Case("null byte", file(b"model: \x00"), "a.yaml is no YAML file", "character", "correct it"),
+    Case("a folder", file(None, "."), ". is not a YAML file", "directory", "name another"),
+    Case(
+        "no YAML", file("model: ["), "a.yaml is not a YAML file", "expected the node", "correct it"
+    ),
+    Case(
+        "tabs", file("model:\n\tclass_path: A"), "a.yaml is not a YAML file", r"'\t'", "correct it"
+    ),
+    Case("no UTF-8", file(b"\xff\xfe\x00"), "a.yaml is not a YAML file", "utf-8", "correct it"),
+    Case("null byte", file(b"model: \x00"), "a.yaml is not a YAML file", "character", "correct it"),
     Case("no bytes", file(""), "a.yaml holds no options", "keys such as model", "correct it"),
     Case("a list", file("- model"), "a.yaml holds no options", "keys such as model", "correct it"),
     Case("a text", file("model"), "a.yaml holds no options", "keys such as model", "correct it"),
@@ -266,9 +270,13 @@ VALUES = [
         "give the term another",
     ),
     Case("steps of nothing", stage(lr_interval="step"), "no lr_scheduler", "name one", "leave"),
-    Case("no student", model(student="nowhere"), "'nowhere' is no folder", "hub id", "correct"),
+    Case("no student", model(student="nowhere"), "'nowhere' is not a folder", "hub id", "correct"),
     Case(
-        "tokenizer", model(text_tokenizer="nowhere"), "'nowhere' is no folder", "hub id", "correct"
+        "tokenizer",
+        model(text_tokenizer="nowhere"),
+        "'nowhere' is not a folder",
+        "hub id",
+        "correct",
     ),
     Case(
         "codebook",

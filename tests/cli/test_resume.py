@@ -162,7 +162,7 @@ class TestNamedCheckpoints:
         (tmp_path / "a:b.ckpt").write_bytes(b"no checkpoint")
         result = fit("--ckpt_path", "a:b.ckpt")
         assert result.status == 2
-        assert "a:b.ckpt is no whole checkpoint" in result.errors
+        assert "a:b.ckpt is not a complete checkpoint" in result.errors
 
     def test_a_failure_after_restoring_is_not_the_checkpoint_s(self, fit, tmp_path, monkeypatch):
         fit(epochs=1)
@@ -215,7 +215,7 @@ class TestMistakes:
         result = fit("--resume", "auto")
         assert result.status == 2
         line = result.errors.strip().splitlines()[-1]
-        assert f"{first} is no whole checkpoint" in line
+        assert f"{first} is not a complete checkpoint" in line
         assert f"{second} holds NaN or infinite weights in count" in line
         assert f"move {tmp_path / 'run'} away" in line and "leave out --resume" in line
         assert (first.read_bytes(), second.read_bytes()) == before

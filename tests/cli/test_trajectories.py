@@ -69,4 +69,4 @@ class TestBadInput:
     def test_options(self, mistake, stores):
         assert "samples is -1" in mistake("trajectories", stores, "--samples", -1)
         message = mistake("trajectories", stores, "--image_tokenizer", "nowhere", "--samples", 1)
-        assert "model 'nowhere' is no folder" in message
+        assert "model 'nowhere' is not a folder" in message

@@ -203,7 +203,7 @@ def test_mistakes_are_explained(tmp_path: Path) -> None:
         data.text_requests(0)
     with pytest.raises(UserError, match="but the captions hold 0 different ones"):
         make(tmp_path, skip_prompts="").image_prompts(1)
-    with pytest.raises(UserError, match=r"skip_prompts is '\(', which is no regular expression"):
+    with pytest.raises(UserError, match=r"skip_prompts is '\(', which is not a regular expression"):
         make(tmp_path, skip_prompts="(")
     with pytest.raises(UserError, match="no data for image, text, but a batch size"):
         data.train_dataloader()

@@ -43,7 +43,7 @@ def test_the_image_mark_is_taken_out(tmp_path: Path, value: str) -> None:
 @pytest.mark.parametrize(
     ("records", "message"),
     [
-        ({}, "is no list of records"),
+        ({}, "is not a list of records"),
         ([], "holds no record with an image"),
         ([{"conversations": [QUESTION, ANSWER]}], r"no record with an image \(1 without\)"),
         (["a"], "record 0 .* expected an object"),

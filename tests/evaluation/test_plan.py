@@ -96,7 +96,7 @@ def test_prompts_of_another_world_are_for_the_metrics():
 def test_prompts_that_nobody_judges():
     bench = {"class": "bench", "count": 1}
     entries = [{"prompt": "a photo of a bench", "tag": "single_object", "include": [bench]}]
-    with pytest.raises(UserError, match=r"nobody judges the prompts of test.*name metrics"):
+    with pytest.raises(UserError, match=r"nothing can judge the prompts of test.*name metrics"):
         measure(entries)
     report = measure(entries, within_fit=True)
     assert report.images == []

@@ -221,5 +221,5 @@ def test_bad_input(models):
         run({"teacher": models["teacher"]}, DATA, PLAN)
     with pytest.raises(UserError, match="expected a teacher"):
         run({"student": models["student"]}, DATA, PLAN)
-    with pytest.raises(UserError, match=r"nobody judges the prompts of test.*name metrics"):
+    with pytest.raises(UserError, match=r"nothing can judge the prompts of test.*name metrics"):
         run(models, OTHER_WORLD, PLAN)

@@ -11,7 +11,7 @@ import yaml
 
 from showo_turbo.cli.main import main
 
-from ..loading import load_script
+from ..support.loading import load_script
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "extend"
 FAMILY = "own_family.LabelMaskGIT"
@@ -146,7 +146,7 @@ def test_a_class_that_does_not_fit(here, capsys, family, problem):
 @pytest.mark.bad_input
 def test_what_it_cannot_do(here, capsys):
     draw = ["generate", "--output", "x", *MODEL]
-    assert "is none of the 300 labels" in mistake(capsys, *draw, "a pink hat")
+    assert "is not one of the 300 labels" in mistake(capsys, *draw, "a pink hat")
     assert "no compiled decoding" in mistake(capsys, *draw, "a red circle", "--compile", "true")
     image = here / "image.png"
     from PIL import Image

@@ -100,7 +100,7 @@ class TestFromPretrained:
             ({"device": "cuda:99"}, "device 'cuda:99' cannot be used"),
             ({"dtype": "int8"}, "dtype is 'int8'; choose float32, bfloat16, float16"),
             ({"dtype": torch.int8}, "dtype is 'torch.int8'; choose float32"),
-            ({"image_tokenizer": "nowhere"}, "model 'nowhere' is no folder"),
+            ({"image_tokenizer": "nowhere"}, "model 'nowhere' is not a folder"),
         ],
     )
     def test_options(self, tmp_path, options, message):

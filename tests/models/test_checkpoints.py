@@ -119,7 +119,7 @@ class TestBadInput:
 
         (folder / WEIGHTS).unlink()
         for content, reason in (
-            (b"# A text", r"\(it is no file of tensors and plain values\)"),
+            (b"# A text", r"\(it is not a file of tensors and plain values\)"),
             (pickle.dumps(Malicious(), protocol=2), r"\(it asks to run posix.mkdir\)"),
         ):
             (folder / "pytorch_model.bin").write_bytes(content)
@@ -156,7 +156,9 @@ class TestBadInput:
 
     def test_no_config(self, folder):
         (folder / "config.json").unlink()
-        message = rf"{folder} is no model folder: .*config.json does not exist; .*correct the name"
+        message = (
+            rf"{folder} is not a model folder: .*config.json does not exist; .*correct the name"
+        )
         with pytest.raises(UserError, match=message):
             Showo.from_pretrained(folder)
 
@@ -168,7 +170,7 @@ class TestBadInput:
 
     @pytest.mark.parametrize("model", ["missing-folder", "a/b/c", "./a/b", "/no/where"])
     def test_neither_folder_nor_id(self, model):
-        with pytest.raises(UserError, match="is no folder; expected 'shapes', a local folder"):
+        with pytest.raises(UserError, match="is not a folder; expected 'shapes', a local folder"):
             resolve_folder(model, "showo")
 
     @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ class TestConfig:
         ("sizes", "message"),
         [
             ({"encoder_blocks": (1, 1)}, r"lengths \[2, 3\], expected one entry a resolution"),
-            ({"norm_groups": 3}, "width 8 is no multiple of norm_groups=3: choose"),
+            ({"norm_groups": 3}, "width 8 is not a multiple of norm_groups=3: choose"),
             ({"norm_groups": 0}, "norm_groups is 0; expected a whole number from 1"),
             ({"channels": None}, "channels is None; expected a whole number"),
             ({"bits": "13"}, "bits is '13'; expected a whole number"),

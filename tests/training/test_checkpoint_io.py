@@ -65,7 +65,7 @@ class Evil:
 
 def test_code_is_not_run(path, tmp_path):
     torch.save(WHOLE | {"evil": Evil(tmp_path / "ran")}, path)
-    assert "is no whole checkpoint (it asks to run" in checkpoint_fault(path)
+    assert "is not a complete checkpoint (it asks to run" in checkpoint_fault(path)
 
 
 @pytest.mark.parametrize("weights_only", [None, False, True])

@@ -85,7 +85,7 @@ class TestJSON:
         os.mkfifo(tmp_path / "pipe.json")
         (tmp_path / "zero.json").symlink_to("/dev/zero")
         for name in ("pipe.json", "zero.json"):
-            with pytest.raises(UserError, match="is no regular file; expected JSON"):
+            with pytest.raises(UserError, match="is not a regular file; expected JSON"):
                 read_json(tmp_path / name)
 
     @pytest.mark.bad_input

@@ -135,11 +135,12 @@ def _checksum(file: Path) -> str:
     """SHA-256 of an image file.
 
     Raises:
-        UserError: If it is no file, cannot be read, or has a name that cannot be noted.
+        UserError: If it is not a file, cannot be read, or has a name that cannot be noted.
     """
     if not file.is_file():  # what never ends, such as a link to a device, is not opened
         raise UserError(
-            f"{file} is no file and leads to none; expected an image, replace or remove it"
+            f"{file} is not a file and does not lead to one; expected an image, replace or remove "
+            "it"
         )
     try:
         str(file).encode("utf-8")

@@ -17,7 +17,7 @@ MAX_VALUES = 100_000
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses keys that come twice in one mapping, of which YAML keeps the last silently."""
+    """Raises on keys that come twice in one mapping, of which YAML keeps the last silently."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """Build a mapping."""
@@ -66,7 +66,7 @@ def _check_terms(arguments: Sequence[str], known: set[str]) -> None:
         known: The terms that files name.
 
     Raises:
-        UserError: Naming the term and those that there are.
+        UserError: Naming the term and the known ones.
     """
     for argument in arguments:
         option = argument.partition("=")[0]
@@ -95,7 +95,7 @@ def _terms_of(content: dict[str, Any]) -> set[str]:
 
 
 def _check_overlay(name: str, content: dict[str, Any], known: Collection[str]) -> None:
-    """Refuse options of a class that neither this file nor an earlier one names.
+    """Raise on options of a class that neither this file nor an earlier one names.
 
     Args:
         name: The file's.
@@ -140,7 +140,9 @@ def _read(name: str, argument: str) -> dict[str, Any]:
         raise UserError(f"{name} is nested too deeply; expected YAML options, correct it") from None
     except (yaml.YAMLError, ValueError, OSError) as error:
         reason = " ".join(str(error).split())
-        raise UserError(f"{name} is no YAML file ({reason}); correct it or name another") from None
+        raise UserError(
+            f"{name} is not a YAML file ({reason}); correct it or name another"
+        ) from None
     if not isinstance(content, dict):
         raise UserError(
             f"{name} holds no options; expected keys such as model, data, trainer, correct it"

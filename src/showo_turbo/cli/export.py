@@ -181,7 +181,7 @@ def _find_network(
 def _check_options(
     sampling: ImageSampling | None, decoding: TextDecoding | None, network: _Network, path: Path
 ) -> None:
-    """Refuse what the network cannot do.
+    """Raise on what the network cannot do.
 
     Raises:
         UserError: If it is an image tokenizer, or an option is out of range.

@@ -150,7 +150,7 @@ class _CLI(HookedCLI):
 
 
 def check_trainer_options(options: Mapping[str, Any] | None) -> None:
-    """Refuse values that `Trainer` takes and trips over later, or never.
+    """Raise on values that `Trainer` accepts and fails on later, or never.
 
     Args:
         options: The trainer's, by name.

@@ -137,7 +137,7 @@ _UNKNOWN = object()
 
 
 def check_config(name: str, config: Mapping[str, Any], command: str) -> None:
-    """Refuse old keys in the content of a YAML file.
+    """Raise on old keys in the content of a YAML file.
 
     Args:
         name: The file's.
@@ -154,7 +154,7 @@ def check_config(name: str, config: Mapping[str, Any], command: str) -> None:
 def check_options(
     arguments: Sequence[str], command: str, classes: Mapping[str, str] | None = None
 ) -> None:
-    """Refuse old names of options on a command line.
+    """Raise on old names of options on a command line.
 
     Args:
         arguments: The command line.
@@ -179,7 +179,7 @@ def check_options(
 
 
 def check_sweep(name: str, content: Mapping[str, Any]) -> None:
-    """Refuse old keys among those that a sweep varies or sets.
+    """Raise on old keys among those that a sweep varies or sets.
 
     Args:
         name: The sweep file's.
@@ -244,7 +244,7 @@ def _in_value(value: Any, owner: str, below: tuple[str, ...], shown: str) -> Ite
 
     Args:
         value: The part.
-        owner: The class or command that it belongs to; empty if that is none of ours.
+        owner: The class or command that it belongs to; empty if that is not one of ours.
         below: Its key below that.
         shown: Its key for people.
     """

@@ -67,7 +67,7 @@ def other_values(values: Mapping[str, Any], used: Sequence[str], where: str) -> 
         where: What the line is, for the message.
 
     Raises:
-        UserError: If it is no Unicode, and so cannot be written.
+        UserError: If it is not Unicode, and so cannot be written.
     """
     others = {name: value for name, value in values.items() if name not in used}
     try:
@@ -75,7 +75,7 @@ def other_values(values: Mapping[str, Any], used: Sequence[str], where: str) -> 
     except UnicodeEncodeError as error:
         raise UserError(
             f"{where} has the lone surrogate {error.object[error.start]!r}; expected Unicode, "
-            "write it anew"
+            "rewrite it"
         ) from None
     return others
 

@@ -115,7 +115,7 @@ def _parse(line: str, file: Path, where: str) -> ImageQuestion:
     image = image_path(file.parent, name, where)
     if not image.is_file():
         raise UserError(
-            f"{where} has the image {shown(name)}, but {image} is no file; expected a path from "
+            f"{where} has the image {shown(name)}, but {image} is not a file; expected a path from "
             "the folder of the questions file, correct it"
         )
     return ImageQuestion(image, text, other_values(values, ("image", "question"), where))

@@ -23,14 +23,14 @@ _NAMED_IN_MESSAGES = 3
 
 
 def check_named_checkpoint(path: str, resuming: bool) -> None:
-    """Refuse a `--ckpt_path` that is missing, damaged, or holds more than tensors and plain values.
+    """Raise if a `--ckpt_path` is missing, damaged, or holds more than tensors and plain values.
 
     Args:
         path: The option's value; one of `WORDS` is left for `find_named_checkpoint`.
         resuming: Whether a run is to go on from it.
 
     Raises:
-        UserError: If it cannot be used, or is no local file or folder.
+        UserError: If it cannot be used, or is not a local file or folder.
     """
     if path in WORDS:
         return

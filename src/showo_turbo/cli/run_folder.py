@@ -66,7 +66,7 @@ class RunFolder:
             os.fsync(file.fileno())
 
     def _expect_own(self) -> None:
-        """Refuse a folder that is another's."""
+        """Raise if the folder is another run's."""
         if self.folder.exists() and not self.folder.is_dir():
             raise UserError(f"{self.folder} is a file; name a folder for the results")
         path = self.folder / SETTINGS_FILE

@@ -92,7 +92,7 @@ def read_settings(path: Path) -> SweepSettings:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"{path} is no YAML file ({' '.join(str(error).split())})") from None
+        raise UserError(f"{path} is not a YAML file ({' '.join(str(error).split())})") from None
     known = [field.name for field in fields(SweepSettings)]
     for name in content if isinstance(content, dict) else [path]:
         if name not in known:

@@ -29,7 +29,7 @@ class StageSchedules:
         self._own_rates: list[list[float]] = []
 
     def check_model(self, lr_scheduler: object) -> None:
-        """Refuse stages that have rates of their own beside a scheduler of the model.
+        """Raise on stages that have rates of their own beside a scheduler of the model.
 
         Raises:
             UserError: Naming the first such stage.

@@ -32,7 +32,7 @@ class Stage:
         lr_scheduler: Makes the learning rate's schedule over the stage, over its refreshes too;
             without one `learning_rate` is constant. Not beside an `lr_scheduler` of the model.
         lr_interval: Whether the schedule is stepped once an `epoch` or once an optimizer `step`.
-        refresh_every_n_epochs: Make the student the teacher and collect anew this often within
+        refresh_every_n_epochs: Make the student the teacher and collect again this often within
             the stage; 0 does it only when the stage begins.
         keep_optimizer: Keep the optimizer's moments when the stage begins.
 

@@ -30,10 +30,10 @@ def prepare_teacher(
     """Save the round's teacher unless that was done, and take it from where it was saved.
 
     Every process must call this. Where the checkpoint does not know the teacher, the folder may be
-    that of another training: a run that was started anew in the same folder, say. A student that
+    that of another training: a run that was started again in the same folder, say. A student that
     becomes the teacher is compared with the one that was saved. The same one is kept, with the
-    trajectories beside it; of another one the whole round is put aside and begun anew, since it may
-    as well be this run's own, trained to other bits on a GPU.
+    trajectories beside it; of another one the whole round is put aside and begun again, since it
+    may as well be this run's own, trained to other bits on a GPU.
 
     Args:
         trainer: Whose strategy holds the weights.
@@ -66,7 +66,7 @@ def prepare_teacher(
     if _recorded(record) != fingerprint:
         raise UserError(
             f"the teacher in {folder} is damaged: its fingerprint is not the one noted in "
-            f"{record.name}; restore that folder, or remove it to begin the round anew"
+            f"{record.name}; restore that folder, or remove it to begin the round again"
         )
     if known is None and first and fingerprint != fingerprint_module(base_model(trainer, module)):
         raise UserError(
@@ -133,7 +133,7 @@ def _put_aside(round_folder: Path) -> None:
     round_folder.rename(target)
     rank_zero_info(
         f"{round_folder} was of another training, with another teacher than this run's student: "
-        f"put aside as {target.name}, and the round is begun anew; remove it if nobody needs it"
+        f"put aside as {target.name}, and the round is begun again; remove it if it is not needed"
     )
 
 

@@ -22,7 +22,7 @@ class COCOCaptions(StreamDataset):
         images: Folder of the images, such as `train2017`.
         annotations: The captions file, such as `annotations/captions_train2017.json`.
         resolution: Side length in pixels.
-        skip: Leaves out a bad entry, or refuses to.
+        skip: Leaves out a bad entry, or raises.
 
     Raises:
         UserError: If the annotations are missing, not JSON, or hold no caption; or, being refused,

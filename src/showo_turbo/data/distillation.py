@@ -229,5 +229,5 @@ def _pattern(skip_prompts: str | None) -> re.Pattern[str] | None:
         return re.compile(skip_prompts) if skip_prompts is not None else None
     except re.error as error:
         raise UserError(
-            f"skip_prompts is {skip_prompts!r}, which is no regular expression: {error}; fix it"
+            f"skip_prompts is {skip_prompts!r}, which is not a regular expression: {error}; fix it"
         ) from None

@@ -14,7 +14,7 @@ def text_field(record: Any, key: str, where: str) -> str:
         where: What the record is, for the message.
 
     Raises:
-        BadSample: If there is no text, it is empty, or is no Unicode.
+        BadSample: If there is no text, it is empty, or is not Unicode.
     """
     value = record.get(key) if isinstance(record, dict) else None
     if not isinstance(value, str):
@@ -38,7 +38,7 @@ def written(text: str, name: str, where: str) -> str:
     """A text without surrounding white space, of which something must be left.
 
     Raises:
-        BadSample: If it is empty, or is no Unicode.
+        BadSample: If it is empty, or is not Unicode.
     """
     text = text.strip()
     if not text:
@@ -48,7 +48,7 @@ def written(text: str, name: str, where: str) -> str:
     except UnicodeEncodeError as error:
         raise BadSample(
             f"{where} has the lone surrogate {text[error.start]!r} in {name}; expected Unicode, "
-            "write it anew"
+            "rewrite it"
         ) from None
     return text
 

@@ -64,7 +64,7 @@ def load_image(path: Path, resolution: int) -> Tensor:
         Pixels `(3, resolution, resolution)`, float32 in `[-1, 1]`.
 
     Raises:
-        BadSample: If the file is missing, no image, damaged, or `check_image` refuses it. What
+        BadSample: If the file is missing, no image, damaged, or `check_image` rejects it. What
             never ends, such as a link to a device, is not opened.
     """
     return square_pixels(_decode(path), resolution)
@@ -84,7 +84,7 @@ def square_pixels(image: Image.Image, resolution: int) -> Tensor:
         Pixels `(3, resolution, resolution)`, float32 in `[-1, 1]`.
 
     Raises:
-        UserError: If `check_image` refuses it.
+        UserError: If `check_image` rejects it.
     """
     check_image(image, "the image")
     image = image.convert("RGB")
@@ -98,7 +98,7 @@ def square_pixels(image: Image.Image, resolution: int) -> Tensor:
 
 
 def check_image(image: Image.Image, name: str) -> None:
-    """Refuse an image that is too large, too small, or not plain RGB or gray.
+    """Raise if an image is too large, too small, or not plain RGB or gray.
 
     What is refused could be converted, but only with a loss: of depth (16 bits a channel), of the
     right colors (CMYK, which needs the printer's profile), or of frames. That is not done silently.
@@ -142,7 +142,7 @@ def encode_images(
         resolution: Side length in pixels.
         encode: Turns pixels `(images, 3, resolution, resolution)` into codes
             `(images, image_tokens)`.
-        skip: Leaves out a bad image, or refuses to.
+        skip: Leaves out a bad image, or raises.
 
     Returns:
         The codes `(image_tokens,)` of every image that was not left out, on the CPU.
@@ -172,7 +172,8 @@ def _decode(path: Path) -> Image.Image:
     try:
         if path.exists() and not path.is_file():
             raise BadSample(
-                f"{path} is no file, but a folder, a pipe or a device; expected an image, remove it"
+                f"{path} is not a file, but a folder, a pipe or a device; expected an image, "
+                "remove it"
             )
         with warnings.catch_warnings():
             # Pillow warns about large images; the limit here is stricter. What else it warns about

@@ -33,7 +33,7 @@ class LLaVAInstructions(StreamDataset):
         images: Folder that the records' `image` paths start from.
         annotations: The JSON file of records.
         resolution: Side length in pixels.
-        skip: Leaves out a bad record, or refuses to.
+        skip: Leaves out a bad record, or raises.
 
     Attributes:
         num_text_only: Number of records that were left out because they have no image.
@@ -53,7 +53,7 @@ class LLaVAInstructions(StreamDataset):
         records = read_json(annotations)
         if not isinstance(records, list):
             raise UserError(
-                f"{annotations} is no list of records; expected LLaVA instructions, each with "
+                f"{annotations} is not a list of records; expected LLaVA instructions, each with "
                 "'image' and 'conversations', name another file"
             )
         for number, record in enumerate(records):

@@ -52,7 +52,7 @@ class LoaderOptions:
 class ResumableLoader:
     """Iterates over the batches of joined streams, and knows how many were consumed.
 
-    It is no `DataLoader`, so Lightning neither replaces its sampler nor needs
+    It is not a `DataLoader`, so Lightning neither replaces its sampler nor needs
     `use_distributed_sampler=False`; it tells the sampler the epoch and keeps the `state_dict` in
     its checkpoints, because the loader has both.
 
@@ -60,7 +60,7 @@ class ResumableLoader:
         dataset: Makes the batches.
         sampler: Chooses the samples, and holds the position.
         options: How samples are loaded.
-        skip: Leaves out a bad sample, or refuses to.
+        skip: Leaves out a bad sample, or raises.
     """
 
     def __init__(
@@ -115,14 +115,14 @@ class EvaluationLoader:
     """Iterates over the batches of one stream, in order, and over all of them in every process.
 
     All processes then know all samples, of which whoever measures takes a share; and processes that
-    hold parts of one network's weights stay in step. It is no `DataLoader`, so Lightning does not
-    divide it.
+    hold parts of one network's weights stay in step. It is not a `DataLoader`, so Lightning does
+    not divide it.
 
     Args:
         dataset: The stream.
         batch_size: Samples in a batch.
         options: How samples are loaded.
-        skip: Leaves out a bad sample, or refuses to.
+        skip: Leaves out a bad sample, or raises.
     """
 
     def __init__(

@@ -22,7 +22,7 @@ class PromptFile(StreamDataset):
         per_category: Takes the first so many prompts of each category; all if missing.
 
     Raises:
-        UserError: If the file is missing or empty, or a line is no JSON object with `prompt` and
+        UserError: If the file is missing or empty, or a line is not a JSON object with `prompt` and
             `tag`.
     """
 

@@ -110,7 +110,7 @@ def read_mmmu(path: Path) -> Iterator[dict[str, Any]]:
     try:
         table = parquet.ParquetFile(path)
     except (OSError, ValueError) as error:
-        raise UserError(f"{path} is no Parquet file ({error}); download it again") from None
+        raise UserError(f"{path} is not a Parquet file ({error}); download it again") from None
     for batch in table.iter_batches(batch_size=16):
         for row in batch.to_pylist():
             try:

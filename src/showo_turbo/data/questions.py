@@ -76,7 +76,7 @@ class BenchmarkQuestions(StreamDataset):
         files: Where they are from.
         records: What the reader of `question_files` gave.
         resolution: Side length in pixels.
-        skip: Leaves out a question without an image, or refuses to.
+        skip: Leaves out a question without an image, or raises.
 
     Raises:
         UserError: If there are no questions.

@@ -17,7 +17,7 @@ class JoinedBatchSampler(Sampler[list[SampleKey]]):
     Each stream has an endless global order: pass after pass over its samples, each in a fresh
     random order. A batch takes the next `batch_sizes[stream] * world_size` positions of each
     stream, rank after rank. Epoch `e` starts `e` epoch lengths into the order, so that streams
-    longer than an epoch go on where the last one stopped, and shorter ones begin anew when they
+    longer than an epoch go on where the last one stopped, and shorter ones begin again when they
     are through. An epoch ends with the batch that completes the primary stream's samples.
 
     The state is the epoch and the number of samples consumed over all ranks. A run that resumes

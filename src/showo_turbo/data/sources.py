@@ -125,7 +125,7 @@ def required(source: _Source | None, argument: str) -> _Source:
 
 
 def check_source(source: object, kind: type, argument: str) -> None:
-    """Raise if something is no source of a kind; none at all passes.
+    """Raise if something is not a source of a kind; None passes.
 
     Raises:
         UserError: See `check_kind`.

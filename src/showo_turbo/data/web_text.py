@@ -38,7 +38,7 @@ class WebText(StreamDataset):
         column: Name of the text column.
 
     Raises:
-        UserError: If there is no file, or one is no parquet file, lacks the column, or has rows
+        UserError: If there is no file, or one is not a Parquet file, lacks the column, or has rows
             without text in it.
     """
 

@@ -37,7 +37,7 @@ class Checker(ABC):
 def judge(
     checker: Checker | None, pixels: Tensor, prompts: Sequence[PromptMetadata]
 ) -> Sequence[bool] | None:
-    """Whether each image satisfies its prompt; None if nobody can judge all of them.
+    """Whether each image satisfies its prompt; None if nothing can judge all of them.
 
     Args:
         checker: May be missing.

@@ -53,7 +53,7 @@ class EvaluationData:
                     kind = type(plan.checker).__name__
                     reason = f"{kind} does not know what {shown(unknown['prompt'])} asks for"
                 raise UserError(
-                    f"nobody judges the prompts of {split}: {reason}; name metrics, such as "
+                    f"nothing can judge the prompts of {split}: {reason}; name metrics, such as "
                     "model.init_args.evaluation.metrics: [{class_path: "
                     "showo_turbo.metrics.CLIPScore}], or another checker"
                 )

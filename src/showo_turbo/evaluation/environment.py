@@ -50,7 +50,7 @@ def describe_hardware(device: torch.device | None = None) -> str:
 def source_version() -> str:
     """The commit of a source checkout, `-dirty` when files differ from it; else the version.
 
-    A package that is installed below somebody else's repository is no checkout of ours: the file
+    A package that is installed below somebody else's repository is not our checkout: the file
     itself must be tracked.
     """
     here = Path(__file__).resolve()

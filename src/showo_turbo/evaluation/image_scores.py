@@ -18,7 +18,7 @@ class ImageScore:
         guidance: Guidance scale; 0 is without.
         categories: Category of each prompt.
         satisfied: Whether each prompt was satisfied, in the order of the prompts; empty where
-            nobody could judge.
+            nothing could judge.
         seconds: Wall clock of drawing all of them, in batches, pixels included; None if not timed.
         batch_size: Prompts that were drawn at once.
         top_k: Codes that were drawn among, if not all.

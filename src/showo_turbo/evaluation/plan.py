@@ -27,7 +27,7 @@ class EvaluationPlan:
     Args:
         sampling_steps: Of the images of teacher and student.
         guidance_scales: Guidance scales of the student, and of a teacher that does not choose its
-            own, with every number of steps; 0 is no guidance.
+            own, with every number of steps; 0 for none.
         guidance_candidates: Guidance scales that the teacher of a report chooses from, at each
             number of steps and together with the way of sampling.
         unguided_teacher: Whether a teacher that has chosen is scored without guidance, too.

@@ -50,7 +50,7 @@ def run(
         The report; of the seconds only those that were spent here (`validate`).
 
     Raises:
-        UserError: If there is no student, there is a choice without a teacher, or nobody judges
+        UserError: If there is no student, there is a choice without a teacher, or nothing judges
             some of the prompts.
     """
     needed = (TEACHER, STUDENT) if data.choice else (STUDENT,)

@@ -61,7 +61,7 @@ def load_image_tokenizer(
 def check_fit(
     network: ImageModel, image_tokenizer: MAGVITv2, text_tokenizer: TextTokenizer | None
 ) -> None:
-    """Refuse networks that do not belong together.
+    """Raise on networks that do not belong together.
 
     Raises:
         UserError: Naming what differs.
@@ -123,7 +123,7 @@ def choose_dtype(dtype: str | torch.dtype) -> torch.dtype:
     """The floating-point type of the transformer's weights.
 
     Raises:
-        UserError: If it is none of float32, bfloat16 and float16.
+        UserError: If it is not float32, bfloat16 or float16.
     """
     chosen = _DTYPES.get(dtype) if not isinstance(dtype, torch.dtype) else dtype
     if chosen is None or chosen not in _DTYPES.values():

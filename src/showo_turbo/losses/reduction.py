@@ -30,7 +30,7 @@ def at_least_float32(values: Tensor) -> Tensor:
 
 
 def check_mask(mask: Tensor, logits: Tensor) -> None:
-    """Refuse a mask that does not say yes or no to every position of the logits.
+    """Raise if a mask is not boolean or does not cover every position of the logits.
 
     Raises:
         ValueError: If `mask` is not boolean of shape `logits.shape[:2]`.

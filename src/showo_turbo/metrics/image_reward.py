@@ -40,7 +40,7 @@ class ImageReward(NamedMetric):
         med_config: The released `med_config.json`.
         tokenizer: Folder of the tokenizer `bert-base-uncased`, with its `vocab.txt`.
         device: Where the model runs: `cpu` or `cuda`.
-        restarts: How often a process that died is started anew, for one batch.
+        restarts: How often a process that died is started again, for one batch.
         options: `name`, what tables call it; others are those of torchmetrics.
 
     Raises:
@@ -100,7 +100,7 @@ class Worker:
     Args:
         environment: Put first on its `PYTHONPATH`.
         arguments: Of the script.
-        restarts: How often it is started anew for one request.
+        restarts: How often it is started again for one request.
     """
 
     def __init__(self, environment: Path, arguments: Sequence[str], restarts: int = 2) -> None:
@@ -135,7 +135,7 @@ class Worker:
             self._last = self._last_error()
             for pipe in (self._process.stdin, self._process.stdout, self._errors):
                 if pipe is not None:
-                    with suppress(BrokenPipeError):  # of a request that nobody was there to read
+                    with suppress(BrokenPipeError):  # of a request that no one was there to read
                         pipe.close()
             self._process = None
 

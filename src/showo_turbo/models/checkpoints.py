@@ -54,7 +54,7 @@ def resolve_folder(
         return folder
     if str(model).count("/") != 1 or folder.is_absolute() or str(model).startswith("."):
         raise UserError(
-            f"model {shown(str(model))} is no folder; expected {SHAPES!r}, a local folder "
+            f"model {shown(str(model))} is not a folder; expected {SHAPES!r}, a local folder "
             "or a hub id such as 'showlab/show-o', correct the name"
         )
     from huggingface_hub import snapshot_download
@@ -63,7 +63,7 @@ def resolve_folder(
         return Path(snapshot_download(str(model), allow_patterns=list(patterns)))
     except Exception as error:  # every failure of the hub client: offline, unknown id, gated
         raise UserError(
-            f"model {shown(str(model))} is no local folder and could not be downloaded "
+            f"model {shown(str(model))} is not a local folder and could not be downloaded "
             f"({_first_line(error)}); correct the name, or see to the connection"
         ) from None
 
@@ -76,7 +76,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     """
     if not (folder / "config.json").exists():
         raise UserError(
-            f"{folder} is no model folder: {folder / 'config.json'} does not exist; expected a "
+            f"{folder} is not a model folder: {folder / 'config.json'} does not exist; expected a "
             "JSON file with the network's sizes, correct the name or export it again"
         )
     config = read_json(folder / "config.json")
@@ -146,12 +146,12 @@ def load_weights_only(path: Path) -> Any:
 
 
 def why_unreadable(error: Exception) -> str:
-    """Why `torch.load` refuses a file, without its advice to run what is in it all the same."""
+    """Why `torch.load` rejects a file, without its advice to run what is in it all the same."""
     text = str(error)
     if not text.startswith("Weights only load failed"):
         return _first_line(error)
     code = re.search(r"GLOBAL (\w+(?:\.\w+)*)", text)
-    return f"it asks to run {code[1]}" if code else "it is no file of tensors and plain values"
+    return f"it asks to run {code[1]}" if code else "it is not a file of tensors and plain values"
 
 
 def _is_compressed(path: Path) -> bool:
@@ -211,7 +211,7 @@ def describe_misfits(expected: Mapping[str, Tensor], given: Mapping[str, Tensor]
 
 
 def check_finite(state: Mapping[str, Tensor], name: str) -> None:
-    """Refuse weights that are no finite numbers, which would spoil all that is made with them.
+    """Raise on weights that are NaN or Inf, which would spoil all that is made with them.
 
     Args:
         state: Tensors by their names.

@@ -80,7 +80,7 @@ def import_family(family: Family) -> type[ImageModel]:
     """Import a family's class by its path.
 
     Raises:
-        UserError: If it cannot be imported, or is no class.
+        UserError: If it cannot be imported, or is not a class.
     """
     if isinstance(family, type):
         return family
@@ -93,7 +93,7 @@ def import_family(family: Family) -> type[ImageModel]:
             "import path, such as my_module.MyModel"
         ) from None
     if not isinstance(found, type):
-        raise UserError(f"the family {shown(family)} is no class; name a class of ImageModel")
+        raise UserError(f"the family {shown(family)} is not a class; name a class of ImageModel")
     return found
 
 
@@ -116,7 +116,7 @@ def check_family(family: type) -> None:
     if missing or not issubclass(family, ImageModel):
         lacking = f" and lacks {', '.join(missing)}" if missing else ""
         raise UserError(
-            f"the family {family.__name__} is no complete ImageModel{lacking}; derive it from "
+            f"the family {family.__name__} is not a complete ImageModel{lacking}; derive it from "
             "showo_turbo.models.protocols.ImageModel, and give it what is missing"
         )
 

@@ -62,7 +62,7 @@ class ImageSampling:
         return self.guidance_scale + progress * (self.guidance_end - self.guidance_scale)
 
     def check(self, image_tokens: int, codebook_size: int) -> None:
-        """Refuse what the model cannot do.
+        """Raise on what the model cannot do.
 
         Raises:
             UserError: Naming the value and its range.

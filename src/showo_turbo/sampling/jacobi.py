@@ -29,10 +29,10 @@ class JacobiResult(TextResult):
 
 
 def check_driver(driver: str, block_size: int) -> None:
-    """Refuse a way to move on that there is not, and blocks of nothing.
+    """Raise if the driver is unknown or the block is empty.
 
     Raises:
-        UserError: Naming the value and those that there are.
+        UserError: Naming the value and the known ones.
     """
     check_whole(block_size=block_size)
     if block_size < 1:

@@ -31,10 +31,10 @@ _SCHEDULES: dict[str, Callable[[float], float]] = {
 
 
 def check_mask_schedule(schedule: str) -> None:
-    """Refuse a schedule that there is not.
+    """Raise if the schedule is unknown.
 
     Raises:
-        UserError: Naming those that there are.
+        UserError: Naming the known ones.
     """
     if schedule not in _SCHEDULES:
         raise UserError(

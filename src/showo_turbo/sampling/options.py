@@ -11,7 +11,7 @@ LEAST_TEMPERATURE = 1e-3
 
 
 def check_whole(**options: object) -> None:
-    """Refuse options that are no whole number; None stands for one that is not used.
+    """Raise if an option is not a whole number; None stands for one that is not used.
 
     Raises:
         UserError: Naming the first such option.
@@ -22,7 +22,7 @@ def check_whole(**options: object) -> None:
 
 
 def check_not_negative(**options: float) -> None:
-    """Refuse options that are negative or no number.
+    """Raise if an option is negative or not a number.
 
     Raises:
         UserError: Naming the first such option.
@@ -33,7 +33,7 @@ def check_not_negative(**options: float) -> None:
 
 
 def check_temperature(**options: float) -> None:
-    """Refuse temperatures that are neither 0 nor large enough to divide by.
+    """Raise on temperatures that are neither 0 nor large enough to divide by.
 
     Raises:
         UserError: Naming the first such option.
@@ -47,7 +47,7 @@ def check_temperature(**options: float) -> None:
 
 
 def check_top_k(top_k: int | None, candidates: int, kind: str) -> None:
-    """Refuse a top-k that is none.
+    """Raise if top-k is out of range.
 
     Args:
         top_k: Number of candidates to draw among.
@@ -63,7 +63,7 @@ def check_top_k(top_k: int | None, candidates: int, kind: str) -> None:
 
 
 def check_top_p(top_p: float | None) -> None:
-    """Refuse a top-p that is no probability.
+    """Raise if top-p is not a probability.
 
     Raises:
         UserError: If it is not above 0, or above 1.
@@ -73,10 +73,10 @@ def check_top_p(top_p: float | None) -> None:
 
 
 def check_seed(seed: int, name: str = "seed") -> None:
-    """Refuse a seed that no generator takes.
+    """Raise if no generator accepts the seed.
 
     Raises:
-        UserError: If it is no whole number or out of range.
+        UserError: If it is not a whole number or out of range.
     """
     check_whole(**{name: seed})
     if not 0 <= seed < 2**63:

@@ -42,7 +42,7 @@ class TextDecoding:
     top_p: float | None = None
 
     def check(self) -> None:
-        """Refuse combinations that mean nothing.
+        """Raise on combinations that mean nothing.
 
         Raises:
             UserError: Naming the value and the remedy.

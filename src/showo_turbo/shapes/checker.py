@@ -66,7 +66,7 @@ class CheckResult:
 
 
 def read_image(pixels: NDArray[np.uint8]) -> Scene | None:
-    """Read one image `(24, 24, 3)`; None when it is no scene of the shapes world."""
+    """Read one image `(24, 24, 3)`; None when it is not a scene of the shapes world."""
     return read_images(pixels[None])[0].scene
 
 
@@ -201,7 +201,7 @@ def _identify(
         return f"a {BACKGROUNDS[color]} object"
     offset, shape = np.unravel_index(int(overlaps.argmax()), overlaps.shape)
     if overlaps[offset, shape] < MIN_OVERLAP:
-        return f"an object of {area} pixels that is no known shape"
+        return f"an object of {area} pixels that are not a known shape"
     top, left = components.corner[number] - _REACH + np.divmod(int(offset), _OFFSETS)
     row, column = ((edge + OBJECT_SIZE // 2) // CELL_SIZE for edge in (int(top), int(left)))
     try:

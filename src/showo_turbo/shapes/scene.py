@@ -69,7 +69,7 @@ class SceneObject:
     column: int
 
     def __post_init__(self) -> None:
-        """Refuse what the world does not have."""
+        """Raise on what the world does not have."""
         if self.shape not in SHAPES:
             raise ValueError(f"shape {self.shape!r}: expected one of {', '.join(SHAPES)}")
         if self.color not in COLORS:
@@ -103,7 +103,7 @@ class Scene:
     background: str
 
     def __post_init__(self) -> None:
-        """Put the objects into reading order and refuse shared cells."""
+        """Put the objects into reading order; raise on shared cells."""
         if self.background not in BACKGROUNDS:
             raise ValueError(
                 f"background {self.background!r}: expected one of {', '.join(BACKGROUNDS)}"

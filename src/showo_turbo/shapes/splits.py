@@ -110,7 +110,7 @@ def held_out_prompts(split: str, per_category: int | None = None) -> list[Prompt
 
 @cache
 def reserved_texts() -> frozenset[str]:
-    """Every text that is no training caption."""
+    """Every text that is not a training caption."""
     return frozenset(
         prompt.text
         for category in CATEGORIES

@@ -65,7 +65,7 @@ def write_world(
 
     A finished world is recognized and left alone, an interrupted one is completed, and a smaller
     one with the same seed is extended: scene i depends on the seed and i only. One that has more
-    than is asked for is used as it is, which is said. Several processes may ask for one world at
+    than is asked for is used as it is, with a message. Several processes may ask for one world at
     the same time: one writes it, the others wait.
 
     Args:
@@ -108,7 +108,7 @@ def write_world(
 
 
 def _write(root: Path, wanted: dict[str, int], progress: bool) -> None:
-    """Write what is missing of a world; nobody else may be writing it."""
+    """Write what is missing of a world; no other process may be writing it."""
     seed, images, documents, validation_images = (
         wanted[key] for key in ("seed", "images", "documents", "validation_images")
     )
@@ -169,7 +169,7 @@ def _is_complete(root: Path, wanted: dict[str, int]) -> bool:
 
 
 def _expect_room(root: Path) -> None:
-    """Refuse to write into a folder of something else.
+    """Raise if a folder holds something else.
 
     Raises:
         UserError: If it holds files but no world, finished or not.
@@ -211,7 +211,7 @@ def _read_plan(path: Path, wanted: dict[str, int]) -> dict[str, int]:
     plan = read_json(path)
     if not isinstance(plan, dict) or not all(isinstance(plan.get(key), int) for key in wanted):
         raise UserError(
-            f"{path} is no description of a shapes world: expected whole numbers for "
+            f"{path} does not describe a shapes world: expected whole numbers for "
             f"{', '.join(wanted)}; delete the folder and generate it again"
         )
     return {key: plan[key] for key in wanted}

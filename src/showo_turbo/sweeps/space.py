@@ -176,7 +176,7 @@ def _with_values(config: dict[str, Any], values: Mapping[str, Any]) -> dict[str,
 
 
 def _label(value: Any) -> Choice:
-    """What stands for a choice in a study: itself, or its JSON if it is no plain value."""
+    """What stands for a choice in a study: itself, or its JSON if it is not a plain value."""
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     return json.dumps(value, sort_keys=True)

@@ -50,7 +50,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         """Write a checkpoint under a temporary name, sync it, and rename it."""
         if storage_options is not None:
             raise TypeError("AtomicCheckpointIO takes no storage_options")
-        # A file of Python's, so that a full disk is told from other failures.
+        # A file of Python's, so that a full disk can be distinguished from other failures.
         with write_atomically(Path(path)) as temporary, open(temporary, "wb") as file:
             torch.save(checkpoint, file)
 
@@ -124,7 +124,7 @@ def checkpoint_fault(path: Path, resuming: bool = True) -> str | None:
             return f"is damaged: the checksum of {damaged} does not match"
         content = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
     except (zipfile.BadZipFile, pickle.UnpicklingError) as error:
-        return f"is no whole checkpoint ({why_unreadable(error)})"
+        return f"is not a complete checkpoint ({why_unreadable(error)})"
     except Exception as error:  # unpickling can fail in any way
         return f"is damaged ({why_unreadable(error)})"
     sharded = path.name == _SHARDED[0]

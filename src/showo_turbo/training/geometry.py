@@ -16,7 +16,7 @@ def check_geometry(
     image_tokenizer: MAGVITv2,
     text_tokenizer: TextTokenizer | None,
 ) -> None:
-    """Refuse networks that do not belong together, and images of another size than theirs.
+    """Raise on networks that do not belong together, and images of another size than theirs.
 
     Args:
         module: Whose networks they are; its trainer, if it has one, knows the data.

@@ -37,7 +37,7 @@ class ImageStream:
     Args:
         module: Has the networks.
         batch: Trajectories, each at a drawn state.
-        asked_for: Names of what terms are going to ask for; every stream is told.
+        asked_for: Names of what terms are going to ask for; every stream gets them.
     """
 
     def __init__(
@@ -132,7 +132,7 @@ class LanguageStream:
     Args:
         module: Has the networks.
         batch: With the key `text`, a list of texts.
-        asked_for: Names of what terms are going to ask for; every stream is told.
+        asked_for: Names of what terms are going to ask for; every stream gets them.
     """
 
     def __init__(
@@ -169,7 +169,7 @@ def check_losses(losses: Mapping[str, LossTerm]) -> None:
     """Raise if no loss could be computed of these terms.
 
     Raises:
-        UserError: If there are none, one is no `LossTerm`, its stream does not exist, or all
+        UserError: If there are none, one is not a `LossTerm`, its stream does not exist, or all
             weights are 0.
     """
     for name, term in losses.items():

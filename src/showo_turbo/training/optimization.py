@@ -20,7 +20,7 @@ def optimizer_and_schedule(
             `ReduceLROnPlateau` is stepped once an epoch, with the logged value that it monitors.
 
     Raises:
-        UserError: If the optimizer or the schedule refuses its options.
+        UserError: If the optimizer or the schedule rejects its options.
     """
     try:
         made = optimizer(parameter_groups(module))

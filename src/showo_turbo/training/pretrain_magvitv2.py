@@ -167,7 +167,7 @@ class PretrainMAGVITv2(LightningModule):
         self.log("val/codebook_usage", used.float().mean())
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what it takes to export a checkpoint on its own."""
+        """Add what is needed to export a checkpoint on its own."""
         checkpoint[MAGVITV2_CONFIG_KEY] = self.tokenizer_config.to_dict()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:

@@ -241,7 +241,7 @@ class PretrainShowo(LightningModule):
         self.exact_match.reset()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what it takes to export a checkpoint on its own."""
+        """Add what is needed to export a checkpoint on its own."""
         assert self.model is not None
         checkpoint[MODEL_CONFIG_KEY] = self.model.config.to_dict()
         checkpoint[TEXT_TOKENIZER_KEY] = self.text_tokenizer_id

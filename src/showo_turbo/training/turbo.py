@@ -65,7 +65,7 @@ class ShowoTurbo(MeasuredStudent):
         max_language_length: Longest piece of plain text in tokens.
         lora: Train low-rank adapters instead of all weights. They are in the checkpoints as they
             are, and merged where the student is exported or becomes the teacher. With dropout,
-            PyTorch's generators are seeded anew before every training step, from `seed_everything`
+            PyTorch's generators are seeded again before every training step, from `seed_everything`
             and the step, so that a resumed run drops the same as one that was never stopped.
         gradient_checkpointing: Recompute activations in the backward pass to save memory.
         sampling: How the student is sampled: in validation, prediction, pictures and reports, and
@@ -235,7 +235,7 @@ class ShowoTurbo(MeasuredStudent):
         self.teacher.load_state_dict(merge_lora((source or self.student).state_dict()))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what it takes to export a checkpoint on its own."""
+        """Add what is needed to export a checkpoint on its own."""
         drop_excluded(self, checkpoint["state_dict"])
         checkpoint[MODEL_CONFIG_KEY] = self.student.config.to_dict()
         checkpoint[TEXT_TOKENIZER_KEY] = self.text_tokenizer_id
@@ -266,5 +266,5 @@ class ShowoTurbo(MeasuredStudent):
             raise UserError(
                 f"{type(scheduler).__name__} cannot go on at step {self.global_step} "
                 f"({' '.join(str(error).split())}); give it a horizon as long as the run's or the "
-                "stage's, and start anew"
+                "stage's, and start again"
             ) from error

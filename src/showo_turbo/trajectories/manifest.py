@@ -199,7 +199,7 @@ def _shard_index(name: Any, identity: StoreIdentity) -> int:
     digits = str(name).removeprefix(f"{identity.kind}-").removesuffix(".safetensors")
     index = int(digits) if digits.isdecimal() else -1
     if not 0 <= index < identity.num_shards or name != shard_name(identity.kind, index):
-        raise ValueError(f"{shown(name)} is none of the {identity.num_shards} shards")
+        raise ValueError(f"{shown(name)} is not one of the {identity.num_shards} shards")
     return index
 
 

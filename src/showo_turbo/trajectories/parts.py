@@ -49,7 +49,7 @@ def part_lock(store: TrajectoryStore, rank: int) -> Iterator[None]:
 
 
 def check_no_part_is_written(folder: Path) -> None:
-    """Refuse a store that separate commands are writing to.
+    """Raise if separate commands are writing to the store.
 
     Raises:
         UserError: Naming one of them.
@@ -63,7 +63,7 @@ def finish_if_whole(store: TrajectoryStore) -> TrajectoryStore:
     """Write the manifest if all shards are there, and return the store as it now is.
 
     Raises:
-        UserError: If all shards are said to be there, but one is missing or damaged.
+        UserError: If all shards are noted, but one is missing or damaged.
     """
     with folder_lock(store.folder, wait_s=PATIENCE_S):
         whole = len(store.noted()) == store.identity.num_shards

@@ -84,7 +84,7 @@ class ShardReader:
         """Return string `index` of what `pack_strings` stored under `name`.
 
         Raises:
-            UserError: If it is no UTF-8.
+            UserError: If it is not UTF-8.
         """
         try:
             return bytes(self.packed(name, index).tolist()).decode()

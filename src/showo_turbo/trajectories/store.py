@@ -27,7 +27,7 @@ _IDENTITY = "identity"
 
 
 def no_barrier() -> None:
-    """Wait for nobody: the barrier of a single process."""
+    """A no-op: the barrier of a single process."""
 
 
 class TrajectoryStore:
@@ -104,8 +104,8 @@ class TrajectoryStore:
 
         Args:
             folder: Where it lies.
-            kind: Refuse stores of another kind than this, `images` or `texts`.
-            teacher: Refuse stores that were not made by the teacher with this fingerprint.
+            kind: Raise on stores of another kind than this, `images` or `texts`.
+            teacher: Raise on stores that were not made by the teacher with this fingerprint.
             verify: Whether to compare the shards' checksums, which reads them once.
 
         Raises:
@@ -246,7 +246,7 @@ class TrajectoryStore:
     def noted(self) -> list[int]:
         """Return the shards that a process, perhaps another one, says it has finished.
 
-        The manifest is read anew; the shards are not, so one may yet turn out to be damaged.
+        The manifest is read again; the shards are not, so one may yet turn out to be damaged.
         """
         self.manifest = read_manifest(self.folder / MANIFEST_NAME)
         notes = set(self.notes())

@@ -41,7 +41,7 @@ class StoredTrajectories:
         images: Folder of a store of image trajectories, such as `data/trajectories/images`.
         texts: Folder of a store of text trajectories, such as `data/trajectories/texts`.
         on_mismatch: What to do where another teacher made a store, or another tokenizer or other
-            settings than the stage's were used: refuse it, or warn. Stores of another architecture
+            settings than the stage's were used: raise, or warn. Stores of another architecture
             or of other sizes are always refused.
 
     Raises:
@@ -50,7 +50,7 @@ class StoredTrajectories:
 
     images: Path | None = None
     texts: Path | None = None
-    on_mismatch: Literal["refuse", "warn"] = "refuse"
+    on_mismatch: Literal["raise", "warn"] = "raise"
 
     def __post_init__(self) -> None:
         if self.images is None and self.texts is None:
@@ -75,7 +75,7 @@ class StoredTrajectories:
             verify: Whether to compare the shards' checksums, which reads them once.
 
         Raises:
-            UserError: If it is no finished, whole store of this kind, or does not fit.
+            UserError: If it is not a finished, complete store of this kind, or does not fit.
         """
         folder = self.folder(kind)
         assert folder is not None  # whoever asks has looked
@@ -97,7 +97,7 @@ class StoredTrajectories:
                 except UserError as error:
                     raise UserError(f"{folder}: {error}") from None
         for mismatch in _mismatches(store, training):
-            if self.on_mismatch == "refuse":
+            if self.on_mismatch == "raise":
                 raise UserError(
                     f"{folder} {mismatch}; name another store, or accept it with on_mismatch: warn"
                 )
@@ -106,7 +106,7 @@ class StoredTrajectories:
 
 
 def _check_sizes(store: TrajectoryStore, model: ModelIdentity) -> None:
-    """Refuse trajectories that say nothing to a model.
+    """Raise if trajectories do not fit a model.
 
     Raises:
         UserError: Naming the architecture or the size that differs.

@@ -114,7 +114,7 @@ def read_json(path: Path) -> Any:
         with open(path, encoding="utf-8", opener=_open_without_waiting) as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
-                raise UserError(f"{path} is no regular file; expected JSON, name another")
+                raise UserError(f"{path} is not a regular file; expected JSON, name another")
             if status.st_size > _LARGEST_JSON:
                 raise UserError(
                     f"{path} has {status.st_size:,} bytes; expected JSON of at most "
@@ -129,7 +129,7 @@ def read_json(path: Path) -> Any:
 
 
 def _open_without_waiting(path: str, flags: int) -> int:
-    """Open a file; a pipe that nobody writes to would be waited for."""
+    """Open a file; a pipe without a writer would be waited for."""
     return os.open(path, flags | os.O_NONBLOCK)
 
 
@@ -180,7 +180,7 @@ def _umask() -> int:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a rename durable; some file systems refuse to sync a folder, which is no error."""
+    """Make a rename durable; some file systems cannot sync a folder, which is not an error."""
     try:
         descriptor = os.open(folder, os.O_RDONLY)
     except OSError:

@@ -67,7 +67,7 @@ def folder_lock(folder: Path, name: str = LOCK_NAME, wait_s: float = 0) -> Itera
 
 
 def _expect_own(path: Path) -> None:
-    """Refuse what may be another's file, for it would be overwritten."""
+    """Raise on what may be another's file, for it would be overwritten."""
     with suppress(FileNotFoundError):
         status = path.lstat()
         # A lock whose name was just removed has no link at all.

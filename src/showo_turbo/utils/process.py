@@ -5,7 +5,7 @@ import os
 import sys
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
-_LARGEST_MMAP_THRESHOLD = 32 * 2**20  # glibc refuses more
+_LARGEST_MMAP_THRESHOLD = 32 * 2**20  # glibc accepts no more
 _NEVER_TRIM = 2**31 - 1
 _TOP_PAD = 64 * 2**20
 _SPINS = 10_000
@@ -15,7 +15,7 @@ def keep_freed_memory() -> None:
     """Let glibc keep freed memory instead of giving every large buffer back to the kernel.
 
     Training on a CPU frees and takes buffers of megabytes in every layer; with glibc's defaults
-    each of them is unmapped and page-faulted in anew, which can cost more than the arithmetic. No
+    each of them is unmapped and page-faulted in again, which can cost more than the arithmetic. No
     effect with other C libraries, or where the user has set `MALLOC_TRIM_THRESHOLD_`.
     """
     if not sys.platform.startswith("linux") or "MALLOC_TRIM_THRESHOLD_" in os.environ:

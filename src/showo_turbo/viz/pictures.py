@@ -41,7 +41,7 @@ class GridColumn:
     Attributes:
         title: What stands above it.
         pixels: `(rows, 3, height, width)` in [-1, 1].
-        satisfied: Whether each image satisfies its prompt; None where nobody judged.
+        satisfied: Whether each image satisfies its prompt; None where there was no judge.
     """
 
     title: str
@@ -57,7 +57,7 @@ def mosaic(columns: Sequence[GridColumn]) -> NDArray[np.uint8]:
 
     Returns:
         RGB `(height, width, 3)`: green frames for satisfied prompts, red for others, gray where
-        nobody judged.
+        nothing judged.
     """
     rows, _, height, width = columns[0].pixels.shape
     scale = max(1, round(CELL_PIXELS / max(height, width)))

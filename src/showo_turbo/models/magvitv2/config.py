@@ -32,8 +32,8 @@ class MAGVITv2Config:
             a transformer less to learn; photographs would show the seams.
 
     Raises:
-        UserError: If a value is no count, the tuples differ in length or a width is no multiple of
-            `norm_groups`.
+        UserError: If a value is not a count, the tuples differ in length or a width is not a multiple
+            of `norm_groups`.
     """
 
     channels: int = 128
@@ -69,7 +69,7 @@ class MAGVITv2Config:
         for multiplier in {*self.encoder_multipliers, *self.decoder_multipliers}:
             if self.channels * multiplier % self.norm_groups:
                 raise UserError(
-                    f"MAGVIT-v2 width {self.channels * multiplier} is no multiple of "
+                    f"MAGVIT-v2 width {self.channels * multiplier} is not a multiple of "
                     f"norm_groups={self.norm_groups}: choose another channels or norm_groups"
                 )
 

@@ -112,7 +112,7 @@ class ShowoConfig:
         }
 
     def _check(self) -> None:
-        """Refuse sizes that no network has."""
+        """Raise on sizes that no network has."""
         counts = {
             "text_vocabulary_size": self.text_vocabulary_size,
             "codebook_size": self.codebook_size,

@@ -229,7 +229,7 @@ class Showo(TextModel):
         weight, bias = head.weight[rows], head.bias[rows]
         few = hidden.numel() <= FEW_TOKENS * hidden.shape[-1]
         if few and hidden.device.type == "cpu" and not torch.is_grad_enabled():
-            # The weights as the left factor: read once, not packed anew for a handful of tokens.
+            # The weights as the left factor: read once, not packed again for a handful of tokens.
             scores = torch.addmm(bias[:, None], weight, hidden.flatten(0, -2).T)
             return scores.T.reshape(*hidden.shape[:-1], -1)
         return F.linear(hidden, weight, bias)

@@ -84,10 +84,10 @@ def read_run(folder: Path, name: str) -> Run:
     """Read a run's folder.
 
     Raises:
-        UserError: If it is no run's folder, or its report is damaged.
+        UserError: If it is not a run's folder, or its report is damaged.
     """
     if not folder.is_dir():
-        raise UserError(f"{folder} is no folder; name the folder of a run, its default_root_dir")
+        raise UserError(f"{folder} is not a folder; name the folder of a run, its default_root_dir")
     logs = sorted(path.parent for path in folder.rglob("events.out.tfevents.*"))
     logs = list(dict.fromkeys(logs))
     path = folder / "report.json"
@@ -163,7 +163,7 @@ def _read_config(folder: Path, logs: Sequence[Path]) -> dict[str, Any]:
             config = yaml.safe_load(file.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             reason = " ".join(str(error).split())
-            raise UserError(f"{file} is no YAML file ({reason}); restore or remove it") from None
+            raise UserError(f"{file} is not a YAML file ({reason}); restore or remove it") from None
         if isinstance(config, dict) and not _ONLY_ELSEWHERE & set(config):
             found = config
     return found
