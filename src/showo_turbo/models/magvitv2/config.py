@@ -32,8 +32,8 @@ class MAGVITv2Config:
             a transformer less to learn; photographs would show the seams.
 
     Raises:
-        UserError: If a value is not a count, the tuples differ in length or a width is not a multiple
-            of `norm_groups`.
+        UserError: If a value is not a count, the tuples differ in length or a width is not a
+            multiple of `norm_groups`.
     """
 
     channels: int = 128
