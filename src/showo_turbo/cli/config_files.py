@@ -48,7 +48,9 @@ def check_config_files(arguments: Sequence[str], command: str) -> None:
         option, _, name = argument.partition("=")
         if option in ("-c", "--config"):
             following = arguments[place + 1] if place + 1 < len(arguments) else ""
-            content = _read(name or following, argument)
+            if not (name or following):
+                raise UserError(f"{argument} names no file; expected a YAML file, name one")
+            content = read_config(name or following)
             check_config(name or following, content, command)
             _check_overlay(name or following, content, {*classes, *_named_classes(arguments)})
             classes |= classes_of(content)
@@ -125,10 +127,15 @@ def _named_classes(arguments: Sequence[str]) -> list[str]:
     ]
 
 
-def _read(name: str, argument: str) -> dict[str, Any]:
+def read_config(name: str) -> dict[str, Any]:
+    """Read a YAML file of options.
+
+    Raises:
+        UserError: If it is missing, no YAML, or no mapping, or unfolds to more than memory holds.
+    """
     path = Path(name)
-    if not name or not path.exists():
-        raise UserError(f"{name or argument} does not exist; expected a YAML file, name one")
+    if not path.exists():
+        raise UserError(f"{name} does not exist; expected a YAML file, name one")
     if path.is_file() and path.stat().st_size > MAX_BYTES:
         raise UserError(
             f"{name} has {path.stat().st_size:,} bytes; expected a YAML file of options of at most "
