@@ -83,7 +83,7 @@ def term(kind, **options):
 
 
 FILES = [
-    Case("no name", lambda bench: ["fit", "-c"], "-c does not exist", "a YAML file", "name one"),
+    Case("no name", lambda bench: ["fit", "-c"], "-c names no file", "a YAML file", "name one"),
     Case("no file", file(None), "a.yaml does not exist", "expected a YAML file", "name one"),
     Case("a folder", file(None, "."), ". is not a YAML file", "directory", "name another"),
     Case(

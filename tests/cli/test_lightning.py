@@ -155,7 +155,7 @@ class TestMistakes:
         assert mistake("fit", "-c", tmp_path / "none.yaml").startswith(
             f"{tmp_path / 'none.yaml'} does not exist; expected a YAML file"
         )
-        assert mistake("fit", "-c") == "-c does not exist; expected a YAML file, name one"
+        assert mistake("fit", "-c") == "-c names no file; expected a YAML file, name one"
 
     @pytest.mark.parametrize("name", ["fit", "validate", "test", "predict"])
     def test_a_missing_checkpoint(self, mistake, config, tmp_path, monkeypatch, name):

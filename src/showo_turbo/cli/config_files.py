@@ -7,7 +7,6 @@ from typing import Any
 import yaml
 
 from ..errors import UserError
-from .old_keys import check_config, check_options, classes_of
 
 MAX_BYTES = 2**20
 """No configuration is larger; other files would take the YAML parser minutes."""
@@ -32,15 +31,15 @@ class _Loader(yaml.SafeLoader):
 
 
 def check_config_files(arguments: Sequence[str], command: str) -> None:
-    """Check the files that a command line names with `-c` or `--config`, and look for old keys.
+    """Check the files that a command line names with `-c` or `--config`.
 
     Args:
         arguments: The command line.
         command: The command.
 
     Raises:
-        UserError: If a file is missing, no YAML, or no mapping of options, or if an option in one
-            or on the command line has another name or place now.
+        UserError: If a file is missing, no YAML, or no mapping of options, or if an option is of an
+            unknown loss term.
     """
     classes: dict[str, str] = {}
     terms: set[str] = set()
@@ -48,12 +47,12 @@ def check_config_files(arguments: Sequence[str], command: str) -> None:
         option, _, name = argument.partition("=")
         if option in ("-c", "--config"):
             following = arguments[place + 1] if place + 1 < len(arguments) else ""
-            content = _read(name or following, argument)
-            check_config(name or following, content, command)
+            if not (name or following):
+                raise UserError(f"{argument} names no file; expected a YAML file, name one")
+            content = read_config(name or following)
             _check_overlay(name or following, content, {*classes, *_named_classes(arguments)})
-            classes |= classes_of(content)
+            classes |= _classes_of(content)
             terms |= _terms_of(content)
-    check_options(arguments, command, classes)
     if classes.get("model", "ShowoTurbo") == "ShowoTurbo":
         _check_terms(arguments, terms)
 
@@ -84,6 +83,16 @@ def _check_terms(arguments: Sequence[str], known: set[str]) -> None:
                 f"{option}: the configuration has no loss term {name!r}; expected {there}, write "
                 "it in the YAML as configs/turbo.yaml does, or correct the name"
             )
+
+
+def _classes_of(content: dict[str, Any]) -> dict[str, str]:
+    """The class that a file names for each section that has one."""
+    named = {section: content.get(section) for section in ("model", "data")}
+    return {
+        section: str(value["class_path"] if isinstance(value, dict) else value).rpartition(".")[2]
+        for section, value in named.items()
+        if isinstance(value, str) or (isinstance(value, dict) and "class_path" in value)
+    }
 
 
 def _terms_of(content: dict[str, Any]) -> set[str]:
@@ -125,10 +134,15 @@ def _named_classes(arguments: Sequence[str]) -> list[str]:
     ]
 
 
-def _read(name: str, argument: str) -> dict[str, Any]:
+def read_config(name: str) -> dict[str, Any]:
+    """Read a YAML file of options.
+
+    Raises:
+        UserError: If it is missing, no YAML, or no mapping, or unfolds to more than memory holds.
+    """
     path = Path(name)
-    if not name or not path.exists():
-        raise UserError(f"{name or argument} does not exist; expected a YAML file, name one")
+    if not path.exists():
+        raise UserError(f"{name} does not exist; expected a YAML file, name one")
     if path.is_file() and path.stat().st_size > MAX_BYTES:
         raise UserError(
             f"{name} has {path.stat().st_size:,} bytes; expected a YAML file of options of at most "

@@ -7,6 +7,7 @@ from jsonargparse import ArgumentParser
 
 from ..errors import UserError
 from .kinds import about_abstract, name_missing_methods, options_like
+from .old_keys import hint
 
 _NOISE = re.compile(
     r"Subclass types expect one of:|a class path \(str\)|a dict with(out)? class_path entry"
@@ -61,7 +62,9 @@ class OneLineErrors(ArgumentParser):
         """Raise a `UserError`, or leave the error to the parser that tries out alternatives."""
         if not self.exit_on_error:
             super().error(message, ex)
-        raise UserError(f"{one_line(message)}; see {self.command} --help")
+        line = one_line(message)
+        earlier = hint(line, self.command.rpartition(" ")[2])
+        raise UserError(f"{line}{earlier}; see {self.command} --help")
 
 
 def one_line(message: str) -> str:

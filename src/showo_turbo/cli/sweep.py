@@ -15,8 +15,8 @@ import yaml
 from ..errors import UserError
 from ..evaluation.tables import make_console, to_rich
 from ..sweeps import SearchSpace, Sweep, SweepSettings, write_results
+from .config_files import read_config
 from .messages import OneLineErrors
-from .old_keys import check_sweep
 
 
 class _Parser(ArgumentParser):
@@ -87,22 +87,16 @@ def read_settings(path: Path) -> SweepSettings:
     Raises:
         UserError: If it is missing, or says what a sweep does not know.
     """
-    if not path.is_file():
-        raise UserError(f"{path} does not exist; expected the YAML file of a sweep")
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"{path} is not a YAML file ({' '.join(str(error).split())})") from None
+    content = read_config(str(path))
     known = [field.name for field in fields(SweepSettings)]
-    for name in content if isinstance(content, dict) else [path]:
+    for name in content:
         if name not in known:
-            raise UserError(f"{path} has {str(name)!r}; a sweep has {', '.join(known)}")
-    check_sweep(str(path), content)
+            raise UserError(f"{path} has {str(name)!r}; expected {', '.join(known)}, correct it")
     parser = OneLineErrors(prog="showo-turbo sweep")
     parser.command = parser.prog
     parser.add_class_arguments(SweepSettings, as_group=False)
     try:
-        values = parser.instantiate(parser.parse_path(str(path)))
+        values = parser.instantiate(parser.parse_object(content))
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     # As they are written: the parser would complete the options of classes in them.
