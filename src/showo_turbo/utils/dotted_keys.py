@@ -1,6 +1,6 @@
 """Dotted keys of configurations, such as `trainer.callbacks.Curriculum.init_args.stages.0.epochs`.
 
-An entry of a list goes by its number, or by its class name if it has a `class_path`.
+An entry of a list is named by its number, or by its class name if it has a `class_path`.
 """
 
 import difflib
