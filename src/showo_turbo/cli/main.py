@@ -96,6 +96,6 @@ Data, inference and files:
 {table(COMMANDS)}
 
 Options:
-  --help     Show this, or or, after a command, its options.
+  --help     Show this or, after a command, its options.
   --version  Show the version.
   --debug    Show the whole traceback of an error."""
