@@ -49,7 +49,7 @@ def model_card(
 def image_tokenizer_card(
     config: MAGVITv2Config, content: Mapping[str, Any], checkpoint: str, dtype: torch.dtype
 ) -> str:
-    """The card of a MAGVIT-v2; arguments as in `showo_card`."""
+    """The card of a MAGVIT-v2; arguments as in `model_card`."""
     rows = {
         "codes": f"{config.codebook_size:,}",
         "pixels a code": f"{config.patch_size} x {config.patch_size}",

@@ -19,7 +19,7 @@ from ..models.checkpoints import MODEL_CONFIG_KEY, TEXT_TOKENIZER_KEY
 from ..models.lora import merge_lora
 from ..models.magvitv2 import MAGVITv2
 from ..models.protocols import ImageModel
-from ..models.registry import load_model, text_model
+from ..models.registry import check_family, import_family, load_model, text_model
 from ..sampling.image_sampling import ImageSampling
 from ..sampling.text_decoding import TextDecoding
 from ..targets import ConsistencyTarget, StudentTarget
@@ -109,6 +109,8 @@ class ShowoTurbo(MeasuredStudent):
         self.image_tokenizer_id = image_tokenizer
         self.text_tokenizer_id = text_tokenizer
         self.family = family
+        if family is not None:
+            check_family(import_family(family))
         self.text_tokenizer = None
         if text_tokenizer is not None:
             self.text_tokenizer = TextTokenizer.from_pretrained(text_tokenizer)
