@@ -117,7 +117,11 @@ CASES = [
     ),
     Case("blank caption", with_caption(caption=" \n"), "empty text for", "fill it in", "remove"),
     Case(
-        "surrogate", with_caption(caption="a \udc00"), r"'\udc00' in 'caption'", "Unicode", "anew"
+        "surrogate",
+        with_caption(caption="a \udc00"),
+        r"'\udc00' in 'caption'",
+        "Unicode",
+        "rewrite",
     ),
     Case(
         "all captions too long",

@@ -153,9 +153,13 @@ EXPORTED = [
 
 RESUMED = [
     Case("no file", resume(), "last.ckpt does not exist", "a checkpoint of training", "such as"),
-    Case("no bytes", resume(content=b""), "no whole checkpoint", "of training", ANOTHER),
+    Case("no bytes", resume(content=b""), "not a complete checkpoint", "of training", ANOTHER),
     Case(
-        "noise", resume(content=b"PK\x03\x04" * 9), "last.ckpt is no whole", "of training", ANOTHER
+        "noise",
+        resume(content=b"PK\x03\x04" * 9),
+        "last.ckpt is not a complete",
+        "of training",
+        ANOTHER,
     ),
     Case("code", resume(content={"state_dict": Malicious()}), "last.ckpt", "of training", ANOTHER),
     Case(
@@ -182,11 +186,17 @@ RESUMED = [
     Case("the best", named("best"), "--ckpt_path best", "a checkpoint's file", "name the best"),
     Case("no last", named("last"), "last: there is no such", "expected one", "name its file"),
     Case("no hpc", named("hpc"), "hpc: there is no such", "expected one", "name its file"),
-    Case("a cut last", named("last", content=b"PK"), "last.ckpt is no whole", "training", ANOTHER),
+    Case(
+        "a cut last",
+        named("last", content=b"PK"),
+        "last.ckpt is not a complete",
+        "training",
+        ANOTHER,
+    ),
     Case(
         "a malicious last",
         named("last", content=pickle.dumps(Malicious(), protocol=2)),
-        "last.ckpt is no whole",
+        "last.ckpt is not a complete",
         "a checkpoint of training",
         ANOTHER,
     ),

@@ -121,7 +121,7 @@ CASES = [
     Case(
         "link to a device",
         folder_with(lambda path: path.symlink_to("/dev/zero")),
-        "a.png is no file",
+        "a.png is not a file",
         "expected an image",
         "remove it",
     ),

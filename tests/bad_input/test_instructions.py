@@ -45,7 +45,9 @@ CASES = [
     Case(
         "JSON lines", instructions('{"image": "a"}\n{}'), "llava.json", "valid JSON", "restore it"
     ),
-    Case("a mapping", instructions({}), "llava.json is no list", "LLaVA instructions", "another"),
+    Case(
+        "a mapping", instructions({}), "llava.json is not a list", "LLaVA instructions", "another"
+    ),
     Case("no record", instructions([]), "llava.json holds no record", "LLaVA", "name another"),
     Case(
         "texts only",

@@ -181,10 +181,14 @@ CASES = [
         "set the number",
     ),
     Case("settings in settings", identity(settings={"steps": [[]]}), "steps is [[]]", "", AGAIN),
-    Case("upwards", shard(file=f"../{IMAGES}"), f"'../{IMAGES}'", "none of the 1 shards", AGAIN),
-    Case("absolute", shard(file=f"/tmp/{IMAGES}"), "'/tmp/images", "none of the 1 shards", AGAIN),
-    Case("beyond the last", shard(file="images-00001.safetensors"), "00001", "none of the", AGAIN),
-    Case("name as number", shard(file=7), "7 is none of", "1 shards", AGAIN),
+    Case("upwards", shard(file=f"../{IMAGES}"), f"'../{IMAGES}'", "not one of the 1 shards", AGAIN),
+    Case(
+        "absolute", shard(file=f"/tmp/{IMAGES}"), "'/tmp/images", "not one of the 1 shards", AGAIN
+    ),
+    Case(
+        "beyond the last", shard(file="images-00001.safetensors"), "00001", "not one of the", AGAIN
+    ),
+    Case("name as number", shard(file=7), "7 is not one of", "1 shards", AGAIN),
     Case("negative samples", shard(samples=-4), "negative", "is damaged", AGAIN),
     Case("samples as text", shard(samples="4"), "samples is '4'", "is damaged", AGAIN),
     Case("NaN", manifest(not_a_number), "samples is nan", "is damaged", AGAIN),

@@ -143,14 +143,14 @@ VALUES = [
     Case(
         "a term of another kind",
         term("fractions.Fraction"),
-        "fractions.Fraction has no method compute and is no LossTerm",
+        "fractions.Fraction has no method compute and is not a LossTerm",
         "derive it from LossTerm",
         HELP,
     ),
     Case(
         "a target of another kind",
         model(consistency_target={"class_path": "fractions.Fraction"}),
-        "fractions.Fraction has no method network and is no ConsistencyTarget",
+        "fractions.Fraction has no method network and is not a ConsistencyTarget",
         "derive it from ConsistencyTarget",
         HELP,
     ),
@@ -162,21 +162,29 @@ VALUES = [
         "no model at all",
         changed(model__class_path="calendar.Calendar"),
         "calendar",
-        "is no LightningModule",
+        "is not a LightningModule",
         HELP,
     ),
     Case("model as a number", changed(model=3), "model", "3", HELP),
     Case("unknown callback", trainer(callbacks=["Curiculum"]), "Curiculum", "no class", HELP),
-    Case("steps as text", trainer(max_steps="few"), "max_steps", "few is no int", HELP),
-    Case("weight as text", term("ImageRegularizer", weight="a"), "losses", "a is no float", HELP),
+    Case("steps as text", trainer(max_steps="few"), "max_steps", "few is not of type int", HELP),
+    Case(
+        "weight as text",
+        term("ImageRegularizer", weight="a"),
+        "losses",
+        "a is not of type float",
+        HELP,
+    ),
     Case("truth as text", model(gradient_checkpointing="maybe"), "maybe", "bool", HELP),
-    Case("resolution as text", data(resolution="16px"), "16px is no int", "resolution", HELP),
+    Case(
+        "resolution as text", data(resolution="16px"), "16px is not of type int", "resolution", HELP
+    ),
     Case("no resolution", data(resolution=None), "resolution", "are required", HELP),
     Case("target", model(consistency_target="Ema"), "consistency_target", "no class 'Ema'", HELP),
     Case(
         "schedule",
         model(teacher_sampling={"mask_schedule": "step"}),
-        "step is none of",
+        "step is not one of",
         "'cosine'",
         HELP,
     ),
@@ -334,7 +342,9 @@ VALUES = [
     Case("option", options("--model.init_args.studnet", "a"), "studnet", "no option", HELP),
     Case("option of trainer", options("--trainer.max_stepz=3"), "max_stepz", "unrecognized", HELP),
     Case("short option", options("--trainer.max_epoch=3"), "max_epoch", "unrecognized", HELP),
-    Case("option type", options("--data.init_args.seed", "x"), "seed", "x is no int", HELP),
+    Case(
+        "option type", options("--data.init_args.seed", "x"), "seed", "x is not of type int", HELP
+    ),
     Case("resume", options("--resume", "always"), "always", "'auto'", HELP),
 ]
 

@@ -276,8 +276,8 @@ class TestBadInput:
             ('{"image": "photos/red.png", "question": " "}', "an empty text for 'question'"),
             ('{"image": "../red.png", "question": "a"}', "'../red.png'; expected a relative path"),
             ('{"image": "/red.png", "question": "a"}', "'/red.png'; expected a relative path"),
-            ('{"image": "no.png", "question": "a"}', "'no.png', but .*no.png is no file"),
-            ('{"image": "photos", "question": "a"}', "'photos', but .*photos is no file"),
+            ('{"image": "no.png", "question": "a"}', "'no.png', but .*no.png is not a file"),
+            ('{"image": "photos", "question": "a"}', "'photos', but .*photos is not a file"),
             (
                 '{"image": "photos/red.png", "question": "a", "label": "\\ud83d"}',
                 "line 2 of .*q.jsonl has the lone surrogate",

@@ -158,11 +158,11 @@ class TestMistakes:
         ("arguments", "message"),
         [
             ([], "the following arguments are required: folder"),
-            (["out", "--width", "wide"], "width: wide is no int"),
-            (["out", "--kind", "wool"], "kind: wool is none of 'hair', 'foam'"),
+            (["out", "--width", "wide"], "width: wide is not of type int"),
+            (["out", "--kind", "wool"], "kind: wool is not one of 'hair', 'foam'"),
             (["out", "--size", "3"], "unrecognized arguments: --size 3"),
             (["out", "--wid", "3"], "unrecognized arguments: --wid 3"),
-            (["out", "--frame.width", "wide"], "wide is no int"),
+            (["out", "--frame.width", "wide"], "wide is not of type int"),
             (["out", "--frame.color", "red"], "required: width"),
         ],
     )

@@ -106,7 +106,7 @@ class TestMistakes:
             ),
             (
                 {"model": MODEL | {"init_args": {"t2i_weight": "heavy"}}},
-                "model: PretrainShowo: t2i_weight: heavy is no float",
+                "model: PretrainShowo: t2i_weight: heavy is not of type float",
             ),
             (
                 {"model": MODEL | {"init_args": {"sampling": {"guidance": 3}}}},
@@ -134,7 +134,7 @@ class TestMistakes:
             (
                 {"callbacks": [{"class_path": "Curriculum", "init_args": {"stages": [LONG]}}]},
                 "trainer.callbacks: Curriculum: stages: Stage: lr_scheduler: start_factor"
-                ": a is no float; see showo-turbo fit --help",
+                ": a is not of type float; see showo-turbo fit --help",
             ),
             (
                 {"strategy": "everything"},

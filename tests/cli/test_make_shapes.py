@@ -19,7 +19,7 @@ def test_a_small_world(command, tmp_path):
     [
         ([], "required: folder"),
         (["out", "--images", 0], "images is 0: expected at least 1"),
-        (["out", "--images", "many"], "images: many is no int"),
+        (["out", "--images", "many"], "images: many is not of type int"),
         (["out", "--colour", "red"], "unrecognized arguments: --colour red"),
     ],
 )

@@ -98,10 +98,13 @@ def config(model, world, tmp_path):
         }
         if from_world:
             values["data"]["init_args"]["shapes"] = {
-                "folder": str(world),
-                "images": COUNT,
-                "documents": 4,
-                "validation_images": 2,
+                "class_path": "ShapesWorld",
+                "init_args": {
+                    "folder": str(world),
+                    "images": COUNT,
+                    "documents": 4,
+                    "validation_images": 2,
+                },
             }
         path = tmp_path / f"{name}.yaml"
         path.write_text(yaml.safe_dump(values))

@@ -92,7 +92,7 @@ def test_mistakes(mistake, config):
         message = mistake(name, "-c", config, "--ckpt_path", "last")
         assert message.startswith("--ckpt_path last: there is no such checkpoint in runs/base")
     checker = "--model.init_args.evaluation.checker"
-    assert "is no Checker" in mistake("validate", "-c", config, checker, "torch.nn.Linear")
+    assert "is not a Checker" in mistake("validate", "-c", config, checker, "torch.nn.Linear")
     metric = "{class_path: showo_turbo.metrics.HPSv2}"
     line = mistake("validate", "-c", config, "--model.init_args.evaluation.metrics", f"[{metric}]")
     assert "hf download xswu/HPSv2 HPS_v2_compressed.pt" in line

@@ -72,5 +72,5 @@ def test_mmmu_file(tmp_path):
         with pytest.raises(UserError, match=r"a row of .* is damaged"):
             list(read_mmmu(path))
     path.write_bytes(b"no parquet")
-    with pytest.raises(UserError, match="no Parquet file"):
+    with pytest.raises(UserError, match="not a Parquet file"):
         list(read_mmmu(path))

@@ -91,7 +91,7 @@ class TestBadInput:
             (f"{{class_path: {__name__}.Asked}}", "Asked has no method captions and is no"),
             (
                 "{images: a, annotations: b}",
-                "run.yaml: captions is now {class_path: CaptionFiles",
+                "captions: there is no class_path; expected one, such as {class_path: CaptionFiles",
             ),
         ],
     )

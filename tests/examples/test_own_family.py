@@ -11,7 +11,7 @@ import yaml
 
 from showo_turbo.cli.main import main
 
-from ..support.loading import load_script
+from ..support import small_run
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "extend"
 FAMILY = "own_family.LabelMaskGIT"
@@ -31,7 +31,7 @@ def base(tmp_path_factory):
         train_own_family.train_base(
             folder / "own_family", steps=2, batch_size=4, hidden_size=16, layers=1, heads=2
         )
-    (folder / "base.yaml").write_text(yaml.safe_dump(load_script("benchmarks/small_run.py").CONFIG))
+    (folder / "base.yaml").write_text(yaml.safe_dump(small_run.CONFIG))
     callbacks = yaml.safe_load((folder / "own_family.yaml").read_text())["trainer"]["callbacks"]
     (stage,) = callbacks[0]["init_args"]["stages"]
     del stage["lr_scheduler"]
@@ -132,7 +132,7 @@ def test_a_class_that_is_not_named(here, capsys):
         ("own_family.LabelMaskGIT2", "cannot be imported"),
         ("no_such_module.Mine", "cannot be imported"),
         ("own_family", "cannot be imported"),
-        ("own_family.SIZES", "is no class"),
+        ("own_family.SIZES", "is not a class"),
         ("own_captions.CaptionLines", "encode_prompt, image_logits, longest_prompt"),
         ("showo_turbo.Showo", "but the family is Showo"),
     ],

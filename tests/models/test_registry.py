@@ -101,7 +101,7 @@ def test_a_file_does_not_choose_the_code_that_runs(folder, name):
     ],
 )
 def test_what_a_class_lacks_is_named_before_anything_is_loaded(family, missing):
-    with pytest.raises(UserError, match=f"{family.__name__} is no .* lacks {missing};"):
+    with pytest.raises(UserError, match=f"{family.__name__} is not .* lacks {missing};"):
         load_model("no/such-model", family)
 
 

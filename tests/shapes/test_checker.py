@@ -122,7 +122,7 @@ def test_an_object_may_miss_pixels_and_specks_are_forgiven() -> None:
 @pytest.mark.parametrize(
     ("region", "color", "reason"),
     [
-        ((slice(0, 3), slice(0, 3)), (225, 25, 30), "no known shape"),
+        ((slice(0, 3), slice(0, 3)), (225, 25, 30), "not a known shape"),
         ((slice(1, 7), slice(1, 7)), (0, 0, 0), "a black object"),
         ((slice(8, 12), slice(8, 16)), (20, 70, 230), "several colors"),
         ((slice(12, 24), slice(0, 24)), (0, 160, 60), ""),

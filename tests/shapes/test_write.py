@@ -231,7 +231,7 @@ def test_a_folder_with_something_else_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", [WORLD_FILE, UNFINISHED_FILE])
 def test_a_damaged_world_file_is_one_clear_line(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text('{"seed": "zero"}')
-    with pytest.raises(UserError, match="no description of a shapes world"):
+    with pytest.raises(UserError, match="does not describe a shapes world"):
         write_small(tmp_path)
 
 

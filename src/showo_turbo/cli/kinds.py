@@ -25,7 +25,7 @@ def name_missing_methods(message: str, given: str) -> str:
         required = sorted(getattr(kind, "__abstractmethods__", ()))
         missing = [name for name in required if not callable(getattr(found, name, None))]
         lacking = f" has no {_methods(missing)} and" if missing and found is not None else ""
-        return message.replace(match[0], f"{path}{lacking} is no {base}; derive it from {base}")
+        return message.replace(match[0], f"{path}{lacking} is not a {base}; derive it from {base}")
     return message
 
 

@@ -29,7 +29,7 @@ _REWORDED = (
     (r"Problem with given class_path '(?:[\w.]*\.)?(\w+)':", r"\1:"),
     (r"\. Got value: Namespace\(class_path=.*", ""),
     (r"Expected a dot import path string: (\S+)", r"there is no class '\1'"),
-    (r"Expected a <class '([\w.]+)'>\. Got value: (.*)", r"\2 is not a \1"),
+    (r"Expected a <class '([\w.]+)'>\. Got value: (.*)", r"\2 is not of type \1"),
     (r"Expected a <class '([\w.]+)'>$", r"expected \1"),
     (r"Expected a (?:typing\.)?Literal\[(.*)\]\. Got value: (.*)", r"\2 is not one of \1"),
     (r"Expected a (?:typing\.)?Literal\[(.*)\]$", r"expected one of \1"),

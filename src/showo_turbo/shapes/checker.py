@@ -201,7 +201,7 @@ def _identify(
         return f"a {BACKGROUNDS[color]} object"
     offset, shape = np.unravel_index(int(overlaps.argmax()), overlaps.shape)
     if overlaps[offset, shape] < MIN_OVERLAP:
-        return f"an object of {area} pixels that are not a known shape"
+        return f"an object of {area} pixels that is not a known shape"
     top, left = components.corner[number] - _REACH + np.divmod(int(offset), _OFFSETS)
     row, column = ((edge + OBJECT_SIZE // 2) // CELL_SIZE for edge in (int(top), int(left)))
     try:
