@@ -1,5 +1,11 @@
 """Settings of all tests, and the small world and models that several of them share."""
 
+import os
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Before torch is loaded: threads of several processes on one core wait for one another.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 from hypothesis import settings
 

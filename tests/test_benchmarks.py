@@ -115,16 +115,12 @@ def test_training_on_whole_answers_is_compared_with_single_blocks():
     assert row["exact"] and row["blocks"] == 4
 
 
-def test_training_beside_a_busy_core(tmp_path):
-    path = tmp_path / "results.json"
-    script = str(BENCHMARKS / "busy_core.py")
-    sizes = ["--seconds", "0.1", "--turns", "1", "--batch", "2", "--output", str(path)]
-    done = subprocess.run(
-        [sys.executable, script, *sizes], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    found = json.loads(path.read_text())
-    for name in ("before, alone", "ours, alone", "before, busy", "ours, busy"):
-        assert found[name] > 0 and len(found["turns"][name]) == 1
-    assert found["before, alone, of before alone"] == 1
-    assert found["hardware"]
+def test_training_beside_a_busy_core(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    busy_core = import_module("busy_core")
+    with busy_core.busy_core(True):
+        assert busy_core.measure("ours", seconds=0.1, batch=2) > 0
+    steps = {"before, alone": [1.0, 2.0, 9.0], "ours, busy": [1.0]}
+    found = busy_core.summary(steps)
+    assert found["before, alone"] == 2.0
+    assert found["ours, busy, of before alone"] == 0.5

@@ -48,17 +48,6 @@ def test_what_a_run_ends_in_is_all_there(calm):
     assert steps == set(map(str, range(int(found["checkpoint: global_step"]))))
 
 
-def test_killed_in_training_and_in_the_change_of_stage(calm):
-    run, expected = calm
-    moments = [
-        killing.Moment("training mid-epoch", 3, 0.0),
-        killing.Moment("change of stage", 1, run.seconds["change of stage"] / 2),
-    ]
-    again = killed(run, *moments)
-    assert outcome.unequal(expected, outcome.contents(again.folder)) == []
-
-
-@pytest.mark.slow
 def test_killed_in_every_phase(calm):
     run, expected = calm
     moments = [killing.Moment(phase, 1, run.seconds[phase] / 2) for phase in IN_ORDER]

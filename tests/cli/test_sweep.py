@@ -76,7 +76,14 @@ def test_without_optuna(files, mistake, monkeypatch):
 
 @pytest.mark.slow
 def test_a_killed_sweep_goes_on(files, tmp_path):
-    command = [sys.executable, "-m", "showo_turbo", *files()]
+    start = (
+        "from showo_turbo.sweeps import storage, study\n"
+        "storage.HEARTBEAT_SECONDS = 1\n"
+        "storage.SILENCE_SECONDS = study.SILENCE_SECONDS = 4\n"
+        "from showo_turbo.cli.main import main\n"
+        "main()"
+    )
+    command = [sys.executable, "-c", start, *files()]
     first = tmp_path / "runs/sweeps/weights/trial-0000"
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 400
