@@ -40,9 +40,9 @@ class Fault(NamedTuple):
 
 
 LOSSES = ("losses", "training/test_turbo.py")
-SAMPLING = ("sampling", "models")
+SAMPLING = ("sampling",)
 STORE = ("trajectories",)
-RESUME = ("data/test_sampler.py", "data/test_loader.py", "data/test_streams.py", "callbacks")
+RESUME = ("data", "callbacks")
 FAULTS = (
     # Losses.
     Fault(
@@ -213,21 +213,21 @@ FAULTS = (
     # Masks.
     Fault(
         "image tokens see only backwards",
-        "@@bidirectional",
-        "@@",
-        ("models", "sampling", "training"),
+        "mask = mask | (same_block & (self.block > 0)[:, :, None])",
+        "mask = mask | (same_block & (self.block < 0)[:, :, None])",
+        ("models", "training"),
     ),
     Fault(
         "padding is seen",
-        "@@padding",
-        "@@",
-        ("models", "sampling", "training"),
+        "mask = mask & ~(self.padding[:, None, :] & ~self.padding[:, :, None])",
+        "mask = mask.clone()",
+        ("models", "training"),
     ),
     Fault(
         "versions of a block see each other",
-        "@@branch",
-        "@@",
-        ("models", "sampling", "training"),
+        "mask = mask & (self.branch[:, :, None] == self.branch[:, None, :]) | before_fork",
+        "mask = mask | before_fork",
+        ("models", "training"),
     ),
 )
 
