@@ -19,6 +19,7 @@ from showo_turbo.cli.old_keys import hint
         ("unrecognized arguments: --images.steps 4", "steps is now sampling_steps"),
         ("ShowoTurbo: consistency_target: there is no class 'ema'", "ema is now AverageTarget"),
         ("ShowoTurbo: consistency_target: there is no class 'emu'", ""),
+        ("there is no class 'showo_turbo.data.ShapesWorld'", "now showo_turbo.shapes.ShapesWorld"),
         ("ShowoTurbo: there is no option 'studnet'", ""),
         ("trainer: steps is 0", ""),
     ],

@@ -47,11 +47,17 @@ _NOW_WITHIN = {
 }
 """The class, group or command that a message names -> such options of it."""
 
-_CLASSES = {"student": "StudentTarget", "teacher": "TeacherTarget", "ema": "AverageTarget"}
-"""Names of consistency targets -> their classes."""
+_CLASSES = {
+    "student": "StudentTarget",
+    "teacher": "TeacherTarget",
+    "ema": "AverageTarget",
+    "showo_turbo.metrics.ShapesScore": "showo_turbo.shapes.ShapesScore",
+    "showo_turbo.data.ShapesWorld": "showo_turbo.shapes.ShapesWorld",
+}
+"""Names of classes -> their names or places now."""
 
 _OPTION = re.compile(r"(?:(\w+): )?(?:there is no option '|unrecognized arguments: --)([\w.+]+)")
-_CLASS = re.compile(r"consistency_target: there is no class '(\w+)'")
+_CLASS = re.compile(r"there is no class '([\w.]+)'")
 
 
 def hint(message: str, command: str = "") -> str:
