@@ -139,8 +139,8 @@ def test_pretraining_runs(name, tmp_path, monkeypatch, world):
         "--model.init_args.showo.hidden_size=32",
         "--model.init_args.showo.heads=2",
         "--model.init_args.showo.layers=1",
-        "--data.init_args.batch_sizes.t2i=4",
-        "--data.init_args.batch_sizes.mmu=2",
+        "--data.init_args.batch_sizes.image=4",
+        "--data.init_args.batch_sizes.text=2",
         "--data.init_args.prompts_per_category=1",
     ]
     main(

@@ -224,7 +224,7 @@ class Bench:
             "image_tokenizer": self.good.image_tokenizer,
         }
         options = {name: str(path) for name, path in networks.items()}
-        sizes = {"t2i": 0, "mmu": 0, "lm": 2}
+        sizes = {"image": 0, "text": 0, "language": 2}
         config["model"] = {"class_path": "PretrainShowo", "init_args": options}
         config["data"] = {
             "class_path": "PretrainDataModule",

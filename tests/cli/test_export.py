@@ -64,7 +64,7 @@ class TestWhatTrainingWrites:
             data = DistillationDataModule(24, shapes=shapes, batch_sizes=sizes)
         else:
             module = PretrainShowo(initial_weights=str(model / "showo"), **images)
-            sizes = PretrainBatchSizes(t2i=1, mmu=1, lm=1)
+            sizes = PretrainBatchSizes(image=1, text=1, language=1)
             data = PretrainDataModule(24, shapes=shapes, batch_sizes=sizes)
         checkpoint = trained_checkpoint(module, data, tmp_path / "run")
         result = command("export", checkpoint, tmp_path / "out")

@@ -10,7 +10,7 @@ from lightning.pytorch import Trainer
 from showo_turbo.cli.main import main
 from showo_turbo.cli.sweep import full_config
 
-MODEL = {"class_path": "PretrainShowo", "init_args": {"t2i_weight": 1.0}}
+MODEL = {"class_path": "PretrainShowo", "init_args": {"image_weight": 1.0}}
 DATA = {"class_path": "PretrainDataModule", "init_args": {"resolution": 24}}
 TERM = {"class_path": "LanguageModelLoss", "init_args": {"weight": 0.1}}
 NULL = {"epochs": 1, "sampling": None}
@@ -100,13 +100,13 @@ class TestMistakes:
         ("change", "message"),
         [
             (
-                {"model": MODEL | {"init_args": {"t2i_wieght": 1.0}}},
-                "model: PretrainShowo: there is no option 't2i_wieght', expected 't2i_weight'; see "
-                "showo-turbo fit --help",
+                {"model": MODEL | {"init_args": {"image_wieght": 1.0}}},
+                "model: PretrainShowo: there is no option 'image_wieght', expected 'image_weight'; "
+                "see showo-turbo fit --help",
             ),
             (
-                {"model": MODEL | {"init_args": {"t2i_weight": "heavy"}}},
-                "model: PretrainShowo: t2i_weight: heavy is not of type float",
+                {"model": MODEL | {"init_args": {"image_weight": "heavy"}}},
+                "model: PretrainShowo: image_weight: heavy is not of type float",
             ),
             (
                 {"model": MODEL | {"init_args": {"sampling": {"guidance": 3}}}},

@@ -15,7 +15,7 @@ from showo_turbo.data import (
 from showo_turbo.errors import UserError
 from showo_turbo.shapes import ShapesWorld
 
-SIZES = PretrainBatchSizes(t2i=3, mmu=2, lm=1)
+SIZES = PretrainBatchSizes(image=3, text=2, language=1)
 
 
 def world(folder: Path) -> ShapesWorld:
@@ -43,13 +43,13 @@ def test_photographs_and_shapes_go_the_same_way(photographs: Any, tmp_path: Path
         data.prepare_data()
         data.setup("fit")
         batch = next(iter(data.train_dataloader()))
-        assert list(batch) == ["t2i", "mmu", "lm"]
-        assert batch["t2i"]["pixels"].shape == (3, 3, resolution, resolution)
-        assert batch["mmu"]["pixels"].shape == (2, 3, resolution, resolution)
-        assert batch["t2i"]["pixels"].abs().max() <= 1
-        assert list(map(len, (batch["t2i"]["caption"], batch["mmu"]["answer"]))) == [3, 2]
-        assert not any("<image>" in question for question in batch["mmu"]["question"])
-        assert len(batch["lm"]["text"]) == len(batch["lm"]["seed"]) == 1
+        assert list(batch) == ["image", "text", "language"]
+        assert batch["image"]["pixels"].shape == (3, 3, resolution, resolution)
+        assert batch["text"]["pixels"].shape == (2, 3, resolution, resolution)
+        assert batch["image"]["pixels"].abs().max() <= 1
+        assert list(map(len, (batch["image"]["caption"], batch["text"]["answer"]))) == [3, 2]
+        assert not any("<image>" in question for question in batch["text"]["question"])
+        assert len(batch["language"]["text"]) == len(batch["language"]["seed"]) == 1
         names = ("prompts", "instructions") if resolution == 24 else ("instructions",)
         for name, loader in zip(names, data.val_dataloader(), strict=True):
             batches = list(loader)
@@ -68,9 +68,9 @@ def test_two_runs_with_one_seed_are_the_same(tmp_path: Path) -> None:
         return next(iter(data.train_dataloader()))
 
     first, again, other = first_batch(1), first_batch(1), first_batch(2)
-    assert torch.equal(first["t2i"]["pixels"], again["t2i"]["pixels"])
-    assert first["t2i"]["caption"] == again["t2i"]["caption"]
-    assert first["t2i"]["seed"] != other["t2i"]["seed"]
+    assert torch.equal(first["image"]["pixels"], again["image"]["pixels"])
+    assert first["image"]["caption"] == again["image"]["caption"]
+    assert first["image"]["seed"] != other["image"]["seed"]
 
 
 def test_files_that_are_named_come_before_the_world(photographs: Any, tmp_path: Path) -> None:
@@ -82,8 +82,8 @@ def test_files_that_are_named_come_before_the_world(photographs: Any, tmp_path: 
     data.prepare_data()
     data.setup("fit")
     batch = next(iter(data.train_dataloader()))
-    assert set(batch["t2i"]["image_id"]) == {1000, 999, 998, 997, 996, 995}
-    assert len(batch["lm"]["text"]) == 4
+    assert set(batch["image"]["image_id"]) == {1000, 999, 998, 997, 996, 995}
+    assert len(batch["language"]["text"]) == 4
 
 
 def test_records_without_an_image_are_reported(

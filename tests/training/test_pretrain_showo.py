@@ -57,7 +57,7 @@ def test_masked_tokens_are_predicted_from_captions(random_shapes_model):
     made = module(random_shapes_model, caption_dropout=0.0)
     stream = drawings()
     torch.testing.assert_close(
-        loss_of(made, t2i=stream), expected_image_loss(made, stream, CAPTIONS)
+        loss_of(made, image=stream), expected_image_loss(made, stream, CAPTIONS)
     )
 
 
@@ -65,7 +65,7 @@ def test_dropped_captions_are_empty_prompts(random_shapes_model):
     made = module(random_shapes_model, caption_dropout=1.0)
     stream = drawings()
     torch.testing.assert_close(
-        loss_of(made, t2i=stream), expected_image_loss(made, stream, [""] * 3)
+        loss_of(made, image=stream), expected_image_loss(made, stream, [""] * 3)
     )
 
 
@@ -91,16 +91,19 @@ def test_answers_are_predicted_and_questions_are_not(random_shapes_model):
         logits = made.model(batch.input_ids, batch.layout.attention_mask)[0, :, :640]
         targets = torch.tensor([*tokens, made.model.vocabulary.eot_id])
         losses += F.cross_entropy(logits[-len(targets) - 1 : -1], targets, reduction="none")
-    torch.testing.assert_close(loss_of(made, mmu=stream), torch.stack(losses).mean())
+    torch.testing.assert_close(loss_of(made, text=stream), torch.stack(losses).mean())
 
 
 def test_the_loss_is_the_weighted_sum_of_the_logged_ones(random_shapes_model):
-    made = module(random_shapes_model, t2i_weight=0.5, mmu_weight=2.0, lm_weight=3.0)
+    made = module(random_shapes_model, image_weight=0.5, text_weight=2.0, language_weight=3.0)
     questions = {"question": ["what is it?"] * 3, "answer": CAPTIONS}
     loss = loss_of(
-        made, t2i=drawings(), mmu=drawings() | questions, lm={"text": ["a circle is round"] * 2}
+        made,
+        image=drawings(),
+        text=drawings() | questions,
+        language={"text": ["a circle is round"] * 2},
     )
-    terms = [made.logged[f"train/{name}"] for name in ("t2i", "mmu", "lm")]
+    terms = [made.logged[f"train/{name}"] for name in ("image", "text", "language")]
     assert float(loss) == pytest.approx(0.5 * terms[0] + 2 * terms[1] + 3 * terms[2], rel=1e-5)
     assert made.logged["train/loss"] == pytest.approx(float(loss))
 
@@ -110,17 +113,17 @@ class TestCaptionsThatAreTooLong:
     def test_are_left_out_and_counted(self, random_shapes_model):
         made = module(random_shapes_model, caption_dropout=0.0)
         stream = drawings([CAPTIONS[0], TOO_LONG, CAPTIONS[2]])
-        loss = loss_of(made, t2i=stream)
+        loss = loss_of(made, image=stream)
         fitting = {"pixels": stream["pixels"][[0, 2]], "seed": [1, 3]}
         expected = expected_image_loss(made, fitting, [CAPTIONS[0], CAPTIONS[2]])
         torch.testing.assert_close(loss, expected)
-        loss_of(made, t2i=stream)
+        loss_of(made, image=stream)
         assert made.logged["train/captions_left_out"] == 2
 
     def test_a_whole_batch_of_them(self, random_shapes_model):
         made = module(random_shapes_model, caption_dropout=0.0)
         with pytest.raises(UserError, match="all 2 captions of a batch have more than 30 tokens"):
-            loss_of(made, t2i=drawings([TOO_LONG] * 2))
+            loss_of(made, image=drawings([TOO_LONG] * 2))
 
 
 def test_validation_counts_what_is_right(random_shapes_model, world, monkeypatch):

@@ -17,23 +17,23 @@ class PretrainBatchSizes:
     """Samples of each stream in the batch of one device; 0 leaves a stream out.
 
     Args:
-        t2i: Captions with images, to generate the images.
-        mmu: Images with questions, to answer them.
-        lm: Texts alone.
+        image: Captions with images, to generate the images.
+        text: Images with questions, to answer them.
+        language: Texts alone.
     """
 
-    t2i: int = 48
-    mmu: int = 16
-    lm: int = 4
+    image: int = 48
+    text: int = 16
+    language: int = 4
 
 
 class PretrainDataModule(MultimodalDataModule):
     """Data to pretrain Show-o (arXiv 2408.12528, section 4): images to draw, questions, texts.
 
-    Training batches hold the streams `t2i`: `{pixels, caption, image_id, seed}`, `mmu`: `{pixels,
-    question, answer, id, seed}` and `lm`: `{text, seed}`. Evaluation batches hold `prompts`:
-    `{prompt, category, metadata, split, seed, index}` or `instructions`: `{pixels, question,
-    answer, id, seed, index}`.
+    Training batches hold the streams `image`: `{pixels, caption, image_id, seed}`, `text`:
+    `{pixels, question, answer, id, seed}` and `language`: `{text, seed}`. Evaluation batches hold
+    `prompts`: `{prompt, category, metadata, split, seed, index}` or `instructions`: `{pixels,
+    question, answer, id, seed, index}`.
 
     Args:
         resolution: Side length of the images in pixels.
@@ -94,12 +94,14 @@ class PretrainDataModule(MultimodalDataModule):
         """Open the training streams that have a batch size."""
         streams: dict[str, Stream] = {}
         skip = self.bad_samples.skip
-        if "t2i" in self.batch_sizes:
-            streams["t2i"] = required(self.captions, "captions").open(self.resolution, skip)
-        if "mmu" in self.batch_sizes:
-            streams["mmu"] = required(self.instructions, "instructions").open(self.resolution, skip)
-        if "lm" in self.batch_sizes:
-            streams["lm"] = required(self.web_text, "web_text").open()
+        if "image" in self.batch_sizes:
+            streams["image"] = required(self.captions, "captions").open(self.resolution, skip)
+        if "text" in self.batch_sizes:
+            streams["text"] = required(self.instructions, "instructions").open(
+                self.resolution, skip
+            )
+        if "language" in self.batch_sizes:
+            streams["language"] = required(self.web_text, "web_text").open()
         return streams
 
 

@@ -34,13 +34,13 @@ from .optimization import optimizer_and_schedule
 class PretrainShowo(LightningModule):
     """Train Show-o from scratch or onwards from a checkpoint.
 
-    Three streams, each optional in a batch: `t2i` (image and caption: predict the masked image
-    tokens), `mmu` (image, question and answer: predict the answer) and `lm` (text: predict the
-    next token). A share of the captions is dropped, which teaches the unconditional image that
+    Three streams, each optional in a batch: `image` (image and caption: predict the masked image
+    tokens), `text` (image, question and answer: predict the answer) and `language` (text: predict
+    the next token). A share of the captions is dropped, which teaches the unconditional image that
     guidance needs. Captions that are longer than a prompt may be are left out and counted.
 
-    Logged in training: `train/loss`, `train/t2i`, `train/mmu`, `train/lm` and, once there are any,
-    `train/captions_left_out`, their number so far. In validation: `val/image_score`
+    Logged in training: `train/loss`, `train/image`, `train/text`, `train/language` and, once there
+    are any, `train/captions_left_out`, their number so far. In validation: `val/image_score`
     (share of prompts satisfied, where there is an `image_score`) and `val/exact_match` (answers).
 
     Args:
@@ -48,11 +48,11 @@ class PretrainShowo(LightningModule):
         initial_weights: Model to start from instead: `shapes`, a folder or a hub id.
         image_tokenizer: Frozen image tokenizer: `shapes`, a folder or a hub id.
         text_tokenizer: Text tokenizer: `shapes`, a folder, a file or a hub id.
-        t2i_weight: Weight of the masked image token loss.
-        mmu_weight: Weight of the answer loss.
-        lm_weight: Weight of the plain text loss.
+        image_weight: Weight of the masked image token loss.
+        text_weight: Weight of the answer loss.
+        language_weight: Weight of the plain text loss.
         caption_dropout: Share of captions replaced by the empty prompt.
-        max_lm_length: Longest piece of plain text in tokens.
+        max_language_length: Longest piece of plain text in tokens.
         image_score: Judges the validation images, such as `ShapesScore`; none are drawn without it.
         sampling: How validation images are sampled.
         optimizer: Makes the optimizer.
@@ -67,11 +67,11 @@ class PretrainShowo(LightningModule):
         initial_weights: str | None = None,
         image_tokenizer: str = "shapes",
         text_tokenizer: str = "shapes",
-        t2i_weight: float = 1.0,
-        mmu_weight: float = 1.0,
-        lm_weight: float = 0.1,
+        image_weight: float = 1.0,
+        text_weight: float = 1.0,
+        language_weight: float = 0.1,
         caption_dropout: float = 0.1,
-        max_lm_length: int = 64,
+        max_language_length: int = 64,
         image_score: CategoryScore | None = None,
         sampling: ImageSampling = ImageSampling(),
         optimizer: OptimizerCallable = torch.optim.AdamW,
@@ -83,16 +83,20 @@ class PretrainShowo(LightningModule):
         self.image_tokenizer_id = image_tokenizer
         self.text_tokenizer_id = text_tokenizer
         self.text_tokenizer = TextTokenizer.from_pretrained(text_tokenizer)
-        check_not_negative(t2i_weight=t2i_weight, mmu_weight=mmu_weight, lm_weight=lm_weight)
+        check_not_negative(
+            image_weight=image_weight, text_weight=text_weight, language_weight=language_weight
+        )
         if not 0 <= caption_dropout <= 1:
             raise UserError(
                 f"caption_dropout is {caption_dropout}; expected a share, set it to 0..1"
             )
-        if max_lm_length < 2:
-            raise UserError(f"max_lm_length is {max_lm_length}; expected at least 2, set it so")
-        self.weights = {"t2i": t2i_weight, "mmu": mmu_weight, "lm": lm_weight}
+        if max_language_length < 2:
+            raise UserError(
+                f"max_language_length is {max_language_length}; expected at least 2, set it so"
+            )
+        self.weights = {"image": image_weight, "text": text_weight, "language": language_weight}
         self.caption_dropout = caption_dropout
-        self.max_lm_length = max_lm_length
+        self.max_language_length = max_language_length
         self.sampling = sampling
         self.optimizer = optimizer
         self.lr_scheduler = lr_scheduler
@@ -119,14 +123,18 @@ class PretrainShowo(LightningModule):
 
     def training_step(self, batch: dict[str, dict[str, Any]], batch_index: int) -> Tensor:
         """Return the weighted sum of the losses of the streams that the batch holds."""
-        steps = {"t2i": self._t2i_loss, "mmu": self._mmu_loss, "lm": self._lm_loss}
+        steps = {
+            "image": self._image_loss,
+            "text": self._text_loss,
+            "language": self._language_loss,
+        }
         losses = {name: steps[name](stream) for name, stream in batch.items()}
         loss = torch.stack([self.weights[name] * value for name, value in losses.items()]).sum()
         self.log_dict({f"train/{name}": value for name, value in losses.items()}, batch_size=1)
         self.log("train/loss", loss, prog_bar=True, batch_size=1)
         return loss
 
-    def _t2i_loss(self, stream: dict[str, Any]) -> Tensor:
+    def _image_loss(self, stream: dict[str, Any]) -> Tensor:
         assert self.model is not None
         vocabulary = self.model.vocabulary
         prompts = self._encode_captions(stream["caption"], stream["seed"])
@@ -175,15 +183,15 @@ class PretrainShowo(LightningModule):
         self.captions_left_out += count
         self.log("train/captions_left_out", float(self.captions_left_out))
 
-    def _mmu_loss(self, stream: dict[str, Any]) -> Tensor:
+    def _text_loss(self, stream: dict[str, Any]) -> Tensor:
         model, codes = self._network(), self._encode_images(stream["pixels"])
         prompts = self._encode_questions(stream["question"])
         answers = [self.text_tokenizer.encode(answer) for answer in stream["answer"]]
         return self._next_token_loss(model.sequences.understanding(codes, prompts, answers))
 
-    def _lm_loss(self, stream: dict[str, Any]) -> Tensor:
+    def _language_loss(self, stream: dict[str, Any]) -> Tensor:
         texts = [self.text_tokenizer.encode(text) for text in stream["text"]]
-        sequences = self._network().sequences.language(texts, self.max_lm_length, self.device)
+        sequences = self._network().sequences.language(texts, self.max_language_length, self.device)
         return self._next_token_loss(sequences)
 
     def _next_token_loss(self, sequences: Sequences) -> Tensor:
