@@ -105,3 +105,12 @@ def test_a_truncated_file_is_named(photographs: Any, tmp_path: Path, kept: int) 
     with pytest.raises(UserError, match=r"cut\.parquet cannot be read as parquet") as error:
         WebText([tmp_path])
     assert "\n" not in str(error.value)
+
+
+def test_a_row_group_that_is_shorter_than_noted(photographs: Any) -> None:
+    texts = WebText([photographs.texts])
+    texts._ends[-1] += 1
+    with pytest.raises(
+        UserError, match=r"cannot be read as parquet \(\d rows in a row group of \d"
+    ):
+        texts.draw(len(texts) - 1, seed=0)

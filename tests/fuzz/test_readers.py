@@ -89,7 +89,7 @@ def test_only_the_documented_error_comes(reader, tmp_path):
 @pytest.mark.slow
 @each_reader
 def test_only_the_documented_error_comes_of_new_inputs(reader, tmp_path, record_property):
-    """Others in every run; `benchmarks/fuzz.py` asks for thousands, and counts them."""
+    """More of them; `benchmarks/fuzz.py` asks for thousands, others in every run."""
     inputs = fuzz(reader, tmp_path)
     record_property("reader", reader.name)
     record_property("inputs", inputs)

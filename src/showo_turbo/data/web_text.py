@@ -93,6 +93,9 @@ class WebText(StreamDataset):
                     )
                 texts = table.column(0)
                 texts.validate(full=False)
+                noted = self._ends[number] - (self._ends[number - 1] if number else 0)
+                if len(texts) != noted:
+                    raise pa.ArrowInvalid(f"{len(texts)} rows in a row group of {noted}")
             except (OSError, pa.ArrowException) as error:
                 raise _unreadable(row_group.file, error) from None
         self._cache[number] = texts
