@@ -101,15 +101,15 @@ FAULTS = (
         SAMPLING,
     ),
     Fault(
-        "ties are broken by the sort",
-        "dim=1, descending=True, stable=True",
-        "dim=1, descending=True, stable=False",
+        "the least sure are revealed first",
+        "surest_first = confidence.masked_fill(~unknown, -torch.inf).argsort(",
+        "surest_first = confidence.neg().masked_fill(~unknown, -torch.inf).argsort(",
         SAMPLING,
     ),
     Fault(
-        "known tokens may be revealed again",
-        "return unknown & (rank < (unknown.sum(dim=1) - left)[:, None])",
-        "return rank < (unknown.sum(dim=1) - left)[:, None]",
+        "known tokens take part in the ranking",
+        "surest_first = confidence.masked_fill(~unknown, -torch.inf).argsort(",
+        "surest_first = confidence.argsort(",
         SAMPLING,
     ),
     Fault(
