@@ -199,9 +199,9 @@ FAULTS = (
         RESUME,
     ),
     Fault(
-        "a complete epoch is trained again after a resume",
-        'if self.consumed[self.primary] >= state["samples_per_epoch"]:',
-        'if self.consumed[self.primary] > state["samples_per_epoch"]:',
+        "a resumed epoch begins again",
+        'self.consumed = dict(state["consumed"])',
+        "self.consumed = dict.fromkeys(self.sizes, 0)",
         RESUME,
     ),
     Fault(
