@@ -11,7 +11,13 @@ from showo_turbo.shapes.conversations import (
 )
 from showo_turbo.shapes.documents import sample_document
 from showo_turbo.shapes.prompts import CATEGORIES, satisfies
-from showo_turbo.shapes.sampling import generator, sample_example, sample_scene, training_corpus
+from showo_turbo.shapes.sampling import (
+    CATEGORY_WEIGHTS,
+    generator,
+    sample_example,
+    sample_scene,
+    training_corpus,
+)
 from showo_turbo.shapes.scene import Scene, SceneObject
 from showo_turbo.shapes.wording import dense_caption, describe
 
@@ -20,7 +26,7 @@ COUNT = 1500
 SCENE = Scene((SceneObject("square", "blue", 1, 1), SceneObject("circle", "orange", 0, 0)), "black")
 
 
-def test_scenes_satisfy_their_prompts_and_categories_are_uniform() -> None:
+def test_scenes_satisfy_their_prompts_and_categories_come_by_weight() -> None:
     categories: Counter[str] = Counter()
     for index in range(COUNT):
         example = sample_example(index)
@@ -29,7 +35,9 @@ def test_scenes_satisfy_their_prompts_and_categories_are_uniform() -> None:
         assert (example.scene, example.prompts[0]) == sample_scene(index)
         categories[example.prompts[0].category] += 1
     assert set(categories) == set(CATEGORIES)
-    assert min(categories.values()) > 0.75 * COUNT / len(CATEGORIES)
+    for category, weight in CATEGORY_WEIGHTS.items():
+        expected = COUNT * weight / sum(CATEGORY_WEIGHTS.values())
+        assert abs(categories[category] - expected) < 5 * expected**0.5
 
 
 def test_counting_scenes_have_one_color() -> None:

@@ -56,7 +56,7 @@ def test_both_tellings_of_a_position_are_one_combination() -> None:
             assert len(combination.cores) == 2
 
 
-@pytest.mark.parametrize(("split", "size"), [("validation", 25), ("test", 100)])
+@pytest.mark.parametrize(("split", "size"), [("validation", 50), ("test", 167)])
 def test_splits_are_balanced_over_categories_and_combinations(split: str, size: int) -> None:
     prompts = held_out_prompts(split, size)
     assert Counter(prompt.category for prompt in prompts) == dict.fromkeys(CATEGORIES, size)
@@ -122,7 +122,7 @@ def test_splits_are_the_same_in_every_process() -> None:
     ("split", "per_category", "message"),
     [
         ("train", None, "split 'train': expected one of validation, test"),
-        ("test", 101, "per_category is 101"),
+        ("test", 168, "per_category is 168"),
         ("validation", 0, "per_category is 0"),
     ],
 )

@@ -94,7 +94,7 @@ def test_documents_are_parquet_in_several_row_groups(world: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "count"), [("validation", 150), ("test", 600), ("unseen_combination", 240)]
+    ("name", "count"), [("validation", 300), ("test", 1002), ("unseen_combination", 720)]
 )
 def test_prompt_files(world: Path, name: str, count: int) -> None:
     lines = (world / f"prompts/{name}.jsonl").read_text().splitlines()

@@ -18,10 +18,10 @@ from .wording import NUMBER_WORDS, plural, with_article
 
 HELD_OUT_COUNTS = {
     "single_object": 0,
-    "two_object": 1,
-    "counting": 1,
-    "colors": 2,
-    "position": 4,
+    "two_object": 2,
+    "counting": 3,
+    "colors": 4,
+    "position": 6,
     "color_attribution": 27,
 }
 """How many combinations of each category never occur in training."""

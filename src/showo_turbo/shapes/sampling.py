@@ -13,6 +13,16 @@ from .scene import BACKGROUNDS, CELLS, COLORS, Scene, SceneObject
 from .splits import training_wordings
 from .wording import dense_caption
 
+CATEGORY_WEIGHTS = {
+    "single_object": 1,
+    "two_object": 2,
+    "counting": 3,
+    "colors": 2,
+    "position": 4,
+    "color_attribution": 6,
+}
+"""How often scenes are made for each category, in proportion: the more there is to learn."""
+
 _seen = cache(combinations_of)
 
 
@@ -65,11 +75,12 @@ def sample_scene(index: int, seed: int = 0, *, split: str = "train") -> tuple[Sc
 def sample_example(index: int, seed: int = 0, *, split: str = "train") -> Example:
     """Draw a scene with its captions and its conversation.
 
-    The category is drawn uniformly, then a seen combination of it, then a scene that satisfies it
+    The category is drawn by `CATEGORY_WEIGHTS`, then a seen combination of it, then a scene that satisfies it
     and shows nothing that is held out.
     """
     random = generator(seed, split, index)
-    combination = random.choice(_seen(random.choice(CATEGORIES)))
+    (category,) = random.choices(CATEGORIES, [CATEGORY_WEIGHTS[name] for name in CATEGORIES])
+    combination = random.choice(_seen(category))
     scene = _draw_scene(combination, random)
     first, second = random.sample(training_wordings(combination, scene.background), 2)
     return Example(scene, (first, second), dense_caption(scene), sample_conversation(scene, random))

@@ -27,7 +27,7 @@ PREFIXES = (
     "a diagram of",
 )
 
-RESERVED_PER_CATEGORY = {"test": 100, "validation": 25}
+RESERVED_PER_CATEGORY = {"test": 167, "validation": 50}
 """Wordings of seen combinations that training never shows, for each category."""
 
 UNSEEN_COMBINATION = "unseen_combination"

@@ -29,7 +29,7 @@ from .splits import SPLITS, held_out_prompts
 
 logger = logging.getLogger(__name__)
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Raised whenever the same seed would give other files."""
 
 WORLD_FILE = "world.json"
