@@ -75,8 +75,8 @@ def sample_scene(index: int, seed: int = 0, *, split: str = "train") -> tuple[Sc
 def sample_example(index: int, seed: int = 0, *, split: str = "train") -> Example:
     """Draw a scene with its captions and its conversation.
 
-    The category is drawn by `CATEGORY_WEIGHTS`, then a seen combination of it, then a scene that satisfies it
-    and shows nothing that is held out.
+    The category is drawn by `CATEGORY_WEIGHTS`, then a seen combination of it, then a scene that
+    satisfies it and shows nothing that is held out.
     """
     random = generator(seed, split, index)
     (category,) = random.choices(CATEGORIES, [CATEGORY_WEIGHTS[name] for name in CATEGORIES])
