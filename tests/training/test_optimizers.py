@@ -100,3 +100,27 @@ def test_schedule_reaches_both_parts(network: Network) -> None:
     schedule.step()
     for name, value in network.state_dict().items():
         assert torch.equal(value, before[name])
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (8, 24), (24, 8)])
+def test_matrices_of_one_shape_move_as_under_torchs_muon(shape: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    ours = [nn.Parameter(torch.randn(shape)) for _ in range(3)]
+    theirs = [nn.Parameter(each.detach().clone()) for each in ours]
+    optimizer = MuonWithAdamW(
+        [{"params": ours, "hidden_matrices": True}], lr=0.01, weight_decay=0.1
+    )
+    reference = torch.optim.Muon(
+        theirs, lr=0.01, weight_decay=0.1, momentum=0.95, adjust_lr_fn="match_rms_adamw"
+    )
+    start = [each.detach().clone() for each in ours]
+    for _ in range(3):
+        for one, other in zip(ours, theirs, strict=True):
+            one.grad = torch.randn(shape)
+            other.grad = one.grad.clone()
+        optimizer.step()
+        reference.step()
+    for one, other, before in zip(ours, theirs, start, strict=True):
+        moved, expected = one.detach() - before, other.detach() - before
+        # Torch multiplies in bfloat16, whose rounding is 2^-9.
+        assert (moved - expected).norm() < 0.02 * expected.norm()

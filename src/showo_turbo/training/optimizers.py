@@ -7,6 +7,8 @@ import torch
 from torch import nn
 from torch.optim import AdamW, Muon, Optimizer
 
+from .muon import muon_step
+
 
 def parameter_groups(module: nn.Module) -> list[dict[str, Any]]:
     """Split what is trained into hidden matrices and all else, as optimizer groups.
@@ -66,7 +68,7 @@ class MuonWithAdamW(Optimizer):
             adjust_lr_fn="match_rms_adamw",
         )
         adamw = AdamW([torch.empty(1)], lr=lr, weight_decay=weight_decay, betas=betas)
-        self._parts = {True: muon, False: adamw}
+        self._adamw = adamw
         super().__init__(params, {**muon.defaults, **adamw.defaults, "hidden_matrices": False})
 
     @torch.no_grad()
@@ -76,10 +78,12 @@ class MuonWithAdamW(Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        for hidden_matrices, part in self._parts.items():
-            part.state = self.state
-            part.param_groups = [
-                group for group in self.param_groups if group["hidden_matrices"] is hidden_matrices
-            ]
-            part.step()
+        for group in self.param_groups:
+            if group["hidden_matrices"]:
+                muon_step(group, self.state)
+        self._adamw.state = self.state
+        self._adamw.param_groups = [
+            group for group in self.param_groups if not group["hidden_matrices"]
+        ]
+        self._adamw.step()
         return loss
