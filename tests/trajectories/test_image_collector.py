@@ -15,7 +15,6 @@ from showo_turbo.trajectories import (
     fingerprint_module,
     image_collector,
     image_identity,
-    segment_end,
 )
 from showo_turbo.trajectories.image_collector import record_images
 from showo_turbo.trajectories.store import no_barrier
@@ -92,9 +91,10 @@ def test_records_hold_the_states_and_the_guided_distributions(teacher, prompts, 
         for k in range(8):
             ids, log_probs = record.distribution(k, segments)
             for position in record.masked(k).nonzero()[:, 0].tolist():
-                # The step of the reveal or the segment's last, whichever comes first; the
-                # forward from state t - 1 is step t.
-                last = min(int(record.reveal_step[position]), segment_end(k, 8, segments))
+                # At the reveal or from the segment's end, whichever comes first; the forward from
+                # state t is step t + 1.
+                end = (k * segments // 8 + 1) * 8 // segments
+                last = min(int(record.reveal_step[position]), min(end, 7) + 1)
                 exact = steps[last - 1].logits[sample, position].log_softmax(-1)
                 assert set(ids[position].tolist()) == set(exact.topk(5).indices.tolist())
                 torch.testing.assert_close(

@@ -17,7 +17,7 @@ class ImageInputs(Protocol):
         batch: The `ImageBatch`: trajectories, each at a drawn state k of its own.
         logits: `(batch, image tokens, codebook)`, the student's from state k.
         target_logits: `(batch, image tokens, codebook)`, the consistency target's from the state at
-            the segment's last step; without gradients.
+            the segment's end, see `target_state`; without gradients.
     """
 
     @property
@@ -30,7 +30,7 @@ class ImageInputs(Protocol):
 
     @property
     def target_logits(self) -> Tensor:
-        """The consistency target's, from the segment's last step."""
+        """The consistency target's, from the segment's end."""
 
 
 class TextInputs(Protocol):

@@ -10,7 +10,7 @@ from .term import ImageInputs, LanguageInputs, LossTerm, TextInputs
 
 
 class ImageConsistency(LossTerm):
-    """From any state of a segment, predict what the target predicts at its last step.
+    """From any state of a segment, predict what the target predicts at its end.
 
     See `image_consistency`.
 
@@ -24,9 +24,9 @@ class ImageConsistency(LossTerm):
         super().__init__("image", weight)
 
     def compute(self, inputs: ImageInputs) -> LossValue:
-        """KL over the positions that are masked at the segment's last step."""
+        """KL over the positions that are masked at the segment's end."""
         logits = inputs.logits
-        return image_consistency(inputs.target_logits, logits, inputs.batch.masked_before_end)
+        return image_consistency(inputs.target_logits, logits, inputs.batch.masked_t)
 
 
 class ImageRegularizer(LossTerm):

@@ -54,10 +54,10 @@ class ImageStream:
 
     @cached_property
     def target_logits(self) -> Tensor:
-        """`(batch, image tokens, codebook)`, the target's from the segment's last step."""
+        """`(batch, image tokens, codebook)`, the target's from the segment's end."""
 
         def forward(network: ImageModel) -> Tensor:
-            return self._predict(network, self.batch.state_before_end)
+            return self._predict(network, self.batch.state_t)
 
         with torch.no_grad():
             return self.module.consistency_target.predict(self.module, forward)

@@ -22,6 +22,7 @@ from .segments import (
     segment_end,
     segment_ends,
     segment_index,
+    target_state,
 )
 from .store import TrajectoryStore
 from .stored import StoredTrajectories
@@ -58,5 +59,6 @@ __all__ = [
     "segment_end",
     "segment_ends",
     "segment_index",
+    "target_state",
     "text_identity",
 ]

@@ -178,17 +178,19 @@ class _Recorder:
         self.mask_code = mask_code
         # Code ids fit 16 bits up to the released codebooks; the mask's code never occurs in them.
         self.code_type = torch.int16 if mask_code <= 2**15 else torch.int32
-        # After the last segment nothing is masked, so nothing is to be recorded there.
-        self.boundaries = segment_ends(settings.sampling.sampling_steps, settings.segments)[:-1]
+        # At the last segment's end nothing is masked, so nothing is to be recorded there. From the
+        # state at another end it is the next step that predicts.
+        ends = segment_ends(settings.sampling.sampling_steps, settings.segments)[:-1]
+        self.boundaries = {end + 1 for end in ends}
         self.codes = self.reveal_step = self.top_ids = self.top_log_probs = torch.empty(0)
         self.at_boundary: list[tuple[Tensor, Tensor, Tensor]] = []
 
     def add(self, step: DenoisingStep) -> None:
         """Take in the next step."""
         revealed = step.revealed.cpu()
-        later = (step.codes == self.mask_code).cpu()
         at_boundary = step.index in self.boundaries
-        needed = revealed | later if at_boundary else revealed
+        masked_before = revealed | (step.codes == self.mask_code).cpu()
+        needed = masked_before if at_boundary else revealed
         kept = min(self.settings.topk_targets, step.logits.shape[-1])
         rows = step.logits[needed.to(step.logits.device)].float().log_softmax(dim=-1)
         top = rows.topk(kept, dim=-1)
@@ -203,15 +205,15 @@ class _Recorder:
         self.top_ids[revealed] = ids[revealed]
         self.top_log_probs[revealed] = log_probs[revealed]
         if at_boundary:
-            self.at_boundary.append((later, ids, log_probs))
+            self.at_boundary.append((masked_before, ids, log_probs))
         self.codes = step.codes.cpu()
 
     def record(self, sample: int, prompt: ImagePrompt) -> ImageTrajectory:
         """Return the record of one sample of the batch."""
         kept = self.top_ids.shape[-1]
         ends = [
-            (ids[sample][later[sample]], values[sample][later[sample]])
-            for later, ids, values in self.at_boundary
+            (ids[sample][masked[sample]], values[sample][masked[sample]])
+            for masked, ids, values in self.at_boundary
         ]
         return ImageTrajectory(
             key=prompt.key,
