@@ -136,6 +136,8 @@ class Curriculum(Callback):
             )
         self.schedules.check_model(pl_module.lr_scheduler)
         self.trajectories.check_settings(self.stages, pl_module)
+        for entry in self.stages:
+            pl_module.check_stage(entry.loss_weights, entry.consistency_target)
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             self.folder = Path(trainer.default_root_dir) / "fast_dev_run"
         elif self.folder is None:
@@ -201,7 +203,7 @@ class Curriculum(Callback):
         self.clock.tick(self.round)
         before = self.stage_index
         self.round += 1
-        if self.stage_index == before or not self.stage.keep_optimizer:
+        if not self.stage.keep_optimizer:
             for optimizer in trainer.optimizers:
                 optimizer.state.clear()
         self._enter(trainer, module)
@@ -223,7 +225,9 @@ class Curriculum(Callback):
             mask_code=module.student.mask_code,
             image_segments=self.stage.image_segments,
             text_segments=self.stage.text_segments,
+            draws=self.stage.draws,
         )
+        module.set_stage(self.stage.loss_weights, self.stage.consistency_target)
         self._entered = self.round
         self.clock.begin_training()
         described = self.stage.describe(module.teacher_sampling)
@@ -251,7 +255,7 @@ class Curriculum(Callback):
         data = _data(trainer)
         given = stored_trajectories(self.stages, self.round, data.trajectories)
         return self.trajectories.collect(
-            trainer, module, data, teacher, folder, self.stage, self.round, given
+            trainer, module, data, teacher, folder, self.stages, self.round, given
         )
 
     def _check_fingerprint(self, kind: str, store: TrajectoryStore) -> None:

@@ -26,7 +26,7 @@ def images(tmp_path):
     store = TrajectoryStore.create_or_continue(tmp_path / "images", identity)
     for index in store.pending():
         shard = [records[i] for i in identity.shard_prompts(index)]
-        store.write_shard(index, pack_images(shard), samples=len(shard))
+        store.write_shard(index, pack_images(shard, 16), samples=len(shard))
     store.finish()
     return store, records
 

@@ -15,6 +15,7 @@ from ..data.images import encode_images
 from ..errors import UserError
 from ..models.magvitv2 import MAGVITv2
 from ..models.protocols import ImageModel
+from ..models.registry import load_model
 from ..training.ranks import is_sharded
 from ..training.turbo import ShowoTurbo
 from ..trajectories import (
@@ -28,7 +29,7 @@ from ..trajectories import (
     fingerprint_module,
 )
 from ..trajectories.stored import Training
-from .rounds import rounds_of, stored_trajectories
+from .rounds import rounds_of, stored_trajectories, used_before
 from .stage import Stage
 from .teacher import base_model
 
@@ -57,6 +58,7 @@ class RoundTrajectories:
             topk_targets=self.topk_targets,
             batch_size=self.batch_size,
             shard_size=self.shard_size,
+            source=stage.source,
         )
 
     def texts(self, module: ShowoTurbo, round_index: int) -> TextCollection:
@@ -104,7 +106,6 @@ class RoundTrajectories:
         Raises:
             UserError: Naming the stage and what is wrong with it.
         """
-        config = module.student.config
         for round_index, (stage_index, _) in enumerate(rounds_of(stages)):
             stage = stages[stage_index]
             given = stored_trajectories(stages, round_index, data.trajectories)
@@ -120,11 +121,10 @@ class RoundTrajectories:
                         training = _training(trainer, module, stage, known, kind)
                         given.open(kind, training, rank_zero_warn)
                 if "image" in data.batch_sizes and "images" not in kinds:
-                    sampling = self.images(module, stage, round_index).sampling
-                    sampling.check(config.image_tokens, config.codebook_size)
-                    data.image_prompts(stage.image_trajectories, selection=round_index)
+                    self.images(module, stage, round_index).check(module.student)
+                    _captions(data, stages, round_index)
                 if "text" in data.batch_sizes and "texts" not in kinds:
-                    data.text_requests(stage.text_trajectories, selection=round_index)
+                    _questions(data, stages, round_index)
             except UserError as error:
                 raise UserError(f"stage {stage_index + 1}: {error}") from None
 
@@ -135,7 +135,7 @@ class RoundTrajectories:
         data: DistillationDataModule,
         teacher: tuple[ImageModel, str],
         folder: Path,
-        stage: Stage,
+        stages: Sequence[Stage],
         round_index: int,
         given: StoredTrajectories | None,
     ) -> dict[str, TrajectoryStore]:
@@ -147,7 +147,7 @@ class RoundTrajectories:
             data: Knows the captions and questions, and for which of them trajectories are wanted.
             teacher: The whole teacher, and its fingerprint.
             folder: The round's.
-            stage: The round's.
+            stages: The stages.
             round_index: Which round it is.
             given: Stores to take in place of collecting.
 
@@ -156,22 +156,30 @@ class RoundTrajectories:
         """
         processes = Processes(trainer.global_rank, trainer.world_size, trainer.strategy.barrier)
         stores: dict[str, TrajectoryStore] = {}
+        stage = stages[rounds_of(stages)[round_index][0]]
+        image_tokenizer = _whole_image_tokenizer(trainer, module)
         if given is not None:
             for kind in _stored_kinds(given, data):
                 training = _training(trainer, module, stage, teacher[1], kind)
                 stores[kind] = given.open(kind, training, rank_zero_warn, verify=False)
         with isolate_rng(), torch.no_grad(), trainer.precision_plugin.forward_context():
             if "image" in data.batch_sizes and "images" not in stores:
+                source = stage.source
                 collector = TrajectoryCollector(
-                    *teacher, module.text_tokenizer, folder, rank_zero_info, processes
+                    *teacher,
+                    module.text_tokenizer,
+                    folder,
+                    rank_zero_info,
+                    processes,
+                    base=_base(module, folder) if source and source.needs_base else None,
+                    decode=image_tokenizer.decode,
                 )
-                captions = data.image_prompts(stage.image_trajectories, selection=round_index)
+                captions = _captions(data, stages, round_index)
                 captions = captions[: _wanted(trainer, data.batch_sizes["image"])]
                 stores["images"] = collector.images(
                     captions, self.images(module, stage, round_index)
                 )
             if "text" in data.batch_sizes and "texts" not in stores:
-                image_tokenizer = _whole_image_tokenizer(trainer, module)
                 collector = TrajectoryCollector(
                     *teacher,
                     module.text_tokenizer,
@@ -187,12 +195,33 @@ class RoundTrajectories:
                 def encode(paths: Sequence[Path]) -> dict[Path, Tensor]:
                     return encode_images(paths, data.resolution, codes, data.bad_samples.skip)
 
-                questions = data.text_requests(stage.text_trajectories, selection=round_index)
+                questions = _questions(data, stages, round_index)
                 questions = questions[: _wanted(trainer, data.batch_sizes["text"])]
                 stores["texts"] = collector.texts(
                     questions, encode, self.texts(module, round_index)
                 )
         return stores
+
+
+def _captions(data: DistillationDataModule, stages: Sequence[Stage], round_index: int) -> list[str]:
+    """The captions of a round, others than those of earlier ones as far as there are."""
+    stage = stages[rounds_of(stages)[round_index][0]]
+    used = used_before(stages, round_index, "image")
+    return data.image_prompts(stage.image_trajectories, used, stage.skip_prompts)
+
+
+def _questions(
+    data: DistillationDataModule, stages: Sequence[Stage], round_index: int
+) -> list[tuple[Path, str]]:
+    """The questions of a round, others than those of earlier ones as far as there are."""
+    stage = stages[rounds_of(stages)[round_index][0]]
+    return data.text_requests(stage.text_trajectories, used_before(stages, round_index, "text"))
+
+
+def _base(module: ShowoTurbo, round_folder: Path) -> ImageModel:
+    """The model that the run started from, as the first round saved it."""
+    folder = round_folder.with_name("round-0") / "teacher"
+    return load_model(folder, module.family).to(module.device)
 
 
 def _stored_kinds(given: StoredTrajectories | None, data: DistillationDataModule) -> list[str]:

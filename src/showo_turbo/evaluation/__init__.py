@@ -1,7 +1,7 @@
 """Measuring models: one plan, one run, and a report of images and texts."""
 
+from ..trajectories.checker import Checker
 from .cache import ScoreCache
-from .checker import Checker
 from .data import EvaluationData
 from .figures import by_split, evaluation_figures, image_figures, text_figures
 from .image_scores import ImageScore

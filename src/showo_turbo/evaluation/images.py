@@ -15,8 +15,9 @@ from ..metrics.names import metric_names
 from ..models.modes import evaluating
 from ..sampling.image_sampling import ImageSampling
 from ..sampling.parallel import decode_image_codes
+from ..trajectories.checker import Checker, PromptMetadata
 from ..utils.random import stateless_seed
-from .checker import Checker, PromptMetadata, judging
+from .checker import judging
 from .image_scores import ImageScore
 from .share import Share
 

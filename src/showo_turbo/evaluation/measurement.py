@@ -13,9 +13,9 @@ from torchmetrics import Metric
 from ..inference.loaded_model import LoadedModel
 from ..sampling.image_sampling import ImageSampling
 from ..sampling.text_decoding import TextDecoding
+from ..trajectories.checker import PromptMetadata
 from ..utils.hashing import fingerprint_lines, fingerprint_module, fingerprint_tensors
 from .cache import ScoreCache
-from .checker import PromptMetadata
 from .data import Question
 from .image_scores import ImageScore
 from .images import evaluate_images

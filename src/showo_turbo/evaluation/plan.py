@@ -12,7 +12,7 @@ from ..sampling.image_sampling import ImageSampling
 from ..sampling.jacobi import Driver
 from ..sampling.options import check_seed, check_whole
 from ..sampling.text_decoding import TextDecoding
-from .checker import Checker
+from ..trajectories.checker import Checker
 
 Table = Literal["images", "text", "top_k"]
 

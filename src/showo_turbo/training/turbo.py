@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from ..errors import UserError, check_kind
 from ..evaluation.plan import EvaluationPlan
 from ..losses.reduction import LossValue
-from ..losses.term import LossTerm
+from ..losses.term import LossTerm, check_weight
 from ..losses.terms import published_losses
 from ..models.checkpoints import MODEL_CONFIG_KEY, TEXT_TOKENIZER_KEY
 from ..models.lora import merge_lora
@@ -103,8 +103,10 @@ class ShowoTurbo(MeasuredStudent):
         super().__init__(sampling, teacher_sampling, decoding, evaluation)
         self.losses = published_losses() if losses is None else losses
         check_losses(self.losses)
+        self._loss_weights = {name: term.weight for name, term in self.losses.items()}
         self.consistency_target = consistency_target or StudentTarget()
         check_kind(self.consistency_target, ConsistencyTarget, "consistency_target")
+        self._consistency_target = self.consistency_target
         self.model_id = student
         self.image_tokenizer_id = image_tokenizer
         self.text_tokenizer_id = text_tokenizer
@@ -158,6 +160,40 @@ class ShowoTurbo(MeasuredStudent):
                 f"all weights of the loss terms of {', '.join(streams)} are 0, and there is no "
                 "other stream; expected one above 0, set it, or a batch size of another stream"
             )
+
+    def check_stage(
+        self, loss_weights: Mapping[str, float], consistency_target: ConsistencyTarget | None
+    ) -> None:
+        """Raise on what `set_stage` cannot do, before anything is collected.
+
+        Raises:
+            UserError: If there is no term of a name, a weight is negative, or the target lacks
+                what it needs.
+        """
+        for name, weight in loss_weights.items():
+            if name not in self.losses:
+                raise UserError(
+                    f"loss_weights of a stage names {name}; expected one of "
+                    f"{', '.join(self.losses)}, the terms in the module's losses"
+                )
+            check_weight(name, weight)
+        if consistency_target is not None:
+            consistency_target.setup(self)
+
+    def set_stage(
+        self, loss_weights: Mapping[str, float], consistency_target: ConsistencyTarget | None
+    ) -> None:
+        """Train as a stage of the curriculum says.
+
+        Args:
+            loss_weights: Weights of terms by name; others have those of the module.
+            consistency_target: In place of the module's, if given.
+        """
+        for name, term in self.losses.items():
+            term.weight = loss_weights.get(name, self._loss_weights[name])
+        self.consistency_target = consistency_target or self._consistency_target
+        if self.trainer.training:
+            self.consistency_target.on_train_start(self)
 
     def _streams(self) -> Mapping[str, Any]:
         """The streams of the training data, as far as they are known."""

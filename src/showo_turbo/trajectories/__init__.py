@@ -7,10 +7,12 @@ from .batch import (
     collate_image_trajectories,
     collate_text_trajectories,
 )
+from .checker import Checker
 from .collection import Processes
 from .collector import TrajectoryCollector
 from .dataset import ImageTrajectoryDataset, TextTrajectoryDataset
 from .describe import describe_store
+from .draws import SamplerDraws, StateDraws, UniformDraws
 from .image_collector import ImageCollection, ImagePrompt, collect_images, image_identity
 from .manifest import StoreIdentity
 from .model_identity import ModelIdentity
@@ -24,18 +26,28 @@ from .segments import (
     segment_index,
     target_state,
 )
+from .source import Collecting, ImageSource
+from .sources import FirstAccepted, Mixed, Sampled
 from .store import TrajectoryStore
 from .stored import StoredTrajectories
 from .text_collector import TextCollection, TextRequest, collect_texts, text_identity
 
 __all__ = [
+    "Checker",
+    "Collecting",
+    "FirstAccepted",
     "ImageBatch",
     "ImageCollection",
     "ImagePrompt",
+    "ImageSource",
     "ImageTrajectory",
     "ImageTrajectoryDataset",
+    "Mixed",
     "ModelIdentity",
     "Processes",
+    "Sampled",
+    "SamplerDraws",
+    "StateDraws",
     "StoreIdentity",
     "StoredTrajectories",
     "TextBatch",
@@ -45,6 +57,7 @@ __all__ = [
     "TextTrajectoryDataset",
     "TrajectoryCollector",
     "TrajectoryStore",
+    "UniformDraws",
     "check_segments",
     "collate_image_trajectories",
     "collate_text_trajectories",

@@ -1,7 +1,7 @@
 """Collecting the teacher's image trajectories."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import NamedTuple
 
 import torch
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..models.protocols import ImageModel
 from ..sampling.image_sampling import ImageSampling
-from ..sampling.options import check_seed
+from ..sampling.options import check_seed, seed_of_each
 from ..sampling.parallel import DenoisingStep, denoise_images
 from ..utils.random import stateless_seed
 from .collection import (
@@ -27,6 +27,7 @@ from .model_identity import ModelIdentity
 from .record import ImageTrajectory
 from .segments import check_segments, segment_ends
 from .shards import pack_images
+from .source import Collecting, ImageSource
 from .store import TrajectoryStore
 
 
@@ -60,6 +61,8 @@ class ImageCollection:
             choice where the teacher was undecided, instead of being as undecided itself, and
             parallel tokens agree with each other sooner.
         seed: Of what every trajectory draws for itself, if the sampling says that it does.
+        source: What draws the pictures; by default the teacher, as `sampling` says. Such as
+            `Sampled`, `Mixed`, `FirstAccepted`, or an `ImageSource` of your own.
         batch_size: Prompts decoded at once. It changes no more than the rounding of floating-point
             numbers, and is not part of a store's identity.
         shard_size: Prompts that go into a shard: what an interruption costs at most.
@@ -74,11 +77,23 @@ class ImageCollection:
     seed: int = 0
     batch_size: int = 32
     shard_size: int = 256
+    source: ImageSource | None = None
 
     def __post_init__(self) -> None:
         check_segments(self.sampling.sampling_steps, self.segments)
         check_positive(self, "topk_targets", "batch_size", "shard_size")
         check_seed(self.seed)
+
+    def check(self, model: ImageModel) -> None:
+        """Raise on what a model cannot do.
+
+        Raises:
+            UserError: Naming the value and its range.
+        """
+        if self.source is None:
+            self.sampling.check(model.config.image_tokens, model.config.codebook_size)
+        else:
+            self.source.check(self, model)
 
 
 def image_identity(
@@ -86,6 +101,7 @@ def image_identity(
     prompts: Sequence[ImagePrompt],
     settings: ImageCollection,
     model: ModelIdentity = ModelIdentity(),
+    base: str | None = None,
 ) -> StoreIdentity:
     """Return what determines a store of image trajectories.
 
@@ -94,9 +110,16 @@ def image_identity(
         prompts: All prompts of the collection, in order.
         settings: How they are collected.
         model: What the teacher is, apart from its weights.
+        base: Fingerprint of the model that the run started from, where the source draws with it.
     """
     rows = ([prompt.key, prompt.text, list(prompt.ids)] for prompt in prompts)
-    return store_identity("images", teacher, rows, len(prompts), asdict(settings), model)
+    recorded = asdict(replace(settings, source=None))
+    del recorded["source"]
+    if settings.source is not None:
+        recorded["source"] = settings.source.identity()
+        if settings.source.needs_base:
+            recorded["base"] = base
+    return store_identity("images", teacher, rows, len(prompts), recorded, model)
 
 
 def collect_images(
@@ -106,6 +129,9 @@ def collect_images(
     store: TrajectoryStore,
     processes: Processes = ALONE,
     progress: bool = True,
+    *,
+    base: ImageModel | None = None,
+    decode: Callable[[Tensor], Tensor] | None = None,
 ) -> TrajectoryStore:
     """Decode images as the settings say and record how; continue what an earlier run began.
 
@@ -116,6 +142,8 @@ def collect_images(
         store: Begun with the `image_identity` of these arguments.
         processes: Who shares the work.
         progress: Whether to show a progress bar.
+        base: The model that the run started from, for sources that draw with it.
+        decode: Turns codes into pixels, for sources that look at them.
 
     Returns:
         The finished store.
@@ -125,17 +153,29 @@ def collect_images(
             teacher.
     """
     check_items(store, "images", prompts, settings.shard_size)
+    networks = {"teacher": teacher} | ({} if base is None else {"base": base})
+    collecting = Collecting(networks, settings, decode)
+
+    def draw(batch: range) -> Sequence[ImageTrajectory | None]:
+        asked = [prompts[index] for index in batch]
+        seeds = [stateless_seed(settings.seed, index, stream="image") for index in batch]
+        if settings.source is None:
+            return record_images(teacher, asked, settings, seeds)
+        return settings.source.draw(collecting, asked, seeds)
 
     def make_shard(indices: range, advance: Callable[[int], None]) -> ShardContent:
-        records: list[ImageTrajectory] = []
+        drawn: list[ImageTrajectory | None] = []
         for batch in batches(indices, settings.batch_size):
-            seeds = [stateless_seed(settings.seed, index, stream="image") for index in batch]
-            records += record_images(teacher, [prompts[index] for index in batch], settings, seeds)
+            drawn += draw(batch)
             advance(len(batch))
-        mass = torch.cat([record.kept_mass for record in records]).double()
+        records = [record for record in drawn if record is not None]
+        mass = torch.cat([torch.zeros(0), *(record.kept_mass for record in records)]).double()
         totals = {"positions": mass.numel(), "kept_mass": round(float(mass.sum()), 3)}
+        rejected = len(drawn) - len(records)
+        filtered = {"rejected": rejected} if rejected else {}
         with torch.autocast("cpu", enabled=False):  # under it float16 cannot be stacked
-            return ShardContent(pack_images(records), len(records), totals=totals)
+            tensors = pack_images(records, teacher.config.image_tokens)
+            return ShardContent(tensors, len(records), filtered, totals)
 
     return collect(teacher, store, make_shard, processes, progress)
 
@@ -160,9 +200,13 @@ def record_images(
     """
     recorder = _Recorder(teacher.mask_code, settings)
     ids = [prompt.ids for prompt in prompts]
+    seeds = seed_of_each(seeds, len(prompts))
     for step in denoise_images(teacher, ids, settings.sampling, seeds):
         recorder.add(step)
-    return [recorder.record(sample, prompt) for sample, prompt in enumerate(prompts)]
+    return [
+        recorder.record(sample, prompt, seed)
+        for sample, (prompt, seed) in enumerate(zip(prompts, seeds, strict=True))
+    ]
 
 
 class _Recorder:
@@ -208,7 +252,7 @@ class _Recorder:
             self.at_boundary.append((masked_before, ids, log_probs))
         self.codes = step.codes.cpu()
 
-    def record(self, sample: int, prompt: ImagePrompt) -> ImageTrajectory:
+    def record(self, sample: int, prompt: ImagePrompt, seed: int) -> ImageTrajectory:
         """Return the record of one sample of the batch."""
         kept = self.top_ids.shape[-1]
         ends = [
@@ -229,4 +273,5 @@ class _Recorder:
             ).half(),
             steps=self.settings.sampling.sampling_steps,
             recorded_segments=self.settings.segments,
+            seed=seed,
         )

@@ -39,6 +39,7 @@ class ImageTrajectory:
         steps: `K`.
         recorded_segments: Number of equal segments at whose ends distributions were kept. A
             training may use fewer, see `check_recorded`.
+        seed: What the sampler drew its random numbers from.
     """
 
     key: str
@@ -52,6 +53,7 @@ class ImageTrajectory:
     boundary_top_log_probs: Tensor
     steps: int
     recorded_segments: int
+    seed: int = 0
 
     @property
     def kept_mass(self) -> Tensor:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from ..evaluation.checker import PromptMetadata, judge
+from ..evaluation.checker import judge
 from ..evaluation.data import EvaluationData
 from ..evaluation.images import draw_images, prompt_seed
 from ..evaluation.plan import STUDENT, TEACHER, EvaluationPlan, ModelPlan
@@ -14,6 +14,7 @@ from ..evaluation.runner import Models
 from ..evaluation.text import encode_records
 from ..inference.loaded_model import LoadedModel
 from ..sampling.image_sampling import ImageSampling
+from ..trajectories.checker import PromptMetadata
 from .pictures import GridColumn, draw_image_grid, draw_quality_by_steps
 from .strips import draw_answer_strip, draw_sampling_strips
 
