@@ -9,8 +9,9 @@ from ..errors import UserError
 from ..evaluation.checker import Checker, PromptMetadata
 from ..metrics.categories import CategoryScore
 from ..utils.images import to_bytes
-from .checker import check_images
+from .checker import check_images, read_images
 from .prompts import CATEGORIES, Prompt
+from .scene import Scene
 
 
 class ShapesChecker(Checker):
@@ -37,6 +38,17 @@ class ShapesChecker(Checker):
         """
         wanted = [Prompt.from_metadata(dict(entry)) for entry in prompts]
         return [result.satisfied for result in check_images(to_bytes(pixels), wanted)]
+
+    def describe(self, pixels: Tensor) -> list[Scene | None]:
+        """The scene of each image: its objects with shape, color and cell, and its background.
+
+        Args:
+            pixels: See `judge`.
+
+        Returns:
+            None for images that cannot be read.
+        """
+        return [reading.scene for reading in read_images(to_bytes(pixels))]
 
 
 class ShapesScore(CategoryScore):
