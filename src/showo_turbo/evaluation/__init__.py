@@ -15,6 +15,7 @@ from .share import Share
 from .tables import make_console, to_markdown, to_rich
 from .text import TextRecord, encode_records, evaluate_text
 from .text_scores import TextScore, agreement, exact_match_difference
+from .variety import Variety, measure_variety
 
 __all__ = [
     "Checker",
@@ -27,6 +28,7 @@ __all__ = [
     "Share",
     "TextRecord",
     "TextScore",
+    "Variety",
     "agreement",
     "by_split",
     "choose_sampling",
@@ -38,6 +40,7 @@ __all__ = [
     "exact_match_difference",
     "image_figures",
     "make_console",
+    "measure_variety",
     "paired_difference",
     "report_figures",
     "report_markdown",

@@ -9,9 +9,13 @@ from ..errors import UserError
 from ..metrics.categories import CategoryScore
 from ..trajectories.checker import Checker, PromptMetadata
 from ..utils.images import to_bytes
-from .checker import check_images
+from .checker import check_images, read_images
 from .prompts import CATEGORIES, Prompt
+<<<<<<< HEAD
 from .splits import all_wordings
+=======
+from .scene import Scene
+>>>>>>> h-c
 
 
 class ShapesChecker(Checker):
@@ -39,6 +43,17 @@ class ShapesChecker(Checker):
         """
         wanted = [_meaning(entry) for entry in prompts]
         return [result.satisfied for result in check_images(to_bytes(pixels), wanted)]
+
+    def describe(self, pixels: Tensor) -> list[Scene | None]:
+        """The scene of each image: its objects with shape, color and cell, and its background.
+
+        Args:
+            pixels: See `judge`.
+
+        Returns:
+            None for images that cannot be read.
+        """
+        return [reading.scene for reading in read_images(to_bytes(pixels))]
 
 
 def _meaning(prompt: PromptMetadata) -> Prompt:
