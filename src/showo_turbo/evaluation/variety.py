@@ -12,8 +12,9 @@ from ..inference.loaded_model import LoadedModel
 from ..models.modes import evaluating
 from ..sampling.image_sampling import ImageSampling
 from ..sampling.parallel import decode_image_codes
+from ..trajectories.checker import Checker, PromptMetadata
 from ..utils.random import stateless_seed
-from .checker import Checker, PromptMetadata, judging
+from .checker import judging
 from .intervals import Interval, bootstrap_interval
 from .share import Share
 

@@ -11,11 +11,8 @@ from ..trajectories.checker import Checker, PromptMetadata
 from ..utils.images import to_bytes
 from .checker import check_images, read_images
 from .prompts import CATEGORIES, Prompt
-<<<<<<< HEAD
-from .splits import all_wordings
-=======
 from .scene import Scene
->>>>>>> h-c
+from .splits import all_wordings
 
 
 class ShapesChecker(Checker):

@@ -1,7 +1,7 @@
 """What judges whether a picture satisfies its prompt."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -32,3 +32,13 @@ class Checker(ABC):
             pixels: `(batch, 3, height, width)` in [-1, 1].
             prompts: One an image.
         """
+
+    def describe(self, pixels: Tensor) -> Sequence[Hashable] | None:
+        """What each image shows, equal for images of the same scene; None if it cannot tell.
+
+        Optional: without it, images of the same codes count as the same.
+
+        Args:
+            pixels: See `judge`.
+        """
+        return None
