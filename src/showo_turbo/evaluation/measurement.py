@@ -90,7 +90,7 @@ class Measurement:
             prompts=fingerprint_lines(dict(entry) for entry in prompts),
             checker=_options(plan.checker),
             metrics=[_fingerprint_metric(metric) for metric in plan.metrics] if kept else [],
-            **asdict(sampling),
+            **asdict(sampling.resolved),
         )
         title = (
             f"{self.name}, {sampling.sampling_steps} steps, guidance {sampling.guidance_scale:g}"

@@ -96,7 +96,8 @@ def image_identity(
         model: What the teacher is, apart from its weights.
     """
     rows = ([prompt.key, prompt.text, list(prompt.ids)] for prompt in prompts)
-    return store_identity("images", teacher, rows, len(prompts), asdict(settings), model)
+    recorded = asdict(settings) | {"sampling": asdict(settings.sampling.resolved)}
+    return store_identity("images", teacher, rows, len(prompts), recorded, model)
 
 
 def collect_images(
