@@ -24,6 +24,6 @@ PUBLISHED_SAMPLING: Mapping[str, ImageSampling] = MappingProxyType(
 )
 """By hub id, in 4 steps.
 
-Source: the inference scripts of the released code (github.com/zhijie-group/UniCMs). Table 4 of the
-paper (arXiv 2502.05415) has a k of 10 at 2 steps.
+Source: the inference scripts of the released code (github.com/zhijie-group/UniCMs). The paper
+(arXiv 2502.05415) reports 2 steps with a k of 10.
 """

@@ -60,10 +60,11 @@ class ImageSampling:
     reveal_order: RevealOrder = "confidence"
 
     def __post_init__(self) -> None:
-        if isinstance(self.top_k, Mapping):  # from JSON, its keys are strings
+        if isinstance(self.top_k, Mapping):
+            given: Mapping[Any, int] = self.top_k  # from JSON, its keys are strings
             by_steps = {
                 int(steps) if isinstance(steps, str) and steps.isdecimal() else steps: k
-                for steps, k in self.top_k.items()
+                for steps, k in given.items()
             }
             object.__setattr__(self, "top_k", by_steps)
 
