@@ -1,4 +1,4 @@
-"""Plant thirty faults, one at a time, in a copy of the project, and see which the tests find.
+"""Plant faults, one at a time, in a copy of the project, and see which the tests find.
 
     python benchmarks/seeded_faults.py --output benchmarks/results/seeded-faults.json
 
