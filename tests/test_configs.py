@@ -170,13 +170,13 @@ def curriculum_of(config):
 
 
 @pytest.mark.parametrize(
-    ("name", "tokens", "stages"),
+    ("name", "tokens", "stages", "top_k"),
     [
-        ("turbo_256", 256, [(16, 10.0, 4, 4), (8, 1.5, 2, 2)]),
-        ("turbo_512", 1024, [(32, 15.0, 8, 4), (16, 1.75, 4, 2)]),
+        ("turbo_256", 256, [(16, 10.0, 4, 4), (8, 1.5, 2, 2)], {2: 200, 4: 200}),
+        ("turbo_512", 1024, [(32, 15.0, 8, 4), (16, 1.75, 4, 2)], {2: 200, 4: 500}),
     ],
 )
-def test_the_paper_s_stages(capsys, name, tokens, stages):
+def test_the_paper_s_stages(capsys, name, tokens, stages, top_k):
     config = printed(options([TURBO, CONFIGS / f"{name}.yaml"]), capsys)
     assert config["data"]["init_args"]["resolution"] ** 2 // 16**2 == tokens
     found = curriculum_of(config)["stages"]
@@ -193,7 +193,14 @@ def test_the_paper_s_stages(capsys, name, tokens, stages):
     # Trajectories are greedy; teacher and student are measured as the paper samples.
     assert model["teacher_sampling"] == asdict(ImageSampling())
     assert [model["sampling"]] == model["evaluation"]["teacher_samplings"]
-    assert model["sampling"]["top_k"] == 200
+    assert ImageSampling(**model["sampling"]) == ImageSampling(
+        4,
+        token_temperature=1.0,
+        confidence_temperature=1.0,
+        top_k=top_k,
+        confidence_annealing="compounding",
+    )
+    assert model["max_language_length"] == (128 + 1) + tokens + 2
     assert model["decoding"]["max_new_tokens"] == 512
 
 

@@ -66,6 +66,8 @@ def test_metadata_of_a_png(command, model, tmp_path):
         "top_k": "5",
         "guidance_end": "null",
         "shared_noise_seed": "null",
+        "confidence_annealing": "linear",
+        "reveal_order": "confidence",
     }
 
 

@@ -177,6 +177,17 @@ def test_a_finished_store_is_not_collected_again(
     assert collect(tmp_path / "s", teacher, prompts, image_settings).complete
 
 
+def test_top_k_by_steps_is_noted_as_the_one_that_counts(prompts, image_settings):
+    def identity(top_k):
+        sampling = dataclasses.replace(image_settings.sampling, token_temperature=1.0, top_k=top_k)
+        return image_identity("t", prompts, dataclasses.replace(image_settings, sampling=sampling))
+
+    assert identity({4: 3, 8: 9}).settings["sampling.top_k"] == 9
+    assert identity({4: 3, 8: 9}) == identity(9)
+    assert identity({4: 3}) == identity(None)
+    assert all(type(v) in (str, int, float, type(None)) for v in identity({8: 9}).settings.values())
+
+
 def test_batch_size_changes_at_most_the_rounding(tmp_path, teacher, prompts, image_settings):
     # It is not part of the identity, so a store may be continued with another.
     other = dataclasses.replace(image_settings, batch_size=1)

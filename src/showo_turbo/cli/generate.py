@@ -65,7 +65,7 @@ def generate(
     """
     entries = read_prompts(prompts, prompts_file)
     pipeline = model.load()
-    sampling = changes.over(pipeline.sampling)
+    sampling = changes.over(pipeline.sampling).resolved
     requests = _plan(entries, images_per_prompt, seed, sampling)
     settings = {
         "command": "generate",

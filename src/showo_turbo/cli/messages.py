@@ -37,6 +37,7 @@ _REWORDED = (
     (r"Group '(.*)' does not accept option '(.*)'", r"\1: there is no option '\2'"),
     (r"Option '(.*)' is not accepted", r"there is no option '\1'"),
     (r"Problems parsing config: ", ""),
+    (r"invalid literal for int\(\) with base 10: (.*)", r"expected dict by whole numbers, got \1"),
 )
 
 _ABSTRACT = re.compile(r"Expected an instantiatable class, but (?:(\S+) )?is abstract")
@@ -106,6 +107,7 @@ def one_line(message: str) -> str:
     if asked and (not parts or parts[-1].endswith(":")):
         parts.append(asked)
     shown = name_missing_methods(" ".join(parts), given)
+    shown = re.sub(r"(expected \w+) expected (\w+)", r"\1 or \2", shown)
     is_one_value = not given.startswith(("{", "[", "Namespace("))
     bare = given.strip("'")
     is_shown = re.search(rf"(?<!\w){re.escape(bare)}(?!\w)", shown)

@@ -122,7 +122,7 @@ def evaluate_images(
         tuple(share.gather(satisfied)),
         sum(share.of_all(seconds)),
         min(batch_size, len(prompts)),
-        sampling.top_k,
+        sampling.k,
         {key: float(metric.compute()) for key, metric in zip(names, metrics, strict=True)},
         _further_options(sampling),
     )

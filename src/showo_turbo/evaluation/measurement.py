@@ -176,7 +176,7 @@ class Measurement:
             prompts=fingerprint_lines(dict(entry) for entry in prompts),
             checker=_options(self.plan.checker),
             **parts,
-            **asdict(sampling),
+            **asdict(sampling.resolved),
         )
 
     def _image_title(self, sampling: ImageSampling) -> str:

@@ -78,7 +78,7 @@ class Report:
             "unseen_combinations": [row.to_dict() for row in self.unseen_combinations],
             "guidance": {str(steps): scale for steps, scale in self.guidance.items()},
             "teacher_sampling": {
-                str(steps): asdict(entry) for steps, entry in self.teacher_sampling.items()
+                str(steps): asdict(entry.resolved) for steps, entry in self.teacher_sampling.items()
             },
             "validation": [row.to_dict() for row in self.validation],
             "comparisons": self.comparisons,

@@ -249,8 +249,12 @@ class ImageModel(nn.Module, ABC):
         config = cls.read_config(folder)
         with torch.device("meta"):
             network = cls(config)
-        load_state_into(network, folder)
+        load_state_into(network, folder, network.adapt_weights)
         return network
+
+    def adapt_weights(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The weights of a file as this network has them, where released files differ from it."""
+        return state
 
     @classmethod
     def read_config(cls, folder: Path) -> Any:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ..errors import UserError
 from ..models.protocols import ImageModel
+from .halton import halton_order, square_side
 from .image_sampling import ImageSampling
 from .mask_schedules import tokens_left_masked
 from .options import seed_of_each
@@ -66,9 +67,13 @@ def denoise_images(
     prefix = model.begin_images(rows)
 
     noise = _Noise(seeds, image_tokens, model.device)
-    order = None
+    shared = None
     if sampling.shared_noise_seed is not None:
-        order = _Noise([sampling.shared_noise_seed], image_tokens, model.device).gumbel(1.0)
+        shared = _Noise([sampling.shared_noise_seed], image_tokens, model.device).gumbel(1.0)
+    order = None
+    if sampling.reveal_order == "halton":
+        side = square_side(image_tokens)
+        order = halton_order(side, side).argsort().to(model.device)
     codes = torch.full((batch, image_tokens), model.mask_code, device=model.device)
     left = image_tokens
     for step in range(1, sampling.sampling_steps + 1):
@@ -79,9 +84,11 @@ def denoise_images(
             logits = (1 + guidance) * conditional - guidance * unconditional
         candidates, confidence = draw_tokens(logits, sampling, noise)
         unknown = codes == model.mask_code
-        progress = step / sampling.sampling_steps
-        scale = sampling.confidence_temperature * (1 - progress)
-        confidence = confidence + (noise.gumbel(scale) if order is None else scale * order)
+        if order is not None:
+            confidence = -order.expand_as(confidence).to(confidence)
+        else:
+            scale = sampling.confidence_temperature_at(step)
+            confidence = confidence + (noise.gumbel(scale) if shared is None else scale * shared)
         left = tokens_left_masked(
             step, sampling.sampling_steps, image_tokens, left, sampling.mask_schedule
         )
@@ -113,12 +120,13 @@ def draw_tokens(logits: Tensor, sampling: ImageSampling, noise: "_Noise") -> tup
         noise: Random numbers of the samples.
 
     Returns:
-        Codes and confidences, each `(batch, image_tokens)`.
+        Codes, and their log-probabilities among all codes, also where only some are drawn among;
+        each `(batch, image_tokens)`.
     """
-    if sampling.top_k is not None:
-        kept = logits.topk(sampling.top_k, dim=-1).values[..., -1:]
-        logits = logits.masked_fill(logits < kept, -torch.inf)
     log_probs = logits.log_softmax(dim=-1)
+    if sampling.k is not None:
+        kept = logits.topk(sampling.k, dim=-1).values[..., -1:]
+        logits = logits.masked_fill(logits < kept, -torch.inf)
     if sampling.token_temperature == 0:
         codes = logits.argmax(dim=-1)
     else:

@@ -113,7 +113,7 @@ def image_identity(
         base: Fingerprint of the model that the run started from, where the source draws with it.
     """
     rows = ([prompt.key, prompt.text, list(prompt.ids)] for prompt in prompts)
-    recorded = asdict(replace(settings, source=None))
+    recorded = asdict(replace(settings, sampling=settings.sampling.resolved, source=None))
     del recorded["source"]
     if settings.source is not None:
         recorded["source"] = settings.source.identity()

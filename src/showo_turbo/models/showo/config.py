@@ -79,8 +79,9 @@ class ShowoConfig:
         """Read a `config.json`, of a released checkpoint or of our own.
 
         Released files name only the vocabulary (`llm_vocab_size`, `codebook_size`,
-        `num_vq_tokens`, `llm_model_path`); the network's sizes then are Phi-1.5's. Our own add
-        what differs under `showo_turbo`.
+        `num_vq_tokens`, `llm_model_path`); the network's sizes then are Phi-1.5's, and so is the
+        text tokenizer where `llm_model_path` is an absolute path, on the machine of whoever trained
+        it. Our own add what differs under `showo_turbo`.
 
         Raises:
             UserError: If a value is of the wrong type or out of range.
@@ -93,6 +94,8 @@ class ShowoConfig:
             for name, theirs in _RELEASED_NAMES.items()
             if values.get(theirs) is not None
         }
+        if "tokenizer" not in own and str(released.get("tokenizer")).startswith("/"):
+            del released["tokenizer"]
         known = {name: own[name] for name in cls.__dataclass_fields__ if name in own}
         return cls(**(known | released))
 

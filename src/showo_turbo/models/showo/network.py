@@ -24,6 +24,13 @@ from .sequences import Sequences, UnifiedPrompting, format_question
 FEW_TOKENS = 8
 """So many tokens at most are scored with the factors of the output head changed over."""
 
+_OF_THE_VOCABULARY = (
+    "showo.model.embed_tokens.weight",
+    "showo.lm_head.weight",
+    "showo.lm_head.bias",
+)
+"""Weights that have a row a token."""
+
 
 class Showo(TextModel):
     """Phi with QK-norm over the joint vocabulary; denoises image tokens and writes text.
@@ -67,6 +74,16 @@ class Showo(TextModel):
     def eot_id(self) -> int:
         """Ends a text."""
         return self.vocabulary.eot_id
+
+    def adapt_weights(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The weights without the row that students of the released code have too many.
+
+        That code gives a student a row beyond the vocabulary, which stands for no token.
+        """
+        size = self.vocabulary.size
+        rows = {key: state[key].shape[:1] for key in _OF_THE_VOCABULARY if key in state}
+        surplus = [key for key, count in rows.items() if count == (size + 1,)]
+        return state | {key: state[key][:size].clone() for key in surplus}
 
     def gradient_checkpointing_enable(self) -> None:
         """Recompute each layer in the backward pass instead of storing it."""
