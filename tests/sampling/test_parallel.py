@@ -291,7 +291,7 @@ def test_top_k_by_the_number_of_steps(model):
 
 def test_of_equally_sure_tokens_the_earlier_is_revealed():
     unknown = torch.tensor([[True, True, False, True, True]])
-    revealed = reveal_surest(torch.zeros(1, 5), unknown, 2)
+    revealed = reveal_surest(torch.zeros(1, 5), unknown, torch.tensor([2]))
     assert revealed.tolist() == [[True, True, False, False, False]]
 
 

@@ -37,6 +37,8 @@ def denoise_images(
     prompts: Sequence[Sequence[int]],
     sampling: ImageSampling,
     seeds: Sequence[int] | None = None,
+    known: Tensor | None = None,
+    done: int = 0,
 ) -> Iterator[DenoisingStep]:
     """Decode a batch of images, yielding every step.
 
@@ -48,12 +50,16 @@ def denoise_images(
         prompts: Ids of each sample, as `encode_prompt` gives them.
         sampling: Options.
         seeds: One a sample; 0, 1, 2, ... by default. Unused when both temperatures are 0.
+        known: `(batch, image_tokens)` codes to start from, `mask_code` where unknown: known ones
+            stay as they are. By default all are unknown.
+        done: Steps that are left out at the beginning, since `known` is as far already.
 
     Yields:
         One `DenoisingStep` a step; the last one's codes are the images.
 
     Raises:
         UserError: If an option is out of range or there are no prompts.
+        ValueError: If `known` is of another shape.
 
     Source: MaskGIT (arXiv 2202.04200), section 3.2; guidance as in Show-o (arXiv 2408.12528).
     """
@@ -75,8 +81,12 @@ def denoise_images(
         side = square_side(image_tokens)
         order = halton_order(side, side).argsort().to(model.device)
     codes = torch.full((batch, image_tokens), model.mask_code, device=model.device)
-    left = image_tokens
-    for step in range(1, sampling.sampling_steps + 1):
+    if known is not None:
+        if known.shape != codes.shape:
+            raise ValueError(f"known is {tuple(known.shape)}; expected {tuple(codes.shape)}")
+        codes = known.to(codes)
+    left = (codes == model.mask_code).sum(dim=1).tolist()
+    for step in range(done + 1, sampling.sampling_steps + 1):
         logits = prefix.logits(torch.cat([codes, codes]) if sampling.guided else codes).float()
         if sampling.guided:
             guidance = sampling.guidance_at(step)
@@ -89,10 +99,13 @@ def denoise_images(
         else:
             scale = sampling.confidence_temperature_at(step)
             confidence = confidence + (noise.gumbel(scale) if shared is None else scale * shared)
-        left = tokens_left_masked(
-            step, sampling.sampling_steps, image_tokens, left, sampling.mask_schedule
-        )
-        revealed = reveal_surest(confidence, unknown, left)
+        left = [
+            tokens_left_masked(
+                step, sampling.sampling_steps, image_tokens, count, sampling.mask_schedule
+            )
+            for count in left
+        ]
+        revealed = reveal_surest(confidence, unknown, torch.tensor(left, device=codes.device))
         codes = torch.where(revealed, candidates, codes)
         yield DenoisingStep(step, codes, revealed, logits)
 
@@ -136,13 +149,13 @@ def draw_tokens(logits: Tensor, sampling: ImageSampling, noise: "_Noise") -> tup
     return codes, log_probs.gather(-1, codes[..., None])[..., 0]
 
 
-def reveal_surest(confidence: Tensor, unknown: Tensor, left: int) -> Tensor:
-    """Which unknown tokens to reveal so that exactly `left` stay masked.
+def reveal_surest(confidence: Tensor, unknown: Tensor, left: Tensor) -> Tensor:
+    """Which unknown tokens to reveal so that exactly `left` stay masked, or none if fewer are.
 
     Args:
         confidence: `(batch, image_tokens)`.
         unknown: `(batch, image_tokens)` bool.
-        left: Tokens of each image that stay masked.
+        left: `(batch,)`, tokens of each image that stay masked.
 
     Returns:
         `(batch, image_tokens)` bool. Of equally sure tokens the earlier one is revealed.

@@ -16,6 +16,7 @@ from .draws import SamplerDraws, StateDraws, UniformDraws
 from .image_collector import ImageCollection, ImagePrompt, collect_images, image_identity
 from .manifest import StoreIdentity
 from .model_identity import ModelIdentity
+from .on_policy import OnPolicy
 from .record import ImageTrajectory, TextTrajectory
 from .segments import (
     check_segments,
@@ -44,6 +45,7 @@ __all__ = [
     "ImageTrajectoryDataset",
     "Mixed",
     "ModelIdentity",
+    "OnPolicy",
     "Processes",
     "Sampled",
     "SamplerDraws",

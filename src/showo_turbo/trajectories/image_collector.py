@@ -30,6 +30,9 @@ from .shards import pack_images
 from .source import Collecting, ImageSource
 from .store import TrajectoryStore
 
+NO_PROBABILITY = -1e4
+"""Logarithm of a probability that float16 holds and float32 takes for 0."""
+
 
 class ImagePrompt(NamedTuple):
     """A prompt to collect an image trajectory for.
@@ -186,6 +189,8 @@ def record_images(
     prompts: Sequence[ImagePrompt],
     settings: ImageCollection,
     seeds: Sequence[int] | None = None,
+    known: Tensor | None = None,
+    done: int = 0,
 ) -> list[ImageTrajectory]:
     """Decode one batch of prompts and record the trajectories.
 
@@ -194,14 +199,19 @@ def record_images(
         prompts: The batch.
         settings: How to collect.
         seeds: One a prompt, for what it draws for itself; see `denoise_images`.
+        known: `(batch, image_tokens)` codes to start from, `mask_code` where unknown; recorded as
+            state `done`.
+        done: Steps that are left out at the beginning; the states before have no token yet.
 
     Raises:
         UserError: If the settings do not fit the teacher.
     """
     recorder = _Recorder(teacher.mask_code, settings)
+    if known is not None:
+        recorder.begin(known, done)
     ids = [prompt.ids for prompt in prompts]
     seeds = seed_of_each(seeds, len(prompts))
-    for step in denoise_images(teacher, ids, settings.sampling, seeds):
+    for step in denoise_images(teacher, ids, settings.sampling, seeds, known, done):
         recorder.add(step)
     return [
         recorder.record(sample, prompt, seed)
@@ -229,13 +239,25 @@ class _Recorder:
         self.codes = self.reveal_step = self.top_ids = self.top_log_probs = torch.empty(0)
         self.at_boundary: list[tuple[Tensor, Tensor, Tensor]] = []
 
+    def begin(self, known: Tensor, done: int) -> None:
+        """Take in the codes that decoding starts from: certain, and revealed in step `done`."""
+        known = known.cpu()
+        kept = min(self.settings.topk_targets, self.mask_code)
+        revealed = known != self.mask_code
+        self.reveal_step = revealed.to(torch.int16) * done
+        self.top_ids = torch.zeros(*known.shape, kept, dtype=self.code_type)
+        self.top_ids[..., 0] = known.masked_fill(~revealed, 0).to(self.code_type)
+        # Certain, with codes of no probability beside it.
+        self.top_log_probs = torch.full((*known.shape, kept), NO_PROBABILITY)
+        self.top_log_probs[..., 0] = 0.0
+
     def add(self, step: DenoisingStep) -> None:
         """Take in the next step."""
         revealed = step.revealed.cpu()
         at_boundary = step.index in self.boundaries
         masked_before = revealed | (step.codes == self.mask_code).cpu()
         needed = masked_before if at_boundary else revealed
-        kept = min(self.settings.topk_targets, step.logits.shape[-1])
+        kept = min(self.settings.topk_targets, self.mask_code)
         rows = step.logits[needed.to(step.logits.device)].float().log_softmax(dim=-1)
         top = rows.topk(kept, dim=-1)
         log_probs = torch.zeros(*needed.shape, kept)

@@ -39,17 +39,16 @@ class Sampled(ImageSource):
     def check(self, settings: ImageCollection, model: ImageModel) -> None:
         """Look for what cannot be drawn; see `ImageSource.check`."""
         config = model.config
-        self._settings(settings).sampling.check(config.image_tokens, config.codebook_size)
+        changed_settings(settings, self.sampling).sampling.check(
+            config.image_tokens, config.codebook_size
+        )
 
     def draw(
         self, collecting: Collecting, prompts: Sequence[ImagePrompt], seeds: Sequence[int]
     ) -> Sequence[ImageTrajectory | None]:
         """Draw a picture for each prompt; see `ImageSource.draw`."""
-        settings = self._settings(collecting.settings)
+        settings = changed_settings(collecting.settings, self.sampling)
         return record_images(collecting.networks[self.network], prompts, settings, seeds)
-
-    def _settings(self, settings: ImageCollection) -> ImageCollection:
-        return replace(settings, sampling=self.sampling.over(settings.sampling), source=None)
 
 
 @dataclass(frozen=True)
@@ -209,3 +208,8 @@ def _fill(
         )
         for place, record in zip(places, drawn, strict=True):
             results[place] = record
+
+
+def changed_settings(settings: ImageCollection, changes: SamplingChanges) -> ImageCollection:
+    """The settings of a network that samples with changes."""
+    return replace(settings, sampling=changes.over(settings.sampling), source=None)
