@@ -115,7 +115,12 @@ def test_a_store_gives_back_what_was_recorded(tmp_path, teacher, prompts, image_
     expected = [
         record
         for indices in shards
-        for record in record_images(teacher, [prompts[i] for i in indices], image_settings)
+        for record in record_images(
+            teacher,
+            [prompts[i] for i in indices],
+            image_settings,
+            [stateless_seed(image_settings.seed, i, stream="image") for i in indices],
+        )
     ]
     for got, want in zip((dataset[i] for i in range(len(dataset))), expected, strict=True):
         for name, value in vars(want).items():
