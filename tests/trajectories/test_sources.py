@@ -57,7 +57,7 @@ def test_a_network_samples_with_the_changes_of_its_source(networks, prompts):
     for source in (BASE, STUDENT):
         records = source.draw(Collecting(networks, SETTINGS), prompts, seeds)
         assert codes(records) == expected(networks[source.network], prompts, source, seeds)
-        assert [record.seed for record in records] == list(seeds)
+        assert [record.noise_seed for record in records] == list(seeds)
     assert {record.steps for record in records} == {2}
 
 
@@ -118,7 +118,7 @@ def test_a_store_of_several_sources_leaves_out_what_is_rejected(tmp_path, networ
         prompt = next(p for p in prompts if p.key == record.key)
         source = STUDENT if record.steps == 2 else BASE
         network = networks[source.network]
-        assert codes([record]) == expected(network, [prompt], source, [record.seed])
+        assert codes([record]) == expected(network, [prompt], source, [record.noise_seed])
         record.distribution(record.steps - 1, 2)
     again = ImageTrajectoryDataset(collect("b", batch_size=1))
     assert codes(again) == codes(dataset)

@@ -12,6 +12,7 @@ from PIL.PngImagePlugin import PngInfo
 from ..errors import UserError
 from ..inference import ShowoPipeline, Statistics
 from ..sampling.image_sampling import ImageSampling, SamplingChanges
+from ..sampling.parallel import gives_one_image
 from ..utils.files import write_atomically
 from ..utils.hashing import fingerprint_lines, fingerprint_module
 from ..utils.progress import progress_bar
@@ -66,7 +67,7 @@ def generate(
     entries = read_prompts(prompts, prompts_file)
     pipeline = model.load()
     sampling = changes.over(pipeline.sampling).resolved
-    requests = _plan(entries, images_per_prompt, seed, sampling)
+    requests = _plan(entries, images_per_prompt, seed, gives_one_image(pipeline.network, sampling))
     settings = {
         "command": "generate",
         "model": model.model,
@@ -90,12 +91,12 @@ def generate(
 
 
 def _plan(
-    entries: Sequence[PromptEntry], images_per_prompt: int, seed: int, sampling: ImageSampling
+    entries: Sequence[PromptEntry], images_per_prompt: int, seed: int, all_the_same: bool
 ) -> list[_Request]:
     """Every image's file and seed."""
     if images_per_prompt < 1:
         raise UserError(f"images_per_prompt is {images_per_prompt}; it must be at least 1")
-    if images_per_prompt > 1 and sampling.one_image_a_prompt:
+    if images_per_prompt > 1 and all_the_same:
         raise UserError(
             f"images_per_prompt is {images_per_prompt}, but at temperature 0 and in one order all "
             "images of a prompt are the same; raise token_temperature"

@@ -24,6 +24,7 @@ class Stage:
             the number that stored trajectories were recorded for.
         text_segments: Segments of a block's Jacobi iterations.
         image_trajectories: Captions to collect for; all by default.
+        images_per_caption: Pictures to collect of each caption, from seeds of their own.
         text_trajectories: Questions to collect for; all by default.
         trajectories: Stores that `collect` made, which the stage's first round trains on in place
             of what it would collect; in the first stage, those of the data module by default. Their
@@ -56,6 +57,7 @@ class Stage:
     image_segments: int = 4
     text_segments: int = 4
     image_trajectories: int | None = None
+    images_per_caption: int = 1
     text_trajectories: int | None = None
     trajectories: StoredTrajectories | None = None
     learning_rate: float | None = None
@@ -76,7 +78,8 @@ class Stage:
         if self.consistency_target is not None:
             check_kind(self.consistency_target, ConsistencyTarget, "consistency_target")
         segments = ("image_segments", "text_segments")
-        for name in ("epochs", *segments, "image_trajectories", "text_trajectories"):
+        counts = ("image_trajectories", "images_per_caption", "text_trajectories")
+        for name in ("epochs", *segments, *counts):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UserError(f"{name} is {value}; expected at least 1, correct the stage")

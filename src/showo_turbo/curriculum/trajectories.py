@@ -79,9 +79,24 @@ class RoundTrajectories:
         for index, stage in enumerate(stages):
             try:
                 self.images(module, stage, index)
+                self._check_groups(stage)
                 self.texts(module, index)
             except UserError as error:
                 raise UserError(f"stage {index + 1}: {error}") from None
+
+    def _check_groups(self, stage: Stage) -> None:
+        """Pictures of one caption are drawn together.
+
+        Raises:
+            UserError: If batches or shards would tear them apart.
+        """
+        count = stage.images_per_caption
+        for name, size in (("batch_size", self.batch_size), ("shard_size", self.shard_size)):
+            if size % count:
+                raise UserError(
+                    f"images_per_caption is {count}, but {name} is {size}; set one to a multiple "
+                    "of the other, so that the pictures of a caption are drawn together"
+                )
 
     def check(
         self,
@@ -176,6 +191,7 @@ class RoundTrajectories:
                 )
                 captions = _captions(data, stages, round_index)
                 captions = captions[: _wanted(trainer, data.batch_sizes["image"])]
+                captions = [text for text in captions for _ in range(stage.images_per_caption)]
                 stores["images"] = collector.images(
                     captions, self.images(module, stage, round_index)
                 )

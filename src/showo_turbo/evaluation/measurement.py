@@ -12,6 +12,7 @@ from torchmetrics import Metric
 
 from ..inference.loaded_model import LoadedModel
 from ..sampling.image_sampling import ImageSampling
+from ..sampling.parallel import gives_one_image
 from ..sampling.text_decoding import TextDecoding
 from ..trajectories.checker import PromptMetadata
 from ..utils.hashing import fingerprint_lines, fingerprint_module, fingerprint_tensors
@@ -138,7 +139,7 @@ class Measurement:
         count, images = min(plan.variety_prompts, len(prompts)), plan.variety_images
         key = self._image_key(split, prompts, sampling, count=count, images=images)
         title = f"{self._image_title(sampling)}, variety"
-        drawn = 1 if sampling.one_image_a_prompt else images
+        drawn = 1 if gives_one_image(self.bundle.network, sampling) else images
 
         def measure() -> Variety:
             with self._bar(title, len(self.share.indices(count)) * drawn) as advance:

@@ -11,7 +11,7 @@ from ..errors import UserError
 from ..inference.loaded_model import LoadedModel
 from ..models.modes import evaluating
 from ..sampling.image_sampling import ImageSampling
-from ..sampling.parallel import decode_image_codes
+from ..sampling.parallel import decode_image_codes, gives_one_image
 from ..trajectories.checker import Checker, PromptMetadata
 from ..utils.random import stateless_seed
 from .checker import judging
@@ -117,7 +117,8 @@ def measure_variety(
         raise UserError(f"{images} images of {len(chosen)} prompts; give at least one of each")
     own = [chosen[place] for place in share.indices(len(chosen))]
     judge = judging(checker, prompts)
-    seeds = [variety_seeds(seed, index, images, sampling) for index in own]
+    different = 1 if gives_one_image(bundle.network, sampling) else images
+    seeds = [variety_seeds(seed, index, different) for index in own]
     queue = [(prompts[i], s) for i, of_it in zip(own, seeds, strict=True) for s in of_it]
     drawn: list[tuple[Tensor, bool, Hashable]] = []
     counted: Counted = "code grids" if judge is None else "right code grids"
@@ -161,17 +162,15 @@ def code_entropy(codes: Tensor) -> float:
     return float((len(codes) / alike).log().mean())
 
 
-def variety_seeds(seed: int, index: int, images: int, sampling: ImageSampling) -> list[int]:
-    """The seeds of a prompt: only one where sampling gives one image whatever the seed.
+def variety_seeds(seed: int, index: int, images: int) -> list[int]:
+    """The seeds of a prompt.
 
     Args:
         seed: Of all prompts' seeds.
         index: Of the prompt among all.
-        images: How many seeds a prompt has.
-        sampling: How its images are sampled.
+        images: How many seeds.
     """
-    different = 1 if sampling.one_image_a_prompt else images
-    return [stateless_seed(seed, index, copy, stream="variety") for copy in range(different)]
+    return [stateless_seed(seed, index, copy, stream="variety") for copy in range(images)]
 
 
 def spread_over_categories(prompts: Sequence[PromptMetadata], count: int) -> list[int]:

@@ -7,10 +7,11 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError
-from ..models.protocols import ImageModel
+from ..models.protocols import ImageModel, with_noise
 from .halton import halton_order, square_side
 from .image_sampling import ImageSampling
 from .mask_schedules import tokens_left_masked
+from .noise import SamplerNoise, noise_of
 from .options import seed_of_each
 
 
@@ -70,12 +71,13 @@ def denoise_images(
     batch = len(prompts)
     seeds = seed_of_each(seeds, batch)
     rows = [*prompts, *[model.null_prompt] * batch] if sampling.guided else prompts
-    prefix = model.begin_images(rows)
+    own_noise = noise_of(model, [*seeds, *seeds] if sampling.guided else seeds)
+    prefix = model.begin_images(rows, **with_noise(own_noise))
 
-    noise = _Noise(seeds, image_tokens, model.device)
+    noise = SamplerNoise(seeds, image_tokens, model.device)
     shared = None
     if sampling.shared_noise_seed is not None:
-        shared = _Noise([sampling.shared_noise_seed], image_tokens, model.device).gumbel(1.0)
+        shared = SamplerNoise([sampling.shared_noise_seed], image_tokens, model.device).gumbel(1.0)
     order = None
     if sampling.reveal_order == "halton":
         side = square_side(image_tokens)
@@ -124,7 +126,14 @@ def decode_image_codes(
     return codes
 
 
-def draw_tokens(logits: Tensor, sampling: ImageSampling, noise: "_Noise") -> tuple[Tensor, Tensor]:
+def gives_one_image(model: ImageModel, sampling: ImageSampling) -> bool:
+    """Whether a model's images of a prompt are the same whatever their seeds."""
+    return sampling.one_image_a_prompt and not model.noise_size
+
+
+def draw_tokens(
+    logits: Tensor, sampling: ImageSampling, noise: SamplerNoise
+) -> tuple[Tensor, Tensor]:
     """A candidate for every position and the log-probability of each.
 
     Args:
@@ -165,24 +174,3 @@ def reveal_surest(confidence: Tensor, unknown: Tensor, left: Tensor) -> Tensor:
     )
     rank = surest_first.argsort(dim=1)
     return unknown & (rank < (unknown.sum(dim=1) - left)[:, None])
-
-
-class _Noise:
-    """Random numbers for each sample from its own generator, the same on every device."""
-
-    def __init__(self, seeds: Sequence[int], image_tokens: int, device: torch.device) -> None:
-        self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        self.image_tokens = image_tokens
-        self.device = device
-
-    def uniform(self) -> Tensor:
-        """`(batch, image_tokens)` in [0, 1)."""
-        rows = [torch.rand(self.image_tokens, generator=g) for g in self.generators]
-        return torch.stack(rows).to(self.device)
-
-    def gumbel(self, scale: float) -> Tensor:
-        """`(batch, image_tokens)` Gumbel noise; a zero when `scale` is 0."""
-        if scale == 0:
-            return torch.zeros(1, 1, device=self.device)
-        uniform = self.uniform().clamp(1e-20, 1 - 1e-7)
-        return -scale * (-uniform.log()).log()

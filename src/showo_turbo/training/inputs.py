@@ -9,8 +9,9 @@ from torch import Tensor
 
 from ..errors import UserError, check_kind, shown
 from ..losses.term import LossTerm
-from ..models.protocols import FIXED_POINT, ImageModel
+from ..models.protocols import FIXED_POINT, ImageModel, with_noise
 from ..models.registry import text_model
+from ..sampling.noise import noise_of
 from ..targets import ConsistencyTarget
 from ..targets.target import Distilled
 from ..text_tokenizer import TextTokenizer
@@ -63,7 +64,8 @@ class ImageStream:
             return self.module.consistency_target.predict(self.module, forward)
 
     def _predict(self, network: ImageModel, codes: Tensor) -> Tensor:
-        return network.image_logits(self.batch.prompt_ids, codes)
+        noise = noise_of(network, self.batch.noise_seeds)
+        return network.image_logits(self.batch.prompt_ids, codes, **with_noise(noise))
 
 
 class TextStream:

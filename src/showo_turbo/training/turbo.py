@@ -55,6 +55,9 @@ class ShowoTurbo(MeasuredStudent):
             unused by a family that needs none.
         family: Class of the student, a model family of your own by its import path, such as
             `my_module.MyModel`; see `ImageModel`.
+        noise_size: Numbers of noise that the student reads for each image and each of its masked
+            tokens, so that its images of a prompt differ by their seeds even where it takes the
+            likeliest tokens; 0 for none, or for what the model has. At first without an effect.
         losses: The terms of the loss by name, each a `LossTerm`; by default those of the paper with
             the weights published for 256 px (`published_losses`). What no term with a weight asks
             for is not computed. A term of your own is a subclass of `LossTerm`.
@@ -88,6 +91,7 @@ class ShowoTurbo(MeasuredStudent):
         image_tokenizer: str = "shapes",
         text_tokenizer: str | None = "shapes",
         family: str | None = None,
+        noise_size: int = 0,
         losses: dict[str, LossTerm] | None = None,
         consistency_target: ConsistencyTarget | None = None,
         max_language_length: int = 512,
@@ -117,11 +121,14 @@ class ShowoTurbo(MeasuredStudent):
         if text_tokenizer is not None:
             self.text_tokenizer = TextTokenizer.from_pretrained(text_tokenizer)
         self.max_language_length = max_language_length
+        self.noise_size = noise_size
         self.lora = lora
         self.gradient_checkpointing = gradient_checkpointing
         self.optimizer = optimizer
         self.lr_scheduler = lr_scheduler
         self.teacher: ImageModel
+        if noise_size < 0:
+            raise UserError(f"noise_size is {noise_size}; expected 0 or more, correct it")
         if max_language_length < 2:
             raise UserError(
                 f"max_language_length is {max_language_length}; expected at least 2, set it so"
@@ -133,7 +140,7 @@ class ShowoTurbo(MeasuredStudent):
         """Load the networks, once, where the strategy wants them."""
         if "student" in self._modules:
             return
-        self.student = load_model(self.model_id, self.family)
+        self.student = self.load_base()
         if not self.student.config.needs_text_tokenizer:
             self.text_tokenizer = self.text_tokenizer_id = None
         for stream in ("text", "language"):
@@ -141,13 +148,20 @@ class ShowoTurbo(MeasuredStudent):
                 text_model(self.student, f"the stream {stream}")
         if self.lora is not None:
             add_lora(self.student, self.lora)
-        self.teacher = load_model(self.model_id, self.family)
+        self.teacher = self.load_base()
         freeze(self.teacher)
         self.image_tokenizer = MAGVITv2.from_pretrained(self.image_tokenizer_id)
         freeze(self.image_tokenizer)
         check_geometry(self, self.student, self.image_tokenizer, self.text_tokenizer)
         if self.gradient_checkpointing:
             self.student.gradient_checkpointing_enable()
+
+    def load_base(self) -> ImageModel:
+        """The model that training starts from."""
+        network = load_model(self.model_id, self.family)
+        if self.noise_size and not network.noise_size:
+            network.add_noise(self.noise_size)
+        return network
 
     def setup(self, stage: str) -> None:
         """Look for what the target needs, and for losses, before anything is collected."""

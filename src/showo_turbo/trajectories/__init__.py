@@ -10,6 +10,7 @@ from .batch import (
 from .checker import Checker
 from .collection import Processes
 from .collector import TrajectoryCollector
+from .coupling import Coupled
 from .dataset import ImageTrajectoryDataset, TextTrajectoryDataset
 from .describe import describe_store
 from .draws import SamplerDraws, StateDraws, UniformDraws
@@ -36,6 +37,7 @@ from .text_collector import TextCollection, TextRequest, collect_texts, text_ide
 __all__ = [
     "Checker",
     "Collecting",
+    "Coupled",
     "FirstAccepted",
     "ImageBatch",
     "ImageCollection",

@@ -17,6 +17,7 @@ class ImageBatch(NamedTuple):
 
     Attributes:
         prompt_ids: One list of ids for each sample.
+        noise_seeds: One for each sample, see `ImageTrajectory`.
         codes: `(batch, M)` long, the final codes.
         step: `(batch,)` long, `k`.
         segment: `(batch,)` long, k's segment, from 0.
@@ -29,6 +30,7 @@ class ImageBatch(NamedTuple):
     """
 
     prompt_ids: list[list[int]]
+    noise_seeds: list[int]
     codes: Tensor
     step: Tensor
     segment: Tensor
@@ -98,6 +100,7 @@ def collate_image_trajectories(
     )
     return ImageBatch(
         prompt_ids=[record.prompt_ids.tolist() for record in records],
+        noise_seeds=[record.noise_seed for record in records],
         codes=torch.stack([record.codes.long() for record in records]),
         step=torch.tensor(list(steps_k)),
         segment=torch.tensor([segment_index(k, record.steps, segments) for record, k in pairs]),

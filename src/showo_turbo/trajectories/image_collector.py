@@ -295,5 +295,5 @@ class _Recorder:
             ).half(),
             steps=self.settings.sampling.sampling_steps,
             recorded_segments=self.settings.segments,
-            seed=seed,
+            noise_seed=seed,
         )

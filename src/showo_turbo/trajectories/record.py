@@ -39,7 +39,8 @@ class ImageTrajectory:
         steps: `K`.
         recorded_segments: Number of equal segments at whose ends distributions were kept. A
             training may use fewer, see `check_recorded`.
-        seed: What the sampler drew its random numbers from.
+        noise_seed: What the noise of a student that reads noise is drawn from, see `noise_of`: the
+            sampler's seed, unless another was chosen.
     """
 
     key: str
@@ -53,7 +54,7 @@ class ImageTrajectory:
     boundary_top_log_probs: Tensor
     steps: int
     recorded_segments: int
-    seed: int = 0
+    noise_seed: int = 0
 
     @property
     def kept_mass(self) -> Tensor:

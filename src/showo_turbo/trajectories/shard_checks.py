@@ -36,7 +36,7 @@ def check_image_shard(reader: ShardReader, *, samples: int, segments: int) -> No
     boundaries = _check_rows(reader, "boundary_top_ids", samples, (kept,))
     _check_tensor(reader, "boundary_top_log_probs", _FLOATS, (int(boundaries[-1]), kept))
     reveal_step = reader.tensor("reveal_step")
-    _check_tensor(reader, "seeds", ("I64",), (samples,))
+    _check_tensor(reader, "noise_seeds", ("I64",), (samples,))
     _check_tensor(reader, "steps", _INTEGERS, (samples,))
     steps = reader.tensor("steps").long()
     _check_range("steps", steps, 1, MOST_STEPS)

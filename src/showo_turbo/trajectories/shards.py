@@ -29,7 +29,7 @@ def pack_images(records: Sequence[ImageTrajectory], image_tokens: int) -> dict[s
         **pack_rows("boundary_top_ids", ends, ends[0].new_zeros(0, kept)),
         "boundary_top_log_probs": torch.cat(end_log_probs),
         "steps": torch.tensor([record.steps for record in records], dtype=torch.int16),
-        "seeds": torch.tensor([record.seed for record in records]),
+        "noise_seeds": torch.tensor([record.noise_seed for record in records]),
     }
 
 
@@ -48,7 +48,7 @@ def _no_images(image_tokens: int) -> dict[str, Tensor]:
         **pack_rows("boundary_top_ids", [], rows),
         "boundary_top_log_probs": rows.half(),
         "steps": codes.new_zeros(0),
-        "seeds": torch.zeros(0, dtype=torch.int64),
+        "noise_seeds": torch.zeros(0, dtype=torch.int64),
     }
 
 
@@ -67,7 +67,7 @@ def unpack_image(reader: ShardReader, index: int, *, recorded_segments: int) -> 
         boundary_top_log_probs=reader.rows("boundary_top_log_probs", start, stop),
         steps=int(reader.row("steps", index)),
         recorded_segments=recorded_segments,
-        seed=int(reader.row("seeds", index)),
+        noise_seed=int(reader.row("noise_seeds", index)),
     )
 
 

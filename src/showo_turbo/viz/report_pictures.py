@@ -15,6 +15,7 @@ from ..evaluation.text import encode_records
 from ..evaluation.variety import variety_seeds
 from ..inference.loaded_model import LoadedModel
 from ..sampling.image_sampling import ImageSampling
+from ..sampling.parallel import gives_one_image
 from ..trajectories.checker import PromptMetadata
 from .pictures import GridColumn, draw_image_grid, draw_quality_by_steps
 from .strips import draw_answer_strip, draw_sampling_strips
@@ -69,10 +70,8 @@ def draw_report_pictures(
         shown = ModelPlan.of(name, plan, report.teacher_sampling).shown
         if chosen:
             columns += [_column(name, bundle, entries, seeds, sampling, plan) for sampling in shown]
-            of_each = [
-                variety_seeds(plan.seed, index, plan.variety_images, shown[0])
-                for index in chosen[:varied_rows]
-            ]
+            different = 1 if gives_one_image(bundle.network, shown[0]) else plan.variety_images
+            of_each = [variety_seeds(plan.seed, index, different) for index in chosen[:varied_rows]]
             varied += [
                 _column(name, bundle, entries[:varied_rows], of_all, shown[0], plan, f"seed {i}")
                 for i, of_all in enumerate(zip(*of_each, strict=True), start=1)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any, ClassVar, cast
 
 import torch
@@ -18,6 +19,7 @@ from .attention import fast_training_attention
 from .cache import KeyValueCache
 from .compiled import CacheSizes, CompiledDecoding, StaticKeyValueCache
 from .config import ShowoConfig
+from .noise import NoiseEmbedding
 from .prefixes import CachedImagePrefix, CachedTextPrefix
 from .sequences import Sequences, UnifiedPrompting, format_question
 
@@ -52,6 +54,8 @@ class Showo(TextModel):
         self.sequences = UnifiedPrompting(config.vocabulary, config.max_text_length)
         # Named as in the released checkpoints, whose keys all begin with "showo.".
         self.showo = PhiForCausalLM(config.phi())
+        if config.noise_size:
+            self.noise = NoiseEmbedding(config.noise_size, config.hidden_size)
         self._compiled: CompiledDecoding | None = None
         self.recomputes = False
 
@@ -98,14 +102,41 @@ class Showo(TextModel):
         """Text ids of a question as the released models were instructed."""
         return _required(text_tokenizer).encode(format_question(question))
 
-    def image_logits(self, prompts: Sequence[Sequence[int]], codes: Tensor) -> Tensor:
+    @property
+    def noise_size(self) -> int:
+        """Numbers of noise that an image, and each of its tokens, reads; 0 for none."""
+        return self.config.noise_size
+
+    def add_noise(self, size: int) -> None:
+        """Read noise from now on, at first without an effect; see `NoiseEmbedding`."""
+        self.config = replace(self.config, noise_size=size)
+        self.noise = NoiseEmbedding(size, self.config.hidden_size).to(self.device, self.dtype)
+
+    def image_logits(
+        self, prompts: Sequence[Sequence[int]], codes: Tensor, noise: Tensor | None = None
+    ) -> Tensor:
         """Predict every image token of a state; see `ImageModel.image_logits`."""
-        hidden = self.hidden_states_of(self.sequences.text_to_image(prompts, codes))
+        sequences = self.sequences.text_to_image(prompts, codes)
+        embeddings = None if noise is None else self.noisy(sequences.input_ids, codes, noise)
+        hidden = self.hidden_states_of(sequences, embeddings)
         return self.logits(hidden[:, -codes.shape[1] - 1 : -1], self.vocabulary.image_rows)
 
-    def begin_images(self, prompts: Sequence[Sequence[int]]) -> CachedImagePrefix:
+    def noisy(self, input_ids: Tensor, codes: Tensor, noise: Tensor) -> Tensor:
+        """Embeddings of a sequence that ends with `image* eoi`, with noise on its masked tokens.
+
+        Args:
+            input_ids: `(batch, tokens)`.
+            codes: `(batch, image_tokens)`.
+            noise: `(batch, 1 + image_tokens, noise_size)`.
+        """
+        embeddings = self.showo.model.embed_tokens(input_ids)
+        return self.noise.add_to(embeddings, noise, codes == self.mask_code, end=1)
+
+    def begin_images(
+        self, prompts: Sequence[Sequence[int]], noise: Tensor | None = None
+    ) -> CachedImagePrefix:
         """Begin to decode images; see `ImageModel.begin_images`."""
-        return CachedImagePrefix(self, prompts)
+        return CachedImagePrefix(self, prompts, noise)
 
     def begin_text(
         self, image_codes: Tensor | None, prompts: Sequence[Sequence[int]], room: int
@@ -127,17 +158,23 @@ class Showo(TextModel):
         hidden = self.hidden_states_of(sequences)
         return self.logits(hidden, self.vocabulary.text_rows), sequences.labels
 
-    def hidden_states_of(self, sequences: Sequences) -> Tensor:
+    def hidden_states_of(self, sequences: Sequences, embeddings: Tensor | None = None) -> Tensor:
         """Run the transformer over whole sequences; `(batch, tokens, hidden)`."""
         layout = sequences.layout
-        return self.hidden_states(sequences.input_ids, layout.attention_mask, layout.position_ids)
+        return self.hidden_states(
+            sequences.input_ids, layout.attention_mask, layout.position_ids, embeddings
+        )
 
     def lora_layers(self) -> tuple[nn.Module, nn.Module]:
         """The blocks that adapters go into, and the module that keeps their scaling."""
         return self.showo.model.layers, self.showo
 
     def hidden_states(
-        self, input_ids: Tensor, attention_mask: Tensor, position_ids: Tensor | None = None
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        position_ids: Tensor | None = None,
+        embeddings: Tensor | None = None,
     ) -> Tensor:
         """Run the transformer over whole sequences.
 
@@ -145,6 +182,7 @@ class Showo(TextModel):
             input_ids: `(batch, tokens)`.
             attention_mask: `(batch, 1, tokens, tokens)` bool, `True` where attended.
             position_ids: `(batch, tokens)`; `0 .. tokens - 1` by default.
+            embeddings: `(batch, tokens, hidden)`, in place of those of the ids.
 
         Returns:
             `(batch, tokens, hidden)` after the final norm.
@@ -152,7 +190,8 @@ class Showo(TextModel):
         # Recomputed layers must save what the first pass saved, so they keep PyTorch's choice.
         with nullcontext() if self.recomputes else fast_training_attention(input_ids):
             output = self.showo.model(
-                input_ids=input_ids,
+                input_ids=input_ids if embeddings is None else None,
+                inputs_embeds=embeddings,
                 attention_mask=attention_mask,
                 position_ids=position_ids,
                 use_cache=False,
@@ -166,6 +205,7 @@ class Showo(TextModel):
         *,
         bidirectional: bool = False,
         attention_mask: Tensor | None = None,
+        embeddings: Tensor | None = None,
     ) -> Tensor:
         """Run the transformer over tokens that follow what the cache holds.
 
@@ -178,11 +218,19 @@ class Showo(TextModel):
             bidirectional: Whether the new tokens see each other both ways.
             attention_mask: Overrides the mask, `(batch, 1, new_tokens, key_slots)` bool; slots
                 beyond are not attended to.
+            embeddings: `(batch, new_tokens, hidden)`, in place of those of the ids.
 
         Returns:
             `(batch, new_tokens, hidden)` after the final norm.
+
+        Raises:
+            UserError: If embeddings are given and decoding is compiled.
         """
         if isinstance(cache, StaticKeyValueCache):
+            if embeddings is not None:
+                raise UserError(
+                    "compiled decoding takes no noise, which this model reads; leave compile out"
+                )
             if cache.filled and self._compiled is not None:
                 return self._compiled.append(input_ids, cache, bidirectional)
             cache.filled = True
@@ -193,13 +241,19 @@ class Showo(TextModel):
             )
         else:
             attention_mask = F.pad(attention_mask, (0, extent - attention_mask.shape[-1]))
-        return self._run(input_ids, attention_mask, positions, cache)
+        return self._run(input_ids, attention_mask, positions, cache, embeddings)
 
     def _run(
-        self, input_ids: Tensor, attention_mask: Tensor, positions: Tensor, cache: KeyValueCache
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        positions: Tensor,
+        cache: KeyValueCache,
+        embeddings: Tensor | None = None,
     ) -> Tensor:
         output = self.showo.model(
-            input_ids=input_ids,
+            input_ids=input_ids if embeddings is None else None,
+            inputs_embeds=embeddings,
             attention_mask=attention_mask,
             position_ids=positions,
             past_key_values=cache,
