@@ -170,8 +170,4 @@ def test_sources_that_cannot_draw_are_refused(networks, prompts):
             networks["teacher"],
         )
     with pytest.raises(UserError, match="Thirds cannot judge '\\?'"):
-        FirstAccepted([STUDENT], Thirds()).draw(
-            Collecting(networks, SETTINGS, decode=lambda codes: codes),
-            [prompts[0]._replace(text="?")],
-            [0],
-        )
+        FirstAccepted([STUDENT], Thirds()).check(SETTINGS, networks["teacher"], ["a", "?"])

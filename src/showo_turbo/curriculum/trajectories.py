@@ -136,8 +136,8 @@ class RoundTrajectories:
                         training = _training(trainer, module, stage, known, kind)
                         given.open(kind, training, rank_zero_warn)
                 if "image" in data.batch_sizes and "images" not in kinds:
-                    self.images(module, stage, round_index).check(module.student)
-                    _captions(data, stages, round_index)
+                    captions = _captions(data, stages, round_index)
+                    self.images(module, stage, round_index).check(module.student, captions)
                 if "text" in data.batch_sizes and "texts" not in kinds:
                     _questions(data, stages, round_index)
             except UserError as error:

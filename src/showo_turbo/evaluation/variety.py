@@ -141,9 +141,9 @@ def measure_variety(
     rows = []
     for place, of_it in enumerate(seeds):
         group = drawn[place * len(of_it) : (place + 1) * len(of_it)]
-        different = {scene for _, is_right, scene in group if is_right}
+        scenes_shown = {scene for _, is_right, scene in group if is_right}
         entropy = code_entropy(torch.stack([row for row, *_ in group]))
-        rows.append((counted, len(different), entropy))
+        rows.append((counted, len(scenes_shown), entropy))
     # A process without a prompt of its own does not know what was counted.
     (counted, *_), distinct, entropies = zip(*share.gather(rows), strict=True)
     return Variety(counted, images, distinct, entropies)

@@ -54,7 +54,7 @@ class TrajectoryCollector:
             UserError: If the settings do not fit the teacher, all captions are too long, or the
                 store is another's.
         """
-        settings.check(self.teacher)
+        settings.check(self.teacher, captions)
         prompts, left_out = image_prompts(captions, self.teacher, self.text_tokenizer)
         if left_out:
             self.say(

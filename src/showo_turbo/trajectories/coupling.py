@@ -45,14 +45,16 @@ class Coupled(ImageSource):
         """Whether the source draws with the model that the run started from."""
         return self.source.needs_base
 
-    def check(self, settings: ImageCollection, model: ImageModel) -> None:
+    def check(
+        self, settings: ImageCollection, model: ImageModel, captions: Sequence[str] = ()
+    ) -> None:
         """Look for what cannot be drawn; see `ImageSource.check`."""
         if not model.noise_size:
             raise UserError(
                 "Coupled chooses noise, but the student reads none; set the model's noise_size, "
                 "such as 64"
             )
-        self.source.check(settings, model)
+        self.source.check(settings, model, captions)
 
     def draw(
         self, collecting: Collecting, prompts: Sequence[ImagePrompt], seeds: Sequence[int]
@@ -110,4 +112,5 @@ def _signs(codes: Tensor, size: int) -> Tensor:
         torch.randint(0, 2, (size,), generator=torch.Generator().manual_seed(1 + int(code)))
         for code in distinct
     ]
-    return (torch.stack(rows).double() * 2 - 1)[places]
+    signs: Tensor = torch.stack(rows).double() * 2 - 1
+    return signs[places]

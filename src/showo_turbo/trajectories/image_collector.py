@@ -87,8 +87,12 @@ class ImageCollection:
         check_positive(self, "topk_targets", "batch_size", "shard_size")
         check_seed(self.seed)
 
-    def check(self, model: ImageModel) -> None:
+    def check(self, model: ImageModel, captions: Sequence[str] = ()) -> None:
         """Raise on what a model cannot do.
+
+        Args:
+            model: Of the architecture and size that draws.
+            captions: What is going to be drawn.
 
         Raises:
             UserError: Naming the value and its range.
@@ -96,7 +100,7 @@ class ImageCollection:
         if self.source is None:
             self.sampling.check(model.config.image_tokens, model.config.codebook_size)
         else:
-            self.source.check(self, model)
+            self.source.check(self, model, captions)
 
 
 def image_identity(

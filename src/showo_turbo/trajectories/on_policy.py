@@ -53,7 +53,9 @@ class OnPolicy(ImageSource):
         """Whether it draws with the model that the run started from."""
         return self.network == "base"
 
-    def check(self, settings: ImageCollection, model: ImageModel) -> None:
+    def check(
+        self, settings: ImageCollection, model: ImageModel, captions: Sequence[str] = ()
+    ) -> None:
         """Look for what cannot be drawn; see `ImageSource.check`."""
         if settings.segments != 1:
             raise UserError(

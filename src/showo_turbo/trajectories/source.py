@@ -47,12 +47,15 @@ class ImageSource(ABC):
         """Whether it draws with the model that the run started from."""
         return False
 
-    def check(self, settings: "ImageCollection", model: ImageModel) -> None:  # noqa: B027
+    def check(  # noqa: B027
+        self, settings: "ImageCollection", model: ImageModel, captions: Sequence[str] = ()
+    ) -> None:
         """Look for what cannot be drawn, before anything is.
 
         Args:
             settings: Of the collection.
             model: Of the architecture and size that draws.
+            captions: What is going to be drawn.
 
         Raises:
             UserError: Naming the value and its range.

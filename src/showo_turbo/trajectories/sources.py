@@ -36,7 +36,9 @@ class Sampled(ImageSource):
         """Whether it draws with the model that the run started from."""
         return self.network == "base"
 
-    def check(self, settings: ImageCollection, model: ImageModel) -> None:
+    def check(
+        self, settings: ImageCollection, model: ImageModel, captions: Sequence[str] = ()
+    ) -> None:
         """Look for what cannot be drawn; see `ImageSource.check`."""
         config = model.config
         changed_settings(settings, self.sampling).sampling.check(
@@ -68,10 +70,12 @@ class _Several(ImageSource):
         """Whether one of them draws with the model that the run started from."""
         return any(source.needs_base for source in self.sources)
 
-    def check(self, settings: ImageCollection, model: ImageModel) -> None:
+    def check(
+        self, settings: ImageCollection, model: ImageModel, captions: Sequence[str] = ()
+    ) -> None:
         """Look for what cannot be drawn; see `ImageSource.check`."""
         for source in self.sources:
-            source.check(settings, model)
+            source.check(settings, model, captions)
 
 
 @dataclass(frozen=True)
@@ -143,21 +147,23 @@ class FirstAccepted(_Several):
         if self.tries < 1:
             raise UserError(f"tries is {self.tries}; expected at least 1, correct it")
 
+    def check(
+        self, settings: ImageCollection, model: ImageModel, captions: Sequence[str] = ()
+    ) -> None:
+        """Look for what cannot be drawn or judged; see `ImageSource.check`."""
+        super().check(settings, model, captions)
+        for caption in captions:
+            if not self.checker.can_judge({"prompt": caption}):
+                raise UserError(
+                    f"{type(self.checker).__name__} cannot judge {caption!r}; expected captions "
+                    "that it understands: leave others out with skip_prompts"
+                )
+
     def draw(
         self, collecting: Collecting, prompts: Sequence[ImagePrompt], seeds: Sequence[int]
     ) -> Sequence[ImageTrajectory | None]:
-        """Draw a picture for each prompt; see `ImageSource.draw`.
-
-        Raises:
-            UserError: If the checker cannot judge a prompt.
-        """
+        """Draw a picture for each prompt; see `ImageSource.draw`."""
         asked = [{"prompt": prompt.text} for prompt in prompts]
-        for prompt in asked:
-            if not self.checker.can_judge(prompt):
-                raise UserError(
-                    f"{type(self.checker).__name__} cannot judge {prompt['prompt']!r}; expected "
-                    "prompts that it understands: leave others out with skip_prompts"
-                )
         accepted: list[ImageTrajectory | None] = [None] * len(prompts)
         for source in self.sources:
             for attempt in range(self.tries):
