@@ -26,6 +26,7 @@ from .runs import make_trainer, turbo_data, turbo_module
 
 TEACHER = Sampled(SamplingChanges(sampling_steps=2))
 BASE = Sampled(network="base")
+DENSE = " at the |(two|three|four) (red|orange|yellow|green|blue|purple)"
 stage = partial(
     Stage,
     epochs=1,
