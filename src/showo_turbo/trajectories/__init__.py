@@ -7,6 +7,7 @@ from .batch import (
     collate_image_trajectories,
     collate_text_trajectories,
 )
+from .best_of import BestOf
 from .checker import Checker
 from .collection import Processes
 from .collector import TrajectoryCollector
@@ -35,6 +36,7 @@ from .stored import StoredTrajectories
 from .text_collector import TextCollection, TextRequest, collect_texts, text_identity
 
 __all__ = [
+    "BestOf",
     "Checker",
     "Collecting",
     "Coupled",

@@ -54,8 +54,15 @@ class Sampled(ImageSource):
 
 
 @dataclass(frozen=True)
-class _Several(ImageSource):
-    """Draws from several sources."""
+class Several(ImageSource):
+    """Draws from several sources.
+
+    Args:
+        sources: The sources.
+
+    Raises:
+        UserError: If there are none.
+    """
 
     sources: list[ImageSource]
 
@@ -79,7 +86,7 @@ class _Several(ImageSource):
 
 
 @dataclass(frozen=True)
-class Mixed(_Several):
+class Mixed(Several):
     """Pictures from several sources, of which one is drawn for each prompt.
 
     Args:
@@ -108,7 +115,7 @@ class Mixed(_Several):
         chosen = [self._choose(seed) for seed in seeds]
         results: list[ImageTrajectory | None] = [None] * len(prompts)
         for number, source in enumerate(self.sources):
-            _fill(results, source, collecting, prompts, seeds, [c == number for c in chosen])
+            fill(results, source, collecting, prompts, seeds, [c == number for c in chosen])
         return results
 
     def _weights(self) -> list[float]:
@@ -125,7 +132,7 @@ class Mixed(_Several):
 
 
 @dataclass(frozen=True)
-class FirstAccepted(_Several):
+class FirstAccepted(Several):
     """Of several sources, tried in order, the first picture that a checker accepts.
 
     Prompts without an accepted picture are left out, and counted as `rejected`.
@@ -167,15 +174,12 @@ class FirstAccepted(_Several):
         accepted: list[ImageTrajectory | None] = [None] * len(prompts)
         for source in self.sources:
             for attempt in range(self.tries):
-                tried = [
-                    seed if attempt == 0 else stateless_seed(seed, attempt, stream="attempt")
-                    for seed in seeds
-                ]
+                tried = [attempt_seed(seed, attempt) for seed in seeds]
                 missing = [record is None for record in accepted]
                 if not any(missing):
                     return accepted
                 found: list[ImageTrajectory | None] = [None] * len(prompts)
-                _fill(found, source, collecting, prompts, tried, missing)
+                fill(found, source, collecting, prompts, tried, missing)
                 self._accept(collecting, asked, found, accepted)
         return accepted
 
@@ -198,7 +202,7 @@ class FirstAccepted(_Several):
                 accepted[place] = record
 
 
-def _fill(
+def fill(
     results: list[ImageTrajectory | None],
     source: ImageSource,
     collecting: Collecting,
@@ -214,6 +218,11 @@ def _fill(
         )
         for place, record in zip(places, drawn, strict=True):
             results[place] = record
+
+
+def attempt_seed(seed: int, attempt: int) -> int:
+    """The seed of one of several pictures of a prompt; the first one's is the prompt's own."""
+    return seed if attempt == 0 else stateless_seed(seed, attempt, stream="attempt")
 
 
 def changed_settings(settings: ImageCollection, changes: SamplingChanges) -> ImageCollection:
