@@ -13,7 +13,7 @@ from ..utils.random import stateless_seed
 from .image_collector import ImagePrompt
 from .record import ImageTrajectory
 from .source import Collecting, Network
-from .sources import Several, fill
+from .sources import Several, attempt_seed, fill
 
 
 @dataclass(frozen=True)
