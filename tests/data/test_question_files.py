@@ -16,8 +16,20 @@ def test_pope_file(tmp_path):
     path.write_text(json.dumps(entry) + '\n{"image": 1}\n')
     with pytest.raises(UserError, match="line 2 of"):
         read_pope(path)
-    with pytest.raises(UserError, match="cannot be read"):
+    path.write_text(json.dumps(entry) + "\n{")
+    with pytest.raises(UserError, match=r"line 2 of .* is not valid JSON"):
+        read_pope(path)
+    with pytest.raises(UserError, match="does not exist; expected a text file"):
         read_pope(tmp_path / "none.json")
+
+
+def test_pope_file_of_another_editor(tmp_path):
+    entry = {"image": "a.jpg", "text": "Is there\u2028a dog?", "label": "no"}
+    path = tmp_path / "coco_pope_random.json"
+    path.write_text(json.dumps(entry, ensure_ascii=False) + "\n", encoding="utf-8-sig")
+    assert read_pope(path) == [
+        {"image": "a.jpg", "question": "Is there\u2028a dog?", "label": "no"}
+    ]
 
 
 def test_mme_folder(tmp_path):
@@ -36,6 +48,12 @@ def test_mme_folder(tmp_path):
         ("artwork", "Is it by Monet?", "No"),
     ]
     assert records[2]["image"].endswith("artwork/images/1.png")
+    text = "Is it\x85a dog?\tYes\r\nIs it a cat?\tNo\r\n"
+    (beside / "000.txt").write_bytes(text.encode("utf-8-sig"))
+    assert [(r["question"], r["answer"]) for r in read_mme(tmp_path)[:2]] == [
+        ("Is it\x85a dog?", "Yes"),
+        ("Is it a cat?", "No"),
+    ]
     (beside / "000.txt").write_text("Is it a dog? Yes\n")
     with pytest.raises(UserError, match="expected a question, a tab"):
         read_mme(tmp_path)

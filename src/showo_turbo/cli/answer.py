@@ -67,8 +67,8 @@ def answer(
     Args:
         images: Image files, and folders of them.
         question: What to ask about each image.
-        questions_file: Instead of images and a question, a .jsonl file, one object a line with
-            "image", a path from the folder of this file, and "question".
+        questions_file: Instead of images and a question, a .jsonl file, one object a line, or a
+            .csv or .tsv file, with "image", a path from the folder of this file, and "question".
         output: Folder for `answers.jsonl`: a new one, or that of the same command.
         seed: Seed of the first answer; the next ones count on from it. Answers that are kept keep
             theirs.

@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from ..errors import UserError
+from ..utils.text_files import ENCODING
 
 MAX_BYTES = 2**20
 """No configuration is larger; other files would take the YAML parser minutes."""
@@ -149,7 +150,7 @@ def read_config(name: str) -> dict[str, Any]:
             f"{MAX_BYTES:,}, name another"
         )
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # a SafeLoader
+        content = yaml.load(path.read_text(encoding=ENCODING), _Loader)  # a SafeLoader
     except RecursionError:
         raise UserError(f"{name} is nested too deeply; expected YAML options, correct it") from None
     except (yaml.YAMLError, ValueError, OSError) as error:

@@ -55,8 +55,9 @@ def generate(
     Args:
         prompts: What to draw.
         output: Folder for the images: a new one, or that of the same command.
-        prompts_file: Prompts in a text file, one a line, or in a .jsonl file, one object a line
-            with "prompt" and, if wanted, "seed".
+        prompts_file: Prompts in a text file, one a line; in a .jsonl, .ndjson or .jsonlines file,
+            one object a line with "prompt" and, if wanted, "seed"; or in a .csv or .tsv file, with
+            a column "prompt", "text" or "caption" and, if wanted, "seed".
         images_per_prompt: How many images of each prompt.
         seed: Seed of the first image; the next ones count on from it.
         batch_size: Images drawn at once; by default as many as fit.
