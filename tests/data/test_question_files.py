@@ -85,6 +85,13 @@ def test_mmmu_file(tmp_path):
     first, second = read_mmmu(path)
     assert first["options"] == ["a", "b's"] and first["images"] == [b"png"]
     assert second["answer"] == ["7", "seven"] and second["images"] == []
+    table = pa.Table.from_pylist(rows)
+    answers = table["answer"].dictionary_encode()
+    table = table.set_column(table.schema.get_field_index("answer"), "answer", answers)
+    question = table["question"].cast(pa.string_view())
+    table = table.set_column(table.schema.get_field_index("question"), "question", question)
+    parquet.write_table(table, path)
+    assert list(read_mmmu(path)) == [first, second]
     for damage in ({"options": "[]"}, {"answer": None}):
         parquet.write_table(pa.Table.from_pylist([rows[0] | damage]), path)
         with pytest.raises(UserError, match=r"a row of .* is damaged"):
