@@ -40,22 +40,31 @@ class InstructionFiles(QuestionSource):
     Args:
         images: Folder that the records' `image` paths start from.
         annotations: The JSON file of records, such as `llava_v1_5_mix665k.json`.
+        history: Whether a question comes with the turns before it; if not, each stands alone.
     """
 
     images: Path
     annotations: Path
+    history: bool = True
 
     def requests(self, skip: Skip = refuse) -> list[tuple[Path, str]]:
         """The image and the question of every turn; none of the images is read."""
         return self.open(1, skip).requests()
 
     def open(self, resolution: int, skip: Skip = refuse) -> LLaVAInstructions:
-        """Read the annotations, and say how many records are left out for lack of an image."""
-        dataset = LLaVAInstructions(self.images, self.annotations, resolution, skip)
-        if dataset.num_text_only:
+        """Read the annotations, and say what is left out of them."""
+        dataset = LLaVAInstructions(
+            self.images, self.annotations, resolution, skip, history=self.history
+        )
+        counts = {
+            "records without an image": dataset.num_text_only,
+            "messages before a first question": dataset.num_openings,
+            "questions without an answer": dataset.num_unanswered,
+        }
+        left_out = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+        if left_out:
             rank_zero_info(
-                f"{self.annotations}: left out {dataset.num_text_only} records without an image, "
-                f"{len(dataset)} questions remain"
+                f"{self.annotations}: left out {left_out}, {len(dataset)} questions remain"
             )
         return dataset
 

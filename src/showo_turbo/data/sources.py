@@ -68,7 +68,8 @@ class QuestionSource(ABC):
             skip: To be called with each `BadSample` that is found; leaves it out, or raises.
 
         Returns:
-            Pairs of an image file and what to ask about it, in no prompt format.
+            Pairs of an image file and what to ask about it, in no prompt format; a question that
+            refers to earlier turns is a `showo_turbo.models.questions.FollowUp`.
 
         Raises:
             UserError: If there are none, or they cannot be read.

@@ -19,7 +19,7 @@ from .cache import KeyValueCache
 from .compiled import CacheSizes, CompiledDecoding, StaticKeyValueCache
 from .config import ShowoConfig
 from .prefixes import CachedImagePrefix, CachedTextPrefix
-from .sequences import Sequences, UnifiedPrompting, format_question
+from .sequences import Sequences, UnifiedPrompting, format_conversation
 
 FEW_TOKENS = 8
 """So many tokens at most are scored with the factors of the output head changed over."""
@@ -79,7 +79,9 @@ class Showo(TextModel):
 
     def encode_question(self, text_tokenizer: TextTokenizer | None, question: str) -> list[int]:
         """Text ids of a question as the released models were instructed."""
-        return _required(text_tokenizer).encode(format_question(question))
+        tokenizer = _required(text_tokenizer)
+        *earlier, last = map(tokenizer.encode, format_conversation(question))
+        return [*(i for turn in earlier for i in (*turn, self.vocabulary.eot_id)), *last]
 
     def image_logits(self, prompts: Sequence[Sequence[int]], codes: Tensor) -> Tensor:
         """Predict every image token of a state; see `ImageModel.image_logits`."""
