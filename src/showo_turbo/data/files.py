@@ -9,6 +9,7 @@ from .bad_samples import Skip, refuse
 from .coco import COCOCaptions
 from .llava import LLaVAInstructions
 from .sources import CaptionSource, QuestionSource, TextSource
+from .transparency import BACKGROUND, check_background
 from .web_text import WebText
 
 
@@ -19,10 +20,16 @@ class CaptionFiles(CaptionSource):
     Args:
         images: Folder of the images, such as `train2017`.
         annotations: The captions file, such as `annotations/captions_train2017.json`.
+        background: Color that shows through transparent parts of the images, such as `black` or
+            `#808080`.
     """
 
     images: Path
     annotations: Path
+    background: str = BACKGROUND
+
+    def __post_init__(self) -> None:
+        check_background(self.background)
 
     def captions(self, skip: Skip = refuse) -> list[str]:
         """All captions, image by image; none of the images is read."""
@@ -30,7 +37,9 @@ class CaptionFiles(CaptionSource):
 
     def open(self, resolution: int, skip: Skip = refuse) -> COCOCaptions:
         """Read the annotations; images come as squares of `resolution` pixels."""
-        return COCOCaptions(self.images, self.annotations, resolution, skip)
+        return COCOCaptions(
+            self.images, self.annotations, resolution, skip, background=self.background
+        )
 
 
 @dataclass(frozen=True)
@@ -41,11 +50,17 @@ class InstructionFiles(QuestionSource):
         images: Folder that the records' `image` paths start from.
         annotations: The JSON file of records, such as `llava_v1_5_mix665k.json`.
         history: Whether a question comes with the turns before it; if not, each stands alone.
+        background: Color that shows through transparent parts of the images, such as `black` or
+            `#808080`.
     """
 
     images: Path
     annotations: Path
     history: bool = True
+    background: str = BACKGROUND
+
+    def __post_init__(self) -> None:
+        check_background(self.background)
 
     def requests(self, skip: Skip = refuse) -> list[tuple[Path, str]]:
         """The image and the question of every turn; none of the images is read."""
@@ -54,7 +69,12 @@ class InstructionFiles(QuestionSource):
     def open(self, resolution: int, skip: Skip = refuse) -> LLaVAInstructions:
         """Read the annotations, and say what is left out of them."""
         dataset = LLaVAInstructions(
-            self.images, self.annotations, resolution, skip, history=self.history
+            self.images,
+            self.annotations,
+            resolution,
+            skip,
+            history=self.history,
+            background=self.background,
         )
         counts = {
             "records without an image": dataset.num_text_only,

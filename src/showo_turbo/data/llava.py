@@ -10,6 +10,7 @@ from .bad_samples import Skip, refuse
 from .fields import text_field, written
 from .images import image_path, load_image
 from .streams import StreamDataset
+from .transparency import BACKGROUND
 
 IMAGE_MARK = "<image>"
 """Stands for the image in the text of a conversation; where it stands is the prompt's business."""
@@ -38,6 +39,7 @@ class LLaVAInstructions(StreamDataset):
         resolution: Side length in pixels.
         skip: Leaves out a bad record, or raises.
         history: Whether a question comes with the turns before it; if not, each stands alone.
+        background: Color that shows through transparent parts of the images.
 
     Attributes:
         num_text_only: Number of records that were left out because they have no image.
@@ -57,8 +59,10 @@ class LLaVAInstructions(StreamDataset):
         skip: Skip = refuse,
         *,
         history: bool = True,
+        background: str = BACKGROUND,
     ) -> None:
         self.resolution = resolution
+        self.background = background
         self.history = history
         self.num_text_only = self.num_openings = self.num_unanswered = 0
         self._turns: list[_Turn] = []
@@ -88,7 +92,7 @@ class LLaVAInstructions(StreamDataset):
         """The turn at `index`; there is nothing to draw."""
         turn = self._turns[index]
         return {
-            "pixels": load_image(turn.image, self.resolution),
+            "pixels": load_image(turn.image, self.resolution, self.background),
             "question": turn.question,
             "answer": turn.answer,
             "id": turn.record,

@@ -16,6 +16,7 @@ from typing import TypeVar
 from ..errors import UserError, check_kind
 from .bad_samples import Skip, refuse
 from .streams import Stream
+from .transparency import BACKGROUND
 
 _Source = TypeVar("_Source")
 
@@ -56,7 +57,13 @@ class CaptionSource(ABC):
 
 
 class QuestionSource(ABC):
-    """Questions about images, and where there are any, their answers."""
+    """Questions about images, and where there are any, their answers.
+
+    Attributes:
+        background: Color that shows through transparent parts of the images of `requests`.
+    """
+
+    background: str = BACKGROUND
 
     @abstractmethod
     def requests(self, skip: Skip = refuse) -> Sequence[tuple[Path, str]]:
