@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
-from ..utils.files import read_json, write_atomically, write_json
+from ..utils.files import read_json, remove_leftovers, write_atomically, write_json
 from ..utils.text_files import read_notes
 
 SETTINGS_FILE = "settings.json"
@@ -48,8 +48,7 @@ class RunFolder:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             # What a killed process left half-written.
-            for leftover in self.folder.glob(".*.tmp"):
-                leftover.unlink(missing_ok=True)
+            remove_leftovers(self.folder, recursive=True)
             if not (self.folder / SETTINGS_FILE).exists():
                 write_json(self.folder / SETTINGS_FILE, self.settings)
             with write_atomically(self.index) as temporary:
