@@ -8,6 +8,7 @@ import yaml
 
 from ..errors import UserError
 from ..utils.text_files import ENCODING
+from .home import local_path
 
 MAX_BYTES = 2**20
 """No configuration is larger; other files would take the YAML parser minutes."""
@@ -141,7 +142,7 @@ def read_config(name: str) -> dict[str, Any]:
     Raises:
         UserError: If it is missing, no YAML, or no mapping, or unfolds to more than memory holds.
     """
-    path = Path(name)
+    path = local_path(name)
     if not path.exists():
         raise UserError(f"{name} does not exist; expected a YAML file, name one")
     if path.is_file() and path.stat().st_size > MAX_BYTES:
