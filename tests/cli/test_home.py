@@ -76,7 +76,7 @@ def test_a_command_line_and_a_file_of_options(home):
 
 
 def test_a_run(home, monkeypatch):
-    """What is instantiated has no `~`: our own paths, model ids and those of Lightning's classes."""
+    """Our own paths, ids of models and the paths of Lightning's classes."""
     config = {
         "model": {
             "class_path": "PretrainShowo",

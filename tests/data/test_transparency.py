@@ -1,4 +1,4 @@
-"""Pictures of which the left half is transparent; its hidden color is red, the right half's blue."""
+"""Pictures of which the left half is transparent, red being hidden in it, and the right one blue."""
 
 import io
 import logging

@@ -55,7 +55,10 @@ def test_a_request_comes_before_a_model_that_draws(settings, expected):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"max_new_tokens": "many"}, "a request has 'many' for 'max_new_tokens'; expected a number"),
+        (
+            {"max_new_tokens": "many"},
+            "a request has 'many' for 'max_new_tokens'; expected a number",
+        ),
         ({"max_new_tokens": 0}, "max_new_tokens is 0; it must be at least 1"),
         ({"temperature": []}, r"a request has \[\] for 'temperature'; expected a number"),
         ({"temperature": 1, "top_p": 0}, "top_p is 0.0; it must be above 0"),

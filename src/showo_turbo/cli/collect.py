@@ -131,9 +131,7 @@ def collect(
 
     def encode(paths: Sequence[Path]) -> dict[Path, Tensor]:
         source = required(data.instructions, "instructions")
-        return encode_images(
-            paths, pipeline.resolution, codes, bad_samples.skip, source.background
-        )
+        return encode_images(paths, pipeline.resolution, codes, bad_samples.skip, source.background)
 
     stores = []
     if with_images:

@@ -1,7 +1,6 @@
 """Faults in YAML files are found while their names are at hand: the parsers do not tell them."""
 
 from collections.abc import Collection, Sequence
-from pathlib import Path
 from typing import Any
 
 import yaml

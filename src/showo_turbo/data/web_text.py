@@ -155,7 +155,7 @@ def _row_group_sizes(file: Path, column: str) -> list[int]:
 
 
 def _is_text(kind: pa.DataType) -> bool:
-    """Whether values are texts, in whichever form: each by itself, or as entries of a dictionary."""
+    """Whether values are texts, each by itself or as an entry of a dictionary."""
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
     forms = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
