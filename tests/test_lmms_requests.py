@@ -1,4 +1,4 @@
-"""Requests of lmms-eval that stand beside others, on stand-ins for what the plug-in imports of it."""
+"""Requests of lmms-eval beside others, with stand-ins for what the plug-in imports of it."""
 
 import sys
 from importlib import import_module
@@ -114,5 +114,5 @@ def test_marks_are_a_requests_own(lmms):
 @pytest.mark.bad_input
 @pytest.mark.parametrize("value", [0, -1, "many", "", "1.5"])
 def test_a_batch_size_that_is_not_one(lmms, value):
-    with pytest.raises(UserError, match="batch_size is .*; expected 1 or more, or auto"):
+    with pytest.raises(UserError, match=r"batch_size is .*; expected 1 or more, or auto"):
         lmms.batch_size_of(value)

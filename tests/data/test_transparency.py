@@ -1,4 +1,4 @@
-"""Pictures of which the left half is transparent, red being hidden in it, and the right one blue."""
+"""Pictures of which the left half is transparent, with hidden red, and the right half blue."""
 
 import io
 import logging

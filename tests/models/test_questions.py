@@ -23,7 +23,7 @@ def test_it_differs_from_the_same_question_after_other_turns():
         FollowUp("What color?", [("What is it?", "A star.")]),
     ]
     assert len({question, *others}) == 5
-    assert all(question != other and not question == other for other in others)
+    assert question not in others and all(question != other for other in others)
     assert question == FollowUp("What color?", [list(turn) for turn in TURNS])
 
 

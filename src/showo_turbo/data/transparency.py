@@ -53,7 +53,7 @@ def to_rgb(
     if not image.has_transparency_data:
         return image.convert("RGB")
     layer = image.convert("RGBA")
-    if layer.getextrema()[3][0] == _OPAQUE:  # the least value of alpha
+    if layer.getchannel("A").getextrema()[0] == _OPAQUE:
         return image.convert("RGB")
     check_background(background)
     _say_once(background, name)
