@@ -249,6 +249,15 @@ def test_questions_of_a_file(photos, tmp_path):
     ]
 
 
+@pytest.mark.parametrize(("name", "tab"), [("q.csv", ","), ("q.tsv", "\t")])
+def test_questions_of_a_table(photos, tmp_path, name, tab):
+    rows = [["image", "question", "label"], ["photos/red.png", "a\u2028b", "1"]]
+    (tmp_path / name).write_text("\n".join(map(tab.join, rows)), encoding="utf-8-sig")
+    assert read_questions([], None, tmp_path / name) == [
+        ImageQuestion(photos / "red.png", "a\u2028b", {"label": "1"})
+    ]
+
+
 def test_images_are_found(photos):
     names = [path.name for path in find_images([str(photos)])]
     assert names == ["black.png", "blue.png", "green.PNG", "red.png", "white.png"]

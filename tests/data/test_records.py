@@ -1,4 +1,6 @@
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from showo_turbo.data.records import read_records
 from showo_turbo.errors import UserError
@@ -32,6 +34,19 @@ def test_tables(tmp_path, name, tab):
 def test_columns_that_a_spreadsheet_left_empty(tmp_path):
     (tmp_path / "a.csv").write_text("a,b,,\n1,2,,\n")
     assert records(tmp_path / "a.csv") == [{"a": "1", "b": "2"}]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.text(alphabet='ab,"\n\r\t \0\u2028', max_size=40))
+def test_any_table_is_read_or_explained(tmp_path, content):
+    (tmp_path / "a.csv").write_text(content, encoding="utf-8")
+    try:
+        found = records(tmp_path / "a.csv")
+    except UserError as error:
+        assert "expected" in str(error)
+    else:
+        assert all(record.keys() == found[0].keys() for record in found)
+        assert all(any(record.values()) for record in found)
 
 
 def test_a_table_without_rows(tmp_path):
