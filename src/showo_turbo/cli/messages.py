@@ -3,9 +3,10 @@
 import re
 from typing import Any, NoReturn
 
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentParser, Namespace
 
 from ..errors import UserError
+from .home import expand_home
 from .kinds import about_abstract, name_missing_methods, options_like
 from .old_keys import hint
 
@@ -48,7 +49,8 @@ _LONGEST_VALUE = 60
 class OneLineErrors(ArgumentParser):
     """A parser whose errors reach the user as a `UserError` of one line.
 
-    It takes no abbreviations of options, which a misspelt one could be taken for.
+    It takes no abbreviations of options, which a misspelt one could be taken for. `~` in paths is
+    expanded.
 
     Attributes:
         command: The command whose help is pointed to.
@@ -58,6 +60,11 @@ class OneLineErrors(ArgumentParser):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"allow_abbrev": False} | kwargs)
+
+    def parse_args(self, *args: Any, **kwargs: Any) -> Namespace:  # type: ignore[override]
+        """Parse a command line, with the files that it names."""
+        parsed: Namespace = expand_home(super().parse_args(*args, **kwargs))
+        return parsed
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raise a `UserError`, or leave the error to the parser that tries out alternatives."""

@@ -16,6 +16,7 @@ from ..errors import UserError
 from ..evaluation.tables import make_console, to_rich
 from ..sweeps import SearchSpace, Sweep, SweepSettings, write_results
 from .config_files import read_config
+from .home import local_path
 from .messages import OneLineErrors
 
 
@@ -35,8 +36,8 @@ def run(arguments: Sequence[str]) -> None:
     )
     add = parser.add_argument
     add("-c", "--config", action="append", required=True, help="YAML of the experiment; repeatable")
-    add("--sweep", type=Path, required=True, help="YAML of the sweep: see configs/sweeps")
-    add("--folder", type=Path, help="where the runs go; by default runs/sweeps/<study>")
+    add("--sweep", type=local_path, required=True, help="YAML of the sweep: see configs/sweeps")
+    add("--folder", type=local_path, help="where the runs go; by default runs/sweeps/<study>")
     add(
         "--storage",
         help="URL of a database that several machines share, such as postgresql://...; trials of "

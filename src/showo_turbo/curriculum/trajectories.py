@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..data import DistillationDataModule
 from ..data.images import encode_images
+from ..data.sources import required
 from ..errors import UserError
 from ..models.magvitv2 import MAGVITv2
 from ..models.protocols import ImageModel
@@ -209,7 +210,10 @@ class RoundTrajectories:
                     return image_tokenizer.encode(pixels.to(module.device))
 
                 def encode(paths: Sequence[Path]) -> dict[Path, Tensor]:
-                    return encode_images(paths, data.resolution, codes, data.bad_samples.skip)
+                    background = required(data.instructions, "instructions").background
+                    return encode_images(
+                        paths, data.resolution, codes, data.bad_samples.skip, background
+                    )
 
                 questions = _questions(data, stages, round_index)
                 questions = questions[: _wanted(trainer, data.batch_sizes["text"])]

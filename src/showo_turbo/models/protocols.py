@@ -348,7 +348,12 @@ class TextModel(ImageModel):
 
     @abstractmethod
     def encode_question(self, text_tokenizer: TextTokenizer | None, question: str) -> list[int]:
-        """Ids of a question about an image, in the format that the model was instructed with."""
+        """Ids of a question about an image, in the format that the model was instructed with.
+
+        Args:
+            text_tokenizer: The model's text tokenizer, if it has one.
+            question: What is asked; a `FollowUp` has the turns before it.
+        """
 
     @abstractmethod
     def begin_text(

@@ -21,7 +21,7 @@ from .compiled import CacheSizes, CompiledDecoding, StaticKeyValueCache
 from .config import ShowoConfig
 from .noise import NoiseEmbedding
 from .prefixes import CachedImagePrefix, CachedTextPrefix
-from .sequences import Sequences, UnifiedPrompting, format_question
+from .sequences import Sequences, UnifiedPrompting, format_conversation
 
 FEW_TOKENS = 8
 """So many tokens at most are scored with the factors of the output head changed over."""
@@ -100,7 +100,9 @@ class Showo(TextModel):
 
     def encode_question(self, text_tokenizer: TextTokenizer | None, question: str) -> list[int]:
         """Text ids of a question as the released models were instructed."""
-        return _required(text_tokenizer).encode(format_question(question))
+        tokenizer = _required(text_tokenizer)
+        *earlier, last = map(tokenizer.encode, format_conversation(question))
+        return [*(i for turn in earlier for i in (*turn, self.vocabulary.eot_id)), *last]
 
     @property
     def noise_size(self) -> int:
