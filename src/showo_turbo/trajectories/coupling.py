@@ -112,5 +112,6 @@ def _signs(codes: Tensor, size: int) -> Tensor:
         torch.randint(0, 2, (size,), generator=torch.Generator().manual_seed(1 + int(code)))
         for code in distinct
     ]
-    signs: Tensor = torch.stack(rows).double() * 2 - 1
-    return signs[places]
+    signs = torch.stack(rows).double() * 2 - 1
+    found: Tensor = signs[places]
+    return found
