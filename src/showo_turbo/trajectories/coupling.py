@@ -1,5 +1,6 @@
 """Choosing the noise of pictures so that a student can tell them apart by it."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
@@ -102,7 +103,7 @@ def project(codes: Tensor, size: int) -> Tensor:
     tokens = codes.shape[1]
     of_positions = torch.randint(0, 2, (tokens, size), generator=generator).double() * 2 - 1
     of_codes = _signs(codes, size)
-    return (of_positions * of_codes).sum(dim=1) / tokens**0.5
+    return (of_positions * of_codes).sum(dim=1) / math.sqrt(tokens)
 
 
 def _signs(codes: Tensor, size: int) -> Tensor:
