@@ -102,7 +102,9 @@ def figures_of(
         clusters = [names[str(entry["prompt"])] for entry in found[split]]
         of_teacher = as_array([teacher[split]["outcomes"]])
         by_steps = {
-            steps: share(as_array([run[split][steps] for run in runs]), of_teacher, categories, clusters)
+            steps: share(
+                as_array([run[split][steps] for run in runs]), of_teacher, categories, clusters
+            )
             for steps in runs[0][split]
         }
         row[place] = by_steps if split == "test" else by_steps["4"] | {"by_steps": by_steps}
@@ -114,14 +116,12 @@ def figures_of(
     }
     matched = as_array([run["text"]["matched"] for run in runs])
     of_teacher = as_array([teacher["text"]["matched"]])
+    tokens = sum(run["text"]["tokens"] for run in runs)
     row["text"] = {
         "n": matched.shape[1],
         "exact_match": round(float(matched.mean()), 4),
         "minus_teacher": round(float(matched.mean() - of_teacher.mean()), 4),
-        "tokens_per_forward": round(
-            sum(run["text"]["tokens"] for run in runs) / sum(run["text"]["forwards"] for run in runs),
-            3,
-        ),
+        "tokens_per_forward": round(tokens / sum(run["text"]["forwards"] for run in runs), 3),
     }
     row["training"] = {
         name: round(float(np.mean([run["training"][name] for run in runs])))

@@ -1,17 +1,17 @@
-"""What a model makes of every prompt and question: the raw results that figures are computed from."""
+"""What a model makes of every prompt and question, from which figures are computed."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from showo_turbo.data import InstructionFiles, PromptFile
+from showo_turbo.data import PromptFile
 from showo_turbo.evaluation import TextRecord, evaluate_images, evaluate_text
 from showo_turbo.evaluation.variety import measure_variety
 from showo_turbo.inference.loaded_model import LoadedModel
 from showo_turbo.sampling.image_sampling import ImageSampling
 from showo_turbo.sampling.text_decoding import TextDecoding
-from showo_turbo.shapes import ShapesChecker
+from showo_turbo.shapes import ShapesChecker, ShapesWorld
 
 STEPS = (8, 4, 2, 1)
 TEACHER_STEPS = 16
@@ -97,8 +97,7 @@ def variety(bundle: LoadedModel, prompts: Prompts, sampling: ImageSampling) -> d
 
 def text_outcomes(bundle: LoadedModel, world: Path, decoding: TextDecoding) -> dict[str, Any]:
     """Which answers are right, and how many tokens a forward pass gives."""
-    files = InstructionFiles(images=world, annotations=world / "llava_val.json")
-    source = files.open(24)
+    source = ShapesWorld(world).instructions("val").open(24)
     entries = [source.draw(index, index) for index in range(min(TEXTS, len(source)))]
     records = [TextRecord(e["pixels"], e["question"], e["answer"]) for e in entries]
     score = evaluate_text(bundle, records, decoding=decoding, timed=0)
