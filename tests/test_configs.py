@@ -32,6 +32,8 @@ def test_the_files_are_found():
         "pretrain_showo",
         "turbo_256",
         "turbo_512",
+        "turbo_256_renewed",
+        "turbo_512_renewed",
     }
     assert {path.stem for path in OVERLAYS} == {"cpu", "single_gpu", "ddp", "fsdp"}
     assert {path.stem for path in SWEEPS} == {"segments", "table_3"}
