@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 import yaml
+from counting import ForwardCounter
 from outcomes import student_outcomes
 
 from showo_turbo.cli.main import main as showo_turbo
@@ -115,12 +116,13 @@ def main() -> None:
     if name == "first":
         return
     counts = counts_of(folder)
-    forwards = counts["inference"] + 3 * counts["training"]
+    counter = ForwardCounter()
+    counter.load_state_dict(counts)
     found = measure(folder, world)
     found |= {
         "method": name,
         "seed": seed,
-        "training": {"forwards": forwards, "seconds": round(seconds)} | counts,
+        "training": {"forwards": counter.forwards, "seconds": round(seconds)} | counts,
     }
     write_json(results / f"{name}-seed{seed}.json", found | provenance())
 
