@@ -107,10 +107,10 @@ class ShowoTurbo(MeasuredStudent):
         super().__init__(sampling, teacher_sampling, decoding, evaluation)
         self.losses = published_losses() if losses is None else losses
         check_losses(self.losses)
-        self._loss_weights = {name: term.weight for name, term in self.losses.items()}
         self.consistency_target = consistency_target or StudentTarget()
         check_kind(self.consistency_target, ConsistencyTarget, "consistency_target")
-        self._consistency_target = self.consistency_target
+        self._weights_before_stage: dict[str, float] = {}
+        self._target_before_stage: ConsistencyTarget | None = None
         self.model_id = student
         self.image_tokenizer_id = image_tokenizer
         self.text_tokenizer_id = text_tokenizer
@@ -203,9 +203,14 @@ class ShowoTurbo(MeasuredStudent):
             loss_weights: Weights of terms by name; others have those of the module.
             consistency_target: In place of the module's, if given.
         """
-        for name, term in self.losses.items():
-            term.weight = loss_weights.get(name, self._loss_weights[name])
-        self.consistency_target = consistency_target or self._consistency_target
+        for name, weight in self._weights_before_stage.items():
+            self.losses[name].weight = weight
+        self.consistency_target = self._target_before_stage or self.consistency_target
+        self._weights_before_stage = {name: self.losses[name].weight for name in loss_weights}
+        self._target_before_stage = self.consistency_target if consistency_target else None
+        for name, weight in loss_weights.items():
+            self.losses[name].weight = weight
+        self.consistency_target = consistency_target or self.consistency_target
         if self.trainer.training:
             self.consistency_target.on_train_start(self)
 
