@@ -20,6 +20,7 @@ from showo_turbo.errors import UserError
 from showo_turbo.models.protocols import ImageModel
 from showo_turbo.training.turbo import ShowoTurbo
 from showo_turbo.trajectories import TrajectoryStore
+from showo_turbo.utils.interruption import ends_at_once
 
 
 class Curriculum(Callback):
@@ -215,7 +216,7 @@ class Curriculum(Callback):
         if self._entered == self.round:
             return
         teacher = self._prepare_teacher(trainer, module)
-        with self.clock.collecting(self.round):
+        with self.clock.collecting(self.round), ends_at_once():
             stores = self._collect(trainer, module, teacher)
         for kind, store in stores.items():
             self._check_fingerprint(kind, store)

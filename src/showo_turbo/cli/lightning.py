@@ -12,6 +12,7 @@ from lightning.fabric.plugins.io import TorchCheckpointIO
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 # Imported so that YAML files can name these classes without their modules.
 from .. import callbacks as _callbacks  # noqa: F401
@@ -25,7 +26,8 @@ from ..shapes import source as _shapes_source  # noqa: F401
 from ..training.checkpoint_io import AtomicCheckpointIO, ExactResume
 from ..training.measured_student import MeasuredStudent
 from ..training.ranks import lost_process
-from ..utils.lightning_internals import HookedCLI
+from ..utils.interruption import Interruption
+from ..utils.lightning_internals import HookedCLI, end_after_step
 from . import LIGHTNING_COMMANDS
 from .config_files import check_config_files
 from .messages import OneLineErrors
@@ -34,6 +36,7 @@ from .resume import (
     check_named_checkpoint,
     checkpoint_to_resume,
     find_named_checkpoint,
+    newest_checkpoint,
     restoring,
 )
 from .run_lock import run_lock
@@ -132,7 +135,27 @@ class _CLI(HookedCLI):
             # For strategies and plugins that read checkpoints in their own way.
             options.weights_only = True
             with restoring(path):
-                super().run_subcommand(subcommand)
+                if subcommand == "fit":
+                    self._fit()
+                else:
+                    super().run_subcommand(subcommand)
+
+    def _fit(self) -> None:
+        """Train; a signal ends it after a step, with a checkpoint and a status of its own."""
+        trainer = self.trainer
+
+        def stops() -> bool:
+            return bool(trainer.training) and trainer.state.fn == "fit"
+
+        with Interruption(lambda: end_after_step(trainer), stops).handled() as interruption:
+            try:
+                super().run_subcommand("fit")
+            except (SIGTERMException, KeyboardInterrupt, SystemExit) as error:
+                if interruption.received is None:
+                    raise
+                if trainer.is_global_zero:
+                    print(f"showo-turbo: {how_it_ended(trainer, interruption)}", file=sys.stderr)
+                raise SystemExit(interruption.status) from error
 
     def _choose_checkpoint(self, subcommand: str) -> Path | None:
         """The checkpoint that the options name, or the one to resume from."""
@@ -147,6 +170,16 @@ class _CLI(HookedCLI):
                 f"--resume auto and --ckpt_path {named} contradict each other; give one of them"
             )
         return checkpoint_to_resume(self.trainer)
+
+
+def how_it_ended(trainer: Trainer, interruption: Interruption) -> str:
+    """One line on a run that a signal has ended, with the way to go on."""
+    assert interruption.received is not None
+    ended = f"ended by {interruption.received.name} at step {trainer.global_step}"
+    newest = newest_checkpoint(trainer)
+    if newest is None:
+        return f"{ended}, before the first checkpoint"
+    return f"{ended}; go on from {newest} with the same command and --resume auto"
 
 
 def check_trainer_options(options: Mapping[str, Any] | None) -> None:

@@ -130,6 +130,11 @@ def checkpoint_to_resume(trainer: Trainer) -> Path | None:
     return None
 
 
+def newest_checkpoint(trainer: Trainer) -> Path | None:
+    """The checkpoint that a run has written last, if there is one."""
+    return next(iter(_newest_first(_run_folders(trainer), "*.ckpt")), None)
+
+
 @contextmanager
 def restoring(path: Path | None) -> Iterator[None]:
     """Say in one line that a whole checkpoint holds something else than the run has saved.

@@ -29,7 +29,7 @@ PRIVATE: dict[Callable[..., Any], tuple[str, ...]] = {
         "_save_topk_checkpoint",
         "_should_skip_saving_checkpoint",
     ),
-    Trainer: ("_checkpoint_connector",),
+    Trainer: ("_checkpoint_connector", "_signal_connector"),
     WeightAveraging: ("_average_model",),
     checkpoint_connector._CheckpointConnector: ("_hpc_resume_path",),
 }
@@ -95,6 +95,11 @@ class HeldCheckpoint(ModelCheckpoint):
             candidates = self._monitor_candidates(trainer)
             self._save_topk_checkpoint(trainer, candidates)
             self._save_last_checkpoint(trainer, candidates)
+
+
+def end_after_step(trainer: Trainer) -> None:
+    """Ask a trainer to end after its step, as SIGTERM does: it then raises `SIGTERMException`."""
+    trainer._signal_connector.received_sigterm = True
 
 
 def trainer_of(module: nn.Module) -> Trainer | None:
