@@ -7,7 +7,7 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.strategies import DeepSpeedStrategy, ModelParallelStrategy
-from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from showo_turbo.curriculum.clock import RoundClock
 from showo_turbo.curriculum.rounds import round_of_epoch, rounds_of, stored_trajectories
@@ -135,6 +135,7 @@ class Curriculum(Callback):
                 f"Curriculum cannot renew a teacher that {type(trainer.strategy).__name__} has "
                 "sharded; use DDP or FSDP"
             )
+        check_precision(trainer)
         self.schedules.check_model(pl_module.lr_scheduler)
         self.trajectories.check_settings(self.stages, pl_module)
         for entry in self.stages:
@@ -196,8 +197,14 @@ class Curriculum(Callback):
             self._advance(trainer, _turbo(pl_module))
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Note how long the last round trained."""
+        """Note how long the last round trained, and say which stages did not run."""
         self.clock.tick(self.round)
+        left = len(self.stages) - self.stage_index - 1
+        if left and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            rank_zero_warn(
+                f"training has ended in stage {self.stage_index + 1} of {len(self.stages)}, so "
+                f"that {left} did not run; with max_epochs -1 and --resume auto they do"
+            )
 
     def _advance(self, trainer: Trainer, module: ShowoTurbo) -> None:
         """Make the student the teacher and begin the next round."""
@@ -292,6 +299,20 @@ class Curriculum(Callback):
         self._fingerprints = [dict(entry) for entry in state_dict["fingerprints"]]
         self.clock.seconds = {name: list(values) for name, values in state_dict["seconds"].items()}
         self._entered = None
+
+
+def check_precision(trainer: Trainer) -> None:
+    """Raise on precisions that change the type of the weights.
+
+    Raises:
+        UserError: Naming it.
+    """
+    precision = str(trainer.precision)
+    if precision.endswith("-true") and precision != "32-true":
+        raise UserError(
+            f"trainer.precision is {precision}, which changes the weights themselves, so that a "
+            "teacher is no longer the one that was saved; expected 32-true, bf16-mixed or 16-mixed"
+        )
 
 
 def _turbo(module: LightningModule) -> ShowoTurbo:

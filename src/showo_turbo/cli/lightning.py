@@ -34,6 +34,7 @@ from .messages import OneLineErrors
 from .null_groups import check_null_groups
 from .resume import (
     check_named_checkpoint,
+    check_no_other_run,
     checkpoint_to_resume,
     find_named_checkpoint,
     newest_checkpoint,
@@ -131,6 +132,8 @@ class _CLI(HookedCLI):
         options = self.config_init[subcommand]
         with run_lock(self.trainer) if subcommand == "fit" else nullcontext():
             path = self._choose_checkpoint(subcommand)
+            if subcommand == "fit" and path is None and not self.trainer.fast_dev_run:
+                check_no_other_run(self.trainer)
             options.ckpt_path = None if path is None else str(path)
             # For strategies and plugins that read checkpoints in their own way.
             options.weights_only = True
@@ -204,6 +207,12 @@ def check_trainer_options(options: Mapping[str, Any] | None) -> None:
         raise UserError(
             f"trainer.accumulate_grad_batches is {batches}; expected a whole number from 1, such "
             "as 1 for a step after every batch"
+        )
+    if options["overfit_batches"]:
+        raise UserError(
+            f"trainer.overfit_batches is {options['overfit_batches']}, but the data modules draw "
+            "other samples in every epoch; leave it out, and set data.init_args.samples_per_epoch "
+            "to overfit to few"
         )
     bound = options["gradient_clip_val"]
     if bound is not None and not bound >= 0:

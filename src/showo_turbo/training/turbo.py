@@ -24,6 +24,11 @@ from ..sampling.image_sampling import ImageSampling
 from ..sampling.text_decoding import TextDecoding
 from ..targets import ConsistencyTarget, StudentTarget
 from ..text_tokenizer import TextTokenizer
+from .averages import (
+    check_averages,
+    follow_until_begun,
+    warn_of_averages_that_never_began,
+)
 from .frozen import drop_excluded, exclude_from_checkpoints, freeze
 from .geometry import check_geometry
 from .inputs import STREAMS, check_losses
@@ -167,6 +172,7 @@ class ShowoTurbo(MeasuredStudent):
         """Look for what the target needs, and for losses, before anything is collected."""
         if stage != "fit":
             return
+        check_averages(self.trainer)
         self.consistency_target.setup(self)
         streams = self._streams()
         if streams and not any(map(self._is_trained_on, streams)):
@@ -223,6 +229,19 @@ class ShowoTurbo(MeasuredStudent):
     def on_train_start(self) -> None:
         """Bring what the target needs to the student's device."""
         self.consistency_target.on_train_start(self)
+
+    def on_validation_start(self) -> None:
+        """Have the student validated where an average of it has not begun."""
+        if self.trainer.state.fn == "fit":
+            follow_until_begun(self.trainer, self, "student")
+
+    def on_train_epoch_end(self) -> None:
+        """Likewise where training may end."""
+        follow_until_begun(self.trainer, self, "student")
+
+    def on_fit_end(self) -> None:
+        """Say where an average never began."""
+        warn_of_averages_that_never_began(self.trainer)
 
     def training_step(self, batch: Mapping[str, Any], batch_index: int) -> Tensor:
         """Return the weighted sum of the loss terms of the streams that the batch holds."""

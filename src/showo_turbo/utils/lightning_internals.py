@@ -115,6 +115,12 @@ def averaged_module(callback: object) -> nn.Module | None:
     return None
 
 
+def has_begun(callback: object) -> bool:
+    """Whether a callback that keeps an average has averaged anything yet."""
+    assert isinstance(callback, WeightAveraging) and callback._average_model is not None
+    return int(callback._average_model.n_averaged) > 0
+
+
 def slurm_checkpoint(trainer: Trainer) -> str | None:
     """The checkpoint that was saved when SLURM preempted the run, if there is one."""
     path: str | None = trainer._checkpoint_connector._hpc_resume_path
