@@ -105,6 +105,13 @@ def test_an_overlay_fits_over_a_config(path, capsys):
         assert config["trainer"][key] == value or key == "strategy"
 
 
+@pytest.mark.parametrize("path", OVERLAYS, ids=lambda path: path.stem)
+def test_an_overlay_fits_over_a_config_that_chooses_the_precision(path, capsys):
+    config = printed(options([CONFIGS / "quickstart.yaml", path]), capsys)
+    assert config["trainer"]["plugins"] == []
+    assert config["trainer"]["precision"] == yaml.safe_load(path.read_text())["trainer"]["precision"]
+
+
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
 def test_every_value_of_a_sweep_fits_the_quickstart(path):
     settings = read_settings(path)

@@ -197,6 +197,11 @@ def check_trainer_options(options: Mapping[str, Any] | None) -> None:
     if options is None:
         raise UserError("trainer is null; expected its options, leave it out for the defaults")
     folder = options["default_root_dir"]
+    if folder is not None and "://" in str(folder):
+        raise UserError(
+            f"trainer.default_root_dir: {folder} is an address; expected a folder of this machine, "
+            "or a mounted one: name it"
+        )
     if folder is not None and Path(folder).exists() and not Path(folder).is_dir():
         raise UserError(
             f"trainer.default_root_dir: {folder} is a file; expected the folder of the run, name "
