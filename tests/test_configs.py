@@ -109,7 +109,9 @@ def test_an_overlay_fits_over_a_config(path, capsys):
 def test_an_overlay_fits_over_a_config_that_chooses_the_precision(path, capsys):
     config = printed(options([CONFIGS / "quickstart.yaml", path]), capsys)
     assert config["trainer"]["plugins"] == []
-    assert config["trainer"]["precision"] == yaml.safe_load(path.read_text())["trainer"]["precision"]
+    assert (
+        config["trainer"]["precision"] == yaml.safe_load(path.read_text())["trainer"]["precision"]
+    )
 
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)

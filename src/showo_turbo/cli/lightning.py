@@ -30,6 +30,7 @@ from ..utils.interruption import Interruption
 from ..utils.lightning_internals import HookedCLI, end_after_step
 from . import LIGHTNING_COMMANDS
 from .config_files import check_config_files
+from .full_config import with_callback_options
 from .messages import OneLineErrors
 from .null_groups import check_null_groups
 from .resume import (
@@ -46,9 +47,11 @@ _HELP = (
     "Everything is set in YAML (-c config.yaml, several are merged) or by options such as "
     "--trainer.max_epochs 3 and, for a term that the YAML names, --model.losses.language.weight 0. "
     "The options of a class are shown by --model.help ShowoTurbo, --data.help "
-    "DistillationDataModule and --trainer.callbacks.help Curriculum, and likewise by --model.help "
-    "PretrainShowo, --data.help PretrainDataModule, --model.help PretrainMAGVITv2 and --data.help "
-    "ImageDataModule. A class of your own is named by its import path, such as my_callbacks.Mine."
+    "DistillationDataModule and --trainer.callbacks.help Curriculum; those of a callback that the "
+    "YAML lists are set by its name, such as --trainer.callbacks.Curriculum.batch_size 32. There "
+    "is likewise --model.help PretrainShowo, --data.help PretrainDataModule, --model.help "
+    "PretrainMAGVITv2 and --data.help ImageDataModule. A class of your own is named by its import "
+    "path, such as my_callbacks.Mine."
 )
 
 
@@ -233,6 +236,18 @@ def run_lightning(arguments: Sequence[str]) -> LightningCLI:
         UserError: If the command line, a YAML file or the trainer's settings are wrong.
         KeyboardInterrupt: If the run was interrupted.
     """
+    given = sys.argv
+    with with_callback_options(arguments) as resolved:
+        # Lightning warns when it gets other arguments than the process has.
+        if list(arguments) == given[1:]:
+            sys.argv = [given[0], *resolved]
+        try:
+            return _run(resolved)
+        finally:
+            sys.argv = given
+
+
+def _run(arguments: Sequence[str]) -> LightningCLI:
     check_config_files(arguments, arguments[0])
 
     class Parser(OneLineErrors, LightningArgumentParser):
