@@ -30,6 +30,7 @@ from ..utils.interruption import Interruption
 from ..utils.lightning_internals import HookedCLI, end_after_step
 from . import LIGHTNING_COMMANDS
 from .config_files import check_config_files
+from .foreign import foreign_errors
 from .full_config import with_callback_options
 from .messages import OneLineErrors
 from .null_groups import check_null_groups
@@ -113,7 +114,8 @@ class _CLI(HookedCLI):
         for name in ("model", "data"):
             check_null_groups(config.get(name), name)
         check_null_groups(config.trainer, "trainer")
-        super().instantiate_classes()
+        with foreign_errors():
+            super().instantiate_classes()
 
     def instantiate_trainer(self, **options: Any) -> Trainer:
         """Build the trainer, and say in one line what is wrong with its options."""
