@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from inspect import signature
 from typing import Any, ClassVar, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import PhiForCausalLM
+from transformers import PhiForCausalLM, PhiModel
 
 from ...errors import UserError
 from ...text_tokenizer import TextTokenizer
@@ -22,6 +23,11 @@ from .config import ShowoConfig
 from .noise import NoiseEmbedding
 from .prefixes import CachedImagePrefix, CachedTextPrefix
 from .sequences import Sequences, UnifiedPrompting, format_conversation
+
+CACHE_ARGUMENT = (
+    "cache" if "cache" in signature(PhiModel.forward).parameters else "past_key_values"
+)
+"""How transformers calls it: the first from 5.24 on."""
 
 FEW_TOKENS = 8
 """So many tokens at most are scored with the factors of the output head changed over."""
@@ -258,8 +264,8 @@ class Showo(TextModel):
             inputs_embeds=embeddings,
             attention_mask=attention_mask,
             position_ids=positions,
-            past_key_values=cache,
             use_cache=False,
+            **{CACHE_ARGUMENT: cache},
         )
         return cast(Tensor, output.last_hidden_state)
 
