@@ -25,7 +25,7 @@ def at(epoch, round_index):
 @pytest.mark.parametrize(
     ("epoch", "round_index", "parts"),
     [
-        (0, 0, ["stage 1/2 (16 steps, guidance 1.5", "epoch 1/2"]),
+        (0, 0, ["stage 1/2 (16 steps, guidance 1.5, 4 image and 4 text segments)", "epoch 1/2"]),
         (1, 0, ["stage 1/2", "epoch 2/2"]),
         (2, 1, ["stage 2/2 (8 steps, guidance 0", "epoch 1/3"]),
     ],

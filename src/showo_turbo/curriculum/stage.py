@@ -106,5 +106,5 @@ class Stage:
         sampling = self.sampling.over(teacher_sampling)
         return (
             f"{sampling.sampling_steps} steps, guidance {sampling.guidance_scale:g}, "
-            f"{self.image_segments}/{self.text_segments} segments"
+            f"{self.image_segments} image and {self.text_segments} text segments"
         )

@@ -24,9 +24,7 @@ from .noise import NoiseEmbedding
 from .prefixes import CachedImagePrefix, CachedTextPrefix
 from .sequences import Sequences, UnifiedPrompting, format_conversation
 
-CACHE_ARGUMENT = (
-    "cache" if "cache" in signature(PhiModel.forward).parameters else "past_key_values"
-)
+CACHE_ARGUMENT = "cache" if "cache" in signature(PhiModel.forward).parameters else "past_key_values"
 """How transformers calls it: the first from 5.24 on."""
 
 FEW_TOKENS = 8
