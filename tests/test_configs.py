@@ -19,7 +19,9 @@ OVERLAYS = [path for path in FILES if path.parent.name == "hardware"]
 SWEEPS = [path for path in FILES if path.parent.name == "sweeps"]
 TURBO = CONFIGS / "turbo.yaml"
 RESOLUTIONS = [path for path in FILES if path.match("turbo_*.yaml")]
-WHOLE = [[path] for path in FILES if path not in [*OVERLAYS, *SWEEPS, TURBO, *RESOLUTIONS]]
+LOGGERS = [path for path in FILES if path.parent.name == "loggers"]
+PARTS = [*OVERLAYS, *SWEEPS, *LOGGERS, TURBO, *RESOLUTIONS]
+WHOLE = [[path] for path in FILES if path not in PARTS]
 WHOLE += [[TURBO, path] for path in RESOLUTIONS]
 """The files of each run, in the order in which they are merged."""
 
@@ -37,6 +39,7 @@ def test_the_files_are_found():
     }
     assert {path.stem for path in OVERLAYS} == {"cpu", "single_gpu", "ddp", "fsdp"}
     assert {path.stem for path in SWEEPS} == {"segments", "table_3"}
+    assert {path.stem for path in LOGGERS} == {"tensorboard", "csv", "wandb", "mlflow"}
 
 
 def options(paths):

@@ -32,6 +32,7 @@ from . import LIGHTNING_COMMANDS
 from .config_files import check_config_files
 from .foreign import foreign_errors
 from .full_config import with_callback_options
+from .log_config import LoggedConfig
 from .messages import OneLineErrors
 from .null_groups import check_null_groups
 from .resume import (
@@ -263,6 +264,7 @@ def _run(arguments: Sequence[str]) -> LightningCLI:
             subclass_mode_data=True,
             auto_configure_optimizers=False,
             trainer_defaults={"callbacks": ExactResume()},
+            save_config_callback=LoggedConfig,
             save_config_kwargs={"overwrite": True},
             parser_class=Parser,
             parser_kwargs={
