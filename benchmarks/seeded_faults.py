@@ -1,4 +1,4 @@
-"""Plant thirty faults, one at a time, in a copy of the project, and see which the tests find.
+"""Plant faults, one at a time, in a copy of the project, and see which the tests find.
 
     python benchmarks/seeded_faults.py --output benchmarks/results/seeded-faults.json
 
@@ -114,15 +114,27 @@ FAULTS = (
     ),
     Fault(
         "noise grows instead of fading",
-        "scale = sampling.confidence_temperature * (1 - progress)",
-        "scale = sampling.confidence_temperature * progress",
+        "temperature *= 1 - reached / self.sampling_steps",
+        "temperature *= reached / self.sampling_steps",
         SAMPLING,
     ),
     Fault(
         "top-k keeps one too few",
-        "kept = logits.topk(sampling.top_k, dim=-1).values[..., -1:]",
-        "kept = logits.topk(sampling.top_k, dim=-1).values[..., -2:-1]",
+        "kept = logits.topk(sampling.k, dim=-1).values[..., -1:]",
+        "kept = logits.topk(sampling.k, dim=-1).values[..., -2:-1]",
         SAMPLING,
+    ),
+    Fault(
+        "confidence among the kept codes only",
+        "return codes, log_probs.gather(-1, codes[..., None])[..., 0]",
+        "return codes, logits.log_softmax(-1).gather(-1, codes[..., None])[..., 0]",
+        SAMPLING,
+    ),
+    Fault(
+        "first guesses from everywhere",
+        "return [token for token in prompt if token in vocabulary] or vocabulary",
+        "return vocabulary",
+        ("sampling",),
     ),
     Fault(
         "Jacobi accepts one token too many",

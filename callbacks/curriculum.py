@@ -7,7 +7,7 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.strategies import DeepSpeedStrategy, ModelParallelStrategy
-from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from showo_turbo.curriculum.clock import RoundClock
 from showo_turbo.curriculum.rounds import round_of_epoch, rounds_of, stored_trajectories
@@ -20,6 +20,7 @@ from showo_turbo.errors import UserError
 from showo_turbo.models.protocols import ImageModel
 from showo_turbo.training.turbo import ShowoTurbo
 from showo_turbo.trajectories import TrajectoryStore
+from showo_turbo.utils.interruption import ends_at_once
 
 
 class Curriculum(Callback):
@@ -134,8 +135,11 @@ class Curriculum(Callback):
                 f"Curriculum cannot renew a teacher that {type(trainer.strategy).__name__} has "
                 "sharded; use DDP or FSDP"
             )
+        check_precision(trainer)
         self.schedules.check_model(pl_module.lr_scheduler)
         self.trajectories.check_settings(self.stages, pl_module)
+        for entry in self.stages:
+            pl_module.check_stage(entry.loss_weights, entry.consistency_target)
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             self.folder = Path(trainer.default_root_dir) / "fast_dev_run"
         elif self.folder is None:
@@ -193,15 +197,21 @@ class Curriculum(Callback):
             self._advance(trainer, _turbo(pl_module))
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Note how long the last round trained."""
+        """Note how long the last round trained, and say which stages did not run."""
         self.clock.tick(self.round)
+        left = len(self.stages) - self.stage_index - 1
+        if left and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            rank_zero_warn(
+                f"training has ended in stage {self.stage_index + 1} of {len(self.stages)}, so "
+                f"that {left} did not run; with max_epochs -1 and --resume auto they do"
+            )
 
     def _advance(self, trainer: Trainer, module: ShowoTurbo) -> None:
         """Make the student the teacher and begin the next round."""
         self.clock.tick(self.round)
         before = self.stage_index
         self.round += 1
-        if self.stage_index == before or not self.stage.keep_optimizer:
+        if not self.stage.keep_optimizer:
             for optimizer in trainer.optimizers:
                 optimizer.state.clear()
         self._enter(trainer, module)
@@ -213,7 +223,7 @@ class Curriculum(Callback):
         if self._entered == self.round:
             return
         teacher = self._prepare_teacher(trainer, module)
-        with self.clock.collecting(self.round):
+        with self.clock.collecting(self.round), ends_at_once():
             stores = self._collect(trainer, module, teacher)
         for kind, store in stores.items():
             self._check_fingerprint(kind, store)
@@ -223,7 +233,9 @@ class Curriculum(Callback):
             mask_code=module.student.mask_code,
             image_segments=self.stage.image_segments,
             text_segments=self.stage.text_segments,
+            draws=self.stage.draws,
         )
+        module.set_stage(self.stage.loss_weights, self.stage.consistency_target)
         self._entered = self.round
         self.clock.begin_training()
         described = self.stage.describe(module.teacher_sampling)
@@ -251,7 +263,7 @@ class Curriculum(Callback):
         data = _data(trainer)
         given = stored_trajectories(self.stages, self.round, data.trajectories)
         return self.trajectories.collect(
-            trainer, module, data, teacher, folder, self.stage, self.round, given
+            trainer, module, data, teacher, folder, self.stages, self.round, given
         )
 
     def _check_fingerprint(self, kind: str, store: TrajectoryStore) -> None:
@@ -287,6 +299,20 @@ class Curriculum(Callback):
         self._fingerprints = [dict(entry) for entry in state_dict["fingerprints"]]
         self.clock.seconds = {name: list(values) for name, values in state_dict["seconds"].items()}
         self._entered = None
+
+
+def check_precision(trainer: Trainer) -> None:
+    """Raise on precisions that change the type of the weights.
+
+    Raises:
+        UserError: Naming it.
+    """
+    precision = str(trainer.precision)
+    if precision.endswith("-true") and precision != "32-true":
+        raise UserError(
+            f"trainer.precision is {precision}, which changes the weights themselves, so that a "
+            "teacher is no longer the one that was saved; expected 32-true, bf16-mixed or 16-mixed"
+        )
 
 
 def _turbo(module: LightningModule) -> ShowoTurbo:

@@ -29,8 +29,8 @@ class SampleGrid(Callback):
     judge the prompts, frames are green for satisfied ones and red for others.
 
     Events: `on_train_epoch_end`, every so many epochs. The logger gets the image `samples`: any
-    whose experiment has `add_image` (TensorBoard) or that has `log_image` itself (such as Weights &
-    Biases). The PNG with the prompts written next to the rows is
+    whose experiment has `add_image` (TensorBoard) or `log_image` (MLflow), or that has `log_image`
+    itself (such as Weights & Biases). The PNG with the prompts written next to the rows is
     `<folder>/epoch-<number>.png`.
 
     Works with any module that has a `student` or a `model` (`ShowoTurbo`, `PretrainShowo`), an
@@ -163,6 +163,8 @@ def log_picture(logger: Logger, name: str, picture: NDArray[np.uint8], step: int
         experiment.add_image(name, picture, step, dataformats="HWC")
     elif hasattr(logger, "log_image"):
         logger.log_image(key=name, images=[picture], step=step)
+    elif hasattr(experiment, "log_image"):
+        experiment.log_image(getattr(logger, "run_id", None), picture, key=name, step=step)
 
 
 def _network(module: LightningModule) -> ImageModel:

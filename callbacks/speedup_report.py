@@ -46,15 +46,17 @@ class SpeedupReport(Callback):
     prompts, at each number of steps. Then the teacher, the students after each stage and the final
     student draw the same test prompts with the same seeds, and teacher and student answer the same
     questions. Prompts of further files, such as combinations that training never showed, are
-    reported on their own.
+    reported on their own. How different the images of a prompt are is measured on as many of the
+    test prompts as `variety_prompts` of the settings says.
 
     The prompts may be anybody's: they are judged by the checker of the plan, by its metrics, or by
     both. Without a checker the teacher chooses by the first metric.
 
-    Into `folder` go `report.json`, `report.csv`, `report.md`, `grid.png`, `quality_by_steps.png`
-    and `film_strips/*.png`. Every score is kept in `scores` as soon as it is measured; resume a
-    killed run with `--ckpt_path`, and the report goes on where it stopped. Runs that share the
-    folder of scores, such as the trials of a sweep, measure a teacher that they share only once.
+    Into `folder` go `report.json`, `report.csv`, `report.md`, `grid.png`, `quality_by_steps.png`,
+    `film_strips/*.png` and, with `variety_prompts` in the settings, `variety.png`. Every score is
+    kept in `scores` as soon as it is measured; resume a killed run with `--ckpt_path`, and the
+    report goes on where it stopped. Runs that share the folder of scores, such as the trials of a
+    sweep, measure a teacher that they share only once.
 
     Events: what could be wrong is looked for in `setup` and `on_fit_start`. In `on_fit_end` every
     process measures its share of the prompts and questions, and the first draws pictures and writes

@@ -1,8 +1,10 @@
 """Lightning's progress bar with the stage of the curriculum in front."""
 
+import sys
+import time
 from typing import Any
 
-from lightning.pytorch import Trainer
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import TQDMProgressBar
 
 from showo_turbo.sampling.image_sampling import ImageSampling
@@ -15,7 +17,8 @@ class StageProgressBar(TQDMProgressBar):
 
     It replaces Lightning's own bar. Where there is no `Curriculum` it shows only the epoch. It is
     the plain bar and not the `rich` one, because collecting trajectories in the middle of training
-    shows a `rich` bar, and some versions of `rich` allow only one at a time.
+    shows a `rich` bar, and some versions of `rich` allow only one at a time. Where the output is no
+    terminal but a file, say, it is a line for each epoch.
 
     Example:
         YAML::
@@ -33,14 +36,31 @@ class StageProgressBar(TQDMProgressBar):
     def __init__(
         self, refresh_rate: int = 1, process_position: int = 0, leave: bool = False
     ) -> None:
-        super().__init__(refresh_rate, process_position, leave)
+        self._lines = refresh_rate > 0 and not sys.stdout.isatty()
+        self._began = 0.0
+        super().__init__(0 if self._lines else refresh_rate, process_position, leave)
 
     def on_train_epoch_start(self, trainer: Trainer, *arguments: Any) -> None:
         """Put the stage and the epoch in front of the bar."""
+        self._began = time.perf_counter()
         super().on_train_epoch_start(trainer, *arguments)
-        module = trainer.lightning_module
-        sampling = getattr(module, "teacher_sampling", ImageSampling())
-        self.train_progress_bar.set_description(describe_epoch(trainer, sampling))
+        if not self._lines:
+            self.train_progress_bar.set_description(_epoch_of(trainer))
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Where there is no bar, say in a line how the epoch went."""
+        super().on_train_epoch_end(trainer, pl_module)
+        if self._lines and trainer.is_global_zero:
+            metrics = self.get_metrics(trainer, pl_module)
+            shown = [f"{name} {value}" for name, value in metrics.items() if name != "v_num"]
+            seconds = time.perf_counter() - self._began
+            parts = [f"step {trainer.global_step}", *shown, f"{seconds:.0f} s"]
+            print(f"{_epoch_of(trainer)}: {', '.join(parts)}", flush=True)
+
+
+def _epoch_of(trainer: Trainer) -> str:
+    sampling = getattr(trainer.lightning_module, "teacher_sampling", ImageSampling())
+    return describe_epoch(trainer, sampling)
 
 
 def describe_epoch(trainer: Trainer, teacher_sampling: ImageSampling) -> str:

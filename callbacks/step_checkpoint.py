@@ -5,14 +5,15 @@ from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 
-from showo_turbo.utils.lightning_internals import HeldCheckpoint
+from showo_turbo.utils.lightning_internals import HeldCheckpoint, end_after_step
 
 
 class StepCheckpoint(HeldCheckpoint):
     """Lightning's `ModelCheckpoint`, whose checkpoint of an epoch's last step waits for its end.
 
     Lightning's own is written before the epoch's validation and before what happens when an epoch
-    ends. A run that is resumed from it does neither. This one is written after both.
+    ends. A run that is resumed from it does neither. This one is written after both. There is also
+    one where the run ends, be it at its end or by a signal.
 
     Example:
         YAML::
@@ -48,12 +49,29 @@ class StepCheckpoint(HeldCheckpoint):
         """Save if it is time, but not after an epoch's last step."""
         if trainer.is_last_batch:
             self._waits = self.is_due(trainer)
+        elif ends_after_step(trainer):
+            self.save_now(trainer)
         else:
             super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save what has waited."""
         super().on_train_epoch_end(trainer, pl_module)
-        if self._waits:
+        if self._waits or ends_after_step(trainer):
             self.save_now(trainer)
         self._waits = False
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save where the run ends."""
+        super().on_train_end(trainer, pl_module)
+        self.save_now(trainer)
+
+
+def ends_after_step(trainer: Trainer) -> bool:
+    """Whether a signal has asked any process to end after its step; then all of them do."""
+    asked = bool(trainer.received_sigterm)
+    if trainer.world_size > 1:
+        asked = trainer.strategy.reduce_boolean_decision(asked, all=False)
+        if asked:
+            end_after_step(trainer)
+    return asked

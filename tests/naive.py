@@ -6,6 +6,7 @@ the package against the same functions, so they waste no time beyond that.
 """
 
 import math
+from fractions import Fraction
 
 import torch
 
@@ -60,6 +61,8 @@ def decode_image(
     schedule="cosine",
     token_temperature=0.0,
     confidence_temperature=0.0,
+    confidence_annealing="linear",
+    reveal_order="confidence",
     top_k=None,
     seed=0,
     pad_to=None,
@@ -73,6 +76,7 @@ def decode_image(
         # Another way to the same numbers: the rest of the first, and the share of the second.
         shares = [step / (steps - 1) for step in range(steps)]
         guidance = [guidance_scale * (1 - share) + guidance_end * share for share in shares]
+    temperature = confidence_temperature
     codes = [mask_code] * tokens
     states = [codes]
     for step in range(1, steps + 1):
@@ -80,6 +84,7 @@ def decode_image(
         scale = guidance[step - 1]
         if scale:
             logits = (1 + scale) * logits - scale * image_logits(model, [], codes, pad_to)
+        log_probabilities = logits.log_softmax(1)
         if top_k is not None:
             beyond = logits.argsort(dim=1, descending=True)[:, top_k:]
             logits.scatter_(1, beyond, -math.inf)
@@ -90,12 +95,19 @@ def decode_image(
             candidates = drawn.clamp(max=logits.shape[1] - 1)
         else:
             candidates = logits.argmax(1)
-        confidences = logits.log_softmax(1)[range(tokens), candidates]
-        scale = confidence_temperature * (1 - step / steps)
+        confidences = log_probabilities[range(tokens), candidates]
+        # The released sampler overwrites the temperature at every step.
+        temperature *= 1 - step / steps
+        compounding = confidence_annealing == "compounding"
+        scale = temperature if compounding else confidence_temperature * (1 - step / steps)
         if scale:
             uniform = torch.rand(tokens, generator=generator).clamp(1e-20, 1 - 1e-7)
             confidences = confidences - scale * torch.log(-torch.log(uniform))
         candidates, confidences = candidates.tolist(), confidences.tolist()
+        if reveal_order == "halton":
+            side = math.isqrt(tokens)
+            order = halton_places(side, side)
+            confidences = [-order.index(divmod(place, side)) for place in range(tokens)]
         unknown = [place for place in range(tokens) if codes[place] == mask_code]
         left = min(masked_after(step, steps, tokens, schedule), len(unknown) - 1)
         left = 0 if step == steps else max(left, 1)
@@ -105,6 +117,25 @@ def decode_image(
             codes[place] = candidates[place]
         states.append(codes)
     return states
+
+
+def halton_places(height, width):
+    """Rows and columns in Halton order: digits of 1, 2, 3, ... behind the point, the last first."""
+
+    def inverse(number, base):
+        digits = []
+        while number:
+            digits.append(number % base)
+            number //= base
+        return sum(Fraction(digit, base ** (i + 1)) for i, digit in enumerate(digits))
+
+    places, number = [], 0
+    while len(places) < height * width:
+        number += 1
+        place = math.floor(inverse(number, 2) * height), math.floor(inverse(number, 3) * width)
+        if place not in places:
+            places.append(place)
+    return places
 
 
 def text_sequence(model, codes, text):

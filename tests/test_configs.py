@@ -19,7 +19,9 @@ OVERLAYS = [path for path in FILES if path.parent.name == "hardware"]
 SWEEPS = [path for path in FILES if path.parent.name == "sweeps"]
 TURBO = CONFIGS / "turbo.yaml"
 RESOLUTIONS = [path for path in FILES if path.match("turbo_*.yaml")]
-WHOLE = [[path] for path in FILES if path not in [*OVERLAYS, *SWEEPS, TURBO, *RESOLUTIONS]]
+LOGGERS = [path for path in FILES if path.parent.name == "loggers"]
+PARTS = [*OVERLAYS, *SWEEPS, *LOGGERS, TURBO, *RESOLUTIONS]
+WHOLE = [[path] for path in FILES if path not in PARTS]
 WHOLE += [[TURBO, path] for path in RESOLUTIONS]
 """The files of each run, in the order in which they are merged."""
 
@@ -32,9 +34,12 @@ def test_the_files_are_found():
         "pretrain_showo",
         "turbo_256",
         "turbo_512",
+        "turbo_256_renewed",
+        "turbo_512_renewed",
     }
     assert {path.stem for path in OVERLAYS} == {"cpu", "single_gpu", "ddp", "fsdp"}
     assert {path.stem for path in SWEEPS} == {"segments", "table_3"}
+    assert {path.stem for path in LOGGERS} == {"tensorboard", "csv", "wandb", "mlflow"}
 
 
 def options(paths):
@@ -103,6 +108,15 @@ def test_an_overlay_fits_over_a_config(path, capsys):
         assert config["trainer"][key] == value or key == "strategy"
 
 
+@pytest.mark.parametrize("path", OVERLAYS, ids=lambda path: path.stem)
+def test_an_overlay_fits_over_a_config_that_chooses_the_precision(path, capsys):
+    config = printed(options([CONFIGS / "quickstart.yaml", path]), capsys)
+    assert config["trainer"]["plugins"] == []
+    assert (
+        config["trainer"]["precision"] == yaml.safe_load(path.read_text())["trainer"]["precision"]
+    )
+
+
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
 def test_every_value_of_a_sweep_fits_the_quickstart(path):
     settings = read_settings(path)
@@ -169,13 +183,13 @@ def curriculum_of(config):
 
 
 @pytest.mark.parametrize(
-    ("name", "tokens", "stages"),
+    ("name", "tokens", "stages", "top_k"),
     [
-        ("turbo_256", 256, [(16, 10.0, 4, 4), (8, 1.5, 2, 2)]),
-        ("turbo_512", 1024, [(32, 15.0, 8, 4), (16, 1.75, 4, 2)]),
+        ("turbo_256", 256, [(16, 10.0, 4, 4), (8, 1.5, 2, 2)], {2: 200, 4: 200}),
+        ("turbo_512", 1024, [(32, 15.0, 8, 4), (16, 1.75, 4, 2)], {2: 200, 4: 500}),
     ],
 )
-def test_the_paper_s_stages(capsys, name, tokens, stages):
+def test_the_paper_s_stages(capsys, name, tokens, stages, top_k):
     config = printed(options([TURBO, CONFIGS / f"{name}.yaml"]), capsys)
     assert config["data"]["init_args"]["resolution"] ** 2 // 16**2 == tokens
     found = curriculum_of(config)["stages"]
@@ -192,7 +206,14 @@ def test_the_paper_s_stages(capsys, name, tokens, stages):
     # Trajectories are greedy; teacher and student are measured as the paper samples.
     assert model["teacher_sampling"] == asdict(ImageSampling())
     assert [model["sampling"]] == model["evaluation"]["teacher_samplings"]
-    assert model["sampling"]["top_k"] == 200
+    assert ImageSampling(**model["sampling"]) == ImageSampling(
+        4,
+        token_temperature=1.0,
+        confidence_temperature=1.0,
+        top_k=top_k,
+        confidence_annealing="compounding",
+    )
+    assert model["max_language_length"] == (128 + 1) + tokens + 2
     assert model["decoding"]["max_new_tokens"] == 512
 
 

@@ -45,6 +45,7 @@ REDUCED = {
                         "unseen_prompts_per_category": 1,
                         "text_records": 4,
                         "timed_texts": 1,
+                        "variety_prompts": 2,
                     },
                 },
             },
@@ -80,7 +81,8 @@ def test_the_quickstart_runs_from_data_to_report(tmp_path, random_shapes_model):
     assert len(report["seconds"]["collect"]) == len(report["seconds"]["fit"]) == 2
     for row in report["images"]:
         assert row["n"] == 6 and row["ci95"][0] <= row["score"] <= row["ci95"][1]
-    for name in ("grid.png", "report.csv", "report.md", "student/config.json"):
+        assert ("variety" in row) == (row["model"] != "stage1")
+    for name in ("grid.png", "variety.png", "report.csv", "report.md", "student/config.json"):
         assert (run / name).is_file(), name
     assert list((run / "film_strips").glob("*.png"))
     assert list((run / "lightning_logs").rglob("events.out.tfevents.*"))

@@ -1,8 +1,11 @@
+import copy
 import json
+import pickle
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import AddedToken, Tokenizer
 
 from showo_turbo.errors import UserError
 from showo_turbo.text_tokenizer import END_OF_TEXT, TextTokenizer
@@ -25,7 +28,10 @@ def test_shapes_tokenizer_ships_with_the_package():
     assert SHAPES.eos_id == 0
 
 
-@given(st.text().filter(lambda text: END_OF_TEXT not in text))
+SPECIAL = ["[PAD]", "<|soi|>", "<|eoi|>", "<|t2i|>", "<|mmu|>", END_OF_TEXT]
+
+
+@given(st.text() | st.lists(st.sampled_from([*SPECIAL, " ", "a", "|>"])).map("".join))
 def test_decoding_undoes_encoding(text):
     ids = SHAPES.encode(text)
     assert SHAPES.eos_id not in ids
@@ -35,6 +41,39 @@ def test_decoding_undoes_encoding(text):
 def test_ids_outside_the_text_vocabulary_are_left_out():
     ids = SHAPES.encode("a red circle")
     assert SHAPES.decode([*ids, SHAPES.size, 10**6, -1, SHAPES.eos_id]) == "a red circle"
+
+
+def test_a_special_token_that_is_spelled_out_is_text(tmp_path):
+    saved = tmp_path / "tokenizer.json"
+    SHAPES.tokenizer.save(str(saved))
+    saved.write_bytes(b"\xef\xbb\xbf" + saved.read_bytes())  # with a byte order mark
+    loaded = TextTokenizer.from_pretrained(tmp_path)
+    text = "say <|endoftext|> now"
+    for tokenizer in (
+        SHAPES,
+        TextTokenizer(Tokenizer.from_str(SHAPES.tokenizer.to_str())),
+        loaded,
+        TextTokenizer.from_file(saved),
+        copy.deepcopy(loaded),
+        pickle.loads(pickle.dumps(loaded)),
+    ):
+        ids = tokenizer.encode(text)
+        assert tokenizer.eos_id not in ids
+        assert tokenizer.decode(ids) == text
+        assert tokenizer.decode([*ids, tokenizer.eos_id]) == text
+        assert tokenizer.fingerprint == SHAPES.fingerprint
+
+
+def test_special_tokens_that_a_tokenizer_has_itself_are_text_too():
+    tokenizer = Tokenizer.from_str(SHAPES.tokenizer.to_str())
+    tokenizer.add_special_tokens([AddedToken(token, special=True) for token in SPECIAL])
+    special = {tokenizer.token_to_id(token) for token in SPECIAL}
+    assert len(special) == len(SPECIAL)
+    with_them = TextTokenizer(tokenizer)
+    text = "".join(SPECIAL)
+    assert not special & set(with_them.encode(text))
+    assert with_them.encode(text) == SHAPES.encode(text)
+    assert with_them.decode(with_them.encode(text)) == text
 
 
 def test_a_file_or_its_folder(tmp_path):
@@ -64,6 +103,10 @@ class TestBadInput:
         (tmp_path / "tokenizer.json").write_text(json.dumps(content))
         with pytest.raises(UserError, match=r"has no '<\|endoftext\|>' token"):
             TextTokenizer.from_pretrained(tmp_path)
+
+    def test_an_end_of_text_that_is_a_plain_word(self):
+        with pytest.raises(UserError, match="which this tokenizer can only take for the end"):
+            TextTokenizer.from_pretrained(GOLDEN).encode("w1 <|endoftext|> w2")
 
     def test_unknown_id(self):
         with pytest.raises(UserError, match="is not a folder"):

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from showo_turbo.data import CaptionSource
 from showo_turbo.data.bad_samples import Skip, refuse
-from showo_turbo.errors import BadSample, UserError
+from showo_turbo.errors import BadSample
+from showo_turbo.utils.text_files import read_lines
 
 
 class CaptionLines(CaptionSource):
@@ -22,14 +23,10 @@ class CaptionLines(CaptionSource):
 
     def captions(self, skip: Skip = refuse) -> Sequence[str]:
         """All captions of the file."""
-        try:
-            lines = self.file.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"{self.file} cannot be read ({error}); name a text file") from None
         found = []
-        for number, line in enumerate(map(str.strip, lines), start=1):
+        for number, line in read_lines(self.file):
             if len(line) > self.longest:
                 skip(BadSample(f"line {number} of {self.file} has {len(line)} characters"))
-            elif line:
+            else:
                 found.append(line)
         return found

@@ -8,6 +8,7 @@ from tokenizers import Tokenizer
 
 from .errors import UserError, shown
 from .models.checkpoints import SHAPES, resolve_folder
+from .utils.text_files import ENCODING
 
 END_OF_TEXT = "<|endoftext|>"
 FILE_NAME = "tokenizer.json"
@@ -15,6 +16,9 @@ FILE_NAME = "tokenizer.json"
 
 class TextTokenizer:
     """A `tokenizer.json` whose `<|endoftext|>` begins and ends every text.
+
+    A special token that is spelled out within a text is text: it neither ends it nor begins an
+    image.
 
     Args:
         tokenizer: The loaded tokenizer.
@@ -50,7 +54,7 @@ class TextTokenizer:
         if not path.is_file():
             raise UserError(f"{path} does not exist; expected a tokenizer.json there, name one")
         try:
-            return cls(Tokenizer.from_file(str(path)))
+            return cls(Tokenizer.from_str(path.read_text(encoding=ENCODING)))
         except UserError:
             raise
         except Exception as error:  # `tokenizers` raises a bare Exception for every bad file
@@ -88,8 +92,10 @@ class TextTokenizer:
         """Token ids of `text`, without begin and end tokens.
 
         Raises:
-            UserError: If it is not Unicode, or holds what the tokenizer has no token for.
+            UserError: If it is not Unicode, or holds what the tokenizer has no token for, such as
+                an end of text that it can write in one way only.
         """
+        self.tokenizer.encode_special_tokens = True  # which copies do not keep
         try:
             ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False).ids
         # A bare one where a token is missing, and one of types where a text is not Unicode.
@@ -98,6 +104,11 @@ class TextTokenizer:
                 f"the text {shown(text)} cannot be turned into tokens ({error}); expected Unicode "
                 "that the tokenizer knows, rewrite it"
             ) from None
+        if END_OF_TEXT in text and self.eos_id in ids:  # a plain word of the tokenizer
+            raise UserError(
+                f"the text {shown(text)} has {END_OF_TEXT!r} in it, which this tokenizer can only "
+                "take for the end; expected text, rewrite it"
+            )
         return ids
 
     def decode(self, ids: list[int]) -> str:

@@ -34,6 +34,8 @@ SETTINGS = EvaluationPlan(
     unseen_prompts_per_category=1,
     text_records=4,
     timed_texts=1,
+    variety_prompts=2,
+    variety_images=3,
     decoding=TextDecoding(max_new_tokens=20),
 )
 STAGE = {"epochs": 1, "image_trajectories": 4}
@@ -90,10 +92,19 @@ def test_seconds_of_the_phases(report):
 
 
 def test_files(run):
-    for name in ("report.json", "report.csv", "report.md", "grid.png", "quality_by_steps.png"):
+    pictures = ("grid.png", "variety.png", "quality_by_steps.png")
+    for name in ("report.json", "report.csv", "report.md", *pictures):
         assert (run / name).stat().st_size > 100, name
     assert (run / "film_strips" / "student-image-1.png").is_file()
     assert "| student |" in (run / "report.md").read_text()
+
+
+def test_variety_of_teacher_and_student(report):
+    varied = {row["model"]: row["variety"] for row in report["images"] if "variety" in row}
+    assert set(varied) == {"teacher", "student"}
+    assert {row["counted"] for row in varied.values()} == {"right scenes"}
+    assert {(row["n"], row["images"]) for row in varied.values()} == {(2, 3)}
+    assert report["settings"]["variety_prompts"] == 2
 
 
 def test_the_student_is_exported_with_its_ways(run):
@@ -110,6 +121,7 @@ def test_a_killed_report_goes_on(run, report, monkeypatch):
 
     monkeypatch.setattr(measurement_module, "evaluate_images", refuse)
     monkeypatch.setattr(measurement_module, "evaluate_text", refuse)
+    monkeypatch.setattr(measurement_module, "measure_variety", refuse)
     (run / "report.json").unlink()
     trainer = make_trainer(run, *callbacks(), max_epochs=-1)
     trainer.fit(turbo_module(run), datamodule=turbo_data(run), ckpt_path=run / "last.ckpt")

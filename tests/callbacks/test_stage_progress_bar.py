@@ -1,3 +1,4 @@
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -24,7 +25,7 @@ def at(epoch, round_index):
 @pytest.mark.parametrize(
     ("epoch", "round_index", "parts"),
     [
-        (0, 0, ["stage 1/2 (16 steps, guidance 1.5", "epoch 1/2"]),
+        (0, 0, ["stage 1/2 (16 steps, guidance 1.5, 4 image and 4 text segments)", "epoch 1/2"]),
         (1, 0, ["stage 1/2", "epoch 2/2"]),
         (2, 1, ["stage 2/2 (8 steps, guidance 0", "epoch 1/3"]),
     ],
@@ -40,7 +41,18 @@ def test_without_a_curriculum():
     )
 
 
-def test_it_is_the_trainers_bar(tmp_path, capsys):
+def test_a_log_has_a_line_for_each_epoch(tmp_path, capsys):
+    trainer = make_trainer(tmp_path, StageProgressBar(), enable_progress_bar=True, max_epochs=2)
+    trainer.fit(Bystander())
+    printed = capsys.readouterr()
+    assert "\r" not in printed.out + printed.err
+    first, second = [line for line in printed.out.splitlines() if line.startswith("epoch")]
+    assert first.startswith("epoch 1: step 2, ") and first.endswith(" s")
+    assert second.startswith("epoch 2: step 4, ")
+
+
+def test_it_is_the_trainers_bar(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     trainer = make_trainer(tmp_path, StageProgressBar(), enable_progress_bar=True, max_epochs=2)
     trainer.fit(Bystander())
     assert type(trainer.progress_bar_callback) is StageProgressBar

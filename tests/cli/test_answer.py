@@ -100,6 +100,22 @@ def test_answers_are_written(command, model, photos, tmp_path, decoding):
     assert (f"{cut} answers were cut short" in result.errors) == (cut > 0)
 
 
+def test_transparent_images(command, mistake, model, tmp_path):
+    image = Image.new("RGBA", (16, 16))
+    image.paste("red", (4, 4, 12, 12))
+    image.save(tmp_path / "a.png")
+    seen = Image.new("RGB", (16, 16), "navy")
+    seen.paste("red", (4, 4, 12, 12))
+    run = ["answer", tmp_path / "a.png", "--question", QUESTION, "--model", model]
+    run += ["--max_new_tokens", 8]
+    expected = ShowoPipeline.from_pretrained(model).answer(seen, QUESTION, max_new_tokens=8)
+    assert command(*run, "--background", "navy").output.rstrip("\n") == expected.texts[0]
+    assert command(*run, "--output", tmp_path / "out").status == 0
+    message = mistake(*run, "--output", tmp_path / "out", "--background", "navy")
+    assert "other settings (background None instead of 'navy')" in message
+    assert "background is 'marine'; expected an opaque" in mistake(*run, "--background=marine")
+
+
 def test_an_interrupted_run_continues(command, model, photos, tmp_path, monkeypatch):
     run = ["answer", photos, "--question", QUESTION, "--model", model, "--max_new_tokens", 8]
     run += ["--batch_size", 2, "--method", "autoregressive", "--temperature", 2]
@@ -230,6 +246,15 @@ def test_questions_of_a_file(photos, tmp_path):
     assert read_questions([], None, tmp_path / "q.jsonl") == [
         ImageQuestion(photos / "red.png", "a"),
         ImageQuestion(photos / "red.png", "b", {"label": [1]}),
+    ]
+
+
+@pytest.mark.parametrize(("name", "tab"), [("q.csv", ","), ("q.tsv", "\t")])
+def test_questions_of_a_table(photos, tmp_path, name, tab):
+    rows = [["image", "question", "label"], ["photos/red.png", "a\u2028b", "1"]]
+    (tmp_path / name).write_text("\n".join(map(tab.join, rows)), encoding="utf-8-sig")
+    assert read_questions([], None, tmp_path / name) == [
+        ImageQuestion(photos / "red.png", "a\u2028b", {"label": "1"})
     ]
 
 

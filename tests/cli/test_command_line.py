@@ -109,6 +109,11 @@ def test_an_optional_one_stays_nested():
     assert paint_with("out", *options)[3] == Frame(4, "black")
 
 
+def test_a_file_of_options_of_another_editor(tmp_path):
+    (tmp_path / "options.yaml").write_text("title: é\n", encoding="utf-8-sig")
+    assert paint_with("out", "--config", str(tmp_path / "options.yaml"))[1] == "é"
+
+
 def test_positional_lists():
     assert call(hang, "a", "b c", "--wall", "north", listed="names") == (
         ["a", "b c"],

@@ -66,6 +66,8 @@ def test_metadata_of_a_png(command, model, tmp_path):
         "top_k": "5",
         "guidance_end": "null",
         "shared_noise_seed": "null",
+        "confidence_annealing": "linear",
+        "reveal_order": "confidence",
     }
 
 
@@ -192,6 +194,52 @@ def test_the_batch_size_is_no_setting(command, model, tmp_path):
     ]
     assert command(*run, "--batch_size", 1).status == 0
     assert command(*run, "--batch_size", 3).status == 0
+
+
+GENEVAL = [
+    {"tag": "single_object", "include": [{"class": "star", "count": 1}], "prompt": "é star"},
+    {"tag": "counting", "include": [], "exclude": [{"class": "cup"}], "prompt": "two stars"},
+]
+
+
+def test_the_folders_of_geneval(command, mistake, model, tmp_path):
+    """Laid out as https://github.com/djghosh13/geneval, evaluation/evaluate_images.py, reads it."""
+    lines = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in GENEVAL)
+    (tmp_path / "p.jsonl").write_text(lines, encoding="utf-8")
+    run = ["generate", "--prompts_file", tmp_path / "p.jsonl", "--model", model, *SAMPLED]
+    run += ["--images_per_prompt", 2]
+    assert command(*run, "--output", tmp_path / "flat").status == 0
+    out = tmp_path / "out"
+    assert command(*run, "--output", out, "--layout", "geneval").status == 0
+    folders = sorted(path for path in out.iterdir() if path.is_dir())
+    assert [folder.name for folder in folders] == ["00000", "00001"]
+    for folder, line in zip(folders, GENEVAL, strict=True):
+        assert {path.name for path in folder.iterdir()} == {"metadata.jsonl", "samples"}
+        assert json.loads((folder / "metadata.jsonl").read_text(encoding="utf-8")) == line
+    drawn = sorted(out.glob("*/samples/*"))
+    names = [str(path.relative_to(out)) for path in drawn]
+    assert names == [f"0000{i}/samples/000{j}.png" for i in (0, 1) for j in (0, 1)]
+    assert [note["file"] for note in index(out)] == names
+    flat = sorted((tmp_path / "flat").glob("*.png"))
+    assert [path.read_bytes() for path in drawn] == [path.read_bytes() for path in flat]
+
+    drawn[1].unlink()
+    (drawn[0].parent / ".0001.png.a1b2.tmp").touch()  # of a run that was killed
+    (folders[0] / "metadata.jsonl").unlink()
+    assert command(*run, "--output", out, "--layout", "geneval").status == 0
+    assert sorted(out.glob("*/samples/*")) == drawn
+    assert json.loads((folders[0] / "metadata.jsonl").read_text()) == GENEVAL[0]
+    assert "layout 'geneval' instead of None" in mistake(*run, "--output", out)
+
+
+@pytest.mark.bad_input
+def test_prompts_that_geneval_cannot_judge(mistake, model, tmp_path):
+    run = ["generate", "a star", "--output", tmp_path / "out", "--layout", "geneval"]
+    assert "the prompt 'a star' has None for 'tag'; expected" in mistake(*run, "--model", model)
+    (tmp_path / "p.csv").write_text("prompt,tag,include\na star,counting,[]\n")
+    run = ["generate", "--prompts_file", tmp_path / "p.csv", "--output", tmp_path / "out"]
+    assert "has '[]' for 'include'" in mistake(*run, "--layout", "geneval", "--model", model)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.bad_input

@@ -30,8 +30,54 @@ def test_a_byte_order_mark_is_no_part_of_it(tmp_path, name, line):
     assert read_prompts([], tmp_path / name) == [PromptEntry("é")] * 2
 
 
+@pytest.mark.parametrize("name", ["p.ndjson", "p.jsonlines"])
+def test_json_lines_by_their_other_names(tmp_path, name):
+    (tmp_path / name).write_text('{"prompt": "a red circle", "tag": "x"}\n')
+    assert read_prompts([], tmp_path / name) == [PromptEntry("a red circle", None, {"tag": "x"})]
+
+
+@pytest.mark.parametrize(("name", "tab"), [("p.csv", ","), ("p.tsv", "\t")])
+@pytest.mark.parametrize("column", ["prompt", "text", "caption", "Prompt"])
+def test_tables(tmp_path, name, tab, column):
+    lines = [["id", column, "Seed"], ["7", "a circle", "3"], ["8", '"two, ""big"" stars"', ""]]
+    (tmp_path / name).write_text("\n".join(tab.join(line) for line in lines), "utf-8-sig")
+    assert read_prompts([], tmp_path / name) == [
+        PromptEntry("a circle", 3, {"id": "7"}),
+        PromptEntry('two, "big" stars', None, {"id": "8"}),
+    ]
+
+
+def test_the_prompt_comes_before_other_texts(tmp_path):
+    (tmp_path / "p.csv").write_text("text,prompt\nx,y\n")
+    assert read_prompts([], tmp_path / "p.csv") == [PromptEntry("y", None, {"text": "x"})]
+
+
+@pytest.mark.parametrize("mark", ["\u2028", "\x85", "\x0c"])
+def test_only_newlines_end_a_prompt(tmp_path, mark):
+    (tmp_path / "p.txt").write_text(f"a{mark}b\nc\n", encoding="utf-8")
+    (tmp_path / "p.csv").write_text(f"prompt\na{mark}b\nc\n", encoding="utf-8")
+    for name in ("p.txt", "p.csv"):
+        assert read_prompts([], tmp_path / name) == [PromptEntry(f"a{mark}b"), PromptEntry("c")]
+
+
 @pytest.mark.bad_input
 class TestBadInput:
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            ("a red circle\na blue one\n", r"line 2 of .* columns \['a red circle'\]; expected"),
+            ("prompt,tag\n,a\n", "line 2 of .* has an empty text for 'prompt'"),
+            ("prompt,text\n,a\n", "line 2 of .* has an empty text for 'prompt'"),
+            ("prompt,seed\na,x\n", "line 2 of .* has seed 'x'; expected a whole number"),
+            ("prompt,seed\na,-1\n", "line 2 of .* has seed '-1'; expected a whole number"),
+            (f"prompt,seed\na,{'1' * 5000}\n", "line 2 of .* has seed '1111"),
+        ],
+    )
+    def test_a_wrong_row(self, tmp_path, content, message):
+        (tmp_path / "p.csv").write_text(content)
+        with pytest.raises(UserError, match=message):
+            read_prompts([], tmp_path / "p.csv")
+
     @pytest.mark.parametrize(
         ("line", "message"),
         [

@@ -247,3 +247,15 @@ class TestMistakes:
         result = fit("--resume", "auto", "--trainer.default_root_dir", "null")
         assert result.status == 2
         assert "give the run a folder of its own" in result.errors
+
+
+@pytest.mark.bad_input
+def test_a_new_run_does_not_write_over_another(fit, tmp_path):
+    assert fit(epochs=1).status == 0
+    before = {path: path.read_bytes() for path in checkpoints(tmp_path)}
+    again = fit(epochs=1)
+    assert again.status == 2
+    *_, last = again.errors.strip().splitlines()
+    assert "run holds a run already, with the checkpoint" in last
+    assert "--resume auto" in last and "--trainer.default_root_dir" in last
+    assert {path: path.read_bytes() for path in checkpoints(tmp_path)} == before

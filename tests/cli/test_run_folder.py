@@ -36,6 +36,18 @@ def test_notes_are_there_the_next_time(tmp_path):
     assert [json.loads(line)["file"] for line in lines] == ["a", "b", "c", "d"]
 
 
+@pytest.mark.parametrize("mark", ["\u2028", "\u2029", "\x85", "\x0c"])
+def test_a_text_with_other_ends_of_lines_is_there_the_next_time(tmp_path, mark):
+    first = opened(tmp_path)
+    first.begin()
+    notes = [{"file": "a", "prompt": f"one{mark}two"}, {"file": "b", "answer": mark}]
+    first.add(notes)
+    second = opened(tmp_path)
+    assert list(second.notes.values()) == notes
+    second.begin()
+    assert list(opened(tmp_path).notes.values()) == notes
+
+
 @pytest.mark.parametrize("torn", ['{"file": "b", "pro', '{"file": 3}\n', "\xff\xfe\n", "[]\n"])
 def test_what_a_crash_left_is_dropped(tmp_path, torn):
     first = opened(tmp_path)

@@ -226,6 +226,7 @@ class TestBadInput:
             ),
             ({"image_segments": 4}, "recorded for 2; expected one of 1, 2, since the teacher's"),
             ({"sampling": {"guidance_scale": 2.0}}, "guidance_scale 0.5, but the stage says 2.0"),
+            ({"sampling": {"top_k": {4: 9}}}, "with top_k None, but the stage says 9"),
         ],
     )
     def test_another_stage(self, refused, stores, stage, message):

@@ -1,3 +1,5 @@
+import shutil
+
 import pytest
 from PIL import Image
 
@@ -45,6 +47,14 @@ def test_all_stores_in_a_folder(command, model, stores, tmp_path):
     assert [str(path) for path in drawn] == ["images/image-00000.png", "texts/text-00000.png"]
 
 
+def test_the_teacher_beside_a_store_is_its_model(command, model, stores, tmp_path):
+    shutil.copytree(stores / "images", tmp_path / "round-0/images")
+    shutil.copytree(model, tmp_path / "round-0/teacher")
+    result = command("trajectories", tmp_path / "round-0/images", "--samples", 1)
+    assert result.status == 0, result.errors
+    assert (tmp_path / "round-0/images-strips/image-00000.png").is_file()
+
+
 def test_no_film_strips(command, stores, tmp_path):
     run = ["trajectories", stores, "--output", tmp_path / "strips", "--samples", 0]
     result = command(*run, "--model", "there/is-none")
@@ -59,8 +69,6 @@ class TestBadInput:
         assert "none is not a folder" in mistake("trajectories", tmp_path / "none")
 
     def test_a_damaged_store(self, mistake, stores, tmp_path):
-        import shutil
-
         copy = shutil.copytree(stores / "images", tmp_path / "copy")
         (shard,) = copy.glob("*.safetensors")
         shard.write_bytes(shard.read_bytes()[:-1])

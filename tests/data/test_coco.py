@@ -32,6 +32,16 @@ def test_a_seed_always_draws_the_same(photographs: Any) -> None:
     assert torch.equal(first["pixels"], second["pixels"])
 
 
+def test_annotations_of_another_editor(tmp_path: Path) -> None:
+    content = {
+        "images": [{"id": 1, "file_name": "0.png"}],
+        "annotations": [{"image_id": 1, "caption": "a\u2028dog\n"}],
+    }
+    path = tmp_path / "c.json"
+    path.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8-sig")
+    assert COCOCaptions(tmp_path, path, 24).captions() == ["a\u2028dog"]
+
+
 def test_all_captions_are_listed(photographs: Any) -> None:
     dataset = COCOCaptions(photographs.images, photographs.captions, 32)
     assert len(dataset.captions()) == 9

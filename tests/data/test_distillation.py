@@ -47,7 +47,7 @@ def image_store(folder: Path, count: int = 7) -> TrajectoryStore:
         "images", "t", "p", count, count, {"sampling.sampling_steps": STEPS, "segments": 2}
     )
     store = TrajectoryStore.create_or_continue(folder, identity)
-    store.write_shard(0, pack_images(records), samples=count)
+    store.write_shard(0, pack_images(records, len(records[0].codes)), samples=count)
     store.finish()
     return store
 
@@ -148,7 +148,9 @@ def test_prompts_are_a_random_selection_of_the_captions(tmp_path: Path) -> None:
     prompts = data.image_prompts()
     assert len(prompts) == len(everything) and set(prompts) == everything
     assert data.image_prompts(5) == prompts[:5]
-    assert data.image_prompts(selection=1) != prompts
+    assert data.image_prompts(3, used=5) == prompts[5:8]
+    assert data.image_prompts(3, used=len(prompts) - 1) == [prompts[-1], *prompts[:2]]
+    assert data.image_prompts(skip="red") == [text for text in prompts if "red" not in text]
     assert make(tmp_path, seed=1).image_prompts() != prompts
     assert make(tmp_path).image_prompts() == prompts
     without_places = make(tmp_path, skip_prompts=r"\bat the\b").image_prompts()

@@ -33,6 +33,13 @@ def test_categories_can_be_cut_to_equal_size(path: Path) -> None:
     assert prompts == ["a photo of a red car", "a photo of two cups"]
 
 
+def test_a_table_of_another_editor(tmp_path: Path) -> None:
+    path = tmp_path / "own.csv"
+    path.write_text("prompt,tag\na\u2028cup,cups\n", encoding="utf-8-sig")
+    (item,) = PromptFile(path)
+    assert (item["prompt"], item["category"], item["split"]) == ("a\u2028cup", "cups", "own")
+
+
 @pytest.mark.bad_input
 @pytest.mark.parametrize(
     ("content", "message"),

@@ -16,8 +16,20 @@ def test_pope_file(tmp_path):
     path.write_text(json.dumps(entry) + '\n{"image": 1}\n')
     with pytest.raises(UserError, match="line 2 of"):
         read_pope(path)
-    with pytest.raises(UserError, match="cannot be read"):
+    path.write_text(json.dumps(entry) + "\n{")
+    with pytest.raises(UserError, match=r"line 2 of .* is not valid JSON"):
+        read_pope(path)
+    with pytest.raises(UserError, match="does not exist; expected a text file"):
         read_pope(tmp_path / "none.json")
+
+
+def test_pope_file_of_another_editor(tmp_path):
+    entry = {"image": "a.jpg", "text": "Is there\u2028a dog?", "label": "no"}
+    path = tmp_path / "coco_pope_random.json"
+    path.write_text(json.dumps(entry, ensure_ascii=False) + "\n", encoding="utf-8-sig")
+    assert read_pope(path) == [
+        {"image": "a.jpg", "question": "Is there\u2028a dog?", "label": "no"}
+    ]
 
 
 def test_mme_folder(tmp_path):
@@ -36,6 +48,12 @@ def test_mme_folder(tmp_path):
         ("artwork", "Is it by Monet?", "No"),
     ]
     assert records[2]["image"].endswith("artwork/images/1.png")
+    text = "Is it\x85a dog?\tYes\r\nIs it a cat?\tNo\r\n"
+    (beside / "000.txt").write_bytes(text.encode("utf-8-sig"))
+    assert [(r["question"], r["answer"]) for r in read_mme(tmp_path)[:2]] == [
+        ("Is it\x85a dog?", "Yes"),
+        ("Is it a cat?", "No"),
+    ]
     (beside / "000.txt").write_text("Is it a dog? Yes\n")
     with pytest.raises(UserError, match="expected a question, a tab"):
         read_mme(tmp_path)
@@ -67,6 +85,13 @@ def test_mmmu_file(tmp_path):
     first, second = read_mmmu(path)
     assert first["options"] == ["a", "b's"] and first["images"] == [b"png"]
     assert second["answer"] == ["7", "seven"] and second["images"] == []
+    table = pa.Table.from_pylist(rows)
+    answers = table["answer"].dictionary_encode()
+    table = table.set_column(table.schema.get_field_index("answer"), "answer", answers)
+    question = table["question"].cast(pa.string_view())
+    table = table.set_column(table.schema.get_field_index("question"), "question", question)
+    parquet.write_table(table, path)
+    assert list(read_mmmu(path)) == [first, second]
     for damage in ({"options": "[]"}, {"answer": None}):
         parquet.write_table(pa.Table.from_pylist([rows[0] | damage]), path)
         with pytest.raises(UserError, match=r"a row of .* is damaged"):

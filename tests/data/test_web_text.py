@@ -74,6 +74,22 @@ def test_large_strings_and_other_columns_are_read(tmp_path: Path) -> None:
     assert WebText([tmp_path], column="text")[1]["text"] == "b"
 
 
+@pytest.mark.parametrize(
+    "texts",
+    [
+        pa.array(["one", "two", "one"]).dictionary_encode(),
+        pa.array(["one", "two", "one"], pa.large_string()).dictionary_encode(),
+        pa.array(["one", "two", "one"], pa.large_string()),
+        pa.array(["one", "two", "one"], pa.string_view()),
+    ],
+    ids=lambda texts: str(texts.type),
+)
+def test_texts_in_every_form(tmp_path: Path, texts: pa.Array) -> None:
+    pq.write_table(pa.table({"content": texts}), tmp_path / "t.parquet", row_group_size=2)
+    dataset = WebText([tmp_path])
+    assert [dataset[i]["text"] for i in range(3)] == ["one", "two", "one"]
+
+
 @pytest.mark.bad_input
 def test_mistakes_are_explained(tmp_path: Path) -> None:
     path = tmp_path / "t.parquet"

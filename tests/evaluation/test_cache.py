@@ -1,6 +1,6 @@
 import pytest
 
-from showo_turbo.evaluation import ImageScore, ScoreCache, TextScore
+from showo_turbo.evaluation import ImageScore, ScoreCache, TextScore, Variety
 
 from .worlds import score, text_score
 
@@ -10,7 +10,12 @@ def refuse():
 
 
 @pytest.mark.parametrize(
-    ("kind", "value"), [(ImageScore, score(guidance=1.5)), (TextScore, text_score())]
+    ("kind", "value"),
+    [
+        (ImageScore, score(guidance=1.5)),
+        (TextScore, text_score()),
+        (Variety, Variety("right scenes", 8, (1, 5), (0.25, 1.5))),
+    ],
 )
 def test_what_was_measured_is_read(tmp_path, kind, value):
     assert ScoreCache(tmp_path).get(kind, {"model": "a"}, lambda: value) == value

@@ -96,6 +96,17 @@ def test_batch_size_changes_no_image():
     assert not torch.equal(small[0], small[1])
 
 
+def test_a_score_names_the_k_of_its_number_of_steps(bundle):
+    by_steps = replace(NOISY, top_k={2: 5, 3: 7})
+    rows = [
+        evaluate_images(bundle, metadata(1)[:2], replace(by_steps, sampling_steps=steps))
+        for steps in (1, 2, 3)
+    ]
+    assert [row.top_k for row in rows] == [None, 5, 7]
+    assert rows[1].to_dict()["top_k"] == 5
+    assert rows[1].sampling == {"token_temperature": 1.0, "confidence_temperature": 2.0}
+
+
 def test_another_seed_draws_another_image(bundle):
     text = [metadata(1)[0]["prompt"]] * 2
     same = draw_images(bundle, text, NOISY, [1, 1])

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from showo_turbo.errors import UserError
 from showo_turbo.evaluation import paired_difference, stratified_interval, wilson_interval
+from showo_turbo.evaluation.intervals import bootstrap_interval
 
 counts = st.integers(1, 300).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
 
@@ -61,12 +62,27 @@ def test_the_interval_covers_the_truth_in_about_95_percent():
     assert 0.93 <= covered <= 0.98
 
 
+def test_the_bootstrap_of_many_values_is_that_of_the_normal_distribution():
+    values = np.random.default_rng(1).gamma(2.0, size=400)
+    low, high = bootstrap_interval(values.tolist())
+    half = 1.959964 * values.std(ddof=1) / 20
+    assert low == pytest.approx(values.mean() - half, abs=half / 10)
+    assert high == pytest.approx(values.mean() + half, abs=half / 10)
+
+
+def test_the_bootstrap_of_few_values_by_hand():
+    """Means of two resampled values are 0, 1/2 and 1, in a quarter, a half and a quarter."""
+    assert bootstrap_interval([0, 1]) == (0.0, 1.0)
+    assert bootstrap_interval([0.1] * 3) == pytest.approx((0.1, 0.1))
+
+
 def test_no_samples():
     for call in (
         lambda: wilson_interval(0, 0),
         lambda: stratified_interval([]),
         lambda: stratified_interval([(1, 2), (0, 0)]),
         lambda: paired_difference([], []),
+        lambda: bootstrap_interval([]),
     ):
         with pytest.raises(UserError):
             call()

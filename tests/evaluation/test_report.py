@@ -1,11 +1,13 @@
 import csv
 import json
+from dataclasses import replace
 from io import StringIO
 
 from rich.console import Console
 
 from showo_turbo.evaluation import (
     Report,
+    Variety,
     image_figures,
     make_console,
     report_figures,
@@ -19,6 +21,8 @@ from showo_turbo.evaluation.report import CSV_COLUMNS
 from showo_turbo.sampling.image_sampling import ImageSampling
 
 from .worlds import score, text_score
+
+VARIETY = Variety("right scenes", 8, (2, 3, 4, 1), (0.5, 0.75, 1.0, 0.25))
 
 
 def make_report():
@@ -134,6 +138,30 @@ def test_markdown():
     assert all(line.count("|") == columns for line in lines[start : start + 6])
     assert "on 60 separate prompts: 1.5 at 16, 0.5 at 4 steps" in text
     assert "a processor, 2 cores" in text
+
+
+def test_variety_is_in_all_outputs(tmp_path):
+    """Where it was measured: in JSON, CSV, tables and metrics."""
+    rows = [replace(score("student", 4), variety=VARIETY), score("student", 2)]
+    report = Report(images=rows)
+    report.write(tmp_path)
+    measured, other = json.loads((tmp_path / "report.json").read_text())["images"]
+    assert measured["variety"]["distinct"] == 2.5 and measured["variety"]["n"] == 4
+    assert measured["variety"]["code_entropy"] == 0.625 and "variety" not in other
+    with open(tmp_path / "report.csv", newline="", encoding="utf-8") as file:
+        lines = {line["figure"]: line for line in csv.DictReader(file) if line["steps"] == "4"}
+    assert (lines["distinct"]["value"], lines["distinct"]["n"]) == ("2.5", "4")
+    assert float(lines["code_entropy"]["low"]) < 0.625 < float(lines["code_entropy"]["high"])
+    tables = {table.title: table for table in report_figures(report)}
+    distinct = tables["Distinct right scenes among 8 images of a prompt (test, n = 4)"]
+    assert distinct.header == ["model", "guidance", "4 steps"]
+    assert distinct.rows[0][2].startswith("2.500 [")
+    entropy = tables["Entropy of the codes over 8 images of a prompt (test, n = 4), nats"]
+    assert entropy.rows[0][2].startswith("0.625 [")
+    scalars = report.scalars("val")
+    assert scalars["val/test/distinct/4_steps_guidance_0"] == 2.5
+    assert scalars["val/test/code_entropy/4_steps_guidance_0"] == 0.625
+    assert "val/test/distinct/2_steps_guidance_0" not in scalars
 
 
 def test_an_empty_report(tmp_path):

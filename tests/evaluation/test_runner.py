@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
+import torch
 
 from showo_turbo.errors import UserError
 from showo_turbo.evaluation import EvaluationData, EvaluationPlan, ScoreCache, run
@@ -12,6 +13,7 @@ from showo_turbo.evaluation.plan import ModelPlan
 from showo_turbo.sampling.image_sampling import ImageSampling
 from showo_turbo.sampling.text_decoding import TextDecoding
 from showo_turbo.shapes import ShapesChecker
+from showo_turbo.viz import report_pictures
 from showo_turbo.viz.report_pictures import draw_report_pictures
 
 from .worlds import Brightness, metadata, records, shapes_bundle
@@ -116,10 +118,11 @@ def test_the_report_can_be_written(report, tmp_path):
     assert found["hardware"] and found["commit"]
 
 
-def test_an_interrupted_report_goes_on(report, models, cache_folder, monkeypatch):
-    def refuse(*_, **__):
-        pytest.fail("measured again")
+def refuse(*_, **__):
+    pytest.fail("measured again")
 
+
+def test_an_interrupted_report_goes_on(report, models, cache_folder, monkeypatch):
     monkeypatch.setattr(measurement_module, "evaluate_images", refuse)
     monkeypatch.setattr(measurement_module, "evaluate_text", refuse)
     again = run(models, DATA, PLAN, ScoreCache(cache_folder))
@@ -165,6 +168,38 @@ def test_equal_models_score_equally(models):
 def test_parts_may_be_missing(models):
     found = run(models, EvaluationData(texts=records(2)), PLAN)
     assert found.images == [] and len(found.text) == 6
+
+
+def test_variety_of_teacher_and_student(models, tmp_path, monkeypatch):
+    """Where the plan asks for it, kept like the scores, and shown with the same seeds."""
+    noisy = ImageSampling(token_temperature=1.0)
+    options = {"variety_prompts": 2, "variety_images": 3, "tables": ("images",)}
+    plan = replace(PLAN, sampling=noisy, teacher_samplings=(ImageSampling(),), **options)
+    found = run(models, DATA, plan, ScoreCache(tmp_path / "scores"))
+    measured = {(row.model, row.steps): row.variety for row in found.images if row.guidance == 0}
+    assert measured.pop(("stage1", 2)) is None
+    assert set(measured) == {(name, steps) for name in ("teacher", "student") for steps in (3, 2)}
+    assert all((row.n, row.images) == (2, 3) for row in measured.values())
+    assert measured["teacher", 3].code_entropy == (0.0, 0.0), "one image whatever the seed"
+    assert min(measured["student", 3].code_entropy) > 0
+    assert all(row.variety is None for row in (*found.validation, *found.unseen_combinations))
+    grids = {}
+    monkeypatch.setattr(
+        report_pictures, "draw_image_grid", lambda *parts: grids.update({parts[2].name: parts})
+    )
+    files = draw_report_pictures(models, DATA, plan, found, tmp_path, film_strips=0)
+    assert tmp_path / "variety.png" in files
+    prompts, columns, _ = grids["variety.png"]
+    assert len(prompts) == 2 and all(len(column.pixels) == 2 for column in columns)
+    seeds = [(column.title.split()[0], column.title.splitlines()[-1]) for column in columns]
+    assert seeds == [("teacher", "seed 1"), *(("student", f"seed {i}") for i in (1, 2, 3))]
+    assert not torch.equal(columns[1].pixels, columns[2].pixels)
+    monkeypatch.setattr(measurement_module, "measure_variety", refuse)
+    again = run(models, DATA, plan, ScoreCache(tmp_path / "scores"))
+    assert [row.variety for row in again.images] == [row.variety for row in found.images]
+    with pytest.raises(pytest.fail.Exception, match="measured again"):
+        more = replace(plan, variety_images=4)
+        run(models, DATA, more, ScoreCache(tmp_path / "scores"))
 
 
 def test_pictures(report, models, tmp_path):

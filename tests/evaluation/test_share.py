@@ -60,6 +60,8 @@ def measure(photographs, scores):
         checker=Fickle(),
         metrics=(Brightness(), FID(photographs, network=Means(), resolution=24)),
         decoding=TextDecoding(max_new_tokens=16),
+        variety_prompts=3,
+        variety_images=3,
         batch_size=2,
     )
     share = Share.of_this_process()
@@ -141,6 +143,8 @@ def test_two_processes_measure_what_one_does(tmp_path, photographs):
     assert without_times(first) == without_times(second)
     assert close(without_times(first), json.loads(json.dumps(alone)))
     verdicts = [row["score"] for row in alone["images"]]
+    distinct = [row["variety"]["distinct_of_each"] for row in alone["images"]]
+    assert len(distinct) == 3 and all(len(set(of_row)) > 1 for of_row in distinct)
     assert len(set(verdicts)) > 1 and min(verdicts) > 0 and max(verdicts) < 1
     # One process goes on where two have stopped.
     kept = len(list((tmp_path / "scores").iterdir()))

@@ -34,7 +34,7 @@ def finished(folder, identity):
     for index in store.pending():
         numbers = identity.shard_prompts(index)
         if identity.kind == "images":
-            tensors = pack_images([random_image_record(number) for number in numbers])
+            tensors = pack_images([random_image_record(number) for number in numbers], 16)
             totals = {"kept_mass": 9.5, "positions": 48}
         else:
             tensors = pack_texts([text_record(f"k{number}") for number in numbers], 4)

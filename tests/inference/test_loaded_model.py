@@ -2,6 +2,7 @@ import pytest
 import torch
 from PIL import Image
 
+from showo_turbo.data.images import square_pixels
 from showo_turbo.errors import UserError
 from showo_turbo.inference import ShowoPipeline
 from showo_turbo.models.showo.compiled import StaticKeyValueCache
@@ -112,3 +113,19 @@ class TestFromPretrained:
 def test_images_of_any_size_and_mode_are_cut_to_squares(pipeline):
     images = [Image.new("L", (40, 30), 200), Image.new("RGBA", (9, 90)), Image.new("P", (16, 16))]
     assert pipeline.encode_images(images).shape == (3, 16)
+
+
+def test_transparent_images_are_put_on_the_background(tmp_path):
+    transparent, black = Image.new("RGBA", (16, 16)), Image.new("RGB", (16, 16))
+    transparent.paste("red", (0, 0, 8, 8))
+    black.paste("red", (0, 0, 8, 8))
+    transparent.save(tmp_path / "a.png")
+    networks = tiny_networks()
+    encode = networks[1].encode
+    expected = encode(torch.stack([square_pixels(black, 16)] * 2))
+    asked = ShowoPipeline(*networks, background="black")
+    assert torch.equal(asked.encode_images([transparent, tmp_path / "a.png"]), expected)
+    with pytest.raises(UserError, match="background is 'blak'; expected an opaque color"):
+        ShowoPipeline(*networks, background="blak")
+    with pytest.raises(UserError, match="background is 'blak'; expected an opaque color"):
+        ShowoPipeline.from_pretrained(tmp_path / "nowhere", background="blak")

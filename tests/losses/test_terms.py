@@ -29,7 +29,7 @@ class Inputs:
         self.labels = TOKENS
         self.batch = SimpleNamespace(
             masked_k=MASK,
-            masked_before_end=~MASK,
+            masked_t=~MASK,
             q_log_probs=LOGITS["q"].log_softmax(-1),
             q_ids=None,
             differs=MASK,

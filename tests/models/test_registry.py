@@ -66,7 +66,7 @@ def test_our_families_are_whole_and_have_their_names(name):
     check_family(family)
 
 
-@pytest.mark.parametrize("name", ["Showo", None])
+@pytest.mark.parametrize("name", ["Showo", "Student_Showo", None])
 def test_the_architecture_in_the_file_chooses_the_class(folder, name):
     with_architecture(folder, name)
     assert type(load_model(folder)) is Showo

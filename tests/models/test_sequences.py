@@ -5,7 +5,13 @@ from hypothesis import strategies as st
 
 from showo_turbo.errors import UserError
 from showo_turbo.models.prompts import encode_prompts
-from showo_turbo.models.showo.sequences import IGNORE, UnifiedPrompting, format_question
+from showo_turbo.models.questions import FollowUp
+from showo_turbo.models.showo.sequences import (
+    IGNORE,
+    UnifiedPrompting,
+    format_conversation,
+    format_question,
+)
 from showo_turbo.text_tokenizer import TextTokenizer
 
 from .. import naive
@@ -141,3 +147,30 @@ def test_a_long_prompt_is_refused_not_cut():
 
 def test_question_format():
     assert format_question("What is it?") == "USER: \nWhat is it? ASSISTANT:"
+    assert format_conversation("What is it?") == ["USER: \nWhat is it? ASSISTANT:"]
+
+
+def test_earlier_turns_end_with_the_end_of_text():
+    model, tokenizer = tiny_showo(), TextTokenizer.from_pretrained("shapes")
+    end = model.vocabulary.eot_id
+    history = [("What is it?", "A <|endoftext|>."), ("How large?", "Tiny.")]
+    ids = model.encode_question(tokenizer, FollowUp("What color?", history))
+    ends = [place for place, token in enumerate(ids) if token == end]
+    starts = [0, *(place + 1 for place in ends)]
+    parts = [ids[a:b] for a, b in zip(starts, [*ends, None], strict=True)]
+    assert [tokenizer.decode(part) for part in parts] == [
+        "USER: \nWhat is it? ASSISTANT: A <|endoftext|>.",
+        "USER: How large? ASSISTANT: Tiny.",
+        "USER: What color? ASSISTANT:",
+    ]
+    alone = tokenizer.encode(format_question("What color?"))
+    for question in ("What color?", FollowUp("What color?", [])):
+        assert model.encode_question(tokenizer, question) == alone
+
+
+def test_earlier_turns_are_given_as_llava_gives_them():
+    question = FollowUp("What color?", [("What is it?", "A circle."), ("How large?", "Tiny.")])
+    assert "<end>".join(format_conversation(question)) == (
+        "USER: \nWhat is it? ASSISTANT: A circle.<end>USER: How large? ASSISTANT: Tiny.<end>"
+        "USER: What color? ASSISTANT:"
+    )

@@ -27,8 +27,11 @@ DRIVERS = ["block", "window"]
     block_size=st.sampled_from([1, 2, 5, 16]),
     max_new_tokens=st.integers(1, 14),
     with_image=st.booleans(),
+    block_start=st.sampled_from(["vocabulary", "prompt"]),
 )
-def test_as_naive(precise_model, driver, seed, count, block_size, max_new_tokens, with_image):
+def test_as_naive(
+    precise_model, driver, seed, count, block_size, max_new_tokens, with_image, block_start
+):
     codes, prompts = make_requests(precise_model, seed, count)
     codes = codes if with_image else None
     results = jacobi_decode(
@@ -38,6 +41,7 @@ def test_as_naive(precise_model, driver, seed, count, block_size, max_new_tokens
         max_new_tokens=max_new_tokens,
         block_size=block_size,
         driver=driver,
+        block_start=block_start,
         seeds=[seed + i for i in range(count)],
     )
     for sample, result in enumerate(results):
@@ -127,9 +131,12 @@ def test_the_start_changes_the_work_but_not_the_answer(precise_model, driver):
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
-def test_a_sample_depends_on_its_own_seed_only(precise_model, driver):
+@pytest.mark.parametrize("block_start", ["vocabulary", "prompt"])
+def test_a_sample_depends_on_its_own_seed_only(precise_model, driver, block_start):
     codes, prompts = make_requests(precise_model, 5, 4)
-    options = {"max_new_tokens": 20, "driver": driver, "block_size": 6}
+    options = {
+        "max_new_tokens": 20, "driver": driver, "block_size": 6, "block_start": block_start
+    }  # fmt: skip
     seeds = [3, 1, 4, 1]
     together = jacobi_decode(precise_model, codes, prompts, seeds=seeds, **options)
     for sample in range(4):
@@ -164,6 +171,7 @@ class TestBadInput:
             ({"max_new_tokens": 0}, "max_new_tokens is 0; it must be at least 1"),
             ({"block_size": 0}, "block_size is 0; it must be at least 1"),
             ({"driver": "both"}, "driver is 'both'; choose 'block' or 'window'"),
+            ({"block_start": "eot"}, "block_start is 'eot'; choose 'vocabulary' or 'prompt'"),
             ({"seeds": []}, "0 seeds for 1 prompt"),
             ({"starts": [[1, 2, 3]]}, "3 start tokens; expected block_size=16"),
         ],

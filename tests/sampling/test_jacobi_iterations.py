@@ -89,6 +89,21 @@ def test_start_tokens_come_from_the_seed(precise_model):
         assert torch.equal(block[0], torch.randint(text_size, (6,), generator=generator))
 
 
+def test_start_tokens_come_from_the_prompt_s_text(precise_model):
+    vocabulary = precise_model.vocabulary
+    prompt = [5, vocabulary.soi_id, 6, 6, vocabulary.mask_id]
+    codes = torch.zeros(2, 16, dtype=torch.long)
+    options = {"max_new_tokens": 20, "block_size": 6, "block_start": "prompt", "seeds": [42, 43]}
+    result, empty = jacobi_decode(precise_model, codes, [prompt, []], **options)
+    generator = torch.Generator().manual_seed(42)
+    for block in result.blocks:
+        expected = [(5, 6, 6)[i] for i in torch.randint(3, (6,), generator=generator).tolist()]
+        assert block[0].tolist() == expected
+    options |= {"block_start": "vocabulary", "seeds": [43]}
+    (plain,) = jacobi_decode(precise_model, codes[:1], [[]], **options)
+    assert torch.equal(empty.blocks[0][0], plain.blocks[0][0])
+
+
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_a_perfect_guess_settles_a_block_in_one_forward(precise_model, driver):
     codes, prompts = make_requests(precise_model, 0, 40)

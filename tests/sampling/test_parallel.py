@@ -1,3 +1,6 @@
+import json
+from dataclasses import asdict, replace
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -5,10 +8,11 @@ from hypothesis import strategies as st
 
 from showo_turbo.errors import UserError
 from showo_turbo.models.showo import Showo
+from showo_turbo.sampling.image_sampling import ImageSampling, SamplingChanges
 from showo_turbo.sampling.parallel import (
-    ImageSampling,
     decode_image_codes,
     denoise_images,
+    draw_tokens,
     reveal_surest,
 )
 
@@ -59,6 +63,7 @@ def test_greedy_as_naive_at_every_step(model, steps, guidance):
     schedule=st.sampled_from(["cosine", "linear", "pow", "sigmoid"]),
     token_temperature=st.sampled_from([0.0, 0.5, 1.0]),
     confidence_temperature=st.sampled_from([0.0, 1.0, 4.5]),
+    confidence_annealing=st.sampled_from(["linear", "compounding"]),
     top_k=st.sampled_from([None, 1, 3, 24]),
     seed=st.integers(0, 2**32),
 )
@@ -71,6 +76,7 @@ def test_sampled_as_naive_with_the_same_seed(
     schedule,
     token_temperature,
     confidence_temperature,
+    confidence_annealing,
     top_k,
     seed,
 ):
@@ -79,6 +85,7 @@ def test_sampled_as_naive_with_the_same_seed(
         "guidance_end": guidance_end,
         "token_temperature": token_temperature,
         "confidence_temperature": confidence_temperature,
+        "confidence_annealing": confidence_annealing,
         "top_k": top_k,
     }
     sampling = ImageSampling(steps, mask_schedule=schedule, **options)
@@ -87,6 +94,17 @@ def test_sampled_as_naive_with_the_same_seed(
     for sample, prompt in enumerate(prompts):
         expected = naive.decode_image(
             precise_model, prompt, steps=steps, schedule=schedule, seed=seeds[sample], **options
+        )
+        assert found[sample].tolist() == expected
+
+
+@pytest.mark.parametrize("steps", [1, 3, 16])
+def test_in_halton_order_as_naive(precise_model, steps):
+    options = {"token_temperature": 1.0, "reveal_order": "halton"}
+    found = states(precise_model, PROMPTS, ImageSampling(steps, **options), [3, 4, 5, 6])
+    for sample, prompt in enumerate(PROMPTS):
+        expected = naive.decode_image(
+            precise_model, prompt, steps=steps, seed=3 + sample, **options
         )
         assert found[sample].tolist() == expected
 
@@ -220,9 +238,60 @@ def test_top_k_of_one_is_greedy(model):
     assert torch.equal(drawn, greedy)
 
 
+class Fixed:
+    """Random numbers that a test chooses, one for each of two tokens."""
+
+    def __init__(self, *numbers):
+        self.numbers = numbers
+
+    def uniform(self):
+        return torch.tensor([self.numbers])
+
+
+@pytest.mark.parametrize(
+    ("top_k", "uniform", "code", "probability"),
+    [
+        (None, 0.49, 0, 0.5),
+        (None, 0.51, 2, 0.3),
+        (None, 0.81, 3, 0.2),
+        # Among the two likeliest: 0.5 / 0.8 = 0.625 and 0.3 / 0.8 = 0.375.
+        (2, 0.61, 0, 0.5),
+        (2, 0.64, 2, 0.3),
+        (2, 0.99, 2, 0.3),
+        ({2: 1, 4: 2}, 0.99, 2, 0.3),
+        ({2: 1, 8: 2}, 0.99, 3, 0.2),
+    ],
+)
+def test_a_drawn_code_is_as_sure_as_among_all_codes(top_k, uniform, code, probability):
+    logits = torch.tensor([0.5, 0.0, 0.3, 0.2]).log().expand(1, 2, 4)
+    sampling = ImageSampling(4, token_temperature=1.0, top_k=top_k)
+    codes, confidence = draw_tokens(logits, sampling, Fixed(uniform, 0.0))
+    assert codes.tolist() == [[code, 0]]
+    torch.testing.assert_close(confidence.exp(), torch.tensor([[probability, 0.5]]))
+
+
+def test_noise_on_the_order_by_hand():
+    linear = ImageSampling(4, confidence_temperature=2.0)
+    assert [linear.confidence_temperature_at(step) for step in (1, 2, 3, 4)] == [1.5, 1.0, 0.5, 0.0]
+    compounding = ImageSampling(4, confidence_temperature=2.0, confidence_annealing="compounding")
+    found = [compounding.confidence_temperature_at(step) for step in (1, 2, 3, 4)]
+    assert found == [1.5, 0.75, 0.1875, 0.0]
+
+
+def test_top_k_by_the_number_of_steps(model):
+    by_steps = ImageSampling(4, token_temperature=1.0, top_k={2: 1, 4: 3})
+    for steps, k in ((2, 1), (4, 3), (8, None)):
+        found = states(model, PROMPTS, SamplingChanges(sampling_steps=steps).over(by_steps))
+        plain = ImageSampling(steps, token_temperature=1.0, top_k=k)
+        assert torch.equal(found, states(model, PROMPTS, plain))
+        assert SamplingChanges(sampling_steps=steps).over(by_steps).resolved == plain
+    assert by_steps == ImageSampling(**json.loads(json.dumps(asdict(by_steps))))
+    assert len({by_steps, replace(by_steps), replace(by_steps, top_k=3)}) == 2
+
+
 def test_of_equally_sure_tokens_the_earlier_is_revealed():
     unknown = torch.tensor([[True, True, False, True, True]])
-    revealed = reveal_surest(torch.zeros(1, 5), unknown, 2)
+    revealed = reveal_surest(torch.zeros(1, 5), unknown, torch.tensor([2]))
     assert revealed.tolist() == [[True, True, False, False, False]]
 
 
@@ -246,6 +315,17 @@ class TestBadInput:
             ({"sampling_steps": 1, "mask_schedule": "square"}, "mask schedule 'square' is unknown"),
             ({"sampling_steps": 2.0}, "sampling_steps is 2.0; expected a whole number"),
             ({"top_k": 2.5}, "top_k is 2.5; expected a whole number"),
+            ({"top_k": {2: 25}}, "top_k is 25; choose 1 to 24"),
+            ({"top_k": {2: 2.5}}, "top_k is 2.5; expected a whole number"),
+            ({"top_k": {2: None}}, "top_k at 2 sampling steps is null; leave 2 out"),
+            ({"top_k": {17: 3}}, "top_k has the number of sampling steps 17; expected 1 to 16"),
+            ({"top_k": {"two": 3}}, "top_k has the number of sampling steps 'two'; expected 1"),
+            ({"confidence_annealing": "none"}, "confidence_annealing is 'none'; choose 'linear'"),
+            ({"reveal_order": "hilbert"}, "reveal_order is 'hilbert'; choose 'confidence' or"),
+            (
+                {"reveal_order": "halton", "confidence_temperature": 2.0},
+                "confidence_temperature is 2.0, but reveal_order 'halton' takes no noise; leave",
+            ),
             ({"token_temperature": 1e-40}, "choose 0 for the likeliest, or at least 0.001"),
             ({"shared_noise_seed": -1}, "shared_noise_seed -1 is out of range"),
             (
@@ -286,6 +366,8 @@ def test_another_guidance():
         ({"confidence_temperature": 1.0}, False),
         ({"confidence_temperature": 1.0, "shared_noise_seed": 0}, True),
         ({"token_temperature": 0.5, "shared_noise_seed": 0}, False),
+        ({"reveal_order": "halton"}, True),
+        ({"reveal_order": "halton", "token_temperature": 0.5}, False),
     ],
 )
 def test_whether_seeds_matter(model, options, same):

@@ -28,7 +28,8 @@ def test_the_checker_knows_its_own_prompts_only():
     assert all(map(checker.can_judge, metadata))
     bench = {"prompt": "a bench", "tag": "single_object", "include": [{"class": "bench"}]}
     assert not checker.can_judge(bench)
-    assert not checker.can_judge({"prompt": "a circle"})
+    assert checker.can_judge({"prompt": "a circle"}), "a text of the world says what it asks for"
+    assert not checker.can_judge({"prompt": "a dog"})
 
 
 def test_every_category_weighs_the_same():

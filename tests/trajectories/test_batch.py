@@ -7,7 +7,7 @@ from torch.utils.data import DataLoader
 from showo_turbo.trajectories import (
     collate_image_trajectories,
     collate_text_trajectories,
-    segment_end,
+    target_state,
 )
 
 from .conftest import random_image_record, text_record
@@ -18,15 +18,15 @@ def test_images_are_stacked_each_at_its_own_step():
     steps = [0, 3, 7]
     batch = collate_image_trajectories(records, steps, segments=4, mask_code=24)
     for row, (record, k) in enumerate(zip(records, steps, strict=True)):
-        end = segment_end(k, 8, 4)
+        target = target_state(k, 8, 4)
         assert batch.prompt_ids[row] == record.prompt_ids.tolist()
         assert torch.equal(batch.codes[row], record.codes.long())
         assert torch.equal(batch.state_k[row], record.state(k, 24))
         assert torch.equal(batch.state_k[row] == 24, batch.masked_k[row])
-        assert torch.equal(batch.state_before_end[row], record.state(end - 1, 24))
-        assert torch.equal(batch.state_before_end[row] == 24, batch.masked_before_end[row])
-        # M_{e-1} lies within M_k: the student predicts all that it is compared on.
-        assert not (batch.masked_before_end[row] & ~batch.masked_k[row]).any()
+        assert torch.equal(batch.state_t[row], record.state(target, 24))
+        assert torch.equal(batch.state_t[row] == 24, batch.masked_t[row])
+        # M_t lies within M_k: the student predicts all that it is compared on.
+        assert not (batch.masked_t[row] & ~batch.masked_k[row]).any()
         ids, log_probs = record.distribution(k, 4)
         assert torch.equal(batch.q_ids[row], ids)
         assert torch.equal(batch.q_log_probs[row], log_probs)
@@ -40,8 +40,8 @@ def test_images_are_cut_into_fewer_segments_than_recorded():
     records = [random_image_record(seed) for seed in range(2)]
     batch = collate_image_trajectories(records, [1, 6], segments=2, mask_code=24)
     assert batch.segment.tolist() == [0, 1]
-    assert torch.equal(batch.state_before_end[0], records[0].state(3, 24))
-    assert torch.equal(batch.state_before_end[1], records[1].state(7, 24))
+    assert torch.equal(batch.state_t[0], records[0].state(4, 24))
+    assert torch.equal(batch.state_t[1], records[1].state(7, 24))
     assert torch.equal(batch.q_ids[0], records[0].distribution(1, 2)[0])
 
 

@@ -26,7 +26,7 @@ def images(tmp_path):
     store = TrajectoryStore.create_or_continue(tmp_path / "images", identity)
     for index in store.pending():
         shard = [records[i] for i in identity.shard_prompts(index)]
-        store.write_shard(index, pack_images(shard), samples=len(shard))
+        store.write_shard(index, pack_images(shard, 16), samples=len(shard))
     store.finish()
     return store, records
 
@@ -76,7 +76,7 @@ def test_codebooks_beyond_sixteen_bits_survive(tmp_path):
         setattr(record, name, getattr(record, name).int() + 100_000)
     identity = StoreIdentity("images", "t", "p", 1, 1, {STEPS: 8, "segments": 4})
     store = TrajectoryStore.create_or_continue(tmp_path / "s", identity)
-    store.write_shard(0, pack_images([record]), samples=1)
+    store.write_shard(0, pack_images([record], 16), samples=1)
     store.finish()
     assert same(ImageTrajectoryDataset(store)[0], record)
 
@@ -86,7 +86,7 @@ def test_one_segment_needs_no_boundaries(tmp_path):
     assert records[0].boundary_top_ids.shape == (0, 3)
     identity = StoreIdentity("images", "t", "p", 2, 2, {STEPS: 8, "segments": 1})
     store = TrajectoryStore.create_or_continue(tmp_path / "s", identity)
-    store.write_shard(0, pack_images(records), samples=2)
+    store.write_shard(0, pack_images(records, 16), samples=2)
     store.finish()
     dataset = ImageTrajectoryDataset(store)
     assert same(dataset[1], records[1])

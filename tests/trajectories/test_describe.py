@@ -26,7 +26,7 @@ def test_images(tmp_path):
     records = [random_image_record(0), random_image_record(1)]
     records[1].prompt = "[red] a bracketed prompt"
     totals = {"positions": 32, "kept_mass": 30.0}
-    store.write_shard(0, pack_images(records), samples=2, totals=totals)
+    store.write_shard(0, pack_images(records, 16), samples=2, totals=totals)
     store.finish()
     text = printed(tmp_path)
     for fact in ("images", "f" * 64, "guidance scale", "1.5", "0.9375", "a prompt 0"):

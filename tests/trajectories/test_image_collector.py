@@ -15,7 +15,6 @@ from showo_turbo.trajectories import (
     fingerprint_module,
     image_collector,
     image_identity,
-    segment_end,
 )
 from showo_turbo.trajectories.image_collector import record_images
 from showo_turbo.trajectories.store import no_barrier
@@ -92,9 +91,10 @@ def test_records_hold_the_states_and_the_guided_distributions(teacher, prompts, 
         for k in range(8):
             ids, log_probs = record.distribution(k, segments)
             for position in record.masked(k).nonzero()[:, 0].tolist():
-                # The step of the reveal or the segment's last, whichever comes first; the
-                # forward from state t - 1 is step t.
-                last = min(int(record.reveal_step[position]), segment_end(k, 8, segments))
+                # At the reveal or from the segment's end, whichever comes first; the forward from
+                # state t is step t + 1.
+                end = (k * segments // 8 + 1) * 8 // segments
+                last = min(int(record.reveal_step[position]), min(end, 7) + 1)
                 exact = steps[last - 1].logits[sample, position].log_softmax(-1)
                 assert set(ids[position].tolist()) == set(exact.topk(5).indices.tolist())
                 torch.testing.assert_close(
@@ -115,7 +115,12 @@ def test_a_store_gives_back_what_was_recorded(tmp_path, teacher, prompts, image_
     expected = [
         record
         for indices in shards
-        for record in record_images(teacher, [prompts[i] for i in indices], image_settings)
+        for record in record_images(
+            teacher,
+            [prompts[i] for i in indices],
+            image_settings,
+            [stateless_seed(image_settings.seed, i, stream="image") for i in indices],
+        )
     ]
     for got, want in zip((dataset[i] for i in range(len(dataset))), expected, strict=True):
         for name, value in vars(want).items():
@@ -175,6 +180,17 @@ def test_a_finished_store_is_not_collected_again(
 
     monkeypatch.setattr(image_collector, "denoise_images", never)
     assert collect(tmp_path / "s", teacher, prompts, image_settings).complete
+
+
+def test_top_k_by_steps_is_noted_as_the_one_that_counts(prompts, image_settings):
+    def identity(top_k):
+        sampling = dataclasses.replace(image_settings.sampling, token_temperature=1.0, top_k=top_k)
+        return image_identity("t", prompts, dataclasses.replace(image_settings, sampling=sampling))
+
+    assert identity({4: 3, 8: 9}).settings["sampling.top_k"] == 9
+    assert identity({4: 3, 8: 9}) == identity(9)
+    assert identity({4: 3}) == identity(None)
+    assert all(type(v) in (str, int, float, type(None)) for v in identity({8: 9}).settings.values())
 
 
 def test_batch_size_changes_at_most_the_rounding(tmp_path, teacher, prompts, image_settings):

@@ -25,33 +25,52 @@ def losses(records, logits, k):
     batch = collate_image_trajectories(
         records, [k] * len(records), segments=records[0].recorded_segments, mask_code=24
     )
-    end = (k // (8 // records[0].recorded_segments) + 1) * (8 // records[0].recorded_segments)
+    length = 8 // records[0].recorded_segments
+    target = min((k // length + 1) * length, 7)
     regularizer = image_regularizer(logits[k], batch.masked_k, batch.q_log_probs, batch.q_ids)
-    consistency = image_consistency(logits[end - 1], logits[k], batch.masked_before_end)
+    consistency = image_consistency(logits[target], logits[k], batch.masked_t)
     return regularizer.mean.item(), consistency.mean.item()
 
 
-def test_segments_of_one_step_ask_the_teacher_for_what_it_does_already(teacher, prompts):
-    records, logits = record_and_logits(teacher, prompts[:4], segments=8, guidance_scale=2.0)
+@pytest.mark.parametrize("segments", [1, 2, 4, 8])
+def test_records_give_the_published_targets(teacher, prompts, segments):
+    records, logits = record_and_logits(teacher, prompts[:4], segments=segments, guidance_scale=2.0)
+    predicted = [step.log_softmax(-1) for step in logits]  # from state k
+
+    def kl(target, k, sample, position):
+        p, q = predicted[target][sample, position], predicted[k][sample, position]
+        return float((p.exp() * (p - q)).sum())
+
     for k in range(8):
-        regularizer, consistency = losses(records, logits, k)
-        assert regularizer == pytest.approx(0, abs=1e-4)  # float16 rounding of the record
-        assert consistency == pytest.approx(0, abs=1e-6)
+        target = min((k * segments // 8 + 1) * 8 // segments, 7)
+        regularizers, consistencies = [], []
+        for sample, record in enumerate(records):
+            steps = record.reveal_step.tolist()
+            regularizers.append(
+                [kl(min(r - 1, target), k, sample, i) for i, r in enumerate(steps) if r > k]
+            )
+            consistencies.append(
+                [kl(target, k, sample, i) for i, r in enumerate(steps) if r > target]
+            )
+        expected = [
+            sum(sum(v) / len(v) for v in values) / 4 for values in (regularizers, consistencies)
+        ]
+        # The record is rounded to float16.
+        assert losses(records, logits, k) == pytest.approx(expected, abs=1e-3)
 
 
-def test_longer_segments_ask_for_a_jump_except_at_their_last_step(teacher, prompts):
+def test_only_the_very_last_state_has_nothing_to_learn(teacher, prompts):
     records, logits = record_and_logits(teacher, prompts[:4], segments=2, guidance_scale=2.0)
     values = torch.tensor([losses(records, logits, k) for k in range(8)])
-    last_steps = values[[3, 7]]
-    assert last_steps.abs().max() < 1e-4
-    assert (values[[0, 1, 2, 4, 5, 6]] > last_steps.max(dim=0).values).all()
+    assert values[7].abs().max() < 1e-4
+    assert (values[:7] > values[7]).all()
     assert (values[0] > 0.01).all(), "the longest jump is a real one"
 
 
 def test_the_regularizer_s_targets_carry_the_guidance(teacher, prompts):
-    guided, _ = record_and_logits(teacher, prompts[:4], segments=8, guidance_scale=2.0)
+    guided, logits = record_and_logits(teacher, prompts[:4], segments=8, guidance_scale=2.0)
     _, unguided_logits = record_and_logits(teacher, prompts[:4], segments=8)
-    assert losses(guided, unguided_logits, 0)[0] > 0.01
+    assert losses(guided, logits, 7)[0] < 1e-4 < 0.01 < losses(guided, unguided_logits, 7)[0]
 
 
 def test_few_kept_codes_cost_little_where_they_hold_most_of_the_mass(teacher, prompts):

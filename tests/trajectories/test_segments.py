@@ -14,6 +14,7 @@ from showo_turbo.trajectories.segments import (
     segment_ends,
     segment_index,
     stateless_seed,
+    target_state,
 )
 
 # (segments, steps a segment)
@@ -24,6 +25,12 @@ def test_sixteen_steps_in_four_segments():
     assert segment_ends(16, 4) == [4, 8, 12, 16]
     assert [segment_end(k, 16, 4) for k in (0, 3, 4, 15)] == [4, 4, 8, 16]
     assert [segment_index(k, 16, 4) for k in (0, 3, 4, 15)] == [0, 0, 1, 3]
+
+
+def test_one_state_of_sixteen_is_its_own_target():
+    targets = [target_state(k, 16, 4) for k in range(16)]
+    assert targets == [4] * 4 + [8] * 4 + [12] * 4 + [15] * 4
+    assert [k for k, target in enumerate(targets) if k == target] == [15]
 
 
 @given(trajectories)

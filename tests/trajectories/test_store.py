@@ -231,7 +231,7 @@ def test_what_is_no_store_is_refused(tmp_path):
     ("change", "message"),
     [
         (lambda m: m.update(format="other"), "not a manifest of trajectories"),
-        (lambda m: m.update(version=99), "format version 99; expected 2"),
+        (lambda m: m.update(version=99), "format version 99; expected 3"),
         (lambda m: m.pop("identity"), "is damaged"),
         (lambda m: m["identity"].update(kind="sounds"), "kind is 'sounds'"),
         (lambda m: m["identity"].update(shard_size=0), "is damaged"),

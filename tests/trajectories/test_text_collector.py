@@ -109,6 +109,26 @@ def test_starts_depend_on_the_request_s_index_alone(talkative, requests, text_se
     assert all(torch.equal(a.answer_ids, b.answer_ids) for a, b in pairs)
 
 
+def test_blocks_that_start_from_the_prompt(talkative, requests, text_settings):
+    decoding = dataclasses.replace(text_settings.decoding, block_start="prompt")
+    settings = dataclasses.replace(text_settings, decoding=decoding)
+    outcomes = text_collector.record_texts(talkative, requests, range(6), settings)
+    plain = text_collector.record_texts(talkative, requests, range(6), text_settings)
+    compared = 0
+    for request, found, other in zip(requests, outcomes, plain, strict=False):
+        if not isinstance(found, str) and request.ids:
+            assert torch.equal(found.answer_ids, other.answer_ids)
+            assert all(set(block[0].tolist()) <= set(request.ids) for block in found.blocks)
+            compared += 1
+    assert compared
+    differences = text_identity("t", requests, settings).differences(
+        text_identity("t", requests, text_settings)
+    )
+    assert differences == [
+        "settings.decoding.block_start is 'prompt' there but 'vocabulary' is asked for"
+    ]
+
+
 def test_neither_interruption_nor_processes_change_a_byte(
     tmp_path, talkative, requests, text_settings, monkeypatch
 ):

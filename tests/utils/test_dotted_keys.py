@@ -4,7 +4,7 @@ from showo_turbo.errors import UserError
 from showo_turbo.utils.dotted_keys import flatten, with_value
 
 CONFIG = {
-    "model": {"init_args": {"weights": {"language": 0.1}}},
+    "model": {"init_args": {"weights": {"language": 0.1}, "top_k": {2: 200}}},
     "trainer": {
         "callbacks": [
             {"class_path": "a.b.Curriculum", "init_args": {"stages": [{"epochs": 16}]}},

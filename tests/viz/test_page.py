@@ -20,7 +20,7 @@ from showo_turbo.viz.page.curves import read_curves
 from showo_turbo.viz.pictures import draw_image_grid
 from showo_turbo.viz.strips import draw_answer_strip, draw_sampling_strips
 
-from ..evaluation.test_report import make_report
+from ..evaluation.test_report import VARIETY, make_report
 from ..evaluation.worlds import records, score, shapes_bundle
 from .test_pictures import BLUE, RED, column
 
@@ -92,8 +92,9 @@ class References(HTMLParser):
 
 
 def test_a_score_survives_the_report():
-    before = score("student", 4, 0.0, (7, 10))
+    before = replace(score("student", 4, 0.0, (7, 10)), variety=VARIETY)
     after = ImageScore.from_dict(before.to_dict())
+    assert after.variety == before.variety
     assert after.counts == before.counts and after.ci95 == before.ci95
 
 
@@ -184,6 +185,15 @@ def test_a_report_of_metrics_alone(tmp_path):
     html = render_page([read_run(tmp_path, "own")])
     assert "CLIPScore (test, n = 60)" in html and "CLIPScore (own, n = 60)" in html
     assert "Prompts satisfied" not in html
+
+
+def test_variety_has_a_picture_and_tables(tmp_path):
+    Report(images=[replace(score("student", 4), variety=VARIETY)]).write(tmp_path)
+    assert "from several seeds" not in render_page([read_run(tmp_path, "own")])
+    draw_image_grid(["a red circle"], [column([RED])] * 8, tmp_path / "variety.png")
+    html = render_page([read_run(tmp_path, "own")])
+    assert "Distinct right scenes among 8 images of a prompt (test, n = 4)" in html
+    assert "from several seeds" in html and "data:image/png" in html
 
 
 def test_runs_of_one_name_are_told_apart(run, tmp_path):

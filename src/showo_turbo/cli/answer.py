@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ..data.images import load_image
+from ..data.transparency import BACKGROUND, check_background
 from ..errors import UserError
 from ..inference import Answers, Statistics
 from ..sampling.text_decoding import DecodingChanges
@@ -54,6 +55,7 @@ def answer(
     output: Path | None = None,
     seed: int = 0,
     batch_size: int | None = None,
+    background: str = BACKGROUND,
     changes: DecodingChanges = DecodingChanges(),
     model: ModelOptions = ModelOptions(),
 ) -> None:
@@ -67,17 +69,20 @@ def answer(
     Args:
         images: Image files, and folders of them.
         question: What to ask about each image.
-        questions_file: Instead of images and a question, a .jsonl file, one object a line with
-            "image", a path from the folder of this file, and "question".
+        questions_file: Instead of images and a question, a .jsonl file, one object a line, or a
+            .csv or .tsv file, with "image", a path from the folder of this file, and "question".
         output: Folder for `answers.jsonl`: a new one, or that of the same command.
         seed: Seed of the first answer; the next ones count on from it. Answers that are kept keep
             theirs.
         batch_size: Images asked about at once; by default as many as fit.
+        background: Color that shows through transparent parts of images, such as black or #808080.
         changes: How answers are decoded, if not as the model does best.
         model: The model.
     """
+    check_background(background)
     questions = read_questions(images, question, questions_file)
     pipeline = model.load()
+    pipeline.background = background
     decoding = changes.over(pipeline.decoding)
     requests = pending = _plan(questions, seed)
     folder, outdated = None, 0
@@ -92,6 +97,8 @@ def answer(
             "seed": seed,
             "question": question,
         }
+        if background != BACKGROUND:
+            settings["background"] = background
         folder = RunFolder(output, settings, ANSWERS_FILE, key="id")
         outdated = _forget_outdated(folder, requests)
         pending = [request for request in requests if request.id not in folder.notes]
@@ -105,7 +112,7 @@ def answer(
             batch_size,
         )
         for file in _each_once((request.entry for request in pending), "checking images"):
-            load_image(file, pipeline.resolution)
+            load_image(file, pipeline.resolution, background)
         _hand_out(batches, pending, folder)
     elif folder is not None and outdated:
         folder.begin()

@@ -15,6 +15,7 @@ from ..data import (
 from ..data import files as _files  # noqa: F401  # so that their classes answer to bare names
 from ..data.bad_samples import BadSamples
 from ..data.images import encode_images
+from ..data.sources import required
 from ..errors import UserError
 from ..models.registry import text_model
 from ..shapes import ShapesWorld
@@ -129,7 +130,8 @@ def collect(
         return pipeline.image_tokenizer.encode(pixels.to(pipeline.device))
 
     def encode(paths: Sequence[Path]) -> dict[Path, Tensor]:
-        return encode_images(paths, pipeline.resolution, codes, bad_samples.skip)
+        source = required(data.instructions, "instructions")
+        return encode_images(paths, pipeline.resolution, codes, bad_samples.skip, source.background)
 
     stores = []
     if with_images:

@@ -1,12 +1,13 @@
 """Faults in YAML files are found while their names are at hand: the parsers do not tell them."""
 
 from collections.abc import Collection, Sequence
-from pathlib import Path
 from typing import Any
 
 import yaml
 
 from ..errors import UserError
+from ..utils.text_files import ENCODING
+from .home import local_path
 
 MAX_BYTES = 2**20
 """No configuration is larger; other files would take the YAML parser minutes."""
@@ -140,7 +141,7 @@ def read_config(name: str) -> dict[str, Any]:
     Raises:
         UserError: If it is missing, no YAML, or no mapping, or unfolds to more than memory holds.
     """
-    path = Path(name)
+    path = local_path(name)
     if not path.exists():
         raise UserError(f"{name} does not exist; expected a YAML file, name one")
     if path.is_file() and path.stat().st_size > MAX_BYTES:
@@ -149,7 +150,7 @@ def read_config(name: str) -> dict[str, Any]:
             f"{MAX_BYTES:,}, name another"
         )
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # a SafeLoader
+        content = yaml.load(path.read_text(encoding=ENCODING), _Loader)  # a SafeLoader
     except RecursionError:
         raise UserError(f"{name} is nested too deeply; expected YAML options, correct it") from None
     except (yaml.YAMLError, ValueError, OSError) as error:

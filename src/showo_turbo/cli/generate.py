@@ -1,7 +1,7 @@
 """`showo-turbo generate`: draw images of prompts into a folder."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,12 +10,14 @@ from PIL.Image import Image
 from PIL.PngImagePlugin import PngInfo
 
 from ..errors import UserError
-from ..inference import ShowoPipeline, Statistics
+from ..inference import GeneratedImages, Statistics
 from ..sampling.image_sampling import ImageSampling, SamplingChanges
+from ..sampling.parallel import gives_one_image
 from ..utils.files import write_atomically
 from ..utils.hashing import fingerprint_lines, fingerprint_module
 from ..utils.progress import progress_bar
 from .command_line import run_function
+from .layouts import Layout, check_metadata, image_files, write_metadata
 from .model_options import ModelOptions
 from .prompt_sources import PromptEntry, read_prompts
 from .run_folder import RunFolder
@@ -44,6 +46,7 @@ def generate(
     images_per_prompt: int = 1,
     seed: int = 0,
     batch_size: int | None = None,
+    layout: Layout = "flat",
     changes: SamplingChanges = SamplingChanges(),
     model: ModelOptions = ModelOptions(),
 ) -> None:
@@ -55,18 +58,24 @@ def generate(
     Args:
         prompts: What to draw.
         output: Folder for the images: a new one, or that of the same command.
-        prompts_file: Prompts in a text file, one a line, or in a .jsonl file, one object a line
-            with "prompt" and, if wanted, "seed".
+        prompts_file: Prompts in a text file, one a line; in a .jsonl, .ndjson or .jsonlines file,
+            one object a line with "prompt" and, if wanted, "seed"; or in a .csv or .tsv file, with
+            a column "prompt", "text" or "caption" and, if wanted, "seed".
         images_per_prompt: How many images of each prompt.
         seed: Seed of the first image; the next ones count on from it.
         batch_size: Images drawn at once; by default as many as fit.
+        layout: Files in the folder: `flat`, 00000.png; or `geneval`, 00000/samples/0000.png for the
+            first image of the first prompt beside its metadata.jsonl, as GenEval's evaluation
+            expects them of the prompts in its evaluation_metadata.jsonl.
         changes: How images are sampled, if not as the model does best.
         model: The model.
     """
     entries = read_prompts(prompts, prompts_file)
+    check_metadata(layout, entries)
     pipeline = model.load()
-    sampling = changes.over(pipeline.sampling)
-    requests = _plan(entries, images_per_prompt, seed, sampling)
+    sampling = changes.over(pipeline.sampling).resolved
+    all_the_same = gives_one_image(pipeline.network, sampling)
+    requests = _plan(entries, images_per_prompt, seed, all_the_same, layout)
     settings = {
         "command": "generate",
         "model": model.model,
@@ -77,6 +86,8 @@ def generate(
         "images": len(requests),
         "prompts": fingerprint_lines([r.entry.text, r.seed] for r in requests),
     }
+    if layout != "flat":
+        settings["layout"] = layout
     folder = RunFolder(output, settings, INDEX_FILE, key="file")
     pending = []
     for request in requests:
@@ -84,49 +95,51 @@ def generate(
             folder.notes.pop(request.file, None)
             pending.append(request)
     if pending:
-        print(_draw(pipeline, pending, folder, sampling, batch_size, model.model))
+        # Nothing is written before all is found to be right.
+        batches = pipeline.generate_batches(
+            [request.entry.text for request in pending],
+            sampling,
+            [request.seed for request in pending],
+            batch_size,
+        )
+        folder.begin()
+        write_metadata(layout, output, entries)
+        print(_draw(batches, pending, folder, sampling, model.model))
     earlier = len(requests) - len(pending)
     print(f"{len(requests)} images in {output}" + (f", {earlier} from earlier" if earlier else ""))
 
 
 def _plan(
-    entries: Sequence[PromptEntry], images_per_prompt: int, seed: int, sampling: ImageSampling
+    entries: Sequence[PromptEntry],
+    images_per_prompt: int,
+    seed: int,
+    all_the_same: bool,
+    layout: Layout,
 ) -> list[_Request]:
     """Every image's file and seed."""
     if images_per_prompt < 1:
         raise UserError(f"images_per_prompt is {images_per_prompt}; it must be at least 1")
-    if images_per_prompt > 1 and sampling.one_image_a_prompt:
+    if images_per_prompt > 1 and all_the_same:
         raise UserError(
             f"images_per_prompt is {images_per_prompt}, but at temperature 0 and in one order all "
             "images of a prompt are the same; raise token_temperature"
         )
-    count = len(entries) * images_per_prompt
-    digits = max(5, len(str(count - 1)))
     requests = []
-    for index in range(count):
+    for index, file in enumerate(image_files(layout, len(entries), images_per_prompt)):
         entry = entries[index // images_per_prompt]
         own = seed + index if entry.seed is None else entry.seed + index % images_per_prompt
-        requests.append(_Request(f"{index:0{digits}d}.png", own, entry))
+        requests.append(_Request(file, own, entry))
     return requests
 
 
 def _draw(
-    pipeline: ShowoPipeline,
+    batches: Iterable[GeneratedImages],
     requests: Sequence[_Request],
     folder: RunFolder,
     sampling: ImageSampling,
-    batch_size: int | None,
     model: str,
 ) -> Statistics:
     """Draw and write images batch by batch; give what they cost."""
-    batches = pipeline.generate_batches(
-        [request.entry.text for request in requests],
-        sampling,
-        [request.seed for request in requests],
-        batch_size,
-    )
-    # Only now, when nothing was found to be wrong.
-    folder.begin()
     cost, done = Statistics(), 0
     with progress_bar("images", len(requests)) as advance:
         for batch in batches:

@@ -12,6 +12,7 @@ from lightning.fabric.plugins.io import TorchCheckpointIO
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 # Imported so that YAML files can name these classes without their modules.
 from .. import callbacks as _callbacks  # noqa: F401
@@ -25,15 +26,21 @@ from ..shapes import source as _shapes_source  # noqa: F401
 from ..training.checkpoint_io import AtomicCheckpointIO, ExactResume
 from ..training.measured_student import MeasuredStudent
 from ..training.ranks import lost_process
-from ..utils.lightning_internals import HookedCLI
+from ..utils.interruption import Interruption
+from ..utils.lightning_internals import HookedCLI, end_after_step
 from . import LIGHTNING_COMMANDS
 from .config_files import check_config_files
+from .foreign import foreign_errors
+from .full_config import with_callback_options
+from .log_config import LoggedConfig
 from .messages import OneLineErrors
 from .null_groups import check_null_groups
 from .resume import (
     check_named_checkpoint,
+    check_no_other_run,
     checkpoint_to_resume,
     find_named_checkpoint,
+    newest_checkpoint,
     restoring,
 )
 from .run_lock import run_lock
@@ -42,9 +49,11 @@ _HELP = (
     "Everything is set in YAML (-c config.yaml, several are merged) or by options such as "
     "--trainer.max_epochs 3 and, for a term that the YAML names, --model.losses.language.weight 0. "
     "The options of a class are shown by --model.help ShowoTurbo, --data.help "
-    "DistillationDataModule and --trainer.callbacks.help Curriculum, and likewise by --model.help "
-    "PretrainShowo, --data.help PretrainDataModule, --model.help PretrainMAGVITv2 and --data.help "
-    "ImageDataModule. A class of your own is named by its import path, such as my_callbacks.Mine."
+    "DistillationDataModule and --trainer.callbacks.help Curriculum; those of a callback that the "
+    "YAML lists are set by its name, such as --trainer.callbacks.Curriculum.batch_size 32. There "
+    "is likewise --model.help PretrainShowo, --data.help PretrainDataModule, --model.help "
+    "PretrainMAGVITv2 and --data.help ImageDataModule. A class of your own is named by its import "
+    "path, such as my_callbacks.Mine."
 )
 
 
@@ -106,7 +115,8 @@ class _CLI(HookedCLI):
         for name in ("model", "data"):
             check_null_groups(config.get(name), name)
         check_null_groups(config.trainer, "trainer")
-        super().instantiate_classes()
+        with foreign_errors():
+            super().instantiate_classes()
 
     def instantiate_trainer(self, **options: Any) -> Trainer:
         """Build the trainer, and say in one line what is wrong with its options."""
@@ -128,11 +138,33 @@ class _CLI(HookedCLI):
         options = self.config_init[subcommand]
         with run_lock(self.trainer) if subcommand == "fit" else nullcontext():
             path = self._choose_checkpoint(subcommand)
+            if subcommand == "fit" and path is None and not self.trainer.fast_dev_run:
+                check_no_other_run(self.trainer)
             options.ckpt_path = None if path is None else str(path)
             # For strategies and plugins that read checkpoints in their own way.
             options.weights_only = True
             with restoring(path):
-                super().run_subcommand(subcommand)
+                if subcommand == "fit":
+                    self._fit()
+                else:
+                    super().run_subcommand(subcommand)
+
+    def _fit(self) -> None:
+        """Train; a signal ends it after a step, with a checkpoint and a status of its own."""
+        trainer = self.trainer
+
+        def stops() -> bool:
+            return bool(trainer.training) and trainer.state.fn == "fit"
+
+        with Interruption(lambda: end_after_step(trainer), stops).handled() as interruption:
+            try:
+                super().run_subcommand("fit")
+            except (SIGTERMException, KeyboardInterrupt, SystemExit) as error:
+                if interruption.received is None:
+                    raise
+                if trainer.is_global_zero:
+                    print(f"showo-turbo: {how_it_ended(trainer, interruption)}", file=sys.stderr)
+                raise SystemExit(interruption.status) from error
 
     def _choose_checkpoint(self, subcommand: str) -> Path | None:
         """The checkpoint that the options name, or the one to resume from."""
@@ -149,6 +181,16 @@ class _CLI(HookedCLI):
         return checkpoint_to_resume(self.trainer)
 
 
+def how_it_ended(trainer: Trainer, interruption: Interruption) -> str:
+    """One line on a run that a signal has ended, with the way to go on."""
+    assert interruption.received is not None
+    ended = f"ended by {interruption.received.name} at step {trainer.global_step}"
+    newest = newest_checkpoint(trainer)
+    if newest is None:
+        return f"{ended}, before the first checkpoint"
+    return f"{ended}; go on from {newest} with the same command and --resume auto"
+
+
 def check_trainer_options(options: Mapping[str, Any] | None) -> None:
     """Raise on values that `Trainer` accepts and fails on later, or never.
 
@@ -161,6 +203,11 @@ def check_trainer_options(options: Mapping[str, Any] | None) -> None:
     if options is None:
         raise UserError("trainer is null; expected its options, leave it out for the defaults")
     folder = options["default_root_dir"]
+    if folder is not None and "://" in str(folder):
+        raise UserError(
+            f"trainer.default_root_dir: {folder} is an address; expected a folder of this machine, "
+            "or a mounted one: name it"
+        )
     if folder is not None and Path(folder).exists() and not Path(folder).is_dir():
         raise UserError(
             f"trainer.default_root_dir: {folder} is a file; expected the folder of the run, name "
@@ -171,6 +218,12 @@ def check_trainer_options(options: Mapping[str, Any] | None) -> None:
         raise UserError(
             f"trainer.accumulate_grad_batches is {batches}; expected a whole number from 1, such "
             "as 1 for a step after every batch"
+        )
+    if options["overfit_batches"]:
+        raise UserError(
+            f"trainer.overfit_batches is {options['overfit_batches']}, but the data modules draw "
+            "other samples in every epoch; leave it out, and set data.init_args.samples_per_epoch "
+            "to overfit to few"
         )
     bound = options["gradient_clip_val"]
     if bound is not None and not bound >= 0:
@@ -186,6 +239,18 @@ def run_lightning(arguments: Sequence[str]) -> LightningCLI:
         UserError: If the command line, a YAML file or the trainer's settings are wrong.
         KeyboardInterrupt: If the run was interrupted.
     """
+    given = sys.argv
+    with with_callback_options(arguments) as resolved:
+        # Lightning warns when it gets other arguments than the process has.
+        if list(arguments) == given[1:]:
+            sys.argv = [given[0], *resolved]
+        try:
+            return _run(resolved)
+        finally:
+            sys.argv = given
+
+
+def _run(arguments: Sequence[str]) -> LightningCLI:
     check_config_files(arguments, arguments[0])
 
     class Parser(OneLineErrors, LightningArgumentParser):
@@ -199,6 +264,7 @@ def run_lightning(arguments: Sequence[str]) -> LightningCLI:
             subclass_mode_data=True,
             auto_configure_optimizers=False,
             trainer_defaults={"callbacks": ExactResume()},
+            save_config_callback=LoggedConfig,
             save_config_kwargs={"overwrite": True},
             parser_class=Parser,
             parser_kwargs={

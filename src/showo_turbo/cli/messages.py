@@ -3,9 +3,10 @@
 import re
 from typing import Any, NoReturn
 
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentParser, Namespace
 
 from ..errors import UserError
+from .home import expand_home
 from .kinds import about_abstract, name_missing_methods, options_like
 from .old_keys import hint
 
@@ -37,6 +38,7 @@ _REWORDED = (
     (r"Group '(.*)' does not accept option '(.*)'", r"\1: there is no option '\2'"),
     (r"Option '(.*)' is not accepted", r"there is no option '\1'"),
     (r"Problems parsing config: ", ""),
+    (r"invalid literal for int\(\) with base 10: (.*)", r"expected dict by whole numbers, got \1"),
 )
 
 _ABSTRACT = re.compile(r"Expected an instantiatable class, but (?:(\S+) )?is abstract")
@@ -47,7 +49,8 @@ _LONGEST_VALUE = 60
 class OneLineErrors(ArgumentParser):
     """A parser whose errors reach the user as a `UserError` of one line.
 
-    It takes no abbreviations of options, which a misspelt one could be taken for.
+    It takes no abbreviations of options, which a misspelt one could be taken for. `~` in paths is
+    expanded.
 
     Attributes:
         command: The command whose help is pointed to.
@@ -57,6 +60,11 @@ class OneLineErrors(ArgumentParser):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"allow_abbrev": False} | kwargs)
+
+    def parse_args(self, *args: Any, **kwargs: Any) -> Namespace:  # type: ignore[override]
+        """Parse a command line, with the files that it names."""
+        parsed: Namespace = expand_home(super().parse_args(*args, **kwargs))
+        return parsed
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raise a `UserError`, or leave the error to the parser that tries out alternatives."""
@@ -106,6 +114,7 @@ def one_line(message: str) -> str:
     if asked and (not parts or parts[-1].endswith(":")):
         parts.append(asked)
     shown = name_missing_methods(" ".join(parts), given)
+    shown = re.sub(r"(expected \w+) expected (\w+)", r"\1 or \2", shown)
     is_one_value = not given.startswith(("{", "[", "Namespace("))
     bare = given.strip("'")
     is_shown = re.search(rf"(?<!\w){re.escape(bare)}(?!\w)", shown)

@@ -1,14 +1,19 @@
-"""Prompts from the command line, text files and JSON Lines."""
+"""Prompts from the command line, text files, JSON Lines and tables."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..data.fields import text_field, written
+from ..data.records import JSON_LINES, TABLES, read_records
 from ..errors import UserError, shown
-from ..utils.files import parse_json, read_lines
+from ..utils.text_files import read_lines
+
+_COLUMNS = ("prompt", "text", "caption")
+"""What the column of a table may be called that holds the prompts; the first that is there does."""
 
 
 @dataclass(frozen=True)
@@ -17,8 +22,8 @@ class PromptEntry:
 
     Attributes:
         text: The prompt.
-        seed: Its first seed, if its line names one.
-        metadata: What else its line holds, such as GenEval's `tag` and `include`.
+        seed: Its first seed, if its line or row names one.
+        metadata: What else that holds, such as GenEval's `tag` and `include`.
     """
 
     text: str
@@ -31,8 +36,10 @@ def read_prompts(texts: Sequence[str], file: Path | None) -> list[PromptEntry]:
 
     Args:
         texts: Prompts of the command line.
-        file: One prompt a line; or, if its name ends in `.jsonl`, one JSON object a line with
-            `prompt`, and `seed` if wanted. Empty lines are passed over.
+        file: One prompt a line; or, if its name ends as one of `JSON_LINES` does, one JSON object
+            a line with `prompt`, and `seed` if wanted; or, if it ends as one of `TABLES` does, rows
+            with a column `prompt`, `text` or `caption`, and `seed` if wanted. Empty lines are
+            passed over.
 
     Raises:
         UserError: If the file cannot be read or is a `.json` file, a prompt or a line is wrong, or
@@ -50,9 +57,12 @@ def read_prompts(texts: Sequence[str], file: Path | None) -> list[PromptEntry]:
                 f"{file} is a .json file; expected one JSON object a line in a .jsonl file, or one "
                 "prompt a line in a .txt file, rewrite it as one of them"
             )
-        for number, line in read_lines(file):
-            where = f"line {number} of {file}"
-            entries.append(_parse(line, where) if kind == ".jsonl" else PromptEntry(line))
+        if kind in JSON_LINES:
+            entries += [_entry(values, "prompt", where) for where, values in read_records(file)]
+        elif kind in TABLES:
+            entries += [_of_row(values, where) for where, values in read_records(file)]
+        else:
+            entries += [PromptEntry(line) for _, line in read_lines(file)]
     if not entries:
         raise UserError("there are no prompts; give some, or a file of them with --prompts_file")
     return entries
@@ -80,13 +90,28 @@ def other_values(values: Mapping[str, Any], used: Sequence[str], where: str) -> 
     return others
 
 
-def _parse(line: str, where: str) -> PromptEntry:
-    values = parse_json(line, where)
-    prompt = text_field(values, "prompt", where)
+def _of_row(values: Mapping[str, str], where: str) -> PromptEntry:
+    """The prompt of a table's row; names of columns may be written in capitals."""
+    names = {name.lower(): name for name in values}
+    column = next((names[name] for name in _COLUMNS if name in names), None)
+    if column is None:
+        raise UserError(
+            f"{where} has the columns {shown(list(values))}; expected one that is called "
+            f"{' or '.join(_COLUMNS)}, name it in the first row"
+        )
+    row: dict[str, Any] = dict(values)
+    seed = row.pop(names.get("seed", ""), "")
+    if seed:
+        row["seed"] = int(seed) if re.fullmatch("[0-9]{1,19}", seed) else seed
+    return _entry(row, column, where)
+
+
+def _entry(values: Any, column: str, where: str) -> PromptEntry:
+    prompt = text_field(values, column, where)
     seed = values.get("seed")
     if seed is not None and (type(seed) is not int or not 0 <= seed < 2**63):
         raise UserError(
             f"{where} has seed {shown(seed)}; expected a whole number from 0 to 2**63 - 1, "
             "correct or remove it"
         )
-    return PromptEntry(prompt, seed, other_values(values, ("prompt", "seed"), where))
+    return PromptEntry(prompt, seed, other_values(values, (column, "seed"), where))

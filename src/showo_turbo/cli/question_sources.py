@@ -1,4 +1,4 @@
-"""Questions about images, from the command line and JSON Lines."""
+"""Questions about images, from the command line, JSON Lines and tables."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,8 +9,8 @@ from PIL import Image
 
 from ..data.fields import text_field
 from ..data.images import FORMATS, image_path
+from ..data.records import read_records
 from ..errors import UserError, shown
-from ..utils.files import parse_json, read_lines
 from .prompt_sources import other_values
 
 
@@ -21,7 +21,7 @@ class ImageQuestion:
     Attributes:
         image: The image file.
         text: The question.
-        metadata: What else its line holds, such as the right answer.
+        metadata: What else its line or row holds, such as the right answer.
     """
 
     image: Path
@@ -37,8 +37,9 @@ def read_questions(
     Args:
         images: Image files, and folders of them.
         question: What to ask about each.
-        file: One JSON object a line with `image`, a path inside the file's folder, and `question`.
-            Empty lines are passed over. It takes the place of `images` and `question`.
+        file: One JSON object a line, or one row of a `.csv` or `.tsv` table, with `image`, a path
+            inside the file's folder, and `question`. Empty lines are passed over. It takes the
+            place of `images` and `question`.
 
     Raises:
         UserError: If there is no question, no image, or both and a file; if the file cannot be
@@ -99,8 +100,7 @@ def find_images(names: Sequence[str]) -> list[Path]:
 
 
 def _read_file(file: Path) -> list[ImageQuestion]:
-    lines = read_lines(file)
-    questions = [_parse(line, file, f"line {number} of {file}") for number, line in lines]
+    questions = [_parse(values, file, where) for where, values in read_records(file)]
     if not questions:
         raise UserError(
             f"{file} holds no questions; expected one JSON object a line with image and question, "
@@ -109,8 +109,7 @@ def _read_file(file: Path) -> list[ImageQuestion]:
     return questions
 
 
-def _parse(line: str, file: Path, where: str) -> ImageQuestion:
-    values = parse_json(line, where)
+def _parse(values: Any, file: Path, where: str) -> ImageQuestion:
     name, text = text_field(values, "image", where), text_field(values, "question", where)
     image = image_path(file.parent, name, where)
     if not image.is_file():

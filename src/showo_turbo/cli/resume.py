@@ -130,6 +130,26 @@ def checkpoint_to_resume(trainer: Trainer) -> Path | None:
     return None
 
 
+def check_no_other_run(trainer: Trainer) -> None:
+    """Raise if the folder of a new run holds the checkpoints of another.
+
+    Raises:
+        UserError: Naming the newest of them.
+    """
+    newest = newest_checkpoint(trainer)
+    if newest is not None:
+        raise UserError(
+            f"{trainer.default_root_dir} holds a run already, with the checkpoint {newest}; go on "
+            "with it by --resume auto, or give the new run a folder of its own with "
+            "--trainer.default_root_dir"
+        )
+
+
+def newest_checkpoint(trainer: Trainer) -> Path | None:
+    """The checkpoint that a run has written last, if there is one."""
+    return next(iter(_newest_first(_run_folders(trainer), "*.ckpt")), None)
+
+
 @contextmanager
 def restoring(path: Path | None) -> Iterator[None]:
     """Say in one line that a whole checkpoint holds something else than the run has saved.

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
-from ..utils.files import read_json, write_atomically, write_json
+from ..utils.files import read_json, remove_leftovers, write_atomically, write_json
+from ..utils.text_files import read_notes
 
 SETTINGS_FILE = "settings.json"
 """Written first: what the folder's results are made with."""
@@ -47,8 +48,7 @@ class RunFolder:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             # What a killed process left half-written.
-            for leftover in self.folder.glob(".*.tmp"):
-                leftover.unlink(missing_ok=True)
+            remove_leftovers(self.folder, recursive=True)
             if not (self.folder / SETTINGS_FILE).exists():
                 write_json(self.folder / SETTINGS_FILE, self.settings)
             with write_atomically(self.index) as temporary:
@@ -85,18 +85,12 @@ class RunFolder:
             )
 
     def _read_notes(self, key: str) -> list[dict[str, Any]]:
-        """The notes of earlier runs; a line that a crash cut short is left out."""
-        if not self.index.exists():
-            return []
-        notes = []
-        for line in self.index.read_text(encoding="utf-8", errors="replace").splitlines():
-            try:
-                note = json.loads(line)
-            except (ValueError, RecursionError):
-                continue
-            if isinstance(note, dict) and isinstance(note.get(key), str):
-                notes.append(note)
-        return notes
+        """The notes of earlier runs."""
+        return [
+            note
+            for note in read_notes(self.index)
+            if isinstance(note, dict) and isinstance(note.get(key), str)
+        ]
 
 
 def _lines(notes: Iterable[dict[str, Any]]) -> str:

@@ -1,10 +1,7 @@
 """`showo-turbo sweep`: many runs of one experiment, on Optuna."""
 
-import io
-import sys
 from argparse import ArgumentParser
 from collections.abc import Sequence
-from contextlib import redirect_stdout
 from dataclasses import fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,6 +13,8 @@ from ..errors import UserError
 from ..evaluation.tables import make_console, to_rich
 from ..sweeps import SearchSpace, Sweep, SweepSettings, write_results
 from .config_files import read_config
+from .full_config import full_config
+from .home import local_path
 from .messages import OneLineErrors
 
 
@@ -35,8 +34,8 @@ def run(arguments: Sequence[str]) -> None:
     )
     add = parser.add_argument
     add("-c", "--config", action="append", required=True, help="YAML of the experiment; repeatable")
-    add("--sweep", type=Path, required=True, help="YAML of the sweep: see configs/sweeps")
-    add("--folder", type=Path, help="where the runs go; by default runs/sweeps/<study>")
+    add("--sweep", type=local_path, required=True, help="YAML of the sweep: see configs/sweeps")
+    add("--folder", type=local_path, help="where the runs go; by default runs/sweeps/<study>")
     add(
         "--storage",
         help="URL of a database that several machines share, such as postgresql://...; trials of "
@@ -103,33 +102,6 @@ def read_settings(path: Path) -> SweepSettings:
     dotted = ("parameters", "variants", "overrides")
     written = {name: content[name] for name in dotted if content.get(name)}
     return SweepSettings(**(vars(values) | written))
-
-
-def full_config(arguments: Sequence[str]) -> dict[str, Any]:
-    """The configuration of a `fit`, with every default in it.
-
-    Args:
-        arguments: What follows `fit` on its command line.
-
-    Raises:
-        UserError: If they are wrong.
-    """
-    from .lightning import run_lightning
-
-    printed = io.StringIO()
-    given = sys.argv
-    # Lightning warns when it gets other arguments than the process has.
-    sys.argv = [given[0], "fit", *arguments, "--print_config"]
-    try:
-        with redirect_stdout(printed):
-            run_lightning(sys.argv[1:])
-    except SystemExit as ended:
-        if ended.code:
-            raise
-    finally:
-        sys.argv = given
-    config: dict[str, Any] = yaml.safe_load(printed.getvalue())
-    return config
 
 
 def check_examples(space: SearchSpace) -> None:

@@ -7,6 +7,7 @@ from rich.console import Console
 
 from ..errors import UserError
 from ..inference.loading import load_image_tokenizer, load_text_tokenizer
+from ..models.checkpoints import SHAPES
 from ..models.registry import load_config
 from ..trajectories import (
     ImageTrajectoryDataset,
@@ -28,7 +29,7 @@ def trajectories(
     folder: Path,
     output: Path | None = None,
     samples: int = 3,
-    model: str = "shapes",
+    model: str | None = None,
     image_tokenizer: str | None = None,
     text_tokenizer: str | None = None,
     family: str | None = None,
@@ -40,7 +41,8 @@ def trajectories(
         output: Folder for the film strips; by default beside each store, its name with `-strips`.
         samples: Film strips of each store; 0 draws none.
         model: The model that the trajectories were collected with, for its tokenizers: `shapes`,
-            a folder or a hub id.
+            a folder or a hub id. By default the teacher that lies beside a store, as it does in a
+            run's curriculum, else `shapes`.
         image_tokenizer: Image tokenizer, if it is not the one that the model names.
         text_tokenizer: Text tokenizer, if it is not the one that the model names.
         family: Class of the model, where it is of a family of your own: its import path, such as
@@ -61,11 +63,18 @@ def trajectories(
         if len(stores) > 1 and output is not None:
             strips = output / place.relative_to(folder)
         chosen = evenly_chosen(store.num_samples, count) if count > 1 else [0]
+        own = model or _teacher_beside(place)
         if store.identity.kind == "images":
-            _draw_images(store, chosen, strips, model, image_tokenizer, family)
+            _draw_images(store, chosen, strips, own, image_tokenizer, family)
         else:
-            _draw_texts(store, chosen, strips, model, text_tokenizer, family)
+            _draw_texts(store, chosen, strips, own, text_tokenizer, family)
         console.print(f"{count} film strips in {strips}", markup=False, highlight=False)
+
+
+def _teacher_beside(store: Path) -> str:
+    """The model folder of a store's teacher, if it lies beside it; else the model that ships."""
+    teacher = store.absolute().with_name("teacher")
+    return str(teacher) if (teacher / "config.json").is_file() else SHAPES
 
 
 def find_stores(folder: Path) -> list[Path]:

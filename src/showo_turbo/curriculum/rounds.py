@@ -1,6 +1,7 @@
 """Which round an epoch of a curriculum belongs to."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 from ..trajectories import StoredTrajectories
 from .stage import Stage
@@ -20,6 +21,15 @@ def round_of_epoch(stages: Sequence[Stage], epoch: int) -> int:
     """The round that an epoch belongs to; the last one for epochs beyond the end."""
     rounds = rounds_of(stages)
     return max(r for r, (_, first) in enumerate(rounds) if first <= max(epoch, 0))
+
+
+def used_before(stages: Sequence[Stage], round_index: int, kind: Literal["image", "text"]) -> int:
+    """How many captions or questions the rounds before one have taken; 0 if one took them all."""
+    counts = [
+        stages[index].image_trajectories if kind == "image" else stages[index].text_trajectories
+        for index, _ in rounds_of(stages)[:round_index]
+    ]
+    return 0 if None in counts else sum(count for count in counts if count is not None)
 
 
 def stored_trajectories(

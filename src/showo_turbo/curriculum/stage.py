@@ -6,9 +6,10 @@ from typing import Literal
 
 from lightning.pytorch.cli import LRSchedulerCallable
 
-from ..errors import UserError
+from ..errors import UserError, check_kind
 from ..sampling.image_sampling import ImageSampling, SamplingChanges
-from ..trajectories import StoredTrajectories
+from ..targets import ConsistencyTarget
+from ..trajectories import ImageSource, StateDraws, StoredTrajectories, UniformDraws
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Stage:
             the number that stored trajectories were recorded for.
         text_segments: Segments of a block's Jacobi iterations.
         image_trajectories: Captions to collect for; all by default.
+        images_per_caption: Pictures to collect of each caption, from seeds of their own.
         text_trajectories: Questions to collect for; all by default.
         trajectories: Stores that `collect` made, which the stage's first round trains on in place
             of what it would collect; in the first stage, those of the data module by default. Their
@@ -34,7 +36,17 @@ class Stage:
         lr_interval: Whether the schedule is stepped once an `epoch` or once an optimizer `step`.
         refresh_every_n_epochs: Make the student the teacher and collect again this often within
             the stage; 0 does it only when the stage begins.
-        keep_optimizer: Keep the optimizer's moments when the stage begins.
+        keep_optimizer: Keep the optimizer's moments when the stage begins, and at its refreshes.
+        source: What draws the pictures of its trajectories: the teacher as `sampling` says by
+            default; see `Sampled`, `Mixed` and `FirstAccepted`.
+        draws: How the state that a training sample starts from is drawn; uniformly by default, see
+            `UniformDraws` and `SamplerDraws`.
+        skip_prompts: Regular expression; captions in which it is found are not drawn in this stage,
+            in place of the data module's `skip_prompts`.
+        loss_weights: Weights of loss terms in this stage, by their names in the module's `losses`;
+            other terms keep theirs.
+        consistency_target: Whose prediction is the consistency terms' target in this stage, in
+            place of the module's.
 
     Raises:
         UserError: If a value is out of range.
@@ -45,6 +57,7 @@ class Stage:
     image_segments: int = 4
     text_segments: int = 4
     image_trajectories: int | None = None
+    images_per_caption: int = 1
     text_trajectories: int | None = None
     trajectories: StoredTrajectories | None = None
     learning_rate: float | None = None
@@ -52,10 +65,21 @@ class Stage:
     lr_interval: Literal["epoch", "step"] = "epoch"
     refresh_every_n_epochs: int = 0
     keep_optimizer: bool = False
+    source: ImageSource | None = None
+    draws: StateDraws = field(default_factory=UniformDraws)
+    skip_prompts: str | None = None
+    loss_weights: dict[str, float] = field(default_factory=dict)
+    consistency_target: ConsistencyTarget | None = None
 
     def __post_init__(self) -> None:
+        if self.source is not None:
+            check_kind(self.source, ImageSource, "source")
+        check_kind(self.draws, StateDraws, "draws")
+        if self.consistency_target is not None:
+            check_kind(self.consistency_target, ConsistencyTarget, "consistency_target")
         segments = ("image_segments", "text_segments")
-        for name in ("epochs", *segments, "image_trajectories", "text_trajectories"):
+        counts = ("image_trajectories", "images_per_caption", "text_trajectories")
+        for name in ("epochs", *segments, *counts):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UserError(f"{name} is {value}; expected at least 1, correct the stage")
@@ -82,5 +106,5 @@ class Stage:
         sampling = self.sampling.over(teacher_sampling)
         return (
             f"{sampling.sampling_steps} steps, guidance {sampling.guidance_scale:g}, "
-            f"{self.image_segments}/{self.text_segments} segments"
+            f"{self.image_segments} image and {self.text_segments} text segments"
         )

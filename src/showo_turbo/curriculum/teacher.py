@@ -139,4 +139,4 @@ def _put_aside(round_folder: Path) -> None:
 
 def base_model(trainer: Trainer, module: ShowoTurbo) -> ImageModel:
     """The whole model that a run starts from."""
-    return load_model(module.model_id, module.family) if is_sharded(trainer) else module.teacher
+    return module.load_base() if is_sharded(trainer) else module.teacher

@@ -12,9 +12,11 @@ from torch import Tensor
 
 from ..data import DistillationDataModule
 from ..data.images import encode_images
+from ..data.sources import required
 from ..errors import UserError
 from ..models.magvitv2 import MAGVITv2
 from ..models.protocols import ImageModel
+from ..models.registry import load_model
 from ..training.ranks import is_sharded
 from ..training.turbo import ShowoTurbo
 from ..trajectories import (
@@ -28,7 +30,7 @@ from ..trajectories import (
     fingerprint_module,
 )
 from ..trajectories.stored import Training
-from .rounds import rounds_of, stored_trajectories
+from .rounds import rounds_of, stored_trajectories, used_before
 from .stage import Stage
 from .teacher import base_model
 
@@ -57,6 +59,7 @@ class RoundTrajectories:
             topk_targets=self.topk_targets,
             batch_size=self.batch_size,
             shard_size=self.shard_size,
+            source=stage.source,
         )
 
     def texts(self, module: ShowoTurbo, round_index: int) -> TextCollection:
@@ -77,9 +80,24 @@ class RoundTrajectories:
         for index, stage in enumerate(stages):
             try:
                 self.images(module, stage, index)
+                self._check_groups(stage)
                 self.texts(module, index)
             except UserError as error:
                 raise UserError(f"stage {index + 1}: {error}") from None
+
+    def _check_groups(self, stage: Stage) -> None:
+        """Pictures of one caption are drawn together.
+
+        Raises:
+            UserError: If batches or shards would tear them apart.
+        """
+        count = stage.images_per_caption
+        for name, size in (("batch_size", self.batch_size), ("shard_size", self.shard_size)):
+            if size % count:
+                raise UserError(
+                    f"images_per_caption is {count}, but {name} is {size}; set one to a multiple "
+                    "of the other, so that the pictures of a caption are drawn together"
+                )
 
     def check(
         self,
@@ -104,7 +122,6 @@ class RoundTrajectories:
         Raises:
             UserError: Naming the stage and what is wrong with it.
         """
-        config = module.student.config
         for round_index, (stage_index, _) in enumerate(rounds_of(stages)):
             stage = stages[stage_index]
             given = stored_trajectories(stages, round_index, data.trajectories)
@@ -120,11 +137,10 @@ class RoundTrajectories:
                         training = _training(trainer, module, stage, known, kind)
                         given.open(kind, training, rank_zero_warn)
                 if "image" in data.batch_sizes and "images" not in kinds:
-                    sampling = self.images(module, stage, round_index).sampling
-                    sampling.check(config.image_tokens, config.codebook_size)
-                    data.image_prompts(stage.image_trajectories, selection=round_index)
+                    captions = _captions(data, stages, round_index)
+                    self.images(module, stage, round_index).check(module.student, captions)
                 if "text" in data.batch_sizes and "texts" not in kinds:
-                    data.text_requests(stage.text_trajectories, selection=round_index)
+                    _questions(data, stages, round_index)
             except UserError as error:
                 raise UserError(f"stage {stage_index + 1}: {error}") from None
 
@@ -135,7 +151,7 @@ class RoundTrajectories:
         data: DistillationDataModule,
         teacher: tuple[ImageModel, str],
         folder: Path,
-        stage: Stage,
+        stages: Sequence[Stage],
         round_index: int,
         given: StoredTrajectories | None,
     ) -> dict[str, TrajectoryStore]:
@@ -147,7 +163,7 @@ class RoundTrajectories:
             data: Knows the captions and questions, and for which of them trajectories are wanted.
             teacher: The whole teacher, and its fingerprint.
             folder: The round's.
-            stage: The round's.
+            stages: The stages.
             round_index: Which round it is.
             given: Stores to take in place of collecting.
 
@@ -156,22 +172,31 @@ class RoundTrajectories:
         """
         processes = Processes(trainer.global_rank, trainer.world_size, trainer.strategy.barrier)
         stores: dict[str, TrajectoryStore] = {}
+        stage = stages[rounds_of(stages)[round_index][0]]
+        image_tokenizer = _whole_image_tokenizer(trainer, module)
         if given is not None:
             for kind in _stored_kinds(given, data):
                 training = _training(trainer, module, stage, teacher[1], kind)
                 stores[kind] = given.open(kind, training, rank_zero_warn, verify=False)
         with isolate_rng(), torch.no_grad(), trainer.precision_plugin.forward_context():
             if "image" in data.batch_sizes and "images" not in stores:
+                source = stage.source
                 collector = TrajectoryCollector(
-                    *teacher, module.text_tokenizer, folder, rank_zero_info, processes
+                    *teacher,
+                    module.text_tokenizer,
+                    folder,
+                    rank_zero_info,
+                    processes,
+                    base=_base(module, folder) if source and source.needs_base else None,
+                    decode=image_tokenizer.decode,
                 )
-                captions = data.image_prompts(stage.image_trajectories, selection=round_index)
+                captions = _captions(data, stages, round_index)
                 captions = captions[: _wanted(trainer, data.batch_sizes["image"])]
+                captions = [text for text in captions for _ in range(stage.images_per_caption)]
                 stores["images"] = collector.images(
                     captions, self.images(module, stage, round_index)
                 )
             if "text" in data.batch_sizes and "texts" not in stores:
-                image_tokenizer = _whole_image_tokenizer(trainer, module)
                 collector = TrajectoryCollector(
                     *teacher,
                     module.text_tokenizer,
@@ -185,14 +210,38 @@ class RoundTrajectories:
                     return image_tokenizer.encode(pixels.to(module.device))
 
                 def encode(paths: Sequence[Path]) -> dict[Path, Tensor]:
-                    return encode_images(paths, data.resolution, codes, data.bad_samples.skip)
+                    background = required(data.instructions, "instructions").background
+                    return encode_images(
+                        paths, data.resolution, codes, data.bad_samples.skip, background
+                    )
 
-                questions = data.text_requests(stage.text_trajectories, selection=round_index)
+                questions = _questions(data, stages, round_index)
                 questions = questions[: _wanted(trainer, data.batch_sizes["text"])]
                 stores["texts"] = collector.texts(
                     questions, encode, self.texts(module, round_index)
                 )
         return stores
+
+
+def _captions(data: DistillationDataModule, stages: Sequence[Stage], round_index: int) -> list[str]:
+    """The captions of a round, others than those of earlier ones as far as there are."""
+    stage = stages[rounds_of(stages)[round_index][0]]
+    used = used_before(stages, round_index, "image")
+    return data.image_prompts(stage.image_trajectories, used, stage.skip_prompts)
+
+
+def _questions(
+    data: DistillationDataModule, stages: Sequence[Stage], round_index: int
+) -> list[tuple[Path, str]]:
+    """The questions of a round, others than those of earlier ones as far as there are."""
+    stage = stages[rounds_of(stages)[round_index][0]]
+    return data.text_requests(stage.text_trajectories, used_before(stages, round_index, "text"))
+
+
+def _base(module: ShowoTurbo, round_folder: Path) -> ImageModel:
+    """The model that the run started from, as the first round saved it."""
+    folder = round_folder.with_name("round-0") / "teacher"
+    return load_model(folder, module.family).to(module.device)
 
 
 def _stored_kinds(given: StoredTrajectories | None, data: DistillationDataModule) -> list[str]:

@@ -9,6 +9,7 @@ from .bad_samples import Skip, refuse
 from .fields import integer_field, text_field
 from .images import image_path, load_image
 from .streams import StreamDataset
+from .transparency import BACKGROUND
 
 
 class COCOCaptions(StreamDataset):
@@ -23,6 +24,7 @@ class COCOCaptions(StreamDataset):
         annotations: The captions file, such as `annotations/captions_train2017.json`.
         resolution: Side length in pixels.
         skip: Leaves out a bad entry, or raises.
+        background: Color that shows through transparent parts of the images.
 
     Raises:
         UserError: If the annotations are missing, not JSON, or hold no caption; or, being refused,
@@ -30,10 +32,17 @@ class COCOCaptions(StreamDataset):
     """
 
     def __init__(
-        self, images: Path, annotations: Path, resolution: int, skip: Skip = refuse
+        self,
+        images: Path,
+        annotations: Path,
+        resolution: int,
+        skip: Skip = refuse,
+        *,
+        background: str = BACKGROUND,
     ) -> None:
         self.images = Path(images)
         self.resolution = resolution
+        self.background = background
         self._records = _read_captions(Path(annotations), self.images, skip)
 
     def __len__(self) -> int:
@@ -44,7 +53,7 @@ class COCOCaptions(StreamDataset):
         """The image at `index` with the caption that `seed` chooses."""
         image_id, path, captions = self._records[index]
         return {
-            "pixels": load_image(path, self.resolution),
+            "pixels": load_image(path, self.resolution, self.background),
             "caption": captions[seed % len(captions)],
             "image_id": image_id,
             "seed": seed,

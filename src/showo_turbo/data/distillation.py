@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from ..errors import UserError
+from ..trajectories.draws import StateDraws, UniformDraws
 from ..trajectories.store import TrajectoryStore
 from ..trajectories.stored import StoredTrajectories
 from ..utils.random import Permutation, stable_hash
@@ -142,12 +143,15 @@ class DistillationDataModule(MultimodalDataModule):
             ]
         return streams
 
-    def image_prompts(self, count: int | None = None, selection: int = 0) -> list[str]:
-        """Captions for the teacher to generate images for.
+    def image_prompts(
+        self, count: int | None = None, used: int = 0, skip: str | None = None
+    ) -> list[str]:
+        """Captions for the teacher to generate images for, in a random order of this module's seed.
 
         Args:
             count: How many different captions; all if missing.
-            selection: Which of the random selections with this module's seed.
+            used: How many earlier rounds have taken: as long as there are others, they are taken.
+            skip: Regular expression in place of `skip_prompts`.
 
         Raises:
             UserError: If there are fewer different captions that are drawn.
@@ -156,16 +160,17 @@ class DistillationDataModule(MultimodalDataModule):
             source = required(self.captions, "captions")
             self._captions = list(source.captions(self.bad_samples.skip))
         captions = self._captions
-        if self.skip_prompts is not None:
-            captions = [text for text in captions if not self.skip_prompts.search(text)]
-        return self._select(captions, count, f"captions/{selection}")
+        pattern = self.skip_prompts if skip is None else _pattern(skip)
+        if pattern is not None:
+            captions = [text for text in captions if not pattern.search(text)]
+        return self._select(captions, count, used, "captions")
 
-    def text_requests(self, count: int | None = None, selection: int = 0) -> list[tuple[Path, str]]:
-        """Images and questions for the teacher to answer.
+    def text_requests(self, count: int | None = None, used: int = 0) -> list[tuple[Path, str]]:
+        """Images and questions for the teacher to answer, in a random order of this module's seed.
 
         Args:
             count: How many different pairs; all if missing.
-            selection: Which of the random selections with this module's seed.
+            used: How many earlier rounds have taken: as long as there are others, they are taken.
 
         Raises:
             UserError: If there are fewer different pairs.
@@ -173,7 +178,7 @@ class DistillationDataModule(MultimodalDataModule):
         if self._requests is None:
             source = required(self.instructions, "instructions")
             self._requests = list(source.requests(self.bad_samples.skip))
-        return self._select(self._requests, count, f"instructions/{selection}")
+        return self._select(self._requests, count, used, "instructions")
 
     def set_stores(
         self,
@@ -183,6 +188,7 @@ class DistillationDataModule(MultimodalDataModule):
         mask_code: int,
         image_segments: int,
         text_segments: int,
+        draws: StateDraws = UniformDraws(),
     ) -> None:
         """Train on these trajectories from the next training loader on.
 
@@ -193,6 +199,7 @@ class DistillationDataModule(MultimodalDataModule):
             image_segments: Number of equal segments that image trajectories are cut into; it must
                 divide the number that they were recorded for.
             text_segments: Number of segments that the Jacobi iterations of a block are cut into.
+            draws: How the state that a sample starts from is drawn, of image trajectories.
 
         Raises:
             UserError: If a store is not a finished one of its kind, or its trajectories cannot be
@@ -201,22 +208,29 @@ class DistillationDataModule(MultimodalDataModule):
         self._streams.pop("image", None)
         self._streams.pop("text", None)
         if images is not None:
-            self._streams["image"] = ImageTrajectoryStream(images, mask_code, image_segments)
+            self._streams["image"] = ImageTrajectoryStream(images, mask_code, image_segments, draws)
         if texts is not None:
             self._streams["text"] = TextTrajectoryStream(texts, text_segments)
 
-    def _select(self, entries: Iterable[_Entry], count: int | None, what: str) -> list[_Entry]:
-        """The first `count` distinct entries in a random order."""
+    def _select(
+        self, entries: Iterable[_Entry], count: int | None, used: int, what: str
+    ) -> list[_Entry]:
+        """The `count` distinct entries that follow those used, in a random order, round and round.
+
+        Raises:
+            UserError: If there are fewer.
+        """
         distinct = list(dict.fromkeys(entries))
         if count is None:
             count = len(distinct)
         if not 1 <= count <= len(distinct):
             raise UserError(
-                f"{count} trajectories asked for, but the {what.partition('/')[0]} hold "
-                f"{len(distinct)} different ones; ask for 1 to {len(distinct)}"
+                f"{count} trajectories asked for, but the {what} hold {len(distinct)} different "
+                f"ones; ask for 1 to {len(distinct)}"
             )
-        order = Permutation(len(distinct), stable_hash(self.seed, what))
-        return [distinct[order[position]] for position in range(count)]
+        order = Permutation(len(distinct), stable_hash(self.seed, f"{what}/0"))
+        places = range(used, used + count)
+        return [distinct[order[place % len(distinct)]] for place in places]
 
 
 def _pattern(skip_prompts: str | None) -> re.Pattern[str] | None:

@@ -9,6 +9,7 @@ from .bad_samples import Skip, refuse
 from .coco import COCOCaptions
 from .llava import LLaVAInstructions
 from .sources import CaptionSource, QuestionSource, TextSource
+from .transparency import BACKGROUND, check_background
 from .web_text import WebText
 
 
@@ -19,10 +20,16 @@ class CaptionFiles(CaptionSource):
     Args:
         images: Folder of the images, such as `train2017`.
         annotations: The captions file, such as `annotations/captions_train2017.json`.
+        background: Color that shows through transparent parts of the images, such as `black` or
+            `#808080`.
     """
 
     images: Path
     annotations: Path
+    background: str = BACKGROUND
+
+    def __post_init__(self) -> None:
+        check_background(self.background)
 
     def captions(self, skip: Skip = refuse) -> list[str]:
         """All captions, image by image; none of the images is read."""
@@ -30,7 +37,9 @@ class CaptionFiles(CaptionSource):
 
     def open(self, resolution: int, skip: Skip = refuse) -> COCOCaptions:
         """Read the annotations; images come as squares of `resolution` pixels."""
-        return COCOCaptions(self.images, self.annotations, resolution, skip)
+        return COCOCaptions(
+            self.images, self.annotations, resolution, skip, background=self.background
+        )
 
 
 @dataclass(frozen=True)
@@ -40,22 +49,42 @@ class InstructionFiles(QuestionSource):
     Args:
         images: Folder that the records' `image` paths start from.
         annotations: The JSON file of records, such as `llava_v1_5_mix665k.json`.
+        history: Whether a question comes with the turns before it; if not, each stands alone.
+        background: Color that shows through transparent parts of the images, such as `black` or
+            `#808080`.
     """
 
     images: Path
     annotations: Path
+    history: bool = True
+    background: str = BACKGROUND
+
+    def __post_init__(self) -> None:
+        check_background(self.background)
 
     def requests(self, skip: Skip = refuse) -> list[tuple[Path, str]]:
         """The image and the question of every turn; none of the images is read."""
         return self.open(1, skip).requests()
 
     def open(self, resolution: int, skip: Skip = refuse) -> LLaVAInstructions:
-        """Read the annotations, and say how many records are left out for lack of an image."""
-        dataset = LLaVAInstructions(self.images, self.annotations, resolution, skip)
-        if dataset.num_text_only:
+        """Read the annotations, and say what is left out of them."""
+        dataset = LLaVAInstructions(
+            self.images,
+            self.annotations,
+            resolution,
+            skip,
+            history=self.history,
+            background=self.background,
+        )
+        counts = {
+            "records without an image": dataset.num_text_only,
+            "messages before a first question": dataset.num_openings,
+            "questions without an answer": dataset.num_unanswered,
+        }
+        left_out = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+        if left_out:
             rank_zero_info(
-                f"{self.annotations}: left out {dataset.num_text_only} records without an image, "
-                f"{len(dataset)} questions remain"
+                f"{self.annotations}: left out {left_out}, {len(dataset)} questions remain"
             )
         return dataset
 

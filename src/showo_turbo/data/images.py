@@ -11,6 +11,7 @@ from torchvision.transforms.v2 import functional
 
 from ..errors import BadSample, UserError, shown
 from .bad_samples import Skip, refuse
+from .transparency import BACKGROUND, to_rgb
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 """What is read. Pillow knows more, and would start other programs for some of it (EPS)."""
@@ -53,12 +54,13 @@ def image_path(folder: Path, name: str, where: str) -> Path:
     return Path(folder, parts)
 
 
-def load_image(path: Path, resolution: int) -> Tensor:
+def load_image(path: Path, resolution: int, background: str = BACKGROUND) -> Tensor:
     """Read an image as a square; see `square_pixels`.
 
     Args:
         path: A file in one of `FORMATS`; turned as its EXIF says.
         resolution: Side length in pixels.
+        background: Color that shows through transparent parts; see `to_rgb`.
 
     Returns:
         Pixels `(3, resolution, resolution)`, float32 in `[-1, 1]`.
@@ -67,18 +69,22 @@ def load_image(path: Path, resolution: int) -> Tensor:
         BadSample: If the file is missing, no image, damaged, or `check_image` rejects it. What
             never ends, such as a link to a device, is not opened.
     """
-    return square_pixels(_decode(path), resolution)
+    return square_pixels(_decode(path, background), resolution)
 
 
-def square_pixels(image: Image.Image, resolution: int) -> Tensor:
+def square_pixels(
+    image: Image.Image, resolution: int, background: str = BACKGROUND, name: str = "the image"
+) -> Tensor:
     """Cut a square out of an image.
 
     The shorter side is resized (bicubic) to `resolution` and the center is cropped. An image that
     is `resolution` x `resolution` already passes unchanged.
 
     Args:
-        image: Converted to RGB.
+        image: Converted to RGB; see `to_rgb`.
         resolution: Side length in pixels.
+        background: Color that shows through transparent parts.
+        name: What the image is called in messages.
 
     Returns:
         Pixels `(3, resolution, resolution)`, float32 in `[-1, 1]`.
@@ -86,8 +92,8 @@ def square_pixels(image: Image.Image, resolution: int) -> Tensor:
     Raises:
         UserError: If `check_image` rejects it.
     """
-    check_image(image, "the image")
-    image = image.convert("RGB")
+    check_image(image, name)
+    image = to_rgb(image, background, name)
     if image.size != (resolution, resolution):
         image = functional.resize(
             image, [resolution], interpolation=functional.InterpolationMode.BICUBIC
@@ -134,6 +140,7 @@ def encode_images(
     resolution: int,
     encode: Callable[[Tensor], Tensor],
     skip: Skip = refuse,
+    background: str = BACKGROUND,
 ) -> dict[Path, Tensor]:
     """Read images and encode them as one batch.
 
@@ -143,6 +150,7 @@ def encode_images(
         encode: Turns pixels `(images, 3, resolution, resolution)` into codes
             `(images, image_tokens)`.
         skip: Leaves out a bad image, or raises.
+        background: Color that shows through transparent parts.
 
     Returns:
         The codes `(image_tokens,)` of every image that was not left out, on the CPU.
@@ -153,7 +161,7 @@ def encode_images(
     pixels: dict[Path, Tensor] = {}
     for path in paths:
         try:
-            pixels[path] = load_image(path, resolution)
+            pixels[path] = load_image(path, resolution, background)
         except BadSample as error:
             skip(error)
     if not pixels:
@@ -168,7 +176,7 @@ def to_images(pixels: Tensor) -> list[Image.Image]:
     return [functional.to_pil_image(image) for image in levels.cpu()]
 
 
-def _decode(path: Path) -> Image.Image:
+def _decode(path: Path, background: str) -> Image.Image:
     try:
         if path.exists() and not path.is_file():
             raise BadSample(
@@ -181,7 +189,7 @@ def _decode(path: Path) -> Image.Image:
             warnings.simplefilter("ignore")
             with Image.open(path, formats=FORMATS) as image:
                 check_image(image, str(path))
-                return ImageOps.exif_transpose(image).convert("RGB")
+                return to_rgb(ImageOps.exif_transpose(image), background, str(path))
     except FileNotFoundError:
         raise BadSample(
             f"{path} does not exist; expected an image, check the image folder"

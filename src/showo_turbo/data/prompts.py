@@ -5,25 +5,24 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
-from ..utils.files import parse_json, read_lines
 from .fields import text_field
+from .records import read_records
 from .streams import StreamDataset
 
 
 class PromptFile(StreamDataset):
-    """The prompts of a JSON Lines file.
+    """The prompts of a file of JSON Lines or of a table.
 
     A sample is `{"prompt": str, "category": str, "metadata": dict, "split": str, "seed": int}`:
-    the keys `prompt` and `tag` of the line, the whole line for whoever checks the images, and the
-    name of the file without its ending.
+    the keys `prompt` and `tag` of the record, the whole record for whoever checks the images, and
+    the name of the file without its ending.
 
     Args:
-        path: A file such as GenEval's `evaluation_metadata.jsonl`.
+        path: A file such as GenEval's `evaluation_metadata.jsonl`; see `read_records`.
         per_category: Takes the first so many prompts of each category; all if missing.
 
     Raises:
-        UserError: If the file is missing or empty, or a line is not a JSON object with `prompt` and
-            `tag`.
+        UserError: If the file is missing or empty, or a record has no `prompt` or no `tag`.
     """
 
     def __init__(self, path: Path, per_category: int | None = None) -> None:
@@ -32,8 +31,8 @@ class PromptFile(StreamDataset):
             raise UserError(f"prompts_per_category is {per_category}; expected at least 1")
         self._lines = []
         taken: Counter[str] = Counter()
-        for number, line in read_lines(Path(path)):
-            metadata = _parse(line, f"line {number} of {path}")
+        for where, record in read_records(Path(path)):
+            metadata = _checked(record, where)
             taken[metadata["tag"]] += 1
             if per_category is None or taken[metadata["tag"]] <= per_category:
                 self._lines.append(metadata)
@@ -56,9 +55,8 @@ class PromptFile(StreamDataset):
         }
 
 
-def _parse(line: str, where: str) -> dict[str, Any]:
-    """The metadata of one line; unlike those of training, a bad prompt is never left out."""
-    metadata = parse_json(line, where)
-    text_field(metadata, "prompt", where)
-    text_field(metadata, "tag", where)
-    return dict(metadata)
+def _checked(record: Any, where: str) -> dict[str, Any]:
+    """The metadata of one prompt; unlike those of training, a bad prompt is never left out."""
+    text_field(record, "prompt", where)
+    text_field(record, "tag", where)
+    return dict(record)

@@ -1,7 +1,6 @@
 """Questions with right answers, read from the files that POPE, MME and MMMU are released as."""
 
 import ast
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,8 @@ from typing import Any
 import pyarrow.parquet as parquet
 
 from ..errors import UserError
+from ..utils.files import parse_json
+from ..utils.text_files import read_lines
 
 
 def read_pope(path: Path) -> list[dict[str, Any]]:
@@ -21,14 +22,12 @@ def read_pope(path: Path) -> list[dict[str, Any]]:
         UserError: If the file is missing or a line is damaged.
     """
     records = []
-    for number, line in enumerate(_text(path).splitlines(), start=1):
-        if not line.strip():
-            continue
+    for number, line in read_lines(path):
+        entry = parse_json(line, f"line {number} of {path}")
         try:
-            entry = json.loads(line)
             label = str(entry["label"]).lower()
             records.append({"image": entry["image"], "question": entry["text"], "label": label})
-        except (json.JSONDecodeError, KeyError, TypeError):
+        except (KeyError, TypeError):
             raise UserError(
                 f"line {number} of {path} is damaged; expected a JSON object with image, text and "
                 "label"
@@ -53,9 +52,7 @@ def read_mme(folder: Path) -> list[dict[str, Any]]:
     ):
         category = path.relative_to(folder).parts[0]
         image = _image_beside(path)
-        for number, line in enumerate(_text(path).splitlines(), start=1):
-            if not line.strip():
-                continue
+        for number, line in read_lines(path):
             question, tab, answer = line.rpartition("\t")
             if not tab or answer.strip() not in ("Yes", "No"):
                 raise UserError(
@@ -140,13 +137,6 @@ def _mmmu_record(row: Mapping[str, Any]) -> dict[str, Any]:
     if record["question_type"] == "multiple-choice" and not record["options"]:
         raise ValueError(f"{row['id']} has no options")
     return record
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read ({error}); expected a text file") from None
 
 
 def _image_beside(path: Path) -> Path:

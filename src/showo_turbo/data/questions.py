@@ -15,6 +15,7 @@ from .bad_samples import Skip, refuse
 from .images import FORMATS, image_path, load_image, square_pixels
 from .question_files import mmmu_files, read_mme, read_mmmu, read_pope
 from .streams import StreamDataset
+from .transparency import BACKGROUND, check_background
 
 Benchmark = Literal["POPE", "MME", "MMMU"]
 Split = Literal["dev", "validation", "test"]
@@ -35,14 +36,17 @@ class QuestionFiles:
         images: Folder of POPE's images, `val2014` of COCO; the others bring theirs along.
         split: Of MMMU's folder, the files whose names begin so. The answers of `test` are not
             public, and refused.
+        background: Color that shows through transparent parts of the images.
     """
 
     benchmark: Benchmark
     path: Path
     images: Path | None = None
     split: Split = "validation"
+    background: str = BACKGROUND
 
     def __post_init__(self) -> None:
+        check_background(self.background)
         if (self.benchmark == "POPE") != (self.images is not None):
             need = "the folder of its images" if self.benchmark == "POPE" else "nothing"
             raise UserError(
@@ -122,14 +126,13 @@ class BenchmarkQuestions(StreamDataset):
     def _pixels(self, record: Mapping[str, Any]) -> Tensor:
         if self.files.images is not None:
             where = f"{shown(record['question'])} in {self.files.path}"
-            return load_image(
-                image_path(self.files.images, record["image"], where), self.resolution
-            )
+            path = image_path(self.files.images, record["image"], where)
+            return load_image(path, self.resolution, self.files.background)
         if "image" in record:
-            return load_image(Path(record["image"]), self.resolution)
+            return load_image(Path(record["image"]), self.resolution, self.files.background)
         try:
             image = Image.open(io.BytesIO(record["images"][0]), formats=FORMATS)
-            return square_pixels(image, self.resolution)
+            return square_pixels(image, self.resolution, self.files.background)
         except UserError as error:
             raise BadSample(f"{record['id']} in {self.files.path}: {error}") from None
         # Pillow's decoders raise errors of many kinds on damaged files.

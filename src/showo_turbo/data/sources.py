@@ -16,6 +16,7 @@ from typing import TypeVar
 from ..errors import UserError, check_kind
 from .bad_samples import Skip, refuse
 from .streams import Stream
+from .transparency import BACKGROUND
 
 _Source = TypeVar("_Source")
 
@@ -56,7 +57,13 @@ class CaptionSource(ABC):
 
 
 class QuestionSource(ABC):
-    """Questions about images, and where there are any, their answers."""
+    """Questions about images, and where there are any, their answers.
+
+    Attributes:
+        background: Color that shows through transparent parts of the images of `requests`.
+    """
+
+    background: str = BACKGROUND
 
     @abstractmethod
     def requests(self, skip: Skip = refuse) -> Sequence[tuple[Path, str]]:
@@ -68,7 +75,8 @@ class QuestionSource(ABC):
             skip: To be called with each `BadSample` that is found; leaves it out, or raises.
 
         Returns:
-            Pairs of an image file and what to ask about it, in no prompt format.
+            Pairs of an image file and what to ask about it, in no prompt format; a question that
+            refers to earlier turns is a `showo_turbo.models.questions.FollowUp`.
 
         Raises:
             UserError: If there are none, or they cannot be read.

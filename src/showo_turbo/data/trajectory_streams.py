@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+
 from ..trajectories.batch import (
     ImageBatch,
     TextBatch,
@@ -10,9 +12,11 @@ from ..trajectories.batch import (
     collate_text_trajectories,
 )
 from ..trajectories.dataset import ImageTrajectoryDataset, TextTrajectoryDataset
+from ..trajectories.draws import StateDraws, UniformDraws
 from ..trajectories.record import ImageTrajectory, TextTrajectory
 from ..trajectories.segments import check_recorded, draw_step
 from ..trajectories.store import TrajectoryStore
+from ..utils.random import stateless_seed
 
 
 class ImageTrajectoryStream:
@@ -22,17 +26,25 @@ class ImageTrajectoryStream:
         store: A finished store of images, or its folder.
         mask_code: The code that stands for a masked position.
         segments: Number of equal segments that the trajectories are cut into.
+        draws: How k is drawn; uniformly by default.
 
     Raises:
         UserError: If the store is not a finished one of images, or was not recorded for these
             segments.
     """
 
-    def __init__(self, store: TrajectoryStore | Path, mask_code: int, segments: int) -> None:
+    def __init__(
+        self,
+        store: TrajectoryStore | Path,
+        mask_code: int,
+        segments: int,
+        draws: StateDraws = UniformDraws(),
+    ) -> None:
         self.dataset = ImageTrajectoryDataset(store)
         check_recorded(segments, self.dataset.steps, self.dataset.recorded_segments)
         self.mask_code = mask_code
         self.segments = segments
+        self.draws = draws
 
     def __len__(self) -> int:
         """Number of trajectories."""
@@ -41,7 +53,9 @@ class ImageTrajectoryStream:
     def draw(self, index: int, seed: int) -> tuple[ImageTrajectory, int]:
         """The trajectory at `index` and its step k."""
         record = self.dataset[index]
-        return record, _draw(seed, index, record.steps, "image")
+        revealed = torch.bincount(record.reveal_step.long(), minlength=record.steps + 1)
+        masked = (len(record.reveal_step) - revealed.cumsum(0))[:-1].tolist()
+        return record, self.draws.draw(masked, stateless_seed(seed, 0, index, stream="image"))
 
     def collate(self, items: Sequence[tuple[ImageTrajectory, int]]) -> ImageBatch:
         """The states at k and at the end of k's segment."""

@@ -142,7 +142,7 @@ def _row_group_sizes(file: Path, column: str) -> list[int]:
             "the others"
         )
     kind = schema.field(column).type
-    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+    if not _is_text(kind):
         raise UserError(f"{file} has {kind} in column {column!r}; expected text, choose another")
     for group in groups:
         if group.num_rows > MAX_ROW_GROUP_ROWS or group.total_byte_size > MAX_ROW_GROUP_BYTES:
@@ -152,6 +152,14 @@ def _row_group_sizes(file: Path, column: str) -> list[int]:
                 f"{MAX_ROW_GROUP_BYTES:,} bytes, write it with smaller row groups"
             )
     return [group.num_rows for group in groups]
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    """Whether values are texts, each by itself or as an entry of a dictionary."""
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    forms = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+    return any(is_form(kind) for is_form in forms)
 
 
 def _unreadable(file: Path, error: Exception) -> UserError:

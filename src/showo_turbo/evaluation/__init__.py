@@ -1,7 +1,7 @@
 """Measuring models: one plan, one run, and a report of images and texts."""
 
+from ..trajectories.checker import Checker
 from .cache import ScoreCache
-from .checker import Checker
 from .data import EvaluationData
 from .figures import by_split, evaluation_figures, image_figures, text_figures
 from .image_scores import ImageScore
@@ -15,6 +15,7 @@ from .share import Share
 from .tables import make_console, to_markdown, to_rich
 from .text import TextRecord, encode_records, evaluate_text
 from .text_scores import TextScore, agreement, exact_match_difference
+from .variety import Variety, measure_variety
 
 __all__ = [
     "Checker",
@@ -27,6 +28,7 @@ __all__ = [
     "Share",
     "TextRecord",
     "TextScore",
+    "Variety",
     "agreement",
     "by_split",
     "choose_sampling",
@@ -38,6 +40,7 @@ __all__ = [
     "exact_match_difference",
     "image_figures",
     "make_console",
+    "measure_variety",
     "paired_difference",
     "report_figures",
     "report_markdown",

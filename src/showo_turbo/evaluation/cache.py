@@ -12,8 +12,9 @@ from ..utils.hashing import fingerprint_lines
 from .image_scores import ImageScore
 from .share import Share
 from .text_scores import TextScore
+from .variety import Variety
 
-Score = TypeVar("Score", ImageScore, TextScore)
+Score = TypeVar("Score", ImageScore, TextScore, Variety)
 
 
 class ScoreCache:
@@ -40,7 +41,7 @@ class ScoreCache:
         A file that cannot be read is measured again.
 
         Args:
-            kind: `ImageScore` or `TextScore`.
+            kind: `ImageScore`, `TextScore` or `Variety`.
             key: All that the score depends on, as JSON values; not looked at without a folder.
             measure: Measures it.
         """

@@ -1,37 +1,10 @@
-"""What judges whether images satisfy their prompts."""
+"""Judging images by a checker, where there is one that can."""
 
-from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from torch import Tensor
 
-PromptMetadata = Mapping[str, Any]
-"""A line of GenEval's metadata: `prompt` is the text, `tag` the category."""
-
-
-class Checker(ABC):
-    """Judges images of the prompts that it understands.
-
-    The checker of the generated shapes is `ShapesChecker`. One of a user's own derives from this
-    class, in a file of its own, and is named by its import path:
-
-        evaluation:
-          checker: {class_path: my_checker.Mine}
-    """
-
-    @abstractmethod
-    def can_judge(self, prompt: PromptMetadata) -> bool:
-        """Whether images of a prompt can be judged."""
-
-    @abstractmethod
-    def judge(self, pixels: Tensor, prompts: Sequence[PromptMetadata]) -> Sequence[bool]:
-        """Whether each image satisfies its prompt.
-
-        Args:
-            pixels: `(batch, 3, height, width)` in [-1, 1].
-            prompts: One an image.
-        """
+from ..trajectories.checker import Checker, PromptMetadata
 
 
 def judge(

@@ -9,7 +9,8 @@ import torch
 from ..errors import UserError, shown
 from ..models.magvitv2 import MAGVITv2
 from ..models.modes import evaluating
-from .checker import PromptMetadata, judging
+from ..trajectories.checker import PromptMetadata
+from .checker import judging
 from .plan import EvaluationPlan
 from .share import Share
 from .text import TextRecord

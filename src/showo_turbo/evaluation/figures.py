@@ -1,6 +1,7 @@
 """Scores as tables: of images by steps and guidance, of answers by decoding."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, get_args
 
 from ..sampling.jacobi import Driver
@@ -19,57 +20,57 @@ def image_figures(scores: Sequence[ImageScore], title: str = "") -> Figures:
         scores: Scores on one set of prompts.
         title: What stands above it; the split and the number of prompts by default.
     """
-    steps = sorted({row.steps for row in scores}, reverse=True)
     varying = _varying_guidance(scores)
-    table: dict[tuple[str, str], dict[int, str]] = {}
-    for row in scores:
-        label, cell = f"{row.guidance:g}", with_interval(row.score, row.ci95)
-        if row.guidance == 0:
-            label = "none"
-        elif row.model in varying:
-            label, cell = "best", f"{cell} w={row.guidance:g}"
-        table.setdefault((row.model, label), {})[row.steps] = cell
-    return Figures(
+
+    def chosen(row: ImageScore) -> bool:
+        return row.guidance > 0 and row.model in varying
+
+    def cell(row: ImageScore) -> str:
+        found = with_interval(row.score, row.ci95)
+        return f"{found} w={row.guidance:g}" if chosen(row) else found
+
+    return _by_steps(
         title or _image_title(scores),
-        ["model", "guidance", *_step_titles(steps)],
-        [[*names, *(cells.get(count, "") for count in steps)] for names, cells in table.items()],
+        scores,
+        cell,
+        lambda row: "best" if chosen(row) else _guidance(row),
     )
 
 
 def metric_figures(scores: Sequence[ImageScore]) -> list[Figures]:
     """A table for each further metric of the images, laid out as `image_figures`."""
-    names = dict.fromkeys(name for row in scores for name in row.metrics)
-    steps = sorted({row.steps for row in scores}, reverse=True)
-    tables = []
-    for name in names:
-        cells: dict[tuple[str, str], dict[int, str]] = {}
-        for row in scores:
-            label = f"{row.guidance:g}" if row.guidance else "none"
-            value = row.metrics.get(name)
-            cells.setdefault((row.model, label), {})[row.steps] = number(value, 4)
-        tables.append(
-            Figures(
-                _metric_title(name, scores),
-                ["model", "guidance", *_step_titles(steps)],
-                [[*key, *(row.get(count, "") for count in steps)] for key, row in cells.items()],
-            )
-        )
-    return tables
+    return [
+        _by_steps(_metric_title(name, scores), scores, partial(_metric_cell, name=name))
+        for name in dict.fromkeys(name for row in scores for name in row.metrics)
+    ]
+
+
+def variety_figures(scores: Sequence[ImageScore]) -> list[Figures]:
+    """How different a prompt's images are, laid out as `image_figures`; none if not measured."""
+    of_any = next((row.variety for row in scores if row.variety is not None), None)
+    if of_any is None:
+        return []
+    split = scores[0].split.replace("_", " ")
+    among = f"{of_any.images} images of a prompt ({split}, n = {of_any.n})"
+    titles = {
+        "distinct": f"Distinct {of_any.counted} among {among}",
+        "code_entropy": f"Entropy of the codes over {among}, nats",
+    }
+    rows = [row for row in scores if row.variety is not None]
+    return [
+        _by_steps(title, rows, partial(_variety_cell, name=name)) for name, title in titles.items()
+    ]
 
 
 def time_figures(scores: Sequence[ImageScore]) -> Figures:
     """Milliseconds an image by model and guidance (down) and sampling steps (across)."""
-    steps = sorted({row.steps for row in scores}, reverse=True)
-    table: dict[tuple[str, str], dict[int, str]] = {}
-    for row in scores:
+
+    def cell(row: ImageScore) -> str:
         seconds = row.seconds_per_image
-        cell = "" if seconds is None else f"{1000 * seconds:.1f}"
-        table.setdefault((row.model, "guided" if row.guidance else "none"), {})[row.steps] = cell
-    return Figures(
-        f"Milliseconds per image (batches of {scores[0].batch_size})",
-        ["model", "guidance", *_step_titles(steps)],
-        [[*names, *(cells.get(count, "") for count in steps)] for names, cells in table.items()],
-    )
+        return number(None if seconds is None else 1000 * seconds, 1)
+
+    title = f"Milliseconds per image (batches of {scores[0].batch_size})"
+    return _by_steps(title, scores, cell, lambda row: "guided" if row.guidance else "none")
 
 
 def sampling_figures(scores: Sequence[ImageScore]) -> Figures:
@@ -89,27 +90,15 @@ def sampling_figures(scores: Sequence[ImageScore]) -> Figures:
 
 def top_k_figures(scores: Sequence[ImageScore]) -> list[Figures]:
     """Scores, and further metrics, by model and top-k (down) and sampling steps (across)."""
-    steps = sorted({row.steps for row in scores}, reverse=True)
-    names = dict.fromkeys(name for row in scores for name in row.metrics)
-
-    def table(title: str, cell: Callable[[ImageScore], str]) -> Figures:
-        cells: dict[tuple[str, str], dict[int, str]] = {}
-        for row in scores:
-            cells.setdefault((row.model, str(row.top_k)), {})[row.steps] = cell(row)
-        return Figures(
-            title,
-            ["model", "top-k", *_step_titles(steps)],
-            [[*key, *(row.get(count, "") for count in steps)] for key, row in cells.items()],
-        )
-
-    tables = []
+    cells: dict[str, Callable[[ImageScore], str]] = {}
     if scores[0].judged:
-        tables.append(table(_image_title(scores), lambda row: with_interval(row.score, row.ci95)))
-    for name in names:
-        tables.append(
-            table(_metric_title(name, scores), lambda row, n=name: number(row.metrics.get(n), 4))  # type: ignore[misc]
-        )
-    return tables
+        cells[_image_title(scores)] = lambda row: with_interval(row.score, row.ci95)
+    for name in dict.fromkeys(name for row in scores for name in row.metrics):
+        cells[_metric_title(name, scores)] = partial(_metric_cell, name=name)
+    return [
+        _by_steps(title, scores, cell, lambda row: str(row.top_k), "top-k")
+        for title, cell in cells.items()
+    ]
 
 
 def text_figures(rows: Sequence[Mapping[str, Any]]) -> Figures:
@@ -193,7 +182,7 @@ def evaluation_figures(
     for of_split in by_split(images):
         if of_split[0].judged:
             figures.append(image_figures(of_split))
-        figures += metric_figures(of_split)
+        figures += [*metric_figures(of_split), *variety_figures(of_split)]
     for of_split in by_split(top_k):
         figures += top_k_figures(of_split)
     if described := [row for row in text if row.get("benchmark") is None]:
@@ -220,8 +209,35 @@ def _varying_guidance(scores: Sequence[ImageScore]) -> set[str]:
     }
 
 
-def _step_titles(steps: Sequence[int]) -> list[str]:
-    return [f"{count} step{'s' * (count > 1)}" for count in steps]
+def _guidance(row: ImageScore) -> str:
+    return f"{row.guidance:g}" if row.guidance else "none"
+
+
+def _metric_cell(row: ImageScore, name: str) -> str:
+    return number(row.metrics.get(name), 4)
+
+
+def _variety_cell(row: ImageScore, name: str) -> str:
+    return "" if row.variety is None else with_interval(*row.variety.figures[name])
+
+
+def _by_steps(
+    title: str,
+    scores: Sequence[ImageScore],
+    cell: Callable[[ImageScore], str],
+    label: Callable[[ImageScore], str] = _guidance,
+    labels: str = "guidance",
+) -> Figures:
+    """Cells by model and label (down) and sampling steps (across)."""
+    steps = sorted({row.steps for row in scores}, reverse=True)
+    table: dict[tuple[str, str], dict[int, str]] = {}
+    for row in scores:
+        table.setdefault((row.model, label(row)), {})[row.steps] = cell(row)
+    return Figures(
+        title,
+        ["model", labels, *(f"{count} step{'s' * (count > 1)}" for count in steps)],
+        [[*names, *(cells.get(count, "") for count in steps)] for names, cells in table.items()],
+    )
 
 
 def _image_title(scores: Sequence[ImageScore]) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .intervals import Difference, Interval, paired_difference, stratified_interval
+from .variety import Variety
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class ImageScore:
         top_k: Codes that were drawn among, if not all.
         metrics: More scores of the images by name.
         sampling: Further options of `ImageSampling` that were not at their defaults.
+        variety: How different the images of a prompt are; None if it was not measured.
     """
 
     model: str
@@ -37,6 +39,7 @@ class ImageScore:
     top_k: int | None = None
     metrics: Mapping[str, float] = field(default_factory=dict, compare=False)
     sampling: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    variety: Variety | None = field(default=None, compare=False)
 
     @property
     def n(self) -> int:
@@ -108,6 +111,8 @@ class ImageScore:
             found["sampling"] = dict(self.sampling)
         if self.metrics:
             found["metrics"] = {name: _rounded(value) for name, value in self.metrics.items()}
+        if self.variety is not None:
+            found["variety"] = self.variety.to_dict()
         return found
 
     @classmethod
@@ -123,7 +128,7 @@ class ImageScore:
         }
         judged = bool(counts)
         counts = counts or {"": (0, values["n"])}
-        seconds = values.get("seconds_per_image")
+        seconds, variety = values.get("seconds_per_image"), values.get("variety")
         return cls(
             values["model"],
             values["split"],
@@ -136,6 +141,7 @@ class ImageScore:
             values.get("top_k"),
             values.get("metrics", {}),
             values.get("sampling", {}),
+            None if variety is None else Variety.from_dict(variety),
         )
 
 

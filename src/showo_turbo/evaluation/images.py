@@ -15,8 +15,9 @@ from ..metrics.names import metric_names
 from ..models.modes import evaluating
 from ..sampling.image_sampling import ImageSampling
 from ..sampling.parallel import decode_image_codes
+from ..trajectories.checker import Checker, PromptMetadata
 from ..utils.random import stateless_seed
-from .checker import Checker, PromptMetadata, judging
+from .checker import judging
 from .image_scores import ImageScore
 from .share import Share
 
@@ -121,7 +122,7 @@ def evaluate_images(
         tuple(share.gather(satisfied)),
         sum(share.of_all(seconds)),
         min(batch_size, len(prompts)),
-        sampling.top_k,
+        sampling.k,
         {key: float(metric.compute()) for key, metric in zip(names, metrics, strict=True)},
         _further_options(sampling),
     )

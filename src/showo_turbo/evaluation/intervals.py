@@ -1,13 +1,17 @@
-"""95% confidence intervals of shares, of their mean over categories, and of paired differences."""
+"""95% confidence intervals of shares, of means, and of paired differences."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from ..errors import UserError
 
 Z95 = 1.959963984540054
 """Quantile of the standard normal distribution that leaves 2.5% above it."""
+
+BOOTSTRAP_SAMPLES = 2000
 
 Interval = tuple[float, float]
 
@@ -52,6 +56,28 @@ def stratified_interval(strata: Sequence[tuple[int, int]]) -> Interval:
     """
     shares = [successes / n if n else 0.0 for successes, n in strata]
     return _combine(shares, [wilson_interval(successes, n) for successes, n in strata])
+
+
+def bootstrap_interval(values: Sequence[float]) -> Interval:
+    """Interval of the mean of independent values: quantiles of the means of seeded resamples.
+
+    What belongs together, such as the images of a prompt, must be one value. The same values have
+    the same interval; it is a point where all of them are equal.
+
+    Args:
+        values: One a sample.
+
+    Raises:
+        UserError: If there are none.
+
+    Source: Efron, "Bootstrap methods: another look at the jackknife", 1979 (percentile method).
+    """
+    if not values:
+        raise UserError("there are no values to average; give at least 1")
+    found, n = np.asarray(values, dtype=np.float64), len(values)
+    means = np.random.default_rng(0).choice(found, (BOOTSTRAP_SAMPLES, n)).mean(axis=1)
+    low, high = np.quantile(means, (0.025, 0.975))
+    return min(float(low), float(found.mean())), max(float(high), float(found.mean()))
 
 
 @dataclass(frozen=True)

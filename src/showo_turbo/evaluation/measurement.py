@@ -12,10 +12,11 @@ from torchmetrics import Metric
 
 from ..inference.loaded_model import LoadedModel
 from ..sampling.image_sampling import ImageSampling
+from ..sampling.parallel import gives_one_image
 from ..sampling.text_decoding import TextDecoding
+from ..trajectories.checker import PromptMetadata
 from ..utils.hashing import fingerprint_lines, fingerprint_module, fingerprint_tensors
 from .cache import ScoreCache
-from .checker import PromptMetadata
 from .data import Question
 from .image_scores import ImageScore
 from .images import evaluate_images
@@ -23,6 +24,7 @@ from .plan import EvaluationPlan
 from .share import Share
 from .text import TextRecord, compared_decodings, evaluate_text, judge_answers
 from .text_scores import TextScore
+from .variety import Variety, measure_variety
 
 
 @dataclass(frozen=True)
@@ -46,12 +48,29 @@ class Measurement:
     bars: Progress
 
     def images(
-        self, split: str, prompts: Sequence[PromptMetadata], samplings: Sequence[ImageSampling]
+        self,
+        split: str,
+        prompts: Sequence[PromptMetadata],
+        samplings: Sequence[ImageSampling],
+        varied: bool = False,
     ) -> list[ImageScore]:
-        """Score prompts in some settings; no prompts give no scores."""
+        """Score prompts in some settings; no prompts give no scores.
+
+        Args:
+            split: Name of the prompts.
+            prompts: All of them.
+            samplings: The settings.
+            varied: Whether to measure the images' variety too, if the plan asks for it.
+        """
         if not prompts:
             return []
-        return [self._image_score(split, prompts, sampling) for sampling in samplings]
+        scores = [self._image_score(split, prompts, sampling) for sampling in samplings]
+        if not (varied and self.plan.variety_prompts):
+            return scores
+        return [
+            replace(score, variety=self._variety(split, prompts, sampling))
+            for score, sampling in zip(scores, samplings, strict=True)
+        ]
 
     def texts(self, records: Sequence[TextRecord]) -> list[TextScore]:
         """Score answers, autoregressive and by Jacobi decoding; no questions give no scores."""
@@ -85,16 +104,9 @@ class Measurement:
     ) -> ImageScore:
         plan = self.plan
         kept = self.cache.folder is not None
-        key = self._key(
-            split=split,
-            prompts=fingerprint_lines(dict(entry) for entry in prompts),
-            checker=_options(plan.checker),
-            metrics=[_fingerprint_metric(metric) for metric in plan.metrics] if kept else [],
-            **asdict(sampling),
-        )
-        title = (
-            f"{self.name}, {sampling.sampling_steps} steps, guidance {sampling.guidance_scale:g}"
-        )
+        metrics = [_fingerprint_metric(metric) for metric in plan.metrics] if kept else []
+        key = self._image_key(split, prompts, sampling, metrics=metrics)
+        title = self._image_title(sampling)
 
         def measure() -> ImageScore:
             with self._bar(title, len(self.share.indices(len(prompts)))) as advance:
@@ -119,6 +131,58 @@ class Measurement:
         self.bars.console.print(f"{title}: {', '.join(found)} ({split}, n = {score.n})")
         # The cache does not know names: two stages may hold the same weights.
         return replace(score, model=self.name)
+
+    def _variety(
+        self, split: str, prompts: Sequence[PromptMetadata], sampling: ImageSampling
+    ) -> Variety:
+        plan = self.plan
+        count, images = min(plan.variety_prompts, len(prompts)), plan.variety_images
+        key = self._image_key(split, prompts, sampling, count=count, images=images)
+        title = f"{self._image_title(sampling)}, variety"
+        drawn = 1 if gives_one_image(self.bundle.network, sampling) else images
+
+        def measure() -> Variety:
+            with self._bar(title, len(self.share.indices(count)) * drawn) as advance:
+                return measure_variety(
+                    self.bundle,
+                    prompts,
+                    sampling,
+                    count=count,
+                    images=images,
+                    seed=plan.seed,
+                    batch_size=plan.batch_size,
+                    checker=plan.checker,
+                    share=self.share,
+                    progress=advance,
+                )
+
+        variety = self.cache.get(Variety, key, measure)
+        (distinct, _), (entropy, _) = variety.figures.values()
+        self.bars.console.print(
+            f"{title}: {distinct:.2f} distinct {variety.counted} of {images} images, "
+            f"{entropy:.3f} nats ({split}, n = {variety.n})"
+        )
+        return variety
+
+    def _image_key(
+        self,
+        split: str,
+        prompts: Sequence[PromptMetadata],
+        sampling: ImageSampling,
+        **parts: Any,
+    ) -> dict[str, Any]:
+        """What a measurement of images is kept under."""
+        return self._key(
+            split=split,
+            prompts=fingerprint_lines(dict(entry) for entry in prompts),
+            checker=_options(self.plan.checker),
+            **parts,
+            **asdict(sampling.resolved),
+        )
+
+    def _image_title(self, sampling: ImageSampling) -> str:
+        steps, guidance = sampling.sampling_steps, sampling.guidance_scale
+        return f"{self.name}, {steps} steps, guidance {guidance:g}"
 
     def _text_score(self, records: Sequence[TextRecord], decoding: TextDecoding) -> TextScore:
         plan = self.plan

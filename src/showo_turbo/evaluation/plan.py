@@ -12,7 +12,7 @@ from ..sampling.image_sampling import ImageSampling
 from ..sampling.jacobi import Driver
 from ..sampling.options import check_seed, check_whole
 from ..sampling.text_decoding import TextDecoding
-from .checker import Checker
+from ..trajectories.checker import Checker
 
 Table = Literal["images", "text", "top_k"]
 
@@ -58,6 +58,9 @@ class EvaluationPlan:
         validation_prompts_per_category: Prompts of each category for the teacher's choice.
         unseen_prompts_per_category: Prompts of each category of the further files.
         text_records: Of a report, questions, spread evenly over the file; all if missing.
+        variety_prompts: Prompts of each split, spread over its categories, that teacher and student
+            draw from several seeds in every setting of their images, see `Variety`; 0 for none.
+        variety_images: Seeds of each of them.
         batch_size: Samples decoded at once.
         seed: Of all random numbers.
 
@@ -85,6 +88,8 @@ class EvaluationPlan:
     validation_prompts_per_category: int | None = 12
     unseen_prompts_per_category: int | None = 20
     text_records: int | None = 400
+    variety_prompts: int = 0
+    variety_images: int = 8
     batch_size: int = 64
     seed: int = 0
 
@@ -97,11 +102,11 @@ class EvaluationPlan:
         ):
             if not getattr(self, name):
                 raise UserError(f"{name} of the evaluation is empty; expected at least one")
-        check_whole(batch_size=self.batch_size)
-        if self.batch_size < 1:
-            raise UserError(
-                f"batch_size of the evaluation is {self.batch_size}; it must be at least 1"
-            )
+        for name, least in (("batch_size", 1), ("variety_prompts", 0), ("variety_images", 2)):
+            value = getattr(self, name)
+            check_whole(**{name: value})
+            if value < least:
+                raise UserError(f"{name} of the evaluation is {value}; it must be at least {least}")
         check_seed(self.seed)
         if self.checker is not None:
             check_kind(self.checker, Checker, "checker of the evaluation")

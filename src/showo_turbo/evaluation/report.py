@@ -78,7 +78,7 @@ class Report:
             "unseen_combinations": [row.to_dict() for row in self.unseen_combinations],
             "guidance": {str(steps): scale for steps, scale in self.guidance.items()},
             "teacher_sampling": {
-                str(steps): asdict(entry) for steps, entry in self.teacher_sampling.items()
+                str(steps): asdict(entry.resolved) for steps, entry in self.teacher_sampling.items()
             },
             "validation": [row.to_dict() for row in self.validation],
             "comparisons": self.comparisons,
@@ -97,6 +97,8 @@ class Report:
             if image.judged:
                 values[f"{prefix}/{image.split}/score/{setting}"] = image.score
             for name, value in image.metrics.items():
+                values[f"{prefix}/{image.split}/{name}/{setting}"] = value
+            for name, (value, _) in image.variety.figures.items() if image.variety else ():
                 values[f"{prefix}/{image.split}/{name}/{setting}"] = value
         for text in (row for row in self.text if row.model == STUDENT):
             if text.driver == "window":  # the same answers as `block`
@@ -153,6 +155,10 @@ def _image_lines(row: ImageScore) -> Iterator[dict[str, Any]]:
         yield common | {"figure": f"score/{category}", "value": share, "n": count}
     for name, value in row.metrics.items():
         yield common | {"figure": name, "value": value, "n": row.n}
+    if row.variety is not None:
+        of_variety = common | {"n": row.variety.n}
+        for name, (value, (low, high)) in row.variety.figures.items():
+            yield of_variety | {"figure": name, "value": value, "low": low, "high": high}
     if row.seconds_per_image is not None:
         yield common | {"figure": "seconds_per_image", "value": row.seconds_per_image, "n": row.n}
 

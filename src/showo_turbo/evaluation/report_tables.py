@@ -27,7 +27,8 @@ def report_markdown(report: Report) -> str:
             f"prompts: {scales} steps."
         )
     parts.append(
-        "Brackets: 95% intervals (Wilson; over categories combined by squared distances). "
+        "Brackets: 95% intervals (Wilson; over categories combined by squared distances; of "
+        "variety, bootstrap over prompts). "
         "Iterations per block count one that only repeats the fixed point."
     )
     if report.hardware:

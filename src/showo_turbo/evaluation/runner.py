@@ -85,7 +85,8 @@ def _measure(report: Report, measurement: Measurement, data: EvaluationData) -> 
     settings = ModelPlan.of(name, plan, report.teacher_sampling)
     for split, prompts in data.prompts.items():
         if "images" in plan.tables:
-            report.images += measurement.images(split, prompts, settings.images)
+            varied = name in (TEACHER, STUDENT)
+            report.images += measurement.images(split, prompts, settings.images, varied=varied)
         if "top_k" in plan.tables:
             report.top_k += measurement.images(split, prompts, settings.top_k)
     if "images" in plan.tables:

@@ -12,6 +12,7 @@ from ..models.checkpoints import resolve_folder
 from ..sampling.image_sampling import ImageSampling
 from ..sampling.text_decoding import TextDecoding
 from ..utils.files import read_json, write_json
+from .released import PUBLISHED_SAMPLING
 
 FILE_NAME = "generation_config.json"
 IMAGES_KEY, TEXTS_KEY = "images", "texts"
@@ -43,16 +44,17 @@ def load_generation_config(model: str | Path) -> GenerationConfig:
         model: `shapes`, a folder or a hub id.
 
     Returns:
-        What its folder's `generation_config.json` holds under `images` and `texts`; the defaults of
-        `ImageSampling` and `TextDecoding` where it has no such file, as the released models, or
-        names no value.
+        What its folder's `generation_config.json` holds under `images` and `texts`, and the
+        defaults of `ImageSampling` and `TextDecoding` where it names no value. Where there is no
+        such file, as in the released models, images are sampled as published, if that is known
+        (`PUBLISHED_SAMPLING`).
 
     Raises:
         UserError: If the file does not hold fields of these classes.
     """
     path = resolve_folder(model, "showo") / FILE_NAME
     if not path.exists():
-        return GenerationConfig()
+        return GenerationConfig(PUBLISHED_SAMPLING.get(str(model), ImageSampling()))
     content = read_json(path)
     if isinstance(content, Mapping) and isinstance(content.get(IMAGES_KEY), Mapping):
         _refuse_old_names(path, content[IMAGES_KEY])

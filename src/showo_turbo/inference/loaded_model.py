@@ -9,6 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..data.images import load_image, square_pixels
+from ..data.transparency import BACKGROUND, check_background
 from ..errors import UserError
 from ..models.magvitv2 import MAGVITv2
 from ..models.prompts import encode_prompts
@@ -40,9 +41,10 @@ class LoadedModel:
         text_tokenizer: Its text tokenizer; None for a family that needs none.
         sampling: How it draws best: the default wherever it is asked to draw.
         decoding: How it answers best: the default wherever it is asked a question.
+        background: Color that shows through transparent parts of the images that it looks at.
 
     Raises:
-        UserError: If they do not belong together.
+        UserError: If they do not belong together, or there is no such color.
     """
 
     def __init__(
@@ -52,13 +54,16 @@ class LoadedModel:
         text_tokenizer: TextTokenizer | None,
         sampling: ImageSampling = ImageSampling(),
         decoding: TextDecoding = TextDecoding(),
+        background: str = BACKGROUND,
     ) -> None:
+        check_background(background)
         check_fit(network, image_tokenizer, text_tokenizer)
         self.network = network.eval()
         self.image_tokenizer = image_tokenizer.eval()
         self.text_tokenizer = text_tokenizer
         self.sampling = sampling
         self.decoding = decoding
+        self.background = background
 
     @classmethod
     def from_pretrained(
@@ -70,6 +75,7 @@ class LoadedModel:
         dtype: str | torch.dtype | None = None,
         compile: bool = False,
         family: str | None = None,
+        background: str = BACKGROUND,
     ) -> Self:
         """Load everything that inference needs, and how the model draws and answers best.
 
@@ -88,10 +94,13 @@ class LoadedModel:
                 used. Made for accelerators.
             family: Class of the model, a family of one's own by its import path, such as
                 `my_module.MyModel`.
+            background: Color that shows through transparent parts of images that are asked about,
+                such as `black` or `#808080`.
 
         Raises:
             UserError: If something is missing or damaged or does not belong together.
         """
+        check_background(background)
         default = "bfloat16" if compile else "float32"
         place, precision = choose_device(device), choose_dtype(dtype or default)
         network = load_model(model, family)
@@ -99,7 +108,7 @@ class LoadedModel:
         texts = load_text_tokenizer(network.config, model, text_tokenizer)
         best = load_generation_config(model)
         networks = (network.to(place, precision), images.to(place), texts)
-        pipeline = cls(*networks, best.sampling, best.decoding)
+        pipeline = cls(*networks, best.sampling, best.decoding, background)
         if compile:
             pipeline.network.compile_decoding()
         return pipeline
@@ -158,9 +167,9 @@ class LoadedModel:
             UserError: If a file cannot be read.
         """
         pixels = [
-            square_pixels(image, self.resolution)
+            square_pixels(image, self.resolution, self.background)
             if isinstance(image, Image.Image)
-            else load_image(Path(image), self.resolution)
+            else load_image(Path(image), self.resolution, self.background)
             for image in images
         ]
         return self.image_tokenizer.encode(torch.stack(pixels).to(self.device))

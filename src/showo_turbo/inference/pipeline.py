@@ -33,9 +33,10 @@ class ShowoPipeline(LoadedModel):
         text_tokenizer: Its text tokenizer; None for a family that needs none.
         sampling: How it draws best; `generate` takes from here what it is not told.
         decoding: How it answers best; `answer` takes from here what it is not told.
+        background: Color that shows through transparent parts of images that are asked about.
 
     Raises:
-        UserError: If they do not belong together.
+        UserError: If they do not belong together, or there is no such color.
 
     Example:
         >>> pipeline = ShowoPipeline.from_pretrained("shapes")

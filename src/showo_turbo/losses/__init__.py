@@ -3,10 +3,11 @@
 from .consistency import image_consistency, masked_kl, text_consistency
 from .language_model import IGNORED, language_model_loss, token_cross_entropy
 from .reduction import LossValue
-from .regularizers import image_regularizer, text_regularizer
+from .regularizers import image_cross_entropy, image_regularizer, text_regularizer
 from .term import LossTerm
 from .terms import (
     ImageConsistency,
+    ImageCrossEntropy,
     ImageRegularizer,
     LanguageModelLoss,
     TextConsistency,
@@ -17,6 +18,7 @@ from .terms import (
 __all__ = [
     "IGNORED",
     "ImageConsistency",
+    "ImageCrossEntropy",
     "ImageRegularizer",
     "LanguageModelLoss",
     "LossTerm",
@@ -24,6 +26,7 @@ __all__ = [
     "TextConsistency",
     "TextRegularizer",
     "image_consistency",
+    "image_cross_entropy",
     "image_regularizer",
     "language_model_loss",
     "masked_kl",

@@ -11,25 +11,24 @@ from torch.nn import functional
 from .reduction import LossValue, at_least_float32, check_mask, mean_over_samples
 
 
-def image_consistency(
-    target_logits: Tensor, student_logits: Tensor, masked_before_end: Tensor
-) -> LossValue:
-    """Pull the prediction from step k toward the prediction at the segment's last step.
+def image_consistency(target_logits: Tensor, student_logits: Tensor, masked_t: Tensor) -> LossValue:
+    """Pull the prediction from state k toward the prediction from the segment's end.
 
-    `mean over i in M_{e-1} of KL( sg p(. | u_{e-1})_i || p_student(. | u_k)_i )`, where `u_k` is
-    state k of the trajectory, `e` the end of k's segment and `M_{e-1}` the positions masked at
-    state `e - 1`. If `k = e - 1` and the target is the student's own, the loss is 0.
+    `mean over i in M_t of KL( sg p(. | u_t)_i || p_student(. | u_k)_i )`, where `u_k` is state k of
+    the trajectory, `t` the end of k's segment (the state before it in the last segment, at whose
+    end nothing is masked; see `target_state`) and `M_t` the positions masked at state `t`. If
+    `k = t` and the target is the student's own, the loss is 0.
 
     Args:
-        target_logits: `(batch, image tokens, codebook)` from state `e - 1`: of the student itself
+        target_logits: `(batch, image tokens, codebook)` from state `t`: of the student itself
             (the published choice), of the teacher or of a moving average of the student. No
             gradient flows into them.
         student_logits: `(batch, image tokens, codebook)` from state `k`.
-        masked_before_end: `(batch, image tokens)` boolean, the set `M_{e-1}`.
+        masked_t: `(batch, image tokens)` boolean, the set `M_t`.
 
     Source: Show-o Turbo (arXiv 2502.05415).
     """
-    return masked_kl(target_logits, student_logits, masked_before_end)
+    return masked_kl(target_logits, student_logits, masked_t)
 
 
 def text_consistency(target_logits: Tensor, student_logits: Tensor, differs: Tensor) -> LossValue:

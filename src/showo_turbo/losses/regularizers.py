@@ -56,6 +56,27 @@ def image_regularizer(
     return mean_over_samples(divergence(recorded, student), masked)
 
 
+def image_cross_entropy(student_logits: Tensor, codes: Tensor, masked: Tensor) -> LossValue:
+    """Return the cross-entropy of the trajectory's final codes: hard labels.
+
+    `mean over i in M_k of -log p_student(y_i | u_k)`. Where the teacher's choice is drawn at random
+    or is another one than its likeliest, these are the codes that it chose.
+
+    Args:
+        student_logits: `(batch, image tokens, codebook)` from state `k`.
+        codes: `(batch, image tokens)`, the final codes `y`.
+        masked: `(batch, image tokens)` boolean, the set `M_k`.
+
+    Raises:
+        ValueError: If the mask is not boolean or shapes do not agree.
+    """
+    check_mask(masked, student_logits)
+    losses = functional.cross_entropy(
+        at_least_float32(student_logits[masked]), codes[masked], reduction="none"
+    )
+    return mean_over_samples(losses, masked)
+
+
 def text_regularizer(student_logits: Tensor, fixed_point: Tensor, valid: Tensor) -> LossValue:
     """Return the cross-entropy of the teacher's answer, the fixed point of its Jacobi iteration.
 

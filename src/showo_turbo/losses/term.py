@@ -17,7 +17,7 @@ class ImageInputs(Protocol):
         batch: The `ImageBatch`: trajectories, each at a drawn state k of its own.
         logits: `(batch, image tokens, codebook)`, the student's from state k.
         target_logits: `(batch, image tokens, codebook)`, the consistency target's from the state at
-            the segment's last step; without gradients.
+            the segment's end, see `target_state`; without gradients.
     """
 
     @property
@@ -30,7 +30,7 @@ class ImageInputs(Protocol):
 
     @property
     def target_logits(self) -> Tensor:
-        """The consistency target's, from the segment's last step."""
+        """The consistency target's, from the segment's end."""
 
 
 class TextInputs(Protocol):
@@ -80,6 +80,16 @@ class LanguageInputs(Protocol):
         """The tokens."""
 
 
+def check_weight(name: str, weight: float) -> None:
+    """Raise if a weight is negative or not finite.
+
+    Raises:
+        UserError: Naming the term.
+    """
+    if not (math.isfinite(weight) and weight >= 0):
+        raise UserError(f"weight of {name} is {weight}; expected 0 or more, correct it")
+
+
 class LossTerm(ABC):
     """One term of the loss. A term of your own is a subclass with `compute`, named in the YAML.
 
@@ -99,10 +109,7 @@ class LossTerm(ABC):
     asks_for: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, stream: str, weight: float = 1.0) -> None:
-        if not (math.isfinite(weight) and weight >= 0):
-            raise UserError(
-                f"weight of {type(self).__name__} is {weight}; expected 0 or more, correct it"
-            )
+        check_weight(type(self).__name__, weight)
         self.stream = stream
         self.weight = weight
 

@@ -1,16 +1,19 @@
-"""The five terms of Show-o Turbo (arXiv 2502.05415), over the pure functions beside this file."""
+"""Terms of the loss, over the pure functions beside this file.
+
+All but `ImageCrossEntropy` are those of Show-o Turbo (arXiv 2502.05415).
+"""
 
 from typing import ClassVar
 
 from .consistency import image_consistency, text_consistency
 from .language_model import language_model_loss
 from .reduction import LossValue
-from .regularizers import image_regularizer, text_regularizer
+from .regularizers import image_cross_entropy, image_regularizer, text_regularizer
 from .term import ImageInputs, LanguageInputs, LossTerm, TextInputs
 
 
 class ImageConsistency(LossTerm):
-    """From any state of a segment, predict what the target predicts at its last step.
+    """From any state of a segment, predict what the target predicts at its end.
 
     See `image_consistency`.
 
@@ -24,9 +27,9 @@ class ImageConsistency(LossTerm):
         super().__init__("image", weight)
 
     def compute(self, inputs: ImageInputs) -> LossValue:
-        """KL over the positions that are masked at the segment's last step."""
+        """KL over the positions that are masked at the segment's end."""
         logits = inputs.logits
-        return image_consistency(inputs.target_logits, logits, inputs.batch.masked_before_end)
+        return image_consistency(inputs.target_logits, logits, inputs.batch.masked_t)
 
 
 class ImageRegularizer(LossTerm):
@@ -45,6 +48,23 @@ class ImageRegularizer(LossTerm):
         """KL over the positions that are masked at state k."""
         batch = inputs.batch
         return image_regularizer(inputs.logits, batch.masked_k, batch.q_log_probs, batch.q_ids)
+
+
+class ImageCrossEntropy(LossTerm):
+    """Predict the codes that the teacher chose, see `image_cross_entropy`.
+
+    Args:
+        weight: Factor in the loss.
+    """
+
+    asks_for: ClassVar[tuple[str, ...]] = ("logits",)
+
+    def __init__(self, weight: float = 1.0) -> None:
+        super().__init__("image", weight)
+
+    def compute(self, inputs: ImageInputs) -> LossValue:
+        """Cross-entropy over the positions that are masked at state k."""
+        return image_cross_entropy(inputs.logits, inputs.batch.codes, inputs.batch.masked_k)
 
 
 class TextConsistency(LossTerm):

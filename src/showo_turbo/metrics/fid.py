@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..data.images import load_image
+from ..data.transparency import BACKGROUND, check_background
 from ..errors import UserError
 from ..utils.images import to_bytes
 from .names import NamedMetric
@@ -32,6 +33,7 @@ class FID(NamedMetric):
         network: Another network of features, in place of Inception: from bytes
             `(batch, 3, height, width)` to `(batch, features)`.
         batch_size: Real images read at once.
+        background: Color that shows through transparent parts of the real images.
         options: `name`, what tables call it; others are those of torchmetrics.
 
     Raises:
@@ -49,15 +51,18 @@ class FID(NamedMetric):
         resolution: int = 256,
         network: nn.Module | None = None,
         batch_size: int = 32,
+        background: str = BACKGROUND,
         **options: Any,
     ) -> None:
         super().__init__(**options)
+        check_background(background)
         files = sorted(path for path in Path(real).rglob("*") if path.suffix in IMAGE_SUFFIXES)
         if len(files) < 2:
             raise UserError(f"{real} holds {len(files)} images; FID needs at least 2 to compare to")
         self.distance = self._distance(weights, network)
         for start in range(0, len(files), batch_size):
-            images = [load_image(path, resolution) for path in files[start : start + batch_size]]
+            batch = files[start : start + batch_size]
+            images = [load_image(path, resolution, background) for path in batch]
             self.distance.update(_bytes(torch.stack(images)), real=True)
 
     def update(self, pixels: Tensor, metadata: Sequence[Mapping[str, Any]] = ()) -> None:

@@ -2,7 +2,7 @@
 
 import re
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from importlib import resources
@@ -170,14 +170,21 @@ def accept_non_finite() -> Iterator[None]:
         _ACCEPT_NON_FINITE.reset(before)
 
 
-def load_state_into(network: nn.Module, folder: Path) -> None:
+def load_state_into(
+    network: nn.Module, folder: Path, adapt: Callable[[dict[str, Tensor]], dict[str, Tensor]] = dict
+) -> None:
     """Fill a network, usually built on the meta device, with a folder's weights in float32.
+
+    Args:
+        network: The network.
+        folder: The model's.
+        adapt: Makes the network's weights of those in the file.
 
     Raises:
         UserError: If keys are missing or unexpected, shapes differ, or values are not finite,
             naming them.
     """
-    state = load_state(folder)
+    state = adapt(load_state(folder))
     expected = network.state_dict()
     misfits = describe_misfits(expected, state)
     if misfits:

@@ -124,15 +124,27 @@ class WholeSequences:
     Args:
         model: Network in eval mode.
         prompts: Ids of each row.
+        noise: `(rows, 1 + image_tokens, noise_size)`, if the network reads noise.
     """
 
-    def __init__(self, model: "ImageModel", prompts: Sequence[Sequence[int]]) -> None:
+    def __init__(
+        self,
+        model: "ImageModel",
+        prompts: Sequence[Sequence[int]],
+        noise: Tensor | None = None,
+    ) -> None:
         self._model = model
         self._prompts = prompts
+        self._noise = with_noise(noise)
 
     def logits(self, codes: Tensor) -> Tensor:
         """Predict every image token, masked or not; see `ImagePrefix`."""
-        return self._model.image_logits(self._prompts, codes)
+        return self._model.image_logits(self._prompts, codes, **self._noise)
+
+
+def with_noise(noise: Tensor | None) -> dict[str, Tensor]:
+    """The argument `noise`, for networks that read some; none for those that need not know it."""
+    return {} if noise is None else {"noise": noise}
 
 
 class ImageModel(nn.Module, ABC):
@@ -173,6 +185,22 @@ class ImageModel(nn.Module, ABC):
         return cast(int, self.config.codebook_size)
 
     @property
+    def noise_size(self) -> int:
+        """Numbers of noise that an image, and each of its tokens, reads; 0 for none.
+
+        Only a family that reads noise takes the argument `noise` of the methods below.
+        """
+        return 0
+
+    def add_noise(self, size: int) -> None:
+        """Read so many numbers of noise from now on, at first without an effect.
+
+        Raises:
+            UserError: If the family reads none.
+        """
+        raise UserError(f"{type(self).__name__} reads no noise; set noise_size to 0")
+
+    @property
     @abstractmethod
     def longest_prompt(self) -> int:
         """Most ids that a prompt may have."""
@@ -190,26 +218,33 @@ class ImageModel(nn.Module, ABC):
         """
 
     @abstractmethod
-    def image_logits(self, prompts: Sequence[Sequence[int]], codes: Tensor) -> Tensor:
+    def image_logits(
+        self, prompts: Sequence[Sequence[int]], codes: Tensor, noise: Tensor | None = None
+    ) -> Tensor:
         """Predict every image token of a state, masked or not; with gradients.
 
         Args:
             prompts: Ids of each sample.
             codes: `(batch, image_tokens)`, `mask_code` where masked.
+            noise: `(batch, 1 + image_tokens, noise_size)`, of the image and of each token; given
+                to families that read some.
 
         Returns:
             `(batch, image_tokens, codebook)`.
         """
 
-    def begin_images(self, prompts: Sequence[Sequence[int]]) -> ImagePrefix:
+    def begin_images(
+        self, prompts: Sequence[Sequence[int]], noise: Tensor | None = None
+    ) -> ImagePrefix:
         """Begin to decode images.
 
         A family whose prompts do not see the image computes them here, once.
 
         Args:
             prompts: Ids of each row; guidance is a matter of further rows.
+            noise: See `image_logits`.
         """
-        return WholeSequences(self, prompts)
+        return WholeSequences(self, prompts, noise)
 
     def compile_decoding(self) -> None:
         """From now on, decode with compiled code.
@@ -249,8 +284,12 @@ class ImageModel(nn.Module, ABC):
         config = cls.read_config(folder)
         with torch.device("meta"):
             network = cls(config)
-        load_state_into(network, folder)
+        load_state_into(network, folder, network.adapt_weights)
         return network
+
+    def adapt_weights(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The weights of a file as this network has them, where released files differ from it."""
+        return state
 
     @classmethod
     def read_config(cls, folder: Path) -> Any:
@@ -309,7 +348,12 @@ class TextModel(ImageModel):
 
     @abstractmethod
     def encode_question(self, text_tokenizer: TextTokenizer | None, question: str) -> list[int]:
-        """Ids of a question about an image, in the format that the model was instructed with."""
+        """Ids of a question about an image, in the format that the model was instructed with.
+
+        Args:
+            text_tokenizer: The model's text tokenizer, if it has one.
+            question: What is asked; a `FollowUp` has the turns before it.
+        """
 
     @abstractmethod
     def begin_text(

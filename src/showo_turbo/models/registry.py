@@ -12,6 +12,9 @@ from .protocols import ImageModel, TextModel
 OURS = {"Showo": "showo_turbo.models.showo.Showo"}
 """The families of this package: the name in `config.json`, and the class."""
 
+_OTHER_NAMES = {"Student_Showo": "Showo"}
+"""What released files call a family besides: the code of Show-o Turbo saves its students so."""
+
 ARCHITECTURE_KEY = "_class_name"
 
 Family = str | type[ImageModel]
@@ -58,6 +61,8 @@ def find_family(
         UserError: If the architecture is unknown, or another than the family's.
     """
     name = values.get(ARCHITECTURE_KEY)
+    if isinstance(name, str):
+        name = _OTHER_NAMES.get(name, name)
     if family is None:
         name = "Showo" if name is None else name
         if not isinstance(name, str) or name not in OURS:

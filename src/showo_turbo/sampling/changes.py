@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, make_dataclass, replace
+from dataclasses import dataclass, field, fields, make_dataclass, replace
 from difflib import get_close_matches
 from typing import Any, ClassVar, Generic, Self, TypeVar, cast, get_type_hints
 
@@ -24,7 +24,7 @@ class Changes(Generic[Options]):
         Raises:
             UserError: If there is no option of a name.
         """
-        known = [field.name for field in fields(cast(Any, cls))]
+        known = [option.name for option in fields(cast(Any, cls))]
         for name in changes:
             if name not in known:
                 close = get_close_matches(name, known, n=1, cutoff=0.5)
@@ -41,11 +41,11 @@ class Changes(Generic[Options]):
         What only refines an option that is given goes back to its default, unless it is given too.
         """
         given = {
-            field.name: value
-            for field in fields(cast(Any, self))
-            if (value := getattr(self, field.name)) is not None
+            option.name: value
+            for option in fields(cast(Any, self))
+            if (value := getattr(self, option.name)) is not None
         }
-        plain = {field.name: field.default for field in fields(cast(Any, options))}
+        plain = {option.name: option.default for option in fields(cast(Any, options))}
         refined = {
             refinement: plain[refinement]
             for name in given
@@ -85,7 +85,10 @@ def changes_class(
     )
     made = make_dataclass(
         name,
-        [(field.name, hints[field.name] | None, None) for field in fields(options)],
+        [
+            (option.name, hints[option.name] | None, field(default=None, hash=option.hash))
+            for option in fields(options)
+        ],
         bases=(Changes,),
         namespace={"__doc__": doc, "__module__": module, "refined_by": dict(refined_by)},
         frozen=True,

@@ -1,12 +1,24 @@
 """How images are sampled: one class of options, and changes over it."""
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
 
-from ..errors import UserError
+from ..errors import UserError, shown
 from .changes import Changes, changes_class
+from .halton import square_side
 from .mask_schedules import MaskSchedule, check_mask_schedule
-from .options import check_not_negative, check_seed, check_temperature, check_top_k, check_whole
+from .options import (
+    check_choice,
+    check_not_negative,
+    check_seed,
+    check_temperature,
+    check_top_k,
+    check_whole,
+)
+
+ConfidenceAnnealing = Literal["linear", "compounding"]
+RevealOrder = Literal["confidence", "halton"]
 
 
 @dataclass(frozen=True)
@@ -21,12 +33,19 @@ class ImageSampling:
         token_temperature: Temperature of the drawn tokens; 0 takes the likeliest.
         confidence_temperature: Scale of the Gumbel noise on the reveal order, annealed to 0 over
             the steps; 0 reveals the surest tokens.
-        top_k: Draw only among the k likeliest codes.
+        top_k: Draw only among the k likeliest codes. Either k, or k by the number of sampling
+            steps, such as `{2: 200, 4: 500}`: with other numbers of steps all codes are drawn
+            among.
         guidance_end: w of the last step, reached from `guidance_scale` in even steps; by default w
             stays the same.
         shared_noise_seed: Draws the noise on the reveal order once, for all images and all steps;
             by default every image draws its own at every step. Fewer steps then reveal in the order
             of more steps, which is what a student learns from trajectories of one order.
+        confidence_annealing: How `confidence_temperature` falls: at step s of K `linear` multiplies
+            it by 1 - s/K, and `compounding` by (1 - 1/K) (1 - 2/K) ... (1 - s/K), as in the sampler
+            that was released with Show-o Turbo.
+        reveal_order: With `confidence` the surest tokens are revealed first; with `halton` those
+            of all images in the order of a Halton sequence, which spreads each step's evenly.
     """
 
     sampling_steps: int = 16
@@ -34,9 +53,20 @@ class ImageSampling:
     mask_schedule: MaskSchedule = "cosine"
     token_temperature: float = 0.0
     confidence_temperature: float = 0.0
-    top_k: int | None = None
+    top_k: int | dict[int, int] | None = field(default=None, hash=False)
     guidance_end: float | None = None
     shared_noise_seed: int | None = None
+    confidence_annealing: ConfidenceAnnealing = "linear"
+    reveal_order: RevealOrder = "confidence"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.top_k, Mapping):
+            given: Mapping[Any, int] = self.top_k  # from JSON, its keys are strings
+            by_steps = {
+                int(steps) if isinstance(steps, str) and steps.isdecimal() else steps: k
+                for steps, k in given.items()
+            }
+            object.__setattr__(self, "top_k", by_steps)
 
     @property
     def guided(self) -> bool:
@@ -46,8 +76,24 @@ class ImageSampling:
     @property
     def one_image_a_prompt(self) -> bool:
         """Whether images of a prompt are the same whatever their seeds."""
-        ordered = self.confidence_temperature == 0 or self.shared_noise_seed is not None
+        ordered = (
+            self.reveal_order == "halton"
+            or self.confidence_temperature == 0
+            or self.shared_noise_seed is not None
+        )
         return ordered and self.token_temperature == 0
+
+    @property
+    def k(self) -> int | None:
+        """How many codes are drawn among with its number of steps; None for all."""
+        if isinstance(self.top_k, Mapping):
+            return self.top_k.get(self.sampling_steps)
+        return self.top_k
+
+    @property
+    def resolved(self) -> "ImageSampling":
+        """The same with `k` in place of a mapping: what is noted beside what was drawn."""
+        return replace(self, top_k=self.k)
 
     def with_guidance(self, scale: float) -> "ImageSampling":
         """The same with another guidance scale; with 0 there is no guidance at any step."""
@@ -60,6 +106,14 @@ class ImageSampling:
             return self.guidance_scale
         progress = (step - 1) / (self.sampling_steps - 1)
         return self.guidance_scale + progress * (self.guidance_end - self.guidance_scale)
+
+    def confidence_temperature_at(self, step: int) -> float:
+        """Scale of the noise on the reveal order at a step, 1 .. steps; 0 at the last."""
+        first = 1 if self.confidence_annealing == "compounding" else step
+        temperature = self.confidence_temperature
+        for reached in range(first, step + 1):
+            temperature *= 1 - reached / self.sampling_steps
+        return temperature
 
     def check(self, image_tokens: int, codebook_size: int) -> None:
         """Raise on what the model cannot do.
@@ -82,13 +136,38 @@ class ImageSampling:
         check_temperature(token_temperature=self.token_temperature)
         if self.shared_noise_seed is not None:
             check_seed(self.shared_noise_seed, "shared_noise_seed")
-        check_top_k(self.top_k, codebook_size, "codebook")
+        check_choice(ConfidenceAnnealing, confidence_annealing=self.confidence_annealing)
+        check_choice(RevealOrder, reveal_order=self.reveal_order)
+        if self.reveal_order == "halton":
+            square_side(image_tokens)
+            if self.confidence_temperature > 0:
+                raise UserError(
+                    f"confidence_temperature is {self.confidence_temperature}, but reveal_order "
+                    "'halton' takes no noise; leave one of them out"
+                )
+        self._check_top_k(image_tokens, codebook_size)
+
+    def _check_top_k(self, image_tokens: int, codebook_size: int) -> None:
+        if not isinstance(self.top_k, Mapping):
+            check_top_k(self.top_k, codebook_size, "codebook")
+            return
+        for steps in self.top_k:
+            if type(steps) is not int or not 1 <= steps <= image_tokens:
+                raise UserError(
+                    f"top_k has the number of sampling steps {shown(steps)}; expected 1 to "
+                    f"{image_tokens} (the image tokens), such as {{2: 200, 4: 500}}"
+                )
+        for steps, k in self.top_k.items():
+            if k is None:
+                raise UserError(f"top_k at {steps} sampling steps is null; leave {steps} out")
+            check_top_k(k, codebook_size, "codebook")
 
 
 REFINED_BY = {
     "guidance_scale": ("guidance_end",),
-    "confidence_temperature": ("shared_noise_seed",),
+    "confidence_temperature": ("shared_noise_seed", "confidence_annealing"),
     "token_temperature": ("top_k",),
+    "reveal_order": ("confidence_temperature", "shared_noise_seed", "confidence_annealing"),
 }
 """For an option those that only refine it: who gives it gives them up."""
 

@@ -10,10 +10,11 @@ from torch import Tensor
 from ..errors import UserError
 from ..models.protocols import ImageModel
 from .autoregressive import TextResult
-from .options import check_whole, seed_of_each
+from .options import check_choice, check_whole, seed_of_each
 from .text_state import TextState
 
 Driver = Literal["block", "window"]
+BlockStart = Literal["vocabulary", "prompt"]
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,8 @@ class JacobiResult(TextResult):
     blocks: list[Tensor]
 
 
-def check_driver(driver: str, block_size: int) -> None:
-    """Raise if the driver is unknown or the block is empty.
+def check_blocks(block_size: int, driver: str, block_start: str) -> None:
+    """Raise if blocks are empty, or how they start or follow each other is unknown.
 
     Raises:
         UserError: Naming the value and the known ones.
@@ -37,8 +38,8 @@ def check_driver(driver: str, block_size: int) -> None:
     check_whole(block_size=block_size)
     if block_size < 1:
         raise UserError(f"block_size is {block_size}; it must be at least 1")
-    if driver not in ("block", "window"):
-        raise UserError(f"driver is {driver!r}; choose 'block' or 'window'")
+    check_choice(Driver, driver=driver)
+    check_choice(BlockStart, block_start=block_start)
 
 
 @torch.no_grad()
@@ -50,6 +51,7 @@ def jacobi_decode(
     max_new_tokens: int,
     block_size: int = 16,
     driver: Driver = "block",
+    block_start: BlockStart = "vocabulary",
     seeds: Sequence[int] | None = None,
     starts: Sequence[Sequence[int]] | None = None,
     restrict_to_text: bool = True,
@@ -69,6 +71,9 @@ def jacobi_decode(
         driver: `block` settles a whole block before it guesses the next (the published way);
             `window` always guesses `block_size` tokens ahead, or up to where the answer seems to
             end.
+        block_start: Where the random tokens that are guessed at first are drawn from: all text
+            tokens of the `vocabulary`, or those of the sample's `prompt` (the published way). A
+            prompt without text tokens leaves the vocabulary.
         seeds: One a sample, for the random start tokens; 0, 1, 2, ... by default.
         starts: Start tokens of each sample's first block, instead of random ones.
         restrict_to_text: Whether only text tokens may be predicted.
@@ -78,7 +83,7 @@ def jacobi_decode(
 
     Source: CLLM (arXiv 2403.00835), section 3.1; blocks as in Show-o Turbo (arXiv 2502.05415).
     """
-    check_driver(driver, block_size)
+    check_blocks(block_size, driver, block_start)
     if starts is not None and len(starts) != len(prompts):
         raise UserError(
             f"there are {len(starts)} starts for {len(prompts)} prompts; give one for each"
@@ -89,9 +94,16 @@ def jacobi_decode(
                 f"there are {len(start)} start tokens; expected block_size={block_size}"
             )
     state = TextState(model, image_codes, prompts, max_new_tokens, block_size, restrict_to_text)
-    sizes = (model.config.text_vocabulary_size, state.eot_id)
+    vocabulary = range(model.config.text_vocabulary_size)
     samples = [
-        _Guesses(sizes, driver, block_size, seed, starts[i] if starts else None)
+        _Guesses(
+            vocabulary if block_start == "vocabulary" else _text_of(prompts[i], vocabulary),
+            state.eot_id,
+            driver,
+            block_size,
+            seed,
+            starts[i] if starts else None,
+        )
         for i, seed in enumerate(seed_of_each(seeds, len(prompts)))
     ]
     while state.active:
@@ -109,11 +121,17 @@ def jacobi_decode(
     ]
 
 
+def _text_of(prompt: Sequence[int], vocabulary: range) -> Sequence[int]:
+    """The text tokens of a prompt, each as often as it is in it; all that exist if it has none."""
+    return [token for token in prompt if token in vocabulary] or vocabulary
+
+
 class _Guesses:
     """One sample's unsettled tokens.
 
     Args:
-        text: Number of text tokens, which start tokens are drawn from, and the one that ends one.
+        candidates: Text tokens that start tokens are drawn from.
+        eot_id: Ends a text.
         driver: How decoding moves on.
         block_size: Tokens guessed at once.
         seed: Of the start tokens.
@@ -122,13 +140,15 @@ class _Guesses:
 
     def __init__(
         self,
-        text: tuple[int, int],
+        candidates: Sequence[int],
+        eot_id: int,
         driver: Driver,
         block_size: int,
         seed: int,
         start: Sequence[int] | None,
     ) -> None:
-        self.text_size, self.eot_id = text
+        self.candidates = candidates
+        self.eot_id = eot_id
         self.driver = driver
         self.block_size = block_size
         self.generator = torch.Generator().manual_seed(seed)
@@ -138,10 +158,8 @@ class _Guesses:
         self.iterates: list[list[list[int]]] = [[self.tokens]]
 
     def _random(self, count: int) -> list[int]:
-        drawn: list[int] = torch.randint(
-            self.text_size, (count,), generator=self.generator
-        ).tolist()
-        return drawn
+        drawn = torch.randint(len(self.candidates), (count,), generator=self.generator)
+        return [self.candidates[index] for index in drawn.tolist()]
 
     def asked(self) -> list[int]:
         """The guesses that the next forward corrects.

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from numbers import Integral
+from typing import Any, get_args
 
 from ..errors import UserError, shown
 
@@ -19,6 +20,22 @@ def check_whole(**options: object) -> None:
     for name, value in options.items():
         if value is not None and (type(value) is bool or not isinstance(value, Integral)):
             raise UserError(f"{name} is {shown(value)}; expected a whole number")
+
+
+def check_choice(choices: Any, **options: object) -> None:
+    """Raise if an option is not one of its choices.
+
+    Args:
+        choices: A `Literal` of them.
+        **options: Values by their options' names.
+
+    Raises:
+        UserError: Naming the first such option.
+    """
+    for name, value in options.items():
+        if value not in get_args(choices):
+            known = " or ".join(repr(choice) for choice in get_args(choices))
+            raise UserError(f"{name} is {shown(value)}; choose {known}")
 
 
 def check_not_negative(**options: float) -> None:

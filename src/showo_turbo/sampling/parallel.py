@@ -7,9 +7,11 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError
-from ..models.protocols import ImageModel
+from ..models.protocols import ImageModel, with_noise
+from .halton import halton_order, square_side
 from .image_sampling import ImageSampling
 from .mask_schedules import tokens_left_masked
+from .noise import SamplerNoise, noise_of
 from .options import seed_of_each
 
 
@@ -36,6 +38,8 @@ def denoise_images(
     prompts: Sequence[Sequence[int]],
     sampling: ImageSampling,
     seeds: Sequence[int] | None = None,
+    known: Tensor | None = None,
+    done: int = 0,
 ) -> Iterator[DenoisingStep]:
     """Decode a batch of images, yielding every step.
 
@@ -47,12 +51,16 @@ def denoise_images(
         prompts: Ids of each sample, as `encode_prompt` gives them.
         sampling: Options.
         seeds: One a sample; 0, 1, 2, ... by default. Unused when both temperatures are 0.
+        known: `(batch, image_tokens)` codes to start from, `mask_code` where unknown: known ones
+            stay as they are. By default all are unknown.
+        done: Steps that are left out at the beginning, since `known` is as far already.
 
     Yields:
         One `DenoisingStep` a step; the last one's codes are the images.
 
     Raises:
         UserError: If an option is out of range or there are no prompts.
+        ValueError: If `known` is of another shape.
 
     Source: MaskGIT (arXiv 2202.04200), section 3.2; guidance as in Show-o (arXiv 2408.12528).
     """
@@ -63,15 +71,24 @@ def denoise_images(
     batch = len(prompts)
     seeds = seed_of_each(seeds, batch)
     rows = [*prompts, *[model.null_prompt] * batch] if sampling.guided else prompts
-    prefix = model.begin_images(rows)
+    own_noise = noise_of(model, [*seeds, *seeds] if sampling.guided else seeds)
+    prefix = model.begin_images(rows, **with_noise(own_noise))
 
-    noise = _Noise(seeds, image_tokens, model.device)
-    order = None
+    noise = SamplerNoise(seeds, image_tokens, model.device)
+    shared = None
     if sampling.shared_noise_seed is not None:
-        order = _Noise([sampling.shared_noise_seed], image_tokens, model.device).gumbel(1.0)
+        shared = SamplerNoise([sampling.shared_noise_seed], image_tokens, model.device).gumbel(1.0)
+    order = None
+    if sampling.reveal_order == "halton":
+        side = square_side(image_tokens)
+        order = halton_order(side, side).argsort().to(model.device)
     codes = torch.full((batch, image_tokens), model.mask_code, device=model.device)
-    left = image_tokens
-    for step in range(1, sampling.sampling_steps + 1):
+    if known is not None:
+        if known.shape != codes.shape:
+            raise ValueError(f"known is {tuple(known.shape)}; expected {tuple(codes.shape)}")
+        codes = known.to(codes)
+    left = (codes == model.mask_code).sum(dim=1).tolist()
+    for step in range(done + 1, sampling.sampling_steps + 1):
         logits = prefix.logits(torch.cat([codes, codes]) if sampling.guided else codes).float()
         if sampling.guided:
             guidance = sampling.guidance_at(step)
@@ -79,13 +96,18 @@ def denoise_images(
             logits = (1 + guidance) * conditional - guidance * unconditional
         candidates, confidence = draw_tokens(logits, sampling, noise)
         unknown = codes == model.mask_code
-        progress = step / sampling.sampling_steps
-        scale = sampling.confidence_temperature * (1 - progress)
-        confidence = confidence + (noise.gumbel(scale) if order is None else scale * order)
-        left = tokens_left_masked(
-            step, sampling.sampling_steps, image_tokens, left, sampling.mask_schedule
-        )
-        revealed = reveal_surest(confidence, unknown, left)
+        if order is not None:
+            confidence = -order.expand_as(confidence).to(confidence)
+        else:
+            scale = sampling.confidence_temperature_at(step)
+            confidence = confidence + (noise.gumbel(scale) if shared is None else scale * shared)
+        left = [
+            tokens_left_masked(
+                step, sampling.sampling_steps, image_tokens, count, sampling.mask_schedule
+            )
+            for count in left
+        ]
+        revealed = reveal_surest(confidence, unknown, torch.tensor(left, device=codes.device))
         codes = torch.where(revealed, candidates, codes)
         yield DenoisingStep(step, codes, revealed, logits)
 
@@ -104,7 +126,14 @@ def decode_image_codes(
     return codes
 
 
-def draw_tokens(logits: Tensor, sampling: ImageSampling, noise: "_Noise") -> tuple[Tensor, Tensor]:
+def gives_one_image(model: ImageModel, sampling: ImageSampling) -> bool:
+    """Whether a model's images of a prompt are the same whatever their seeds."""
+    return sampling.one_image_a_prompt and not model.noise_size
+
+
+def draw_tokens(
+    logits: Tensor, sampling: ImageSampling, noise: SamplerNoise
+) -> tuple[Tensor, Tensor]:
     """A candidate for every position and the log-probability of each.
 
     Args:
@@ -113,12 +142,13 @@ def draw_tokens(logits: Tensor, sampling: ImageSampling, noise: "_Noise") -> tup
         noise: Random numbers of the samples.
 
     Returns:
-        Codes and confidences, each `(batch, image_tokens)`.
+        Codes, and their log-probabilities among all codes, also where only some are drawn among;
+        each `(batch, image_tokens)`.
     """
-    if sampling.top_k is not None:
-        kept = logits.topk(sampling.top_k, dim=-1).values[..., -1:]
-        logits = logits.masked_fill(logits < kept, -torch.inf)
     log_probs = logits.log_softmax(dim=-1)
+    if sampling.k is not None:
+        kept = logits.topk(sampling.k, dim=-1).values[..., -1:]
+        logits = logits.masked_fill(logits < kept, -torch.inf)
     if sampling.token_temperature == 0:
         codes = logits.argmax(dim=-1)
     else:
@@ -128,13 +158,13 @@ def draw_tokens(logits: Tensor, sampling: ImageSampling, noise: "_Noise") -> tup
     return codes, log_probs.gather(-1, codes[..., None])[..., 0]
 
 
-def reveal_surest(confidence: Tensor, unknown: Tensor, left: int) -> Tensor:
-    """Which unknown tokens to reveal so that exactly `left` stay masked.
+def reveal_surest(confidence: Tensor, unknown: Tensor, left: Tensor) -> Tensor:
+    """Which unknown tokens to reveal so that exactly `left` stay masked, or none if fewer are.
 
     Args:
         confidence: `(batch, image_tokens)`.
         unknown: `(batch, image_tokens)` bool.
-        left: Tokens of each image that stay masked.
+        left: `(batch,)`, tokens of each image that stay masked.
 
     Returns:
         `(batch, image_tokens)` bool. Of equally sure tokens the earlier one is revealed.
@@ -144,24 +174,3 @@ def reveal_surest(confidence: Tensor, unknown: Tensor, left: int) -> Tensor:
     )
     rank = surest_first.argsort(dim=1)
     return unknown & (rank < (unknown.sum(dim=1) - left)[:, None])
-
-
-class _Noise:
-    """Random numbers for each sample from its own generator, the same on every device."""
-
-    def __init__(self, seeds: Sequence[int], image_tokens: int, device: torch.device) -> None:
-        self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        self.image_tokens = image_tokens
-        self.device = device
-
-    def uniform(self) -> Tensor:
-        """`(batch, image_tokens)` in [0, 1)."""
-        rows = [torch.rand(self.image_tokens, generator=g) for g in self.generators]
-        return torch.stack(rows).to(self.device)
-
-    def gumbel(self, scale: float) -> Tensor:
-        """`(batch, image_tokens)` Gumbel noise; a zero when `scale` is 0."""
-        if scale == 0:
-            return torch.zeros(1, 1, device=self.device)
-        uniform = self.uniform().clamp(1e-20, 1 - 1e-7)
-        return -scale * (-uniform.log()).log()

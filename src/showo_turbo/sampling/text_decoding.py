@@ -10,8 +10,8 @@ from ..errors import UserError
 from ..models.protocols import ImageModel
 from .autoregressive import TextResult, autoregressive_decode
 from .changes import Changes, changes_class
-from .jacobi import Driver, check_driver, jacobi_decode
-from .options import check_temperature, check_top_p, check_whole
+from .jacobi import BlockStart, Driver, check_blocks, jacobi_decode
+from .options import check_choice, check_temperature, check_top_p, check_whole
 
 DecodingMethod = Literal["jacobi", "autoregressive"]
 
@@ -31,6 +31,9 @@ class TextDecoding:
         top_k: Draw only among the k likeliest tokens, autoregressively only.
         top_p: Draw only among the likeliest tokens that together reach this probability,
             autoregressively only.
+        block_start: Where Jacobi decoding draws its first guesses from: all text tokens of the
+            `vocabulary`, or those of the `prompt`, as published. It changes the work, but no
+            answer.
     """
 
     method: DecodingMethod = "jacobi"
@@ -40,6 +43,7 @@ class TextDecoding:
     temperature: float = 0.0
     top_k: int | None = None
     top_p: float | None = None
+    block_start: BlockStart = "vocabulary"
 
     def check(self) -> None:
         """Raise on combinations that mean nothing.
@@ -47,9 +51,8 @@ class TextDecoding:
         Raises:
             UserError: Naming the value and the remedy.
         """
-        if self.method not in ("jacobi", "autoregressive"):
-            raise UserError(f"method is {self.method!r}; choose 'jacobi' or 'autoregressive'")
-        check_driver(self.driver, self.block_size)
+        check_choice(DecodingMethod, method=self.method)
+        check_blocks(self.block_size, self.driver, self.block_start)
         check_whole(max_new_tokens=self.max_new_tokens, top_k=self.top_k)
         if self.max_new_tokens < 1:
             raise UserError(f"max_new_tokens is {self.max_new_tokens}; it must be at least 1")
@@ -94,6 +97,7 @@ class TextDecoding:
                 max_new_tokens=self.max_new_tokens,
                 block_size=self.block_size,
                 driver=self.driver,
+                block_start=self.block_start,
                 seeds=seeds,
             )
         return autoregressive_decode(

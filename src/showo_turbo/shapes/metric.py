@@ -6,11 +6,13 @@ from typing import Any
 from torch import Tensor
 
 from ..errors import UserError
-from ..evaluation.checker import Checker, PromptMetadata
 from ..metrics.categories import CategoryScore
+from ..trajectories.checker import Checker, PromptMetadata
 from ..utils.images import to_bytes
-from .checker import check_images
+from .checker import check_images, read_images
 from .prompts import CATEGORIES, Prompt
+from .scene import Scene
+from .splits import all_wordings
 
 
 class ShapesChecker(Checker):
@@ -19,7 +21,7 @@ class ShapesChecker(Checker):
     def can_judge(self, prompt: PromptMetadata) -> bool:
         """Whether a prompt asks for what the world has."""
         try:
-            Prompt.from_metadata(dict(prompt))
+            _meaning(prompt)
         except (UserError, KeyError, TypeError):
             return False
         return True
@@ -29,14 +31,38 @@ class ShapesChecker(Checker):
 
         Args:
             pixels: `(batch, 3, 24, 24)` in [-1, 1].
-            prompts: One entry an image, a line of GenEval's metadata.
+            prompts: One entry an image, a line of GenEval's metadata; or `prompt`, a text of the
+                world's, alone.
 
         Raises:
             UserError: If a prompt asks for something that the world does not have.
             ValueError: If the images have another size.
         """
-        wanted = [Prompt.from_metadata(dict(entry)) for entry in prompts]
+        wanted = [_meaning(entry) for entry in prompts]
         return [result.satisfied for result in check_images(to_bytes(pixels), wanted)]
+
+    def describe(self, pixels: Tensor) -> list[Scene | None]:
+        """The scene of each image: its objects with shape, color and cell, and its background.
+
+        Args:
+            pixels: See `judge`.
+
+        Returns:
+            None for images that cannot be read.
+        """
+        return [reading.scene for reading in read_images(to_bytes(pixels))]
+
+
+def _meaning(prompt: PromptMetadata) -> Prompt:
+    """What a prompt asks for, by its metadata or else by its text.
+
+    Raises:
+        UserError: If that is nothing of this world.
+        KeyError: If the text is none of the world's.
+    """
+    if "include" in prompt:
+        return Prompt.from_metadata(dict(prompt))
+    return all_wordings()[prompt["prompt"]]
 
 
 class ShapesScore(CategoryScore):

@@ -48,7 +48,8 @@ class ShapesWorld(Corpus):
     def instructions(self, split: Literal["train", "val"]) -> InstructionFiles:
         """The questions and answers of a split."""
         name = LLAVA_TRAIN_FILE if split == "train" else LLAVA_VALIDATION_FILE
-        return InstructionFiles(self.folder, self.folder / name)
+        # Its questions do not refer to one another.
+        return InstructionFiles(self.folder, self.folder / name, history=False)
 
     def web_text(self) -> TextFiles:
         """The documents."""

@@ -55,6 +55,18 @@ def wordings(combination: Combination) -> tuple[Prompt, ...]:
     return tuple(prompts)
 
 
+@cache
+def all_wordings() -> dict[str, Prompt]:
+    """Every prompt of the world by its text."""
+    return {
+        prompt.text: prompt
+        for category in CATEGORIES
+        for held_out in (False, True)
+        for combination in combinations_of(category, held_out=held_out)
+        for prompt in wordings(combination)
+    }
+
+
 def _balanced(combinations: tuple[Combination, ...]) -> list[Prompt]:
     """All wordings in hashed order, taking the combinations in turn."""
     by_hash = sorted(combinations, key=lambda item: split_key(f"order/{item.name}"))

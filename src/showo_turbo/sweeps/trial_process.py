@@ -6,7 +6,6 @@ and neither its faults nor its memory reach the sweep. So the run only writes it
 sweep reports them.
 """
 
-import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,6 +18,7 @@ import yaml
 from ..errors import UserError
 from ..utils.files import write_atomically
 from ..utils.lock import folder_lock
+from ..utils.text_files import read_notes
 
 CONFIG_FILE = "trial.yaml"
 METRIC_FILE = "sweep_metric.jsonl"
@@ -99,13 +99,8 @@ def read_metric(folder: Path, metric: str) -> list[float]:
     Raises:
         UnknownMetricError: If the newest validation has not logged it.
     """
-    path = folder / METRIC_FILE
     by_step: dict[int, dict[str, float]] = {}
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
-        try:
-            entry = json.loads(line)
-        except json.JSONDecodeError:
-            continue  # cut short by a crash
+    for entry in read_notes(folder / METRIC_FILE):
         by_step[entry["step"]] = entry["metrics"]
     validations = [by_step[step] for step in sorted(by_step)]
     if validations and metric not in validations[-1]:

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from ..errors import UserError, check_kind, shown
 from ..losses.term import LossTerm
-from ..models.protocols import FIXED_POINT, ImageModel
+from ..models.protocols import FIXED_POINT, ImageModel, with_noise
 from ..models.registry import text_model
+from ..sampling.noise import noise_of
 from ..targets import ConsistencyTarget
 from ..targets.target import Distilled
 from ..text_tokenizer import TextTokenizer
@@ -54,16 +55,17 @@ class ImageStream:
 
     @cached_property
     def target_logits(self) -> Tensor:
-        """`(batch, image tokens, codebook)`, the target's from the segment's last step."""
+        """`(batch, image tokens, codebook)`, the target's from the segment's end."""
 
         def forward(network: ImageModel) -> Tensor:
-            return self._predict(network, self.batch.state_before_end)
+            return self._predict(network, self.batch.state_t)
 
         with torch.no_grad():
             return self.module.consistency_target.predict(self.module, forward)
 
     def _predict(self, network: ImageModel, codes: Tensor) -> Tensor:
-        return network.image_logits(self.batch.prompt_ids, codes)
+        noise = noise_of(network, self.batch.noise_seeds)
+        return network.image_logits(self.batch.prompt_ids, codes, **with_noise(noise))
 
 
 class TextStream:

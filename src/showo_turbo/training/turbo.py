@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from ..errors import UserError, check_kind
 from ..evaluation.plan import EvaluationPlan
 from ..losses.reduction import LossValue
-from ..losses.term import LossTerm
+from ..losses.term import LossTerm, check_weight
 from ..losses.terms import published_losses
 from ..models.checkpoints import MODEL_CONFIG_KEY, TEXT_TOKENIZER_KEY
 from ..models.lora import merge_lora
@@ -24,6 +24,11 @@ from ..sampling.image_sampling import ImageSampling
 from ..sampling.text_decoding import TextDecoding
 from ..targets import ConsistencyTarget, StudentTarget
 from ..text_tokenizer import TextTokenizer
+from .averages import (
+    check_averages,
+    follow_until_begun,
+    warn_of_averages_that_never_began,
+)
 from .frozen import drop_excluded, exclude_from_checkpoints, freeze
 from .geometry import check_geometry
 from .inputs import STREAMS, check_losses
@@ -55,6 +60,9 @@ class ShowoTurbo(MeasuredStudent):
             unused by a family that needs none.
         family: Class of the student, a model family of your own by its import path, such as
             `my_module.MyModel`; see `ImageModel`.
+        noise_size: Numbers of noise that the student reads for each image and each of its masked
+            tokens, so that its images of a prompt differ by their seeds even where it takes the
+            likeliest tokens; 0 for none, or for what the model has. At first without an effect.
         losses: The terms of the loss by name, each a `LossTerm`; by default those of the paper with
             the weights published for 256 px (`published_losses`). What no term with a weight asks
             for is not computed. A term of your own is a subclass of `LossTerm`.
@@ -88,6 +96,7 @@ class ShowoTurbo(MeasuredStudent):
         image_tokenizer: str = "shapes",
         text_tokenizer: str | None = "shapes",
         family: str | None = None,
+        noise_size: int = 0,
         losses: dict[str, LossTerm] | None = None,
         consistency_target: ConsistencyTarget | None = None,
         max_language_length: int = 512,
@@ -105,6 +114,8 @@ class ShowoTurbo(MeasuredStudent):
         check_losses(self.losses)
         self.consistency_target = consistency_target or StudentTarget()
         check_kind(self.consistency_target, ConsistencyTarget, "consistency_target")
+        self._weights_before_stage: dict[str, float] = {}
+        self._target_before_stage: ConsistencyTarget | None = None
         self.model_id = student
         self.image_tokenizer_id = image_tokenizer
         self.text_tokenizer_id = text_tokenizer
@@ -115,11 +126,14 @@ class ShowoTurbo(MeasuredStudent):
         if text_tokenizer is not None:
             self.text_tokenizer = TextTokenizer.from_pretrained(text_tokenizer)
         self.max_language_length = max_language_length
+        self.noise_size = noise_size
         self.lora = lora
         self.gradient_checkpointing = gradient_checkpointing
         self.optimizer = optimizer
         self.lr_scheduler = lr_scheduler
         self.teacher: ImageModel
+        if noise_size < 0:
+            raise UserError(f"noise_size is {noise_size}; expected 0 or more, correct it")
         if max_language_length < 2:
             raise UserError(
                 f"max_language_length is {max_language_length}; expected at least 2, set it so"
@@ -131,7 +145,7 @@ class ShowoTurbo(MeasuredStudent):
         """Load the networks, once, where the strategy wants them."""
         if "student" in self._modules:
             return
-        self.student = load_model(self.model_id, self.family)
+        self.student = self.load_base()
         if not self.student.config.needs_text_tokenizer:
             self.text_tokenizer = self.text_tokenizer_id = None
         for stream in ("text", "language"):
@@ -139,7 +153,7 @@ class ShowoTurbo(MeasuredStudent):
                 text_model(self.student, f"the stream {stream}")
         if self.lora is not None:
             add_lora(self.student, self.lora)
-        self.teacher = load_model(self.model_id, self.family)
+        self.teacher = self.load_base()
         freeze(self.teacher)
         self.image_tokenizer = MAGVITv2.from_pretrained(self.image_tokenizer_id)
         freeze(self.image_tokenizer)
@@ -147,10 +161,18 @@ class ShowoTurbo(MeasuredStudent):
         if self.gradient_checkpointing:
             self.student.gradient_checkpointing_enable()
 
+    def load_base(self) -> ImageModel:
+        """The model that training starts from."""
+        network = load_model(self.model_id, self.family)
+        if self.noise_size and not network.noise_size:
+            network.add_noise(self.noise_size)
+        return network
+
     def setup(self, stage: str) -> None:
         """Look for what the target needs, and for losses, before anything is collected."""
         if stage != "fit":
             return
+        check_averages(self.trainer)
         self.consistency_target.setup(self)
         streams = self._streams()
         if streams and not any(map(self._is_trained_on, streams)):
@@ -158,6 +180,45 @@ class ShowoTurbo(MeasuredStudent):
                 f"all weights of the loss terms of {', '.join(streams)} are 0, and there is no "
                 "other stream; expected one above 0, set it, or a batch size of another stream"
             )
+
+    def check_stage(
+        self, loss_weights: Mapping[str, float], consistency_target: ConsistencyTarget | None
+    ) -> None:
+        """Raise on what `set_stage` cannot do, before anything is collected.
+
+        Raises:
+            UserError: If there is no term of a name, a weight is negative, or the target lacks
+                what it needs.
+        """
+        for name, weight in loss_weights.items():
+            if name not in self.losses:
+                raise UserError(
+                    f"loss_weights of a stage names {name}; expected one of "
+                    f"{', '.join(self.losses)}, the terms in the module's losses"
+                )
+            check_weight(name, weight)
+        if consistency_target is not None:
+            consistency_target.setup(self)
+
+    def set_stage(
+        self, loss_weights: Mapping[str, float], consistency_target: ConsistencyTarget | None
+    ) -> None:
+        """Train as a stage of the curriculum says.
+
+        Args:
+            loss_weights: Weights of terms by name; others have those of the module.
+            consistency_target: In place of the module's, if given.
+        """
+        for name, weight in self._weights_before_stage.items():
+            self.losses[name].weight = weight
+        self.consistency_target = self._target_before_stage or self.consistency_target
+        self._weights_before_stage = {name: self.losses[name].weight for name in loss_weights}
+        self._target_before_stage = self.consistency_target if consistency_target else None
+        for name, weight in loss_weights.items():
+            self.losses[name].weight = weight
+        self.consistency_target = consistency_target or self.consistency_target
+        if self.trainer.training:
+            self.consistency_target.on_train_start(self)
 
     def _streams(self) -> Mapping[str, Any]:
         """The streams of the training data, as far as they are known."""
@@ -168,6 +229,19 @@ class ShowoTurbo(MeasuredStudent):
     def on_train_start(self) -> None:
         """Bring what the target needs to the student's device."""
         self.consistency_target.on_train_start(self)
+
+    def on_validation_start(self) -> None:
+        """Have the student validated where an average of it has not begun."""
+        if self.trainer.state.fn == "fit":
+            follow_until_begun(self.trainer, self, "student")
+
+    def on_train_epoch_end(self) -> None:
+        """Likewise where training may end."""
+        follow_until_begun(self.trainer, self, "student")
+
+    def on_fit_end(self) -> None:
+        """Say where an average never began."""
+        warn_of_averages_that_never_began(self.trainer)
 
     def training_step(self, batch: Mapping[str, Any], batch_index: int) -> Tensor:
         """Return the weighted sum of the loss terms of the streams that the batch holds."""

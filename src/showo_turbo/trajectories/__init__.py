@@ -7,13 +7,18 @@ from .batch import (
     collate_image_trajectories,
     collate_text_trajectories,
 )
+from .best_of import BestOf
+from .checker import Checker
 from .collection import Processes
 from .collector import TrajectoryCollector
+from .coupling import Coupled
 from .dataset import ImageTrajectoryDataset, TextTrajectoryDataset
 from .describe import describe_store
+from .draws import SamplerDraws, StateDraws, UniformDraws
 from .image_collector import ImageCollection, ImagePrompt, collect_images, image_identity
 from .manifest import StoreIdentity
 from .model_identity import ModelIdentity
+from .on_policy import OnPolicy
 from .record import ImageTrajectory, TextTrajectory
 from .segments import (
     check_segments,
@@ -22,19 +27,33 @@ from .segments import (
     segment_end,
     segment_ends,
     segment_index,
+    target_state,
 )
+from .source import Collecting, ImageSource
+from .sources import FirstAccepted, Mixed, Sampled
 from .store import TrajectoryStore
 from .stored import StoredTrajectories
 from .text_collector import TextCollection, TextRequest, collect_texts, text_identity
 
 __all__ = [
+    "BestOf",
+    "Checker",
+    "Collecting",
+    "Coupled",
+    "FirstAccepted",
     "ImageBatch",
     "ImageCollection",
     "ImagePrompt",
+    "ImageSource",
     "ImageTrajectory",
     "ImageTrajectoryDataset",
+    "Mixed",
     "ModelIdentity",
+    "OnPolicy",
     "Processes",
+    "Sampled",
+    "SamplerDraws",
+    "StateDraws",
     "StoreIdentity",
     "StoredTrajectories",
     "TextBatch",
@@ -44,6 +63,7 @@ __all__ = [
     "TextTrajectoryDataset",
     "TrajectoryCollector",
     "TrajectoryStore",
+    "UniformDraws",
     "check_segments",
     "collate_image_trajectories",
     "collate_text_trajectories",
@@ -58,5 +78,6 @@ __all__ = [
     "segment_end",
     "segment_ends",
     "segment_index",
+    "target_state",
     "text_identity",
 ]

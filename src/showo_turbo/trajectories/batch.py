@@ -7,33 +7,37 @@ import torch
 from torch import Tensor
 
 from .record import ImageTrajectory, TextTrajectory
-from .segments import iteration_segment, segment_end, segment_index
+from .segments import iteration_segment, segment_index, target_state
 
 
 class ImageBatch(NamedTuple):
-    """Image trajectories, each at a drawn state `k` of its own; `e` is the end of k's segment.
+    """Image trajectories, each at a drawn state `k` of its own.
+
+    `t` is the state that the jump from k is trained towards, see `target_state`.
 
     Attributes:
         prompt_ids: One list of ids for each sample.
+        noise_seeds: One for each sample, see `ImageTrajectory`.
         codes: `(batch, M)` long, the final codes.
         step: `(batch,)` long, `k`.
         segment: `(batch,)` long, k's segment, from 0.
         state_k: `(batch, M)` long, `u_k`, with the mask's code where masked.
         masked_k: `(batch, M)` boolean, `M_k`.
-        state_before_end: `(batch, M)` long, `u_{e-1}`, the state at the segment's last step.
-        masked_before_end: `(batch, M)` boolean, `M_{e-1}`.
+        state_t: `(batch, M)` long, `u_t`.
+        masked_t: `(batch, M)` boolean, `M_t`.
         q_ids: `(batch, M, kept)` long, the codes of the regularizer's distributions.
         q_log_probs: `(batch, M, kept)` float32, their log-probabilities.
     """
 
     prompt_ids: list[list[int]]
+    noise_seeds: list[int]
     codes: Tensor
     step: Tensor
     segment: Tensor
     state_k: Tensor
     masked_k: Tensor
-    state_before_end: Tensor
-    masked_before_end: Tensor
+    state_t: Tensor
+    masked_t: Tensor
     q_ids: Tensor
     q_log_probs: Tensor
 
@@ -90,20 +94,20 @@ def collate_image_trajectories(
         UserError: If a record does not allow these segments.
     """
     pairs = list(zip(records, steps_k, strict=True))
-    before_end = [segment_end(k, record.steps, segments) - 1 for record, k in pairs]
+    targets = [(record, target_state(k, record.steps, segments)) for record, k in pairs]
     q_ids, q_log_probs = zip(
         *(record.distribution(k, segments) for record, k in pairs), strict=True
     )
-    ends = list(zip(records, before_end, strict=True))
     return ImageBatch(
         prompt_ids=[record.prompt_ids.tolist() for record in records],
+        noise_seeds=[record.noise_seed for record in records],
         codes=torch.stack([record.codes.long() for record in records]),
         step=torch.tensor(list(steps_k)),
         segment=torch.tensor([segment_index(k, record.steps, segments) for record, k in pairs]),
         state_k=torch.stack([record.state(k, mask_code) for record, k in pairs]),
         masked_k=torch.stack([record.masked(k) for record, k in pairs]),
-        state_before_end=torch.stack([record.state(end, mask_code) for record, end in ends]),
-        masked_before_end=torch.stack([record.masked(end) for record, end in ends]),
+        state_t=torch.stack([record.state(t, mask_code) for record, t in targets]),
+        masked_t=torch.stack([record.masked(t) for record, t in targets]),
         q_ids=torch.stack(q_ids),
         q_log_probs=torch.stack(q_log_probs),
     )

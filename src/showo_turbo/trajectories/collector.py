@@ -6,9 +6,11 @@ from pathlib import Path
 
 from torch import Tensor
 
+from ..errors import UserError
 from ..models.protocols import ImageModel
 from ..models.registry import text_model
 from ..text_tokenizer import TextTokenizer
+from ..utils.hashing import fingerprint_module
 from .collection import ALONE, Processes
 from .image_collector import ImageCollection, collect_images, image_identity
 from .manifest import StoreIdentity
@@ -31,6 +33,8 @@ class TrajectoryCollector:
         say: Told how many captions or questions are left out, and why.
         processes: Who shares the work.
         image_tokenizer: Fingerprint of the image tokenizer that encodes the images of questions.
+        base: The model that the run started from, for sources of pictures that draw with it.
+        decode: Turns codes into pixels, for sources that look at them.
     """
 
     teacher: ImageModel
@@ -40,6 +44,8 @@ class TrajectoryCollector:
     say: Callable[[str], None]
     processes: Processes = ALONE
     image_tokenizer: str | None = None
+    base: ImageModel | None = None
+    decode: Callable[[Tensor], Tensor] | None = None
 
     def images(self, captions: Sequence[str], settings: ImageCollection) -> TrajectoryStore:
         """Collect a trajectory for each caption that is not too long.
@@ -48,18 +54,32 @@ class TrajectoryCollector:
             UserError: If the settings do not fit the teacher, all captions are too long, or the
                 store is another's.
         """
-        config = self.teacher.config
-        settings.sampling.check(config.image_tokens, config.codebook_size)
+        settings.check(self.teacher, captions)
         prompts, left_out = image_prompts(captions, self.teacher, self.text_tokenizer)
         if left_out:
             self.say(
                 f"left out {left_out} of {len(captions)} captions, which have more than "
                 f"{self.teacher.longest_prompt} tokens"
             )
+        base = None if self.base is None else fingerprint_module(self.base)
         store = self._store(
-            "images", image_identity(self.fingerprint, prompts, settings, self._model(None))
+            "images", image_identity(self.fingerprint, prompts, settings, self._model(None), base)
         )
-        return collect_images(self.teacher, prompts, settings, store, self.processes)
+        collect_images(
+            self.teacher,
+            prompts,
+            settings,
+            store,
+            self.processes,
+            base=self.base,
+            decode=self.decode,
+        )
+        if store.complete and not store.num_samples:
+            raise UserError(
+                f"all pictures for {len(prompts)} captions were rejected; change the stage's "
+                "source, or collect for other captions"
+            )
+        return store
 
     def texts(
         self,

@@ -62,7 +62,6 @@ class ImageTrajectoryDataset(Dataset[ImageTrajectory]):
                 partial(
                     check_image_shard,
                     samples=shard.samples,
-                    steps=self.steps,
                     segments=self.recorded_segments,
                 ),
             )
@@ -75,7 +74,7 @@ class ImageTrajectoryDataset(Dataset[ImageTrajectory]):
 
     def __getitem__(self, index: int) -> ImageTrajectory:
         reader, row = self._shards.locate(index)
-        return unpack_image(reader, row, steps=self.steps, recorded_segments=self.recorded_segments)
+        return unpack_image(reader, row, recorded_segments=self.recorded_segments)
 
 
 class TextTrajectoryDataset(Dataset[TextTrajectory]):

@@ -1,7 +1,7 @@
 """Collecting the teacher's image trajectories."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import NamedTuple
 
 import torch
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..models.protocols import ImageModel
 from ..sampling.image_sampling import ImageSampling
-from ..sampling.options import check_seed
+from ..sampling.options import check_seed, seed_of_each
 from ..sampling.parallel import DenoisingStep, denoise_images
 from ..utils.random import stateless_seed
 from .collection import (
@@ -27,7 +27,11 @@ from .model_identity import ModelIdentity
 from .record import ImageTrajectory
 from .segments import check_segments, segment_ends
 from .shards import pack_images
+from .source import Collecting, ImageSource
 from .store import TrajectoryStore
+
+NO_PROBABILITY = -1e4
+"""Logarithm of a probability that float16 holds and float32 takes for 0."""
 
 
 class ImagePrompt(NamedTuple):
@@ -60,6 +64,8 @@ class ImageCollection:
             choice where the teacher was undecided, instead of being as undecided itself, and
             parallel tokens agree with each other sooner.
         seed: Of what every trajectory draws for itself, if the sampling says that it does.
+        source: What draws the pictures; by default the teacher, as `sampling` says. Such as
+            `Sampled`, `Mixed`, `FirstAccepted`, or an `ImageSource` of your own.
         batch_size: Prompts decoded at once. It changes no more than the rounding of floating-point
             numbers, and is not part of a store's identity.
         shard_size: Prompts that go into a shard: what an interruption costs at most.
@@ -74,11 +80,27 @@ class ImageCollection:
     seed: int = 0
     batch_size: int = 32
     shard_size: int = 256
+    source: ImageSource | None = None
 
     def __post_init__(self) -> None:
         check_segments(self.sampling.sampling_steps, self.segments)
         check_positive(self, "topk_targets", "batch_size", "shard_size")
         check_seed(self.seed)
+
+    def check(self, model: ImageModel, captions: Sequence[str] = ()) -> None:
+        """Raise on what a model cannot do.
+
+        Args:
+            model: Of the architecture and size that draws.
+            captions: What is going to be drawn.
+
+        Raises:
+            UserError: Naming the value and its range.
+        """
+        if self.source is None:
+            self.sampling.check(model.config.image_tokens, model.config.codebook_size)
+        else:
+            self.source.check(self, model, captions)
 
 
 def image_identity(
@@ -86,6 +108,7 @@ def image_identity(
     prompts: Sequence[ImagePrompt],
     settings: ImageCollection,
     model: ModelIdentity = ModelIdentity(),
+    base: str | None = None,
 ) -> StoreIdentity:
     """Return what determines a store of image trajectories.
 
@@ -94,9 +117,16 @@ def image_identity(
         prompts: All prompts of the collection, in order.
         settings: How they are collected.
         model: What the teacher is, apart from its weights.
+        base: Fingerprint of the model that the run started from, where the source draws with it.
     """
     rows = ([prompt.key, prompt.text, list(prompt.ids)] for prompt in prompts)
-    return store_identity("images", teacher, rows, len(prompts), asdict(settings), model)
+    recorded = asdict(replace(settings, sampling=settings.sampling.resolved, source=None))
+    del recorded["source"]
+    if settings.source is not None:
+        recorded["source"] = settings.source.identity()
+        if settings.source.needs_base:
+            recorded["base"] = base
+    return store_identity("images", teacher, rows, len(prompts), recorded, model)
 
 
 def collect_images(
@@ -106,6 +136,9 @@ def collect_images(
     store: TrajectoryStore,
     processes: Processes = ALONE,
     progress: bool = True,
+    *,
+    base: ImageModel | None = None,
+    decode: Callable[[Tensor], Tensor] | None = None,
 ) -> TrajectoryStore:
     """Decode images as the settings say and record how; continue what an earlier run began.
 
@@ -116,6 +149,8 @@ def collect_images(
         store: Begun with the `image_identity` of these arguments.
         processes: Who shares the work.
         progress: Whether to show a progress bar.
+        base: The model that the run started from, for sources that draw with it.
+        decode: Turns codes into pixels, for sources that look at them.
 
     Returns:
         The finished store.
@@ -125,17 +160,29 @@ def collect_images(
             teacher.
     """
     check_items(store, "images", prompts, settings.shard_size)
+    networks = {"teacher": teacher} | ({} if base is None else {"base": base})
+    collecting = Collecting(networks, settings, decode)
+
+    def draw(batch: range) -> Sequence[ImageTrajectory | None]:
+        asked = [prompts[index] for index in batch]
+        seeds = [stateless_seed(settings.seed, index, stream="image") for index in batch]
+        if settings.source is None:
+            return record_images(teacher, asked, settings, seeds)
+        return settings.source.draw(collecting, asked, seeds)
 
     def make_shard(indices: range, advance: Callable[[int], None]) -> ShardContent:
-        records: list[ImageTrajectory] = []
+        drawn: list[ImageTrajectory | None] = []
         for batch in batches(indices, settings.batch_size):
-            seeds = [stateless_seed(settings.seed, index, stream="image") for index in batch]
-            records += record_images(teacher, [prompts[index] for index in batch], settings, seeds)
+            drawn += draw(batch)
             advance(len(batch))
-        mass = torch.cat([record.kept_mass for record in records]).double()
+        records = [record for record in drawn if record is not None]
+        mass = torch.cat([torch.zeros(0), *(record.kept_mass for record in records)]).double()
         totals = {"positions": mass.numel(), "kept_mass": round(float(mass.sum()), 3)}
+        rejected = len(drawn) - len(records)
+        filtered = {"rejected": rejected} if rejected else {}
         with torch.autocast("cpu", enabled=False):  # under it float16 cannot be stacked
-            return ShardContent(pack_images(records), len(records), totals=totals)
+            tensors = pack_images(records, teacher.config.image_tokens)
+            return ShardContent(tensors, len(records), filtered, totals)
 
     return collect(teacher, store, make_shard, processes, progress)
 
@@ -146,6 +193,8 @@ def record_images(
     prompts: Sequence[ImagePrompt],
     settings: ImageCollection,
     seeds: Sequence[int] | None = None,
+    known: Tensor | None = None,
+    done: int = 0,
 ) -> list[ImageTrajectory]:
     """Decode one batch of prompts and record the trajectories.
 
@@ -154,15 +203,24 @@ def record_images(
         prompts: The batch.
         settings: How to collect.
         seeds: One a prompt, for what it draws for itself; see `denoise_images`.
+        known: `(batch, image_tokens)` codes to start from, `mask_code` where unknown; recorded as
+            state `done`.
+        done: Steps that are left out at the beginning; the states before have no token yet.
 
     Raises:
         UserError: If the settings do not fit the teacher.
     """
     recorder = _Recorder(teacher.mask_code, settings)
+    if known is not None:
+        recorder.begin(known, done)
     ids = [prompt.ids for prompt in prompts]
-    for step in denoise_images(teacher, ids, settings.sampling, seeds):
+    seeds = seed_of_each(seeds, len(prompts))
+    for step in denoise_images(teacher, ids, settings.sampling, seeds, known, done):
         recorder.add(step)
-    return [recorder.record(sample, prompt) for sample, prompt in enumerate(prompts)]
+    return [
+        recorder.record(sample, prompt, seed)
+        for sample, (prompt, seed) in enumerate(zip(prompts, seeds, strict=True))
+    ]
 
 
 class _Recorder:
@@ -178,18 +236,32 @@ class _Recorder:
         self.mask_code = mask_code
         # Code ids fit 16 bits up to the released codebooks; the mask's code never occurs in them.
         self.code_type = torch.int16 if mask_code <= 2**15 else torch.int32
-        # After the last segment nothing is masked, so nothing is to be recorded there.
-        self.boundaries = segment_ends(settings.sampling.sampling_steps, settings.segments)[:-1]
+        # At the last segment's end nothing is masked, so nothing is to be recorded there. From the
+        # state at another end it is the next step that predicts.
+        ends = segment_ends(settings.sampling.sampling_steps, settings.segments)[:-1]
+        self.boundaries = {end + 1 for end in ends}
         self.codes = self.reveal_step = self.top_ids = self.top_log_probs = torch.empty(0)
         self.at_boundary: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    def begin(self, known: Tensor, done: int) -> None:
+        """Take in the codes that decoding starts from: certain, and revealed in step `done`."""
+        known = known.cpu()
+        kept = min(self.settings.topk_targets, self.mask_code)
+        revealed = known != self.mask_code
+        self.reveal_step = revealed.to(torch.int16) * done
+        self.top_ids = torch.zeros(*known.shape, kept, dtype=self.code_type)
+        self.top_ids[..., 0] = known.masked_fill(~revealed, 0).to(self.code_type)
+        # Certain, with codes of no probability beside it.
+        self.top_log_probs = torch.full((*known.shape, kept), NO_PROBABILITY)
+        self.top_log_probs[..., 0] = 0.0
 
     def add(self, step: DenoisingStep) -> None:
         """Take in the next step."""
         revealed = step.revealed.cpu()
-        later = (step.codes == self.mask_code).cpu()
         at_boundary = step.index in self.boundaries
-        needed = revealed | later if at_boundary else revealed
-        kept = min(self.settings.topk_targets, step.logits.shape[-1])
+        masked_before = revealed | (step.codes == self.mask_code).cpu()
+        needed = masked_before if at_boundary else revealed
+        kept = min(self.settings.topk_targets, self.mask_code)
         rows = step.logits[needed.to(step.logits.device)].float().log_softmax(dim=-1)
         top = rows.topk(kept, dim=-1)
         log_probs = torch.zeros(*needed.shape, kept)
@@ -203,15 +275,15 @@ class _Recorder:
         self.top_ids[revealed] = ids[revealed]
         self.top_log_probs[revealed] = log_probs[revealed]
         if at_boundary:
-            self.at_boundary.append((later, ids, log_probs))
+            self.at_boundary.append((masked_before, ids, log_probs))
         self.codes = step.codes.cpu()
 
-    def record(self, sample: int, prompt: ImagePrompt) -> ImageTrajectory:
+    def record(self, sample: int, prompt: ImagePrompt, seed: int) -> ImageTrajectory:
         """Return the record of one sample of the batch."""
         kept = self.top_ids.shape[-1]
         ends = [
-            (ids[sample][later[sample]], values[sample][later[sample]])
-            for later, ids, values in self.at_boundary
+            (ids[sample][masked[sample]], values[sample][masked[sample]])
+            for masked, ids, values in self.at_boundary
         ]
         return ImageTrajectory(
             key=prompt.key,
@@ -227,4 +299,5 @@ class _Recorder:
             ).half(),
             steps=self.settings.sampling.sampling_steps,
             recorded_segments=self.settings.segments,
+            noise_seed=seed,
         )

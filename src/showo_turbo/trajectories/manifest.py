@@ -12,7 +12,8 @@ from ..utils.files import read_json, write_json
 from .model_identity import ModelIdentity, parse_model_identity
 
 FORMAT = "showo-turbo trajectories"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
+"""3: distributions at a segment's end are predicted from the state there, no longer one before."""
 KINDS = ("images", "texts")
 _MOST = 2**63 - 1
 _LONGEST_REASON = 200

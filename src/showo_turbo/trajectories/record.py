@@ -15,9 +15,9 @@ class ImageTrajectory:
     A revealed token is never masked again, so all `K + 1` states follow from the final codes and
     the step that revealed each. With them goes what the teacher predicted there: for the image
     regularizer a position that is masked at state k needs the guided distribution at its reveal, if
-    that lies within k's segment, and else the one at the segment's last step. So besides the
-    distribution at each reveal, those of the still masked positions are kept at every segment's
-    last step (but the last segment's, after which nothing is masked).
+    that lies within k's segment, and else the one predicted from the state at the segment's end. So
+    besides the distribution at each reveal, those of the still masked positions are kept at every
+    segment's end (but the last one's, where nothing is masked).
 
     Size: with 16 codes kept, a distribution takes 64 bytes (int16 and float16). The reveals take
     17 KB at 256 tokens and 69 KB at 1,024 tokens, the codes and steps included. The segments' ends
@@ -33,12 +33,14 @@ class ImageTrajectory:
         top_ids: `(M, kept)`, the most probable codes at the reveal, best first.
         top_log_probs: `(M, kept)` natural logarithms, float16. They are those of the whole
             distribution: their probabilities sum to the mass kept.
-        boundary_top_ids: `(N, kept)`, the same at the segments' last steps: segment after
-            segment, and within one the positions, in order, that are masked after its end.
+        boundary_top_ids: `(N, kept)`, the same as predicted from the states at the segments' ends:
+            segment after segment, and within one the positions, in order, that are masked there.
         boundary_top_log_probs: `(N, kept)`.
         steps: `K`.
         recorded_segments: Number of equal segments at whose ends distributions were kept. A
             training may use fewer, see `check_recorded`.
+        noise_seed: What the noise of a student that reads noise is drawn from, see `noise_of`: the
+            sampler's seed, unless another was chosen.
     """
 
     key: str
@@ -52,6 +54,7 @@ class ImageTrajectory:
     boundary_top_log_probs: Tensor
     steps: int
     recorded_segments: int
+    noise_seed: int = 0
 
     @property
     def kept_mass(self) -> Tensor:
@@ -75,7 +78,8 @@ class ImageTrajectory:
 
         Returns:
             The codes `(M, kept)`, long, and their log-probabilities `(M, kept)`, float32, for each
-            position masked at state `k`. At others, the distribution of the reveal.
+            position masked at state `k`: predicted at its reveal if it is revealed by the end of
+            k's segment, else from the state there. At others, the distribution of the reveal.
 
         Raises:
             UserError: If the record does not allow these segments, see `check_recorded`.

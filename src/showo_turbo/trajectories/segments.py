@@ -88,6 +88,19 @@ def segment_end(k: int, steps: int, segments: int) -> int:
     return (segment_index(k, steps, segments) + 1) * (steps // segments)
 
 
+def target_state(k: int, steps: int, segments: int) -> int:
+    """Return `t`, the state whose prediction a jump from state `k` is trained towards.
+
+    It is the state at the end of k's segment, or, since nothing is masked after the last step, the
+    last state with a masked token: `t = e` if `e < K`, else `K - 1`. As published.
+
+    Raises:
+        UserError: If the segments do not divide the steps.
+        ValueError: If `k` is not in `0 .. steps - 1`.
+    """
+    return min(segment_end(k, steps, segments), steps - 1)
+
+
 def iteration_segment(k: int, iterations: int, segments: int) -> tuple[int, int]:
     """Return the segment of Jacobi iterate `k` and the iterate that this segment ends with.
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from .ragged import ShardReader
-from .segments import segment_ends
+from .segments import MOST_STEPS
 
 _INTEGERS = ("U8", "I16", "I32", "I64")
 _FLOATS = ("F16", "F32")
@@ -16,13 +16,12 @@ _Shape = tuple[int | None, ...]
 """Sizes of a tensor's dimensions; None is any."""
 
 
-def check_image_shard(reader: ShardReader, *, samples: int, steps: int, segments: int) -> None:
+def check_image_shard(reader: ShardReader, *, samples: int, segments: int) -> None:
     """Check a shard of image trajectories; see `pack_images`.
 
     Args:
         reader: An open shard.
         samples: Number of trajectories that the manifest says it has.
-        steps: The store's.
         segments: The store's.
 
     Raises:
@@ -37,11 +36,17 @@ def check_image_shard(reader: ShardReader, *, samples: int, steps: int, segments
     boundaries = _check_rows(reader, "boundary_top_ids", samples, (kept,))
     _check_tensor(reader, "boundary_top_log_probs", _FLOATS, (int(boundaries[-1]), kept))
     reveal_step = reader.tensor("reveal_step")
-    _check_range("reveal_step", reveal_step, 1, steps)
-    ends = segment_ends(steps, segments)[:-1]
-    masked = sum(
-        ((reveal_step > end).sum(dim=1) for end in ends), torch.zeros(samples, dtype=torch.int64)
-    )
+    _check_tensor(reader, "noise_seeds", ("I64",), (samples,))
+    _check_tensor(reader, "steps", _INTEGERS, (samples,))
+    steps = reader.tensor("steps").long()
+    _check_range("steps", steps, 1, MOST_STEPS)
+    _check_range("reveal_step", reveal_step, 1)
+    if bool((reveal_step > steps[:, None]).any()):
+        raise ValueError("reveal_step has values above the trajectory's number of steps")
+    if bool((steps % segments != 0).any()):
+        raise ValueError(f"steps has values that {segments} segments do not divide")
+    ends = steps[:, None] // segments * torch.arange(1, segments)
+    masked = (reveal_step[:, None] > ends[:, :, None]).sum(dim=(1, 2))
     if not torch.equal(boundaries.diff(), masked):
         raise ValueError(
             "boundary_top_ids has not one row for each token masked at a segment's end"

@@ -11,8 +11,10 @@ from .record import ImageTrajectory, TextTrajectory
 _NO_TOKENS = torch.zeros(0, dtype=torch.int32)
 
 
-def pack_images(records: Sequence[ImageTrajectory]) -> dict[str, Tensor]:
-    """Lay image trajectories of equal geometry out for a shard; there must be at least one."""
+def pack_images(records: Sequence[ImageTrajectory], image_tokens: int) -> dict[str, Tensor]:
+    """Lay image trajectories out for a shard; there may be none, if all were filtered out."""
+    if not records:
+        return _no_images(image_tokens)
     kept = records[0].top_ids.shape[1]
     ends = [record.boundary_top_ids for record in records]
     end_log_probs = [record.boundary_top_log_probs for record in records]
@@ -26,12 +28,31 @@ def pack_images(records: Sequence[ImageTrajectory]) -> dict[str, Tensor]:
         "top_log_probs": torch.stack([record.top_log_probs for record in records]),
         **pack_rows("boundary_top_ids", ends, ends[0].new_zeros(0, kept)),
         "boundary_top_log_probs": torch.cat(end_log_probs),
+        "steps": torch.tensor([record.steps for record in records], dtype=torch.int16),
+        "noise_seeds": torch.tensor([record.noise_seed for record in records]),
     }
 
 
-def unpack_image(
-    reader: ShardReader, index: int, *, steps: int, recorded_segments: int
-) -> ImageTrajectory:
+def _no_images(image_tokens: int) -> dict[str, Tensor]:
+    """A shard without trajectories."""
+    codes = torch.zeros(0, image_tokens, dtype=torch.int16)
+    tops, rows = codes.new_zeros(0, image_tokens, 1), codes.new_zeros(0, 1)
+    return {
+        **pack_strings("keys", []),
+        **pack_strings("prompts", []),
+        **pack_rows("prompt_ids", [], _NO_TOKENS),
+        "codes": codes,
+        "reveal_step": codes.clone(),
+        "top_ids": tops,
+        "top_log_probs": tops.half(),
+        **pack_rows("boundary_top_ids", [], rows),
+        "boundary_top_log_probs": rows.half(),
+        "steps": codes.new_zeros(0),
+        "noise_seeds": torch.zeros(0, dtype=torch.int64),
+    }
+
+
+def unpack_image(reader: ShardReader, index: int, *, recorded_segments: int) -> ImageTrajectory:
     """Read one image trajectory of a shard; the rest is the store's."""
     start, stop = reader.offsets("boundary_top_ids")[index : index + 2].tolist()
     return ImageTrajectory(
@@ -44,8 +65,9 @@ def unpack_image(
         top_log_probs=reader.row("top_log_probs", index),
         boundary_top_ids=reader.rows("boundary_top_ids", start, stop),
         boundary_top_log_probs=reader.rows("boundary_top_log_probs", start, stop),
-        steps=steps,
+        steps=int(reader.row("steps", index)),
         recorded_segments=recorded_segments,
+        noise_seed=int(reader.row("noise_seeds", index)),
     )
 
 

@@ -135,7 +135,8 @@ def _mismatches(store: TrajectoryStore, training: Training) -> Iterator[str]:
                 f"was collected with {words} {theirs[:12] or 'unknown'}..., but the {words} is "
                 f"{ours[:12]}..."
             )
-    for name, asked in asdict(training.sampling).items() if identity.kind == "images" else ():
+    sampling = asdict(training.sampling.resolved) if identity.kind == "images" else {}
+    for name, asked in sampling.items():
         used = identity.settings.get(f"sampling.{name}")
         if used != asked:
             yield f"was collected with {name} {used}, but the stage says {asked}"

@@ -66,8 +66,10 @@ def _has_class(entry: Any) -> bool:
 
 def _find(place: Any, name: str, key: str, config: dict[str, Any]) -> Any:
     """The index of a dictionary or a list that a part of a key names."""
-    if isinstance(place, dict) and name in place:
-        return name
+    if isinstance(place, dict):
+        for entry in place:  # numbers of steps are keys as well as words
+            if str(entry) == name:
+                return entry
     if isinstance(place, list):
         names = [entry for entry, _ in _entries(place)]
         if name in names:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from ..errors import UserError
+from .text_files import ENCODING
 
 _REFUSALS = (
     errno.EACCES,
@@ -60,7 +61,7 @@ def _write_atomically(path: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        with open(temporary, "rb") as file:
+        with open(temporary, "r+b") as file:  # Windows syncs only what may be written
             os.fsync(file.fileno())
         temporary.chmod(0o666 & ~_umask())
         os.replace(temporary, path)
@@ -111,7 +112,7 @@ def read_json(path: Path) -> Any:
         UserError: If the file is missing, unreadable, larger than 4 GiB or not JSON.
     """
     try:
-        with open(path, encoding="utf-8", opener=_open_without_waiting) as file:
+        with open(path, encoding=ENCODING, opener=_open_without_waiting) as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise UserError(f"{path} is not a regular file; expected JSON, name another")
@@ -129,8 +130,8 @@ def read_json(path: Path) -> Any:
 
 
 def _open_without_waiting(path: str, flags: int) -> int:
-    """Open a file; a pipe without a writer would be waited for."""
-    return os.open(path, flags | os.O_NONBLOCK)
+    """Open a file; a pipe without a writer would be waited for, but on Windows."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def parse_json(text: str, where: str) -> Any:
@@ -148,23 +149,6 @@ def parse_json(text: str, where: str) -> Any:
     # A number of thousands of digits is a plain ValueError.
     except (ValueError, RecursionError) as error:
         raise UserError(f"{where} is not valid JSON ({error}); correct or restore it") from None
-
-
-def read_lines(path: Path) -> list[tuple[int, str]]:
-    """Read the lines of a text file that are not empty, each with its number, from 1.
-
-    A byte order mark, with which some editors begin a file, is passed over.
-
-    Raises:
-        UserError: If the file is missing or no UTF-8 text.
-    """
-    try:
-        lines = Path(path).read_text(encoding="utf-8-sig").split("\n")
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist; expected a text file, correct the name") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read ({error}); expected text, restore it") from None
-    return [(number, line.strip()) for number, line in enumerate(lines, start=1) if line.strip()]
 
 
 def sha256_of(path: Path) -> str:

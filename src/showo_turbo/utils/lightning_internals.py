@@ -29,7 +29,7 @@ PRIVATE: dict[Callable[..., Any], tuple[str, ...]] = {
         "_save_topk_checkpoint",
         "_should_skip_saving_checkpoint",
     ),
-    Trainer: ("_checkpoint_connector",),
+    Trainer: ("_checkpoint_connector", "_signal_connector"),
     WeightAveraging: ("_average_model",),
     checkpoint_connector._CheckpointConnector: ("_hpc_resume_path",),
 }
@@ -97,6 +97,11 @@ class HeldCheckpoint(ModelCheckpoint):
             self._save_last_checkpoint(trainer, candidates)
 
 
+def end_after_step(trainer: Trainer) -> None:
+    """Ask a trainer to end after its step, as SIGTERM does: it then raises `SIGTERMException`."""
+    trainer._signal_connector.received_sigterm = True
+
+
 def trainer_of(module: nn.Module) -> Trainer | None:
     """The trainer of a module; None where no trainer, or none of Lightning, has it."""
     return getattr(module, "_trainer", None)
@@ -108,6 +113,12 @@ def averaged_module(callback: object) -> nn.Module | None:
         average: nn.Module = callback._average_model.module
         return average
     return None
+
+
+def has_begun(callback: object) -> bool:
+    """Whether a callback that keeps an average has averaged anything yet."""
+    assert isinstance(callback, WeightAveraging) and callback._average_model is not None
+    return int(callback._average_model.n_averaged) > 0
 
 
 def slurm_checkpoint(trainer: Trainer) -> str | None:

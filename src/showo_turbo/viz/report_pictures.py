@@ -5,17 +5,23 @@ from pathlib import Path
 
 import torch
 
-from ..evaluation.checker import PromptMetadata, judge
+from ..evaluation.checker import judge
 from ..evaluation.data import EvaluationData
 from ..evaluation.images import draw_images, prompt_seed
 from ..evaluation.plan import STUDENT, TEACHER, EvaluationPlan, ModelPlan
 from ..evaluation.report import Report
 from ..evaluation.runner import Models
 from ..evaluation.text import encode_records
+from ..evaluation.variety import variety_seeds
 from ..inference.loaded_model import LoadedModel
 from ..sampling.image_sampling import ImageSampling
+from ..sampling.parallel import gives_one_image
+from ..trajectories.checker import PromptMetadata
 from .pictures import GridColumn, draw_image_grid, draw_quality_by_steps
 from .strips import draw_answer_strip, draw_sampling_strips
+
+VARIED_ROWS = 6
+"""Most prompts of which images from several seeds are shown."""
 
 
 @torch.no_grad()
@@ -32,6 +38,8 @@ def draw_report_pictures(
 
     - `grid.png`: the first test prompt of each category, drawn by the teacher with its guidance at
       each number of steps and by the student without;
+    - `variety.png`: the first of these prompts, drawn from several seeds by teacher and student,
+      each in its first setting, if variety is measured; once where all seeds give one image;
     - `quality_by_steps.png`: the scores of the report, if there was a checker;
     - `film_strips/`: the first prompts as teacher and student draw them, and the first long answer
       as they write it.
@@ -49,21 +57,28 @@ def draw_report_pictures(
     """
     prompts: Sequence[PromptMetadata] = next(iter(data.prompts.values()), ())
     chosen = _first_of_each_category(prompts)
-    texts = [str(prompts[index]["prompt"]) for index in chosen]
+    entries = [prompts[index] for index in chosen]
+    texts = [str(entry["prompt"]) for entry in entries]
+    seeds = [prompt_seed(plan.seed, index) for index in chosen]
+    varied_rows = min(plan.variety_prompts, VARIED_ROWS)
     strips = folder / "film_strips"
     written: list[Path] = []
     columns: list[GridColumn] = []
+    varied: list[GridColumn] = []
     for name in (TEACHER, STUDENT):
         bundle = models[name]()
         shown = ModelPlan.of(name, plan, report.teacher_sampling).shown
         if chosen:
-            columns += [
-                _column(name, bundle, prompts, chosen, sampling, plan) for sampling in shown
+            columns += [_column(name, bundle, entries, seeds, sampling, plan) for sampling in shown]
+            different = 1 if gives_one_image(bundle.network, shown[0]) else plan.variety_images
+            of_each = [variety_seeds(plan.seed, index, different) for index in chosen[:varied_rows]]
+            varied += [
+                _column(name, bundle, entries[:varied_rows], of_all, shown[0], plan, f"seed {i}")
+                for i, of_all in enumerate(zip(*of_each, strict=True), start=1)
             ]
         if chosen and film_strips:
             paths = [strips / f"{name}-image-{i + 1}.png" for i in range(len(texts[:film_strips]))]
-            seeds = [prompt_seed(plan.seed, index) for index in chosen[:film_strips]]
-            draw_sampling_strips(bundle, texts[:film_strips], shown[0], paths, seeds)
+            draw_sampling_strips(bundle, texts[:film_strips], shown[0], paths, seeds[:film_strips])
             written += paths
         if data.texts and film_strips:
             longest = max(data.texts, key=lambda record: len(record.answer))
@@ -74,6 +89,9 @@ def draw_report_pictures(
     if columns:
         draw_image_grid(texts, columns, folder / "grid.png")
         written.insert(0, folder / "grid.png")
+    if varied:
+        draw_image_grid(texts[:varied_rows], varied, folder / "variety.png")
+        written.insert(1, folder / "variety.png")
     if judged := [row for row in report.images if row.judged]:
         draw_quality_by_steps(judged, folder / "quality_by_steps.png")
         written.insert(1, folder / "quality_by_steps.png")
@@ -83,19 +101,16 @@ def draw_report_pictures(
 def _column(
     name: str,
     bundle: LoadedModel,
-    prompts: Sequence[PromptMetadata],
-    chosen: Sequence[int],
+    entries: Sequence[PromptMetadata],
+    seeds: Sequence[int],
     sampling: ImageSampling,
     plan: EvaluationPlan,
+    note: str = "",
 ) -> GridColumn:
-    """Draw some of the prompts, with the seeds that they have among all."""
-    entries = [prompts[index] for index in chosen]
-    texts = [str(entry["prompt"]) for entry in entries]
-    pixels = draw_images(
-        bundle, texts, sampling, [prompt_seed(plan.seed, index) for index in chosen]
-    )
+    """Draw some prompts, each from its seed."""
+    pixels = draw_images(bundle, [str(entry["prompt"]) for entry in entries], sampling, seeds)
     guidance = f"guidance {sampling.guidance_scale:g}" if sampling.guidance_scale else "no guidance"
-    title = f"{name}\n{sampling.sampling_steps} steps\n{guidance}"
+    title = "\n".join([name, f"{sampling.sampling_steps} steps", guidance, *filter(None, [note])])
     return GridColumn(title, pixels, judge(plan.checker, pixels, entries))
 
 

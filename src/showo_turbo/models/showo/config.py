@@ -41,6 +41,8 @@ class ShowoConfig:
         intermediate_size: Width of the feed-forward layers; 4 x hidden by default.
         partial_rotary_factor: Share of each head's dimensions that rotate.
         max_position_embeddings: Longest sequence that the rotary table is meant for.
+        noise_size: Numbers of noise that an image, and each of its tokens, reads; 0 for none. See
+            `NoiseEmbedding`.
 
     Attributes:
         family: Name of the architecture.
@@ -65,6 +67,7 @@ class ShowoConfig:
     intermediate_size: int | None = None
     partial_rotary_factor: float = 0.5
     max_position_embeddings: int = 2048
+    noise_size: int = 0
     vocabulary: Vocabulary = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -79,8 +82,9 @@ class ShowoConfig:
         """Read a `config.json`, of a released checkpoint or of our own.
 
         Released files name only the vocabulary (`llm_vocab_size`, `codebook_size`,
-        `num_vq_tokens`, `llm_model_path`); the network's sizes then are Phi-1.5's. Our own add
-        what differs under `showo_turbo`.
+        `num_vq_tokens`, `llm_model_path`); the network's sizes then are Phi-1.5's, and so is the
+        text tokenizer where `llm_model_path` is an absolute path, on the machine of whoever trained
+        it. Our own add what differs under `showo_turbo`.
 
         Raises:
             UserError: If a value is of the wrong type or out of range.
@@ -93,6 +97,8 @@ class ShowoConfig:
             for name, theirs in _RELEASED_NAMES.items()
             if values.get(theirs) is not None
         }
+        if "tokenizer" not in own and str(released.get("tokenizer")).startswith("/"):
+            del released["tokenizer"]
         known = {name: own[name] for name in cls.__dataclass_fields__ if name in own}
         return cls(**(known | released))
 
@@ -129,6 +135,8 @@ class ShowoConfig:
             largest = LARGEST_SIZES.get(name, LARGEST_SIZE)
             if type(value) is not int or not 1 <= value <= largest:
                 raise _wrong_value(name, value, f"a whole number from 1 to {largest:,}")
+        if type(self.noise_size) is not int or not 0 <= self.noise_size <= LARGEST_SIZE:
+            raise _wrong_value("noise_size", self.noise_size, "a whole number of at least 0")
         if type(self.eos_id) is not int or not 0 <= self.eos_id < self.text_vocabulary_size:
             raise _wrong_value("eos_id", self.eos_id, f"0 to {self.text_vocabulary_size - 1}")
         if self.hidden_size % self.heads:

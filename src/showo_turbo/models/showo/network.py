@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
+from inspect import signature
 from typing import Any, ClassVar, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import PhiForCausalLM
+from transformers import PhiForCausalLM, PhiModel
 
 from ...errors import UserError
 from ...text_tokenizer import TextTokenizer
@@ -18,11 +20,22 @@ from .attention import fast_training_attention
 from .cache import KeyValueCache
 from .compiled import CacheSizes, CompiledDecoding, StaticKeyValueCache
 from .config import ShowoConfig
+from .noise import NoiseEmbedding
 from .prefixes import CachedImagePrefix, CachedTextPrefix
-from .sequences import Sequences, UnifiedPrompting, format_question
+from .sequences import Sequences, UnifiedPrompting, format_conversation
+
+CACHE_ARGUMENT = "cache" if "cache" in signature(PhiModel.forward).parameters else "past_key_values"
+"""How transformers calls it: the first from 5.24 on."""
 
 FEW_TOKENS = 8
 """So many tokens at most are scored with the factors of the output head changed over."""
+
+_OF_THE_VOCABULARY = (
+    "showo.model.embed_tokens.weight",
+    "showo.lm_head.weight",
+    "showo.lm_head.bias",
+)
+"""Weights that have a row a token."""
 
 
 class Showo(TextModel):
@@ -45,6 +58,8 @@ class Showo(TextModel):
         self.sequences = UnifiedPrompting(config.vocabulary, config.max_text_length)
         # Named as in the released checkpoints, whose keys all begin with "showo.".
         self.showo = PhiForCausalLM(config.phi())
+        if config.noise_size:
+            self.noise = NoiseEmbedding(config.noise_size, config.hidden_size)
         self._compiled: CompiledDecoding | None = None
         self.recomputes = False
 
@@ -68,6 +83,16 @@ class Showo(TextModel):
         """Ends a text."""
         return self.vocabulary.eot_id
 
+    def adapt_weights(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The weights without the row that students of the released code have too many.
+
+        That code gives a student a row beyond the vocabulary, which stands for no token.
+        """
+        size = self.vocabulary.size
+        rows = {key: state[key].shape[:1] for key in _OF_THE_VOCABULARY if key in state}
+        surplus = [key for key, count in rows.items() if count == (size + 1,)]
+        return state | {key: state[key][:size].clone() for key in surplus}
+
     def gradient_checkpointing_enable(self) -> None:
         """Recompute each layer in the backward pass instead of storing it."""
         self.recomputes = True
@@ -79,16 +104,45 @@ class Showo(TextModel):
 
     def encode_question(self, text_tokenizer: TextTokenizer | None, question: str) -> list[int]:
         """Text ids of a question as the released models were instructed."""
-        return _required(text_tokenizer).encode(format_question(question))
+        tokenizer = _required(text_tokenizer)
+        *earlier, last = map(tokenizer.encode, format_conversation(question))
+        return [*(i for turn in earlier for i in (*turn, self.vocabulary.eot_id)), *last]
 
-    def image_logits(self, prompts: Sequence[Sequence[int]], codes: Tensor) -> Tensor:
+    @property
+    def noise_size(self) -> int:
+        """Numbers of noise that an image, and each of its tokens, reads; 0 for none."""
+        return self.config.noise_size
+
+    def add_noise(self, size: int) -> None:
+        """Read noise from now on, at first without an effect; see `NoiseEmbedding`."""
+        self.config = replace(self.config, noise_size=size)
+        self.noise = NoiseEmbedding(size, self.config.hidden_size).to(self.device, self.dtype)
+
+    def image_logits(
+        self, prompts: Sequence[Sequence[int]], codes: Tensor, noise: Tensor | None = None
+    ) -> Tensor:
         """Predict every image token of a state; see `ImageModel.image_logits`."""
-        hidden = self.hidden_states_of(self.sequences.text_to_image(prompts, codes))
+        sequences = self.sequences.text_to_image(prompts, codes)
+        embeddings = None if noise is None else self.noisy(sequences.input_ids, codes, noise)
+        hidden = self.hidden_states_of(sequences, embeddings)
         return self.logits(hidden[:, -codes.shape[1] - 1 : -1], self.vocabulary.image_rows)
 
-    def begin_images(self, prompts: Sequence[Sequence[int]]) -> CachedImagePrefix:
+    def noisy(self, input_ids: Tensor, codes: Tensor, noise: Tensor) -> Tensor:
+        """Embeddings of a sequence that ends with `image* eoi`, with noise on its masked tokens.
+
+        Args:
+            input_ids: `(batch, tokens)`.
+            codes: `(batch, image_tokens)`.
+            noise: `(batch, 1 + image_tokens, noise_size)`.
+        """
+        embeddings = self.showo.model.embed_tokens(input_ids)
+        return self.noise.add_to(embeddings, noise, codes == self.mask_code, end=1)
+
+    def begin_images(
+        self, prompts: Sequence[Sequence[int]], noise: Tensor | None = None
+    ) -> CachedImagePrefix:
         """Begin to decode images; see `ImageModel.begin_images`."""
-        return CachedImagePrefix(self, prompts)
+        return CachedImagePrefix(self, prompts, noise)
 
     def begin_text(
         self, image_codes: Tensor | None, prompts: Sequence[Sequence[int]], room: int
@@ -110,17 +164,23 @@ class Showo(TextModel):
         hidden = self.hidden_states_of(sequences)
         return self.logits(hidden, self.vocabulary.text_rows), sequences.labels
 
-    def hidden_states_of(self, sequences: Sequences) -> Tensor:
+    def hidden_states_of(self, sequences: Sequences, embeddings: Tensor | None = None) -> Tensor:
         """Run the transformer over whole sequences; `(batch, tokens, hidden)`."""
         layout = sequences.layout
-        return self.hidden_states(sequences.input_ids, layout.attention_mask, layout.position_ids)
+        return self.hidden_states(
+            sequences.input_ids, layout.attention_mask, layout.position_ids, embeddings
+        )
 
     def lora_layers(self) -> tuple[nn.Module, nn.Module]:
         """The blocks that adapters go into, and the module that keeps their scaling."""
         return self.showo.model.layers, self.showo
 
     def hidden_states(
-        self, input_ids: Tensor, attention_mask: Tensor, position_ids: Tensor | None = None
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        position_ids: Tensor | None = None,
+        embeddings: Tensor | None = None,
     ) -> Tensor:
         """Run the transformer over whole sequences.
 
@@ -128,6 +188,7 @@ class Showo(TextModel):
             input_ids: `(batch, tokens)`.
             attention_mask: `(batch, 1, tokens, tokens)` bool, `True` where attended.
             position_ids: `(batch, tokens)`; `0 .. tokens - 1` by default.
+            embeddings: `(batch, tokens, hidden)`, in place of those of the ids.
 
         Returns:
             `(batch, tokens, hidden)` after the final norm.
@@ -135,7 +196,8 @@ class Showo(TextModel):
         # Recomputed layers must save what the first pass saved, so they keep PyTorch's choice.
         with nullcontext() if self.recomputes else fast_training_attention(input_ids):
             output = self.showo.model(
-                input_ids=input_ids,
+                input_ids=input_ids if embeddings is None else None,
+                inputs_embeds=embeddings,
                 attention_mask=attention_mask,
                 position_ids=position_ids,
                 use_cache=False,
@@ -149,6 +211,7 @@ class Showo(TextModel):
         *,
         bidirectional: bool = False,
         attention_mask: Tensor | None = None,
+        embeddings: Tensor | None = None,
     ) -> Tensor:
         """Run the transformer over tokens that follow what the cache holds.
 
@@ -161,11 +224,19 @@ class Showo(TextModel):
             bidirectional: Whether the new tokens see each other both ways.
             attention_mask: Overrides the mask, `(batch, 1, new_tokens, key_slots)` bool; slots
                 beyond are not attended to.
+            embeddings: `(batch, new_tokens, hidden)`, in place of those of the ids.
 
         Returns:
             `(batch, new_tokens, hidden)` after the final norm.
+
+        Raises:
+            UserError: If embeddings are given and decoding is compiled.
         """
         if isinstance(cache, StaticKeyValueCache):
+            if embeddings is not None:
+                raise UserError(
+                    "compiled decoding takes no noise, which this model reads; leave compile out"
+                )
             if cache.filled and self._compiled is not None:
                 return self._compiled.append(input_ids, cache, bidirectional)
             cache.filled = True
@@ -176,17 +247,23 @@ class Showo(TextModel):
             )
         else:
             attention_mask = F.pad(attention_mask, (0, extent - attention_mask.shape[-1]))
-        return self._run(input_ids, attention_mask, positions, cache)
+        return self._run(input_ids, attention_mask, positions, cache, embeddings)
 
     def _run(
-        self, input_ids: Tensor, attention_mask: Tensor, positions: Tensor, cache: KeyValueCache
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        positions: Tensor,
+        cache: KeyValueCache,
+        embeddings: Tensor | None = None,
     ) -> Tensor:
         output = self.showo.model(
-            input_ids=input_ids,
+            input_ids=input_ids if embeddings is None else None,
+            inputs_embeds=embeddings,
             attention_mask=attention_mask,
             position_ids=positions,
-            past_key_values=cache,
             use_cache=False,
+            **{CACHE_ARGUMENT: cache},
         )
         return cast(Tensor, output.last_hidden_state)
 

@@ -19,10 +19,14 @@ class CachedImagePrefix:
     Args:
         network: Network in eval mode.
         prompts: Text ids of each row.
+        noise: `(rows, 1 + image_tokens, noise_size)`, if the network reads noise.
     """
 
-    def __init__(self, network: "Showo", prompts: Sequence[Sequence[int]]) -> None:
+    def __init__(
+        self, network: "Showo", prompts: Sequence[Sequence[int]], noise: Tensor | None = None
+    ) -> None:
         self._network = network
+        self._noise = noise
         prefix = network.sequences.text_to_image_prefix(prompts, network.device)
         ids = prefix.input_ids
         self._cache = network.new_cache(len(ids), ids.shape[1] + network.config.image_tokens + 2)
@@ -33,8 +37,9 @@ class CachedImagePrefix:
         """Predict every image token of `(rows, image_tokens)` codes, masked or not."""
         network = self._network
         image = network.sequences.image(codes)
-        hidden = network.append(image, self._cache, bidirectional=True)[:, 1:-1]
-        return network.logits(hidden, network.vocabulary.image_rows)
+        embeddings = None if self._noise is None else network.noisy(image, codes, self._noise)
+        hidden = network.append(image, self._cache, bidirectional=True, embeddings=embeddings)
+        return network.logits(hidden[:, 1:-1], network.vocabulary.image_rows)
 
 
 class CachedTextPrefix:

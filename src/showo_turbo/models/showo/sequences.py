@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ..layout import Layout
+from ..questions import history_of
 from .vocabulary import Vocabulary
 
 IGNORE = -100
@@ -206,3 +207,19 @@ class UnifiedPrompting:
 def format_question(question: str) -> str:
     """A question as the released models were instructed: `USER: ... ASSISTANT:`."""
     return f"USER: \n{question} ASSISTANT:"
+
+
+def format_conversation(question: str) -> list[str]:
+    """A question with the turns before it, as the released models were instructed.
+
+    Returns:
+        The turns, of which all but the last are to be followed by the end of text: the first with a
+        line break, where the mark of the image was, and the last without its answer.
+
+    Source: the prompt format of LLaVA (arXiv 2310.03744) with the roles and separators for Phi.
+    """
+    history = history_of(question)
+    asked = [*(earlier for earlier, _ in history), str(question)]
+    prompts = [format_question(asked[0]), *(f"USER: {text} ASSISTANT:" for text in asked[1:])]
+    answers = [*(f" {answer}" for _, answer in history), ""]
+    return [prompt + answer for prompt, answer in zip(prompts, answers, strict=True)]

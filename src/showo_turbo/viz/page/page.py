@@ -19,6 +19,7 @@ from ...evaluation.figures import (
     metric_figures,
     sampling_figures,
     time_figures,
+    variety_figures,
 )
 from ...evaluation.image_scores import ImageScore
 from ...evaluation.plan import TEACHER
@@ -106,6 +107,7 @@ def _section(run: Run) -> dict[str, Any]:
             for command, found in run.evaluations.items()
         ],
         "grid": run.pictures("grid.png"),
+        "variety": run.pictures("variety.png"),
         "film_strips": [path for path in strips if not path.stem.endswith("-answer")],
         "answers": answers,
         "answer_strips": [
@@ -120,9 +122,13 @@ def _teacher_first(paths: Sequence[Path]) -> list[Path]:
 
 
 def _tables(run: Run, text: Sequence[dict[str, Any]]) -> list[Figures]:
-    """What the runs' common tables do not have: further metrics, further prompts and answers."""
-    metrics = [table for of_split in by_split(run.images) for table in metric_figures(of_split)]
-    return [*metrics, *evaluation_figures(run.unseen_combinations, [], text)]
+    """What the runs' common tables lack: further metrics, variety, further prompts and answers."""
+    further = [
+        table
+        for of_split in by_split(run.images)
+        for table in (*metric_figures(of_split), *variety_figures(of_split))
+    ]
+    return [*further, *evaluation_figures(run.unseen_combinations, [], text)]
 
 
 def _phases(seconds: dict[str, Any]) -> dict[str, float]:

@@ -11,6 +11,7 @@ from ...errors import UserError
 from ...evaluation.image_scores import ImageScore
 from ...evaluation.report import REPORT_FORMAT
 from ...utils.files import read_json
+from ...utils.text_files import ENCODING
 from .curves import Curves, read_curves
 
 _ONLY_ELSEWHERE = {"verbose", "return_predictions"}
@@ -160,7 +161,7 @@ def _read_config(folder: Path, logs: Sequence[Path]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for file in sorted(files, key=lambda file: file.stat().st_mtime):
         try:
-            config = yaml.safe_load(file.read_text(encoding="utf-8"))
+            config = yaml.safe_load(file.read_text(encoding=ENCODING))
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             reason = " ".join(str(error).split())
             raise UserError(f"{file} is not a YAML file ({reason}); restore or remove it") from None

@@ -1,0 +1,177 @@
+"""Compares methods of distillation on the shapes world, each with the same base and prompts.
+
+    python benchmarks/methods.py run --methods renewed published --seeds 0 1 2
+    python benchmarks/methods.py table
+
+`run` trains what is missing, one process a method and seed, into `runs/methods`, and writes the
+outcome of every prompt to `benchmarks/results/methods/<method>-seed<seed>.json`; interrupted, the
+same command goes on. `table` computes the shares of the teacher from these files and writes
+`benchmarks/results/methods.json` and `methods.md`. The methods are in `method_runs/methods.yaml`.
+"""
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent / "method_runs"))
+from figures import as_array, figures_of, read_runs, score
+from outcomes import TEACHER_STEPS, choose, image_outcomes, splits, text_outcomes, variety
+from run import read_methods
+
+from showo_turbo.evaluation import to_markdown
+from showo_turbo.evaluation.environment import describe_hardware, provenance
+from showo_turbo.evaluation.tables import Figures
+from showo_turbo.inference.loaded_model import LoadedModel
+from showo_turbo.sampling.image_sampling import ImageSampling
+from showo_turbo.sampling.text_decoding import TextDecoding
+from showo_turbo.shapes import ShapesWorld
+from showo_turbo.utils.files import read_json, write_atomically, write_json
+
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE / "results"
+WAYS = (
+    ImageSampling(TEACHER_STEPS, confidence_temperature=10.0, shared_noise_seed=9),
+    ImageSampling(TEACHER_STEPS, token_temperature=0.5, confidence_temperature=2.0),
+    ImageSampling(TEACHER_STEPS, confidence_temperature=2.0),
+    ImageSampling(TEACHER_STEPS, reveal_order="halton"),
+    ImageSampling(TEACHER_STEPS, reveal_order="halton", token_temperature=0.5),
+)
+GUIDANCE = ((1.0, None), (2.0, None), (3.0, None), (0.0, 2.0), (0.0, 4.0))
+"""Scales at the first step, and at the last where they change."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("action", choices=("run", "table"))
+    parser.add_argument("--methods", nargs="+", default=list(read_methods()["methods"]))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--runs", type=Path, default=Path("runs/methods"))
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    options = parser.parse_args()
+    world = options.runs / "data"
+    ShapesWorld(world, images=4000, documents=1000, validation_images=400).write()
+    if options.action == "run":
+        run(options.methods, options.seeds, options.runs, world, options.results / "methods")
+    else:
+        write_table(options.results, world)
+
+
+def run(
+    methods: Sequence[str], seeds: Sequence[int], runs: Path, world: Path, results: Path
+) -> None:
+    """Measure the teacher, and train and measure what is missing."""
+    if not (results / "teacher.json").exists():
+        write_json(results / "teacher.json", measure_teacher(world) | provenance())
+    described = read_methods()["methods"]
+    for seed in seeds:
+        for method in methods:
+            if (results / f"{method}-seed{seed}.json").exists():
+                continue
+            first = runs / f"first-seed{seed}"
+            if not described[method].get("from_base") and not (first / "student").exists():
+                process("first", seed, runs, world, results)
+            process(method, seed, runs, world, results)
+
+
+def process(method: str, seed: int, runs: Path, world: Path, results: Path) -> None:
+    """Train and measure in a process of its own, so that one run leaves nothing to the next."""
+    command = [sys.executable, HERE / "method_runs/run.py", method, seed, runs, world, results]
+    subprocess.run(list(map(str, command)), check=True)
+
+
+def measure_teacher(world: Path) -> dict[str, Any]:
+    """The base at its best in 16 guided steps, its way of sampling being chosen for each split."""
+    bundle = LoadedModel.from_pretrained("shapes", "shapes", "shapes", device="cpu")
+    prompts = splits(world)
+    candidates = [way_with(way, *scales) for way in WAYS for scales in GUIDANCE]
+    found: dict[str, Any] = {"steps": TEACHER_STEPS}
+    for split, choice in (("test", "choice"), ("unseen", "unseen_choice")):
+        best, tried = choose(bundle, prompts[choice], candidates)
+        found[split] = {
+            "sampling": asdict(best),
+            "outcomes": image_outcomes(bundle, prompts[split], best),
+            "tried": tried,
+        }
+    # Variety needs a sampler whose images differ: the one that draws its tokens.
+    drawn = [way_with(WAYS[1], *scales) for scales in GUIDANCE]
+    best, _ = choose(bundle, prompts["choice"], drawn)
+    found["variety"] = variety(bundle, prompts["test"], best) | {
+        "sampling": asdict(best),
+        "outcomes": image_outcomes(bundle, prompts["test"], best),
+    }
+    found["text"] = text_outcomes(bundle, world, TextDecoding(max_new_tokens=96))
+    return found
+
+
+def way_with(way: ImageSampling, guidance: float, end: float | None) -> ImageSampling:
+    """A way of sampling with guidance."""
+    return ImageSampling(**asdict(way) | {"guidance_scale": guidance, "guidance_end": end})
+
+
+def write_table(results: Path, world: Path) -> None:
+    """Compute the figures from the outcomes, and write them."""
+    teacher = read_json(results / "methods/teacher.json")
+    rows = [
+        figures_of(name, runs, teacher, world)
+        for name, runs in read_runs(results / "methods").items()
+    ]
+    named = {
+        "steps": teacher["steps"],
+        "images": figures_of_teacher(teacher, world),
+        "variety": teacher["variety"]["distinct"],
+        "text": {"exact_match": share_of(teacher["text"]["matched"])},
+    }
+    write_json(results / "methods.json", {"teacher": named, "methods": rows} | provenance())
+    text = to_markdown([table(rows)])
+    with write_atomically(results / "methods.md") as temporary:
+        temporary.write_text(f"{text}\nShares of the teacher. {describe_hardware()}.\n", "utf-8")
+    print(text)
+
+
+def figures_of_teacher(teacher: dict[str, Any], world: Path) -> dict[str, float]:
+    """The base's scores, by split."""
+    found = splits(world)
+    return {
+        split: round(
+            score(
+                as_array([teacher[split]["outcomes"]]),
+                [str(entry["tag"]) for entry in found[split]],
+            ),
+            4,
+        )
+        for split in ("test", "unseen")
+    }
+
+
+def share_of(outcomes: str) -> float:
+    """Share of right ones."""
+    return round(outcomes.count("1") / len(outcomes), 4)
+
+
+def table(rows: Sequence[dict[str, Any]]) -> Figures:
+    """One line a method."""
+    titles = ["", "seeds", *"8421", "unseen, 4", "variety", "exact", "tokens", "forwards"]
+    lines = []
+    for row in rows:
+        images = [f"{row['images'][s]['share']:.3f}" for s in ("8", "4", "2", "1")]
+        lines.append(
+            [
+                row["name"].replace("_", " "),
+                str(row["seeds"]),
+                *images,
+                f"{row['unseen']['share']:.3f}",
+                f"{row['variety']['share']:.2f}",
+                f"{row['text']['exact_match']:.3f}",
+                f"{row['text']['tokens_per_forward']:.2f}",
+                f"{row['training']['forwards']:,}",
+            ]
+        )
+    return Figures("Students as shares of their teacher, by steps", titles, lines)
+
+
+if __name__ == "__main__":
+    main()

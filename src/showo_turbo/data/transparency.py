@@ -1,0 +1,74 @@
+"""Transparent pictures become opaque on a stated background."""
+
+import logging
+import mmap
+
+from PIL import Image, ImageColor
+from torch import distributed
+
+from ..errors import UserError, shown
+
+logger = logging.getLogger(__name__)
+
+BACKGROUND = "white"
+"""What shows through where no other color is named."""
+
+_OPAQUE = 255
+_said = mmap.mmap(-1, 1)  # shared with the loader's processes, which are forked from this one
+
+
+def check_background(background: str) -> None:
+    """Raise if a background is not an opaque color.
+
+    Raises:
+        UserError: Naming it.
+    """
+    try:
+        opaque = len(ImageColor.getrgb(background)) == len("RGB")
+    except (ValueError, AttributeError):
+        opaque = False
+    if not opaque:
+        raise UserError(
+            f"background is {shown(background)}; expected an opaque color such as 'white' or "
+            "'#808080', name one"
+        )
+
+
+def to_rgb(
+    image: Image.Image, background: str = BACKGROUND, name: str = "the image"
+) -> Image.Image:
+    """Turn an image into RGB, what lies under its transparent parts being the background.
+
+    Colors are composited in the image's own values, without regard to gamma, as browsers do. The
+    first picture that this changes is reported in the log, by the first process of a run.
+
+    Args:
+        image: With or without transparency, of a palette, gray or color.
+        background: A color that Pillow knows, by its name or as `#rrggbb`.
+        name: What the image is called in the log.
+
+    Raises:
+        UserError: If there is no such color.
+    """
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    layer = image.convert("RGBA")
+    if layer.getchannel("A").getextrema()[0] == _OPAQUE:
+        return image.convert("RGB")
+    check_background(background)
+    _say_once(background, name)
+    picture = Image.new("RGBA", image.size, background)
+    picture.alpha_composite(layer)
+    return picture.convert("RGB")
+
+
+def _say_once(background: str, name: str) -> None:
+    another = distributed.is_available() and distributed.is_initialized() and distributed.get_rank()
+    if another or _said[0]:
+        return
+    _said[0] = 1
+    logger.warning(
+        "%s has transparent parts; these and those of others become %s, or what background names",
+        name,
+        background,
+    )

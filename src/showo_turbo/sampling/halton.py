@@ -1,0 +1,58 @@
+"""Halton order: the tokens of a grid in an order in which any first ones are spread evenly."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from ..errors import UserError
+
+
+def halton_order(height: int, width: int) -> Tensor:
+    """In which order the tokens of a grid are revealed.
+
+    Point n = 1, 2, ... of the sequence lies in the row that the radical inverse of n in base 2
+    says, and in the column that the one in base 3 says; places that an earlier point has taken are
+    passed over.
+
+    Args:
+        height: Rows of the grid.
+        width: Columns.
+
+    Returns:
+        `(height * width,)`, the tokens' places, row by row, in the order of revealing.
+
+    Source: Halton scheduler for MaskGIT (arXiv 2503.17076).
+    """
+    places: dict[int, None] = {}
+    point = 0
+    while len(places) < height * width:
+        point += 1
+        row, column = _scaled_inverse(point, 2, height), _scaled_inverse(point, 3, width)
+        places[row * width + column] = None
+    return torch.tensor(list(places))
+
+
+def square_side(image_tokens: int) -> int:
+    """Height and width of the grid that the tokens of an image form.
+
+    Raises:
+        UserError: If it is not a square.
+    """
+    side = math.isqrt(image_tokens)
+    if side**2 != image_tokens:
+        raise UserError(
+            f"reveal_order is 'halton', but {image_tokens} image tokens do not form a square; "
+            "choose 'confidence'"
+        )
+    return side
+
+
+def _scaled_inverse(number: int, base: int, size: int) -> int:
+    """The radical inverse (the digits mirrored at the point) times a size, rounded down."""
+    mirrored, denominator = 0, 1
+    while number:
+        number, digit = divmod(number, base)
+        mirrored = mirrored * base + digit
+        denominator *= base
+    return mirrored * size // denominator

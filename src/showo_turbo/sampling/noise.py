@@ -1,0 +1,60 @@
+"""Random numbers of images: each from its own seed, the same in any batch and on every device."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ..models.protocols import ImageModel
+from ..utils.random import stateless_seed
+
+
+def noise_of(model: ImageModel, seeds: Sequence[int]) -> Tensor | None:
+    """The noise that a network reads of images, see `ImageModel.image_logits`.
+
+    Args:
+        model: The network.
+        seeds: One an image.
+
+    Returns:
+        Standard normal, `(batch, 1 + image_tokens, noise_size)`; None if it reads none.
+    """
+    if not model.noise_size:
+        return None
+    shape = (1 + model.config.image_tokens, model.noise_size)
+    rows = [
+        torch.randn(shape, generator=torch.Generator().manual_seed(_own(seed))) for seed in seeds
+    ]
+    return torch.stack(rows).to(model.device)
+
+
+def _own(seed: int) -> int:
+    """A seed of its own: the noise is independent of what the sampler draws from the same seed."""
+    return stateless_seed(seed, stream="noise")
+
+
+class SamplerNoise:
+    """What a sampler draws for each image, step by step.
+
+    Args:
+        seeds: One an image.
+        image_tokens: Tokens an image.
+        device: Where the numbers go.
+    """
+
+    def __init__(self, seeds: Sequence[int], image_tokens: int, device: torch.device) -> None:
+        self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        self.image_tokens = image_tokens
+        self.device = device
+
+    def uniform(self) -> Tensor:
+        """`(batch, image_tokens)` in [0, 1)."""
+        rows = [torch.rand(self.image_tokens, generator=g) for g in self.generators]
+        return torch.stack(rows).to(self.device)
+
+    def gumbel(self, scale: float) -> Tensor:
+        """`(batch, image_tokens)` Gumbel noise; a zero when `scale` is 0."""
+        if scale == 0:
+            return torch.zeros(1, 1, device=self.device)
+        uniform = self.uniform().clamp(1e-20, 1 - 1e-7)
+        return -scale * (-uniform.log()).log()

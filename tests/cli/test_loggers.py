@@ -1,0 +1,119 @@
+"""Loggers get the whole configuration, the metrics and the pictures, by their overlays."""
+
+import csv
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from lightning.pytorch import LightningDataModule, LightningModule
+from torch.utils.data import DataLoader
+
+from showo_turbo.callbacks.sample_grid import log_picture
+
+from ..support.loading import ROOT
+
+PICTURE = np.zeros((4, 6, 3), dtype=np.uint8)
+
+
+class Counter(LightningModule):
+    """Its one weight counts the steps, which it logs."""
+
+    def __init__(self, start: float = 0.0):
+        super().__init__()
+        self.count = torch.nn.Parameter(torch.tensor(start))
+
+    def training_step(self, batch, batch_index):
+        self.log("train/count", self.count.detach())
+        return -self.count
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=1.0)
+
+
+class Batches(LightningDataModule):
+    def train_dataloader(self):
+        return DataLoader(torch.zeros(4, 1))
+
+
+@pytest.fixture
+def logged(command, tmp_path, monkeypatch):
+    """Runs a training of seconds with an overlay; gives the folder of its logs."""
+
+    def run(name):
+        monkeypatch.chdir(tmp_path)
+        content = {
+            "model": {"class_path": f"{__name__}.Counter", "init_args": {"start": 2.5}},
+            "data": {"class_path": f"{__name__}.Batches"},
+            "trainer": {
+                "accelerator": "cpu",
+                "max_epochs": 1,
+                "log_every_n_steps": 1,
+                "enable_progress_bar": False,
+                "enable_checkpointing": False,
+                "default_root_dir": "run",
+            },
+        }
+        Path("config.yaml").write_text(yaml.safe_dump(content))
+        overlay = ROOT / f"configs/loggers/{name}.yaml"
+        result = command("fit", "-c", "config.yaml", "-c", overlay)
+        assert result.status == 0, result.errors
+        return tmp_path / "runs/logs"
+
+    return run
+
+
+def the_one(paths):
+    (path,) = paths
+    return path
+
+
+def test_csv(logged):
+    folder = logged("csv")
+    with open(the_one(folder.rglob("metrics.csv"))) as file:
+        rows = [row["train/count"] for row in csv.DictReader(file)]
+    assert rows == ["2.5", "3.5", "4.5", "5.5"]
+    values = yaml.safe_load(the_one(folder.rglob("hparams.yaml")).read_text())
+    assert values["model.init_args.start"] == 2.5
+    assert values["trainer.max_epochs"] == 1
+
+
+def test_tensorboard(logged):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    folder = logged("tensorboard")
+    values = yaml.safe_load(the_one(folder.rglob("hparams.yaml")).read_text())
+    assert values["model.init_args.start"] == 2.5
+    events = EventAccumulator(str(the_one(folder.rglob("events.*")).parent))
+    events.Reload()
+    assert [event.value for event in events.Scalars("train/count")] == [2.5, 3.5, 4.5, 5.5]
+
+
+def test_weights_and_biases(logged, monkeypatch):
+    pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    assert list(logged("wandb").rglob("*.wandb"))
+
+
+def test_mlflow(logged):
+    pytest.importorskip("mlflow")
+    assert list(logged("mlflow").rglob("train/count"))
+
+
+def test_pictures_go_to_whatever_takes_them():
+    taken = []
+
+    def note(*arguments, **options):
+        taken.append((arguments, options))
+
+    tensorboard = SimpleNamespace(experiment=SimpleNamespace(add_image=note))
+    wandb = SimpleNamespace(experiment=object(), log_image=note)
+    mlflow = SimpleNamespace(experiment=SimpleNamespace(log_image=note), run_id="a run")
+    for logger in (tensorboard, wandb, mlflow, SimpleNamespace(experiment=object())):
+        log_picture(logger, "samples", PICTURE, 7)
+    first, second, third = taken
+    assert first == (("samples", PICTURE, 7), {"dataformats": "HWC"})
+    assert second == ((), {"key": "samples", "images": [PICTURE], "step": 7})
+    assert third == (("a run", PICTURE), {"key": "samples", "step": 7})
