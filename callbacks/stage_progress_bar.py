@@ -17,8 +17,8 @@ class StageProgressBar(TQDMProgressBar):
 
     It replaces Lightning's own bar. Where there is no `Curriculum` it shows only the epoch. It is
     the plain bar and not the `rich` one, because collecting trajectories in the middle of training
-    shows a `rich` bar, and some versions of `rich` allow only one at a time. Where the output is no
-    terminal but a file, say, it is a line for each epoch.
+    shows a `rich` bar, and some versions of `rich` allow only one at a time. Where the output goes
+    to a file or a pipe, it is a line for each epoch.
 
     Example:
         YAML::

@@ -144,7 +144,7 @@ CASES = [
         "another version",
         manifest(lambda c: c.update(version=9)),
         "version 9",
-        "expected 2",
+        "expected 3",
         "again",
     ),
     Case("no identity", manifest(without_identity), "KeyError", "is damaged", AGAIN),

@@ -255,7 +255,7 @@ class TestBadInput:
     def test_of_the_first_version(self, refused, stores):
         path = stores / "images/manifest.json"
         path.write_text(json.dumps(json.loads(path.read_text()) | {"version": 1}))
-        assert "has format version 1; expected 2; collect again" in refused(
+        assert "has format version 1; expected 3; collect again" in refused(
             {"images": stores / "images"}
         )
 

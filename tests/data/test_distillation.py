@@ -150,7 +150,7 @@ def test_prompts_are_a_random_selection_of_the_captions(tmp_path: Path) -> None:
     assert data.image_prompts(5) == prompts[:5]
     assert data.image_prompts(3, used=5) == prompts[5:8]
     assert data.image_prompts(3, used=len(prompts) - 1) == [prompts[-1], *prompts[:2]]
-    assert data.image_prompts(skip="red") == [text for text in prompts if "red" not in text]
+    assert set(data.image_prompts(skip="red")) == {t for t in everything if "red" not in t}
     assert make(tmp_path, seed=1).image_prompts() != prompts
     assert make(tmp_path).image_prompts() == prompts
     without_places = make(tmp_path, skip_prompts=r"\bat the\b").image_prompts()

@@ -136,7 +136,7 @@ def check_no_other_run(trainer: Trainer) -> None:
     Raises:
         UserError: Naming the newest of them.
     """
-    newest = newest_checkpoint(trainer)
+    newest = next(iter(_newest_first({_own_folder(trainer)}, "*.ckpt")), None)
     if newest is not None:
         raise UserError(
             f"{trainer.default_root_dir} holds a run already, with the checkpoint {newest}; go on "
@@ -183,15 +183,19 @@ def _is_of_restoring(error: Exception) -> bool:
     )
 
 
-def _run_folders(trainer: Trainer) -> set[Path]:
-    """Where a run's checkpoints are: its folder, and those that its callbacks were told."""
+def _own_folder(trainer: Trainer) -> Path:
+    """The folder of a run, as far as it is its own."""
     folder = Path(trainer.default_root_dir)
     # The working directory holds more than a run; Lightning writes to this part of it.
-    own = folder / "checkpoints" if folder.resolve() == Path.cwd() else folder
+    return folder / "checkpoints" if folder.resolve() == Path.cwd() else folder
+
+
+def _run_folders(trainer: Trainer) -> set[Path]:
+    """Where a run's checkpoints are: its folder, and those that its callbacks were told."""
     listed = trainer.callbacks  # type: ignore[attr-defined]
     callbacks = (entry for entry in listed if isinstance(entry, Checkpoint))
     named = (getattr(callback, "dirpath", None) for callback in callbacks)
-    return {own, *(Path(name) for name in named if name)}
+    return {_own_folder(trainer), *(Path(name) for name in named if name)}
 
 
 def _newest_first(folders: set[Path], pattern: str) -> list[Path]:

@@ -58,7 +58,7 @@ def _meaning(prompt: PromptMetadata) -> Prompt:
 
     Raises:
         UserError: If that is nothing of this world.
-        KeyError: If the text is none of the world's.
+        KeyError: If the world has no such text.
     """
     if "include" in prompt:
         return Prompt.from_metadata(dict(prompt))

@@ -35,15 +35,15 @@ def orthogonalize(
 
 @torch.no_grad()
 def muon_step(group: dict[str, Any], state: dict[Tensor, dict[str, Any]]) -> None:
-    """Move the matrices of an optimizer group as `torch.optim.Muon` does, in fewer, larger products.
+    """Move an optimizer group's matrices as `torch.optim.Muon` does, in fewer, larger products.
 
     Torch takes one matrix after the other, always in bfloat16, which a CPU without instructions for
     it emulates. Here matrices of one shape are orthogonalized together, in float32 on such a CPU:
     a third of a small model's training step there.
 
     Args:
-        group: With `torch.optim.Muon`'s options, `nesterov` momentum and the learning rate scaled to
-            the size of AdamW's updates.
+        group: With `torch.optim.Muon`'s options, `nesterov` momentum and the learning rate scaled
+            to the size of AdamW's updates.
         state: The optimizer's, with a `momentum_buffer` for each matrix.
     """
     alike: dict[Any, list[Tensor]] = defaultdict(list)

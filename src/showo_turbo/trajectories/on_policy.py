@@ -34,7 +34,7 @@ class OnPolicy(ImageSource):
         network: Which network completes, see `Sampled`.
 
     Raises:
-        UserError: If there is no number of steps.
+        UserError: If `steps` is empty.
     """
 
     steps: list[int] = field(default_factory=lambda: [1, 2, 4])

@@ -40,7 +40,7 @@ def check_image_shard(reader: ShardReader, *, samples: int, segments: int) -> No
     _check_tensor(reader, "steps", _INTEGERS, (samples,))
     steps = reader.tensor("steps").long()
     _check_range("steps", steps, 1, MOST_STEPS)
-    _check_range("reveal_step", reveal_step, 1)
+    _check_range("reveal_step", reveal_step, 1, int(steps.max()) if samples else None)
     if bool((reveal_step > steps[:, None]).any()):
         raise ValueError("reveal_step has values above the trajectory's number of steps")
     if bool((steps % segments != 0).any()):
