@@ -138,7 +138,7 @@ class _CLI(HookedCLI):
         options = self.config_init[subcommand]
         with run_lock(self.trainer) if subcommand == "fit" else nullcontext():
             path = self._choose_checkpoint(subcommand)
-            if subcommand == "fit" and path is None and not self.trainer.fast_dev_run:
+            if subcommand == "fit" and path is None and not self.trainer.fast_dev_run:  # type: ignore[attr-defined]
                 check_no_other_run(self.trainer)
             options.ckpt_path = None if path is None else str(path)
             # For strategies and plugins that read checkpoints in their own way.
