@@ -51,9 +51,14 @@ def overlay(
         {"class_path": "ExportStudent"},
         {"class_path": "counting.ForwardCounter"},
     ]
+    model: dict[str, Any] = {"noise_size": method.get("noise_size", 0)}
+    if method.get("drawn_labels"):
+        quickstart = yaml.safe_load(QUICKSTART.read_text(encoding="utf-8"))
+        labels = {"image_regularizer": {"class_path": "ImageCrossEntropy"}}
+        model["losses"] = quickstart["model"]["init_args"]["losses"] | labels
     return {
         "seed_everything": seed,
-        "model": {"init_args": {"noise_size": method.get("noise_size", 0)}},
+        "model": {"init_args": model},
         "data": {"init_args": {"seed": seed, "shapes": {"init_args": {"folder": str(world)}}}},
         "trainer": {"default_root_dir": str(folder), "callbacks": callbacks, "logger": False},
     }

@@ -6,36 +6,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import torch
 import yaml
-from lightning.pytorch import LightningDataModule, LightningModule
-from torch.utils.data import DataLoader
 
 from showo_turbo.callbacks.sample_grid import log_picture
 
+from ..support.counter import DATA, MODEL
 from ..support.loading import ROOT
 
 PICTURE = np.zeros((4, 6, 3), dtype=np.uint8)
-
-
-class Counter(LightningModule):
-    """Its one weight counts the steps, which it logs."""
-
-    def __init__(self, start: float = 0.0):
-        super().__init__()
-        self.count = torch.nn.Parameter(torch.tensor(start))
-
-    def training_step(self, batch, batch_index):
-        self.log("train/count", self.count.detach())
-        return -self.count
-
-    def configure_optimizers(self):
-        return torch.optim.SGD(self.parameters(), lr=1.0)
-
-
-class Batches(LightningDataModule):
-    def train_dataloader(self):
-        return DataLoader(torch.zeros(4, 1))
 
 
 @pytest.fixture
@@ -45,8 +23,8 @@ def logged(command, tmp_path, monkeypatch):
     def run(name):
         monkeypatch.chdir(tmp_path)
         content = {
-            "model": {"class_path": f"{__name__}.Counter", "init_args": {"start": 2.5}},
-            "data": {"class_path": f"{__name__}.Batches"},
+            "model": MODEL | {"init_args": {"start": 2.5}},
+            "data": DATA,
             "trainer": {
                 "accelerator": "cpu",
                 "max_epochs": 1,

@@ -7,12 +7,12 @@ import shutil
 import pytest
 import torch
 import yaml
-from lightning.pytorch import LightningDataModule, LightningModule
 from lightning.pytorch.callbacks import ModelCheckpoint
-from torch.utils.data import DataLoader
 
 from showo_turbo.cli import run_lock
 from showo_turbo.utils.lock import LOCK_NAME, folder_lock
+
+from ..support.counter import DATA, MODEL, Counter
 
 TRAINER = {
     "accelerator": "cpu",
@@ -21,25 +21,6 @@ TRAINER = {
     "enable_progress_bar": False,
     "enable_model_summary": False,
 }
-
-
-class Counter(LightningModule):
-    """Its one weight counts the steps."""
-
-    def __init__(self):
-        super().__init__()
-        self.count = torch.nn.Parameter(torch.zeros(()))
-
-    def training_step(self, batch, batch_index):
-        return -self.count
-
-    def configure_optimizers(self):
-        return torch.optim.SGD(self.parameters(), lr=1.0)
-
-
-class Batches(LightningDataModule):
-    def train_dataloader(self):
-        return DataLoader(torch.zeros(4, 1))
 
 
 @pytest.fixture
@@ -59,10 +40,9 @@ def fit(command, tmp_path):
             "max_epochs": epochs,
             "callbacks": [checkpoint],
         }
-        here = f"{__name__}."
         content = {
-            "model": {"class_path": f"{here}Counter"},
-            "data": {"class_path": f"{here}Batches"},
+            "model": MODEL,
+            "data": DATA,
             "trainer": trainer,
         }
         (tmp_path / "config.yaml").write_text(yaml.safe_dump(content))

@@ -6,31 +6,13 @@ import signal
 import pytest
 import torch
 import yaml
-from lightning.pytorch import Callback, LightningDataModule, LightningModule
-from torch.utils.data import DataLoader
+from lightning.pytorch import Callback
 
 from showo_turbo.utils.interruption import ends_at_once
 
+from ..support.counter import DATA, MODEL
+
 HERE = f"{__name__}."
-
-
-class Counter(LightningModule):
-    """Its one weight counts the steps."""
-
-    def __init__(self):
-        super().__init__()
-        self.count = torch.nn.Parameter(torch.zeros(()))
-
-    def training_step(self, batch, batch_index):
-        return -self.count
-
-    def configure_optimizers(self):
-        return torch.optim.SGD(self.parameters(), lr=1.0)
-
-
-class Batches(LightningDataModule):
-    def train_dataloader(self):
-        return DataLoader(torch.zeros(4, 1))
 
 
 class Send(Callback):
@@ -69,8 +51,8 @@ def fit(command, tmp_path):
         if send:
             callbacks.append({"class_path": f"{HERE}Send", "init_args": send})
         content = {
-            "model": {"class_path": f"{HERE}Counter"},
-            "data": {"class_path": f"{HERE}Batches"},
+            "model": MODEL,
+            "data": DATA,
             "trainer": {
                 "accelerator": "cpu",
                 "logger": False,

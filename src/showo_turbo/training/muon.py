@@ -38,8 +38,7 @@ def muon_step(group: dict[str, Any], state: dict[Tensor, dict[str, Any]]) -> Non
     """Move an optimizer group's matrices as `torch.optim.Muon` does, in fewer, larger products.
 
     Torch takes one matrix after the other, always in bfloat16, which a CPU without instructions for
-    it emulates. Here matrices of one shape are orthogonalized together, in float32 on such a CPU:
-    a third of a small model's training step there.
+    it emulates. Here matrices of one shape are orthogonalized together, in float32 on such a CPU.
 
     Args:
         group: With `torch.optim.Muon`'s options, `nesterov` momentum and the learning rate scaled
