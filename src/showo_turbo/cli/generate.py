@@ -1,7 +1,6 @@
 """`showo-turbo generate`: draw images of prompts into a folder."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from ..errors import UserError
@@ -12,7 +11,7 @@ from .command_line import run_function
 from .drawing import DrawingRun, Request
 from .layouts import Layout, check_metadata, image_files, write_metadata
 from .model_options import ModelOptions
-from .prompt_sources import PromptEntry, read_prompts
+from .prompt_sources import PromptEntry, read_prompts, with_negative
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -54,10 +53,7 @@ def generate(
         changes: How images are sampled, if not as the model does best.
         model: The model.
     """
-    entries = [
-        entry if entry.negative_prompt else replace(entry, negative_prompt=negative_prompt or None)
-        for entry in read_prompts(prompts, prompts_file)
-    ]
+    entries = with_negative(read_prompts(prompts, prompts_file), negative_prompt)
     check_metadata(layout, entries)
     pipeline = model.load()
     sampling = changes.over(pipeline.sampling).resolved

@@ -3,9 +3,9 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from ..data.fields import text_field, written
 from ..data.records import JSON_LINES, TABLES, read_records
@@ -40,6 +40,19 @@ class PromptEntry:
     def identity(self, seed: int) -> list[Any]:
         """What tells its image from others, as JSON."""
         return [self.text, seed, *negative_note(self.negative_prompt).values()]
+
+
+class _Negatable(Protocol):
+    """A frozen dataclass with a negative prompt."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def negative_prompt(self) -> str | None:
+        """What guidance moves away from."""
+
+
+Entry = TypeVar("Entry", bound=_Negatable)
 
 
 def read_prompts(texts: Sequence[str], file: Path | None) -> list[PromptEntry]:
@@ -152,6 +165,15 @@ def negative_field(values: Mapping[str, Any], where: str) -> str | None:
     if values.get("negative_prompt") in (None, ""):
         return None
     return text_field(values, "negative_prompt", where)
+
+
+def with_negative(entries: Sequence[Entry], negative_prompt: str | None) -> list[Entry]:
+    """The entries, those without a negative prompt of their own with this one."""
+    if not negative_prompt:
+        return list(entries)
+    return [
+        e if e.negative_prompt else replace(e, negative_prompt=negative_prompt) for e in entries
+    ]
 
 
 def negative_note(negative_prompt: str | None) -> dict[str, str]:
