@@ -245,8 +245,9 @@ class TestEdit:
         codes = edit_codes(pipeline.network, ids, before, HOW, editing, [8, 9])
         assert torch.equal(result.codes, codes)
         assert same_images(result.images, pipeline.image_tokenizer.decode(codes))
-        kept = [[new == old for new, old in zip(*pair, strict=True)] for pair in zip(codes, before)]
-        assert result.unchanged == [sum(map(bool, same)) / 16 for same in kept]
+        pairs = zip(codes.tolist(), before.tolist(), strict=True)
+        kept = [sum(map(int.__eq__, *pair)) / 16 for pair in pairs]
+        assert result.unchanged == kept
         assert all(0 < share < 1 for share in result.unchanged)
         cost = result.statistics
         assert (cost.samples, cost.tokens, cost.forwards) == (2, 2 * 2 * 5, 2 * 2 * 3 * 2)
