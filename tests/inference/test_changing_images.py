@@ -63,7 +63,7 @@ class TestGolden:
         assert torch.equal(result.codes, cases[f"inpaint.{name}.final_codes"])
         if (pixels := cases.get(f"inpaint.{name}.decoded_every_4th")) is not None:
             (image,) = result.images
-            found = torch.from_numpy(np.asarray(image)).permute(2, 0, 1)[:, ::4, ::4]
+            found = torch.from_numpy(np.array(image)).permute(2, 0, 1)[:, ::4, ::4]
             expected = (pixels[0].clamp(-1, 1) + 1) * 127.5
             torch.testing.assert_close(found.float(), expected, rtol=0, atol=0.51)
 
@@ -81,7 +81,7 @@ class TestGolden:
         assert result.images[0].size == tuple(16 * side for side in reversed(options["grid"]))
         if (pixels := cases.get(f"extrapolate.{name}.decoded_every_4th")) is not None:
             (image,) = result.images
-            found = torch.from_numpy(np.asarray(image)).permute(2, 0, 1)[:, ::4, ::4]
+            found = torch.from_numpy(np.array(image)).permute(2, 0, 1)[:, ::4, ::4]
             expected = (pixels[0].clamp(-1, 1) + 1) * 127.5
             torch.testing.assert_close(found.float(), expected, rtol=0, atol=0.51)
 

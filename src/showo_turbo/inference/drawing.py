@@ -111,7 +111,7 @@ def encode_negative(
         One list an image; None if there are none.
 
     Raises:
-        UserError: If there are more or fewer, or none is heeded because there is no guidance.
+        UserError: If there are more or fewer, or there is no guidance that could use them.
     """
     if texts is None or all(text is None for text in texts):
         return None
