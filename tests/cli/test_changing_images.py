@@ -212,7 +212,7 @@ class TestBadInput:
             (["edit", "a.png", "--prompt", " "], "has an empty text for 'prompt'"),
             (
                 ["extrapolate", "a.png", "--directions", "north", "--prompt", "x"],
-                "directions: ",
+                "has 'north' for 'directions'; expected left, right, up or down, or a list",
             ),
             (
                 ["extrapolate", "a.png", "--directions", "[left, up]", "--prompt", "[a, b, c]"],

@@ -42,6 +42,25 @@ class Entry(Protocol):
         """What tells its image from others, as JSON."""
 
 
+@dataclass(frozen=True)
+class DrawingOptions:
+    """Where images go, and what is common to all that are drawn.
+
+    Args:
+        output: Folder for the images: a new one, or that of the same command.
+        negative_prompt: What guidance moves away from, in place of the empty prompt, where a line
+            of a file names nothing else.
+        seed: Seed of the first image; the next ones count on from it, but for lines of a file that
+            name their own.
+        batch_size: Images drawn at once; by default as many as fit.
+    """
+
+    output: Path
+    negative_prompt: str | None = None
+    seed: int = 0
+    batch_size: int | None = None
+
+
 Asked = TypeVar("Asked", bound=Entry)
 Result = TypeVar("Result", bound=DrawnImages)
 
@@ -87,22 +106,17 @@ class DrawingRun(Generic[Asked, Result]):
     settings: Mapping[str, Any] = field(default_factory=dict)
     found: Callable[[Result, int], dict[str, Any]] = lambda batch, index: {}
 
-    def into(
-        self,
-        output: Path,
-        batch_size: int | None = None,
-        begun: Callable[[], None] = lambda: None,
-    ) -> None:
+    def into(self, place: DrawingOptions, begun: Callable[[], None] = lambda: None) -> None:
         """Draw what the folder does not hold yet, and say what it cost.
 
         Args:
-            output: A new folder, or that of the same command.
-            batch_size: Images drawn at once; by default as many as fit.
+            place: The folder, and how many images are drawn at once.
             begun: Called once the folder is there, and before anything is drawn.
 
         Raises:
             UserError: If anything is wrong; then nothing is written.
         """
+        output = place.output
         folder = RunFolder(output, self._all_settings(), INDEX_FILE, key="file")
         pending = []
         for request in self.requests:
@@ -115,7 +129,7 @@ class DrawingRun(Generic[Asked, Result]):
                 self.task([request.entry for request in pending]),
                 self.sampling,
                 [request.seed for request in pending],
-                batch_size,
+                place.batch_size,
             )
             folder.begin()
             begun()

@@ -2,15 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
-from ..data.transparency import BACKGROUND
 from ..inference import EditedImages, Editing
 from ..sampling.editing import ImageEditing
 from ..sampling.image_sampling import SamplingChanges
 from .command_line import run_function
-from .image_jobs import draw_jobs, prompts_of, read_jobs
+from .drawing import DrawingOptions
+from .image_jobs import JobOptions, draw_jobs, prompts_of, read_jobs
 from .model_options import ModelOptions
 
 
@@ -21,13 +20,9 @@ def run(arguments: Sequence[str]) -> None:
 
 def edit(
     images: list[str],
-    output: Path,
+    drawing: DrawingOptions,
+    source: JobOptions = JobOptions(),
     prompt: str | None = None,
-    jobs_file: Path | None = None,
-    negative_prompt: str | None = None,
-    seed: int = 0,
-    batch_size: int | None = None,
-    background: str = BACKGROUND,
     editing: ImageEditing = ImageEditing(),
     changes: SamplingChanges = SamplingChanges(),
     model: ModelOptions = ModelOptions(),
@@ -42,21 +37,14 @@ def edit(
     Args:
         images: Image files, and folders of them. They are cut to squares as large as the model
             draws them.
-        output: Folder for the images: a new one, or that of the same command.
+        drawing: Where the images go, and what is common to all.
+        source: A file in place of images and what they are to show.
         prompt: What the whole image is to show.
-        jobs_file: Instead of images and a prompt, a .jsonl file, one object a line with "image", a
-            path from the folder of this file, "prompt" and, if wanted, "negative_prompt" and
-            "seed".
-        negative_prompt: What guidance moves away from, in place of the empty prompt, where a line
-            of the file names nothing else.
-        seed: Seed of the first image; the next ones count on from it.
-        batch_size: Images drawn at once; by default as many as fit.
-        background: Color that shows through transparent parts of images, such as black or #808080.
         editing: How many rounds, and how many tokens they draw again.
         changes: How the images of a round are sampled, if not as the model does best.
         model: The model.
     """
-    jobs = read_jobs(images, {"prompt": prompt}, jobs_file, negative_prompt)
+    jobs = read_jobs(images, {"prompt": prompt}, source.jobs_file, drawing.negative_prompt)
 
     def found(batch: EditedImages, index: int) -> dict[str, Any]:
         return {"unchanged": batch.unchanged[index]}
@@ -65,12 +53,10 @@ def edit(
         "edit",
         jobs,
         lambda chosen: Editing([job.image for job in chosen], prompts_of(chosen), editing),
-        output,
-        seed=seed,
-        batch_size=batch_size,
-        background=background,
-        changes=changes,
-        model=model,
+        drawing,
+        source,
+        changes,
+        model,
         options=asdict(editing),
         found=found,
     )

@@ -8,7 +8,7 @@ from ..inference import Generation, Prompts
 from ..sampling.image_sampling import SamplingChanges
 from ..sampling.parallel import gives_one_image
 from .command_line import run_function
-from .drawing import DrawingRun, Request
+from .drawing import DrawingOptions, DrawingRun, Request
 from .layouts import Layout, check_metadata, image_files, write_metadata
 from .model_options import ModelOptions
 from .prompt_sources import PromptEntry, read_prompts, with_negative
@@ -21,12 +21,9 @@ def run(arguments: Sequence[str]) -> None:
 
 def generate(
     prompts: list[str],
-    output: Path,
+    drawing: DrawingOptions,
     prompts_file: Path | None = None,
-    negative_prompt: str | None = None,
     images_per_prompt: int = 1,
-    seed: int = 0,
-    batch_size: int | None = None,
     layout: Layout = "flat",
     changes: SamplingChanges = SamplingChanges(),
     model: ModelOptions = ModelOptions(),
@@ -38,38 +35,34 @@ def generate(
 
     Args:
         prompts: What to draw.
-        output: Folder for the images: a new one, or that of the same command.
+        drawing: Where the images go, and what is common to all.
         prompts_file: Prompts in a text file, one a line; in a .jsonl, .ndjson or .jsonlines file,
             one object a line with "prompt" and, if wanted, "negative_prompt" and "seed"; or in a
             .csv or .tsv file, with a column "prompt", "text" or "caption" and, if wanted, the same.
-        negative_prompt: What guidance moves away from, in place of the empty prompt, where a line
-            of the file names nothing else.
         images_per_prompt: How many images of each prompt.
-        seed: Seed of the first image; the next ones count on from it.
-        batch_size: Images drawn at once; by default as many as fit.
         layout: Files in the folder: `flat`, 00000.png; or `geneval`, 00000/samples/0000.png for the
             first image of the first prompt beside its metadata.jsonl, as GenEval's evaluation
             expects them of the prompts in its evaluation_metadata.jsonl.
         changes: How images are sampled, if not as the model does best.
         model: The model.
     """
-    entries = with_negative(read_prompts(prompts, prompts_file), negative_prompt)
+    entries = with_negative(read_prompts(prompts, prompts_file), drawing.negative_prompt)
     check_metadata(layout, entries)
     pipeline = model.load()
     sampling = changes.over(pipeline.sampling).resolved
     all_the_same = gives_one_image(pipeline.network, sampling)
-    drawing = DrawingRun(
+    drawn = DrawingRun(
         "generate",
         pipeline,
         model,
         sampling,
-        _plan(entries, images_per_prompt, seed, all_the_same, layout),
+        _plan(entries, images_per_prompt, drawing.seed, all_the_same, layout),
         lambda chosen: Generation(
             Prompts([e.text for e in chosen], [e.negative_prompt for e in chosen])
         ),
         settings={} if layout == "flat" else {"layout": layout},
     )
-    drawing.into(output, batch_size, lambda: write_metadata(layout, output, entries))
+    drawn.into(drawing, lambda: write_metadata(layout, drawing.output, entries))
 
 
 def _plan(

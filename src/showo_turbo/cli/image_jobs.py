@@ -12,7 +12,7 @@ from ..errors import UserError, shown
 from ..inference import DrawingTask, DrawnImages, Prompts
 from ..sampling.image_sampling import SamplingChanges
 from ..sampling.windows import Direction
-from .drawing import DrawingRun, Request
+from .drawing import DrawingOptions, DrawingRun, Request
 from .image_files import checksum, find_images, image_of_line
 from .layouts import image_files
 from .model_options import ModelOptions
@@ -26,6 +26,22 @@ from .prompt_sources import (
 )
 
 Result = TypeVar("Result", bound=DrawnImages)
+
+
+@dataclass(frozen=True)
+class JobOptions:
+    """Where jobs come from, and how their images are read.
+
+    Args:
+        jobs_file: Instead of images and what is to be done with them, a .jsonl file, one object a
+            line with "image", a path from the folder of this file, what is the same for all
+            images otherwise ("prompt", and "mask" or "directions"), and, if wanted,
+            "negative_prompt" and "seed".
+        background: Color that shows through transparent parts of images, such as black or #808080.
+    """
+
+    jobs_file: Path | None = None
+    background: str = BACKGROUND
 
 
 @dataclass(frozen=True)
@@ -162,13 +178,11 @@ def draw_jobs(
     command: str,
     jobs: Sequence[ImageJob],
     task: Callable[[Sequence[ImageJob]], DrawingTask[Result]],
-    output: Path,
-    *,
-    seed: int,
-    batch_size: int | None,
-    background: str,
+    drawing: DrawingOptions,
+    source: JobOptions,
     changes: SamplingChanges,
     model: ModelOptions,
+    *,
     options: Mapping[str, Any],
     found: Callable[[Result, int], dict[str, Any]] = lambda batch, index: {},
 ) -> None:
@@ -178,10 +192,8 @@ def draw_jobs(
         command: The command's name.
         jobs: The images.
         task: What some of the jobs ask of the pipeline.
-        output: The folder.
-        seed: Seed of the first image; the next ones count on from it.
-        batch_size: Images drawn at once.
-        background: Color that shows through transparent parts of images.
+        drawing: Where the images go, and what is common to all.
+        source: How the given images are read.
         changes: How images are sampled, if not as the model does best.
         model: The model.
         options: What else decides about the images.
@@ -190,17 +202,16 @@ def draw_jobs(
     Raises:
         UserError: If anything is wrong; then nothing is written.
     """
-    check_background(background)
+    check_background(source.background)
     pipeline = model.load()
-    pipeline.background = background
+    pipeline.background = source.background
     requests = [
-        Request(file, seed + index if job.seed is None else job.seed, job)
+        Request(file, drawing.seed + index if job.seed is None else job.seed, job)
         for index, (job, file) in enumerate(
             zip(jobs, image_files("flat", len(jobs), 1), strict=True)
         )
     ]
-    settings = {} if background == BACKGROUND else {"background": background}
+    settings = {} if source.background == BACKGROUND else {"background": source.background}
     sampling = changes.over(pipeline.sampling).resolved
-    DrawingRun(command, pipeline, model, sampling, requests, task, options, settings, found).into(
-        output, batch_size
-    )
+    run = DrawingRun(command, pipeline, model, sampling, requests, task, options, settings, found)
+    run.into(drawing)

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 from ..data.fields import text_field, written
 from ..data.records import JSON_LINES, TABLES, read_records
@@ -43,9 +43,7 @@ class PromptEntry:
 
 
 class _Negatable(Protocol):
-    """A frozen dataclass with a negative prompt."""
-
-    __dataclass_fields__: ClassVar[dict[str, Any]]
+    """A dataclass with a negative prompt."""
 
     @property
     def negative_prompt(self) -> str | None:
@@ -172,7 +170,10 @@ def with_negative(entries: Sequence[Entry], negative_prompt: str | None) -> list
     if not negative_prompt:
         return list(entries)
     return [
-        e if e.negative_prompt else replace(e, negative_prompt=negative_prompt) for e in entries
+        entry
+        if entry.negative_prompt
+        else replace(cast(Any, entry), negative_prompt=negative_prompt)
+        for entry in entries
     ]
 
 

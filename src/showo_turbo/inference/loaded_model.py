@@ -204,7 +204,7 @@ class LoadedModel:
 
     def as_grids(self, tokens: Tensor) -> Tensor:
         """`(images, image_tokens)` as `(images, rows, columns)`."""
-        return tokens.unflatten(1, (self.grid_side, self.grid_side))
+        return tokens.reshape(len(tokens), self.grid_side, self.grid_side)
 
     def timed(self, work: Callable[[], Value]) -> tuple[Value, float]:
         """What some work returns, and the seconds it took, that of a GPU included."""

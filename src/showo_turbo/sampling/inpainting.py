@@ -38,7 +38,8 @@ def masked_tokens(mask: Tensor, side: int, reading: MaskReading = "any") -> Tens
     if reading == "center":
         values = F.interpolate(mask[None, None], size=(side, side), mode="bicubic")[0, 0]
     else:
-        values = mask.unflatten(1, (side, -1)).unflatten(0, (side, -1)).amax(dim=(1, 3))
+        patch = len(mask) // side
+        values = mask.reshape(side, patch, side, patch).amax(dim=(1, 3))
     return (values >= _MASKED_FROM).flatten()
 
 
