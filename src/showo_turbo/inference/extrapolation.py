@@ -8,7 +8,7 @@ from ..errors import UserError
 from ..sampling.extrapolation import extrapolate_codes
 from ..sampling.image_sampling import ImageSampling
 from ..sampling.windows import Direction, plan_growth
-from .drawing import Checked, encode_negative, forwards_of
+from .drawing import Checked, PromptIds, encode_negative, forwards_of
 from .image_sources import ImageSource, check_images
 from .loaded_model import LoadedModel
 from .results import ExtrapolatedImages, Statistics
@@ -68,8 +68,8 @@ class Extrapolation:
                 ),
             )
 
-        longest = max(len(prompt) for own in [*ids, negative or []] for prompt in own)
-        return Checked(longest, draw)
+        every_prompt = PromptIds([prompt for own in ids for prompt in own], negative)
+        return Checked(every_prompt.longest, draw)
 
     def _prompts_of(self, index: int) -> Sequence[str]:
         """One prompt for each direction of an image."""
