@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
 from measuring import Measured, in_turns
 
 from showo_turbo.models.showo import Showo
@@ -26,19 +27,37 @@ def compare(
     return row_of(found["plain"], found["ours"], exact, what)
 
 
-def compare_images(network: Showo, prompts: list[list[int]], repeats: int, guidance: float) -> Row:
-    """Images in 4 steps, one after the other: naive against ours, every step compared."""
+def compare_images(
+    network: Showo,
+    prompts: list[list[int]],
+    repeats: int,
+    guidance: float,
+    known: list[int] | None = None,
+) -> Row:
+    """Images in 4 steps, one after the other: naive against ours, every step compared.
+
+    Args:
+        network: Draws them.
+        prompts: Ids of each.
+        repeats: Turns.
+        guidance: Guidance scale.
+        known: Codes that all images begin with, the mask's code where unknown.
+    """
+    begun = None if known is None else torch.tensor([known])
     sampling = ImageSampling(4, guidance)
 
     def plain() -> list[list[list[int]]]:
         return [
-            naive.decode_image(network, prompt, steps=4, guidance_scale=guidance)[1:]
+            naive.decode_image(network, prompt, steps=4, guidance_scale=guidance, known=known)[1:]
             for prompt in prompts
         ]
 
     def ours() -> list[list[list[int]]]:
         return [
-            [step.codes[0].tolist() for step in denoise_images(network, [prompt], sampling)]
+            [
+                step.codes[0].tolist()
+                for step in denoise_images(network, [prompt], sampling, known=begun)
+            ]
             for prompt in prompts
         ]
 

@@ -14,7 +14,7 @@ from showo_turbo.sampling.jacobi import jacobi_decode
 
 
 class RandomRows:
-    """The rows t2i_* and jacobi_*.
+    """The rows t2i_*, inpaint_* and jacobi_*.
 
     Args:
         scale: How much work is measured.
@@ -26,6 +26,7 @@ class RandomRows:
             "t2i_256": partial(self.images, "256"),
             "t2i_512": partial(self.images, "512"),
             "t2i_256_guided": partial(self.images, "256", guidance=5.0),
+            "inpaint_256": self.inpainting,
             "jacobi_256": partial(self.jacobi, "256"),
             "jacobi_512": partial(self.jacobi, "512"),
             "jacobi_commit": self.jacobi_commit,
@@ -39,6 +40,14 @@ class RandomRows:
         """One image, naive against ours."""
         network = self._network(geometry)
         return compare_images(network, [random_prompt(network)], self.scale.repeats, guidance)
+
+    def inpainting(self) -> Row:
+        """A quarter of an image, guided, the rest being known: naive against ours."""
+        network, guidance = self._network("256"), 5.0
+        codes, _ = random_question(network)
+        codes[:, ::4] = network.mask_code
+        prompts, known = [random_prompt(network)], codes[0].tolist()
+        return compare_images(network, prompts, self.scale.repeats, guidance, known)
 
     def jacobi(self, geometry: str) -> Row:
         """Jacobi decoding: whole sequences against the cached prefix."""

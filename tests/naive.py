@@ -66,8 +66,11 @@ def decode_image(
     top_k=None,
     seed=0,
     pad_to=None,
+    known=None,
+    negative=(),
+    schedule_base="image",
 ):
-    """All states of one image, `steps + 1` lists of codes."""
+    """All states of one image, `steps + 1` lists of codes; `known` is the first."""
     tokens, mask_code = model.config.image_tokens, model.vocabulary.mask_code
     pad_to = pad_to or model.config.max_text_length + 1
     generator = torch.Generator().manual_seed(seed)
@@ -77,13 +80,14 @@ def decode_image(
         shares = [step / (steps - 1) for step in range(steps)]
         guidance = [guidance_scale * (1 - share) + guidance_end * share for share in shares]
     temperature = confidence_temperature
-    codes = [mask_code] * tokens
+    codes = [mask_code] * tokens if known is None else list(known)
+    base = tokens if schedule_base == "image" else codes.count(mask_code)
     states = [codes]
     for step in range(1, steps + 1):
         logits = image_logits(model, prompt, codes, pad_to)
         scale = guidance[step - 1]
         if scale:
-            logits = (1 + scale) * logits - scale * image_logits(model, [], codes, pad_to)
+            logits = (1 + scale) * logits - scale * image_logits(model, negative, codes, pad_to)
         log_probabilities = logits.log_softmax(1)
         if top_k is not None:
             beyond = logits.argsort(dim=1, descending=True)[:, top_k:]
@@ -109,7 +113,7 @@ def decode_image(
             order = halton_places(side, side)
             confidences = [-order.index(divmod(place, side)) for place in range(tokens)]
         unknown = [place for place in range(tokens) if codes[place] == mask_code]
-        left = min(masked_after(step, steps, tokens, schedule), len(unknown) - 1)
+        left = min(masked_after(step, steps, base, schedule), len(unknown) - 1)
         left = 0 if step == steps else max(left, 1)
         unknown.sort(key=lambda place: (-confidences[place], place))
         codes = list(codes)

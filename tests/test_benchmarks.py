@@ -22,6 +22,7 @@ WANTED = {
     "t2i_256",
     "t2i_512",
     "t2i_256_guided",
+    "inpaint_256",
     "jacobi_512",
     "jacobi_commit",
     "student_jacobi_vs_ar",

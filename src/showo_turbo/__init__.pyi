@@ -4,6 +4,7 @@ from .data import DistillationDataModule, PretrainDataModule
 from .inference import ShowoPipeline
 from .models.magvitv2 import MAGVITv2, MAGVITv2Config
 from .models.showo import Showo, ShowoConfig
+from .sampling.editing import ImageEditing
 from .sampling.image_sampling import ImageSampling, SamplingChanges
 from .sampling.text_decoding import DecodingChanges, TextDecoding
 from .text_tokenizer import TextTokenizer
@@ -14,6 +15,7 @@ __all__ = [
     "Curriculum",
     "DecodingChanges",
     "DistillationDataModule",
+    "ImageEditing",
     "ImageSampling",
     "MAGVITv2",
     "MAGVITv2Config",

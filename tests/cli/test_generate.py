@@ -68,6 +68,7 @@ def test_metadata_of_a_png(command, model, tmp_path):
         "shared_noise_seed": "null",
         "confidence_annealing": "linear",
         "reveal_order": "confidence",
+        "schedule_base": "image",
     }
 
 
@@ -112,9 +113,9 @@ def test_seeds(command, model, tmp_path):
 
 def interrupt_after(monkeypatch, batches):
     """Interrupt the run once so many batches are done, as Ctrl-C would."""
-    original = ShowoPipeline.generate_batches
+    original = ShowoPipeline.draw_batches
 
-    def generate_batches(self, *arguments):
+    def draw_batches(self, *arguments):
         def interrupted():
             for number, batch in enumerate(original(self, *arguments)):
                 if number == batches:
@@ -123,7 +124,7 @@ def interrupt_after(monkeypatch, batches):
 
         return interrupted()
 
-    monkeypatch.setattr(ShowoPipeline, "generate_batches", generate_batches)
+    monkeypatch.setattr(ShowoPipeline, "draw_batches", draw_batches)
 
 
 @pytest.mark.parametrize("batches", [0, 1, 2])
@@ -147,7 +148,7 @@ def test_a_finished_run_draws_nothing_more(command, model, tmp_path, prompts_fil
     run += ["--output", tmp_path / "out"]
     command(*run)
     before = contents(tmp_path / "out")
-    monkeypatch.setattr(ShowoPipeline, "generate_batches", None)
+    monkeypatch.setattr(ShowoPipeline, "draw_batches", None)
     assert command(*run).status == 0
     assert contents(tmp_path / "out") == before
 

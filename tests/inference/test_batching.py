@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from showo_turbo.errors import UserError
-from showo_turbo.inference import pipeline as pipeline_module
+from showo_turbo.inference import drawing
 from showo_turbo.inference.batching import (
     first_batch_size,
     free_memory,
@@ -29,7 +29,7 @@ class TestMemory:
                 raise error
             return decode_image_codes(model, prompts, *arguments)
 
-        monkeypatch.setattr(pipeline_module, "decode_image_codes", decode)
+        monkeypatch.setattr(drawing, "decode_image_codes", decode)
         return tried
 
     @pytest.mark.parametrize(

@@ -65,8 +65,8 @@ def test_the_pipeline_draws_in_the_models_way(tmp_path):
     by_default = pipeline.generate(PROMPTS).codes
     sampling = ImageSampling(2, 0.0, "linear", 0.5, 2.0, 7, shared_noise_seed=4)
     changed = pipeline.generate(PROMPTS, sampling_steps=2, guidance_scale=0.0).codes
-    assert torch.equal(by_default, next(plain.generate_batches(PROMPTS, OWN)).codes)
-    assert torch.equal(changed, next(plain.generate_batches(PROMPTS, sampling)).codes)
+    assert torch.equal(by_default, plain.generate(PROMPTS, OWN).codes)
+    assert torch.equal(changed, plain.generate(PROMPTS, sampling).codes)
     assert not torch.equal(by_default, changed)
 
 

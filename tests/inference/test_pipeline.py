@@ -6,7 +6,7 @@ import torch
 
 from showo_turbo.data.images import to_images
 from showo_turbo.errors import UserError
-from showo_turbo.inference import pipeline as pipeline_module
+from showo_turbo.inference import Generation, Prompts, loaded_model
 from showo_turbo.models.showo.sequences import format_question
 from showo_turbo.sampling.autoregressive import autoregressive_decode
 from showo_turbo.sampling.image_sampling import ImageSampling
@@ -70,7 +70,7 @@ class TestGenerate:
 
     def test_batches_come_in_order_as_they_are_done(self, pipeline):
         sampling = ImageSampling(2)
-        parts = list(pipeline.generate_batches(PROMPTS, sampling, batch_size=2))
+        parts = list(pipeline.draw_batches(Generation(Prompts(PROMPTS)), sampling, batch_size=2))
         assert [len(part.images) for part in parts] == [2, 2, 1]
         assert [seed for part in parts for seed in part.seeds] == [0, 1, 2, 3, 4]
 
@@ -84,7 +84,7 @@ class TestGenerate:
 
     def test_pixels_do_not_depend_on_how_many_are_decoded_together(self, pipeline, monkeypatch):
         expected = pipeline.generate(PROMPTS, sampling_steps=2).images
-        monkeypatch.setattr(pipeline_module, "DECODED_AT_ONCE", 2)
+        monkeypatch.setattr(loaded_model, "DECODED_AT_ONCE", 2)
         found = pipeline.generate(PROMPTS, sampling_steps=2).images
         assert [image.tobytes() for image in found] == [image.tobytes() for image in expected]
 

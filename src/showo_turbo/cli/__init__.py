@@ -9,6 +9,9 @@ LIGHTNING_COMMANDS = {
 
 COMMANDS = {
     "generate": "Draw images of prompts into a folder.",
+    "inpaint": "Draw parts of images again, where masks are white.",
+    "extrapolate": "Let images grow beyond their edges.",
+    "edit": "Change what images show, without a mask.",
     "answer": "Answer questions about images.",
     "make-shapes": "Write the shapes world to a folder, in the formats of the real data sets.",
     "collect": "Record a model's trajectories, of images for captions and of answers to questions.",

@@ -11,10 +11,10 @@ from ..data.transparency import BACKGROUND, check_background
 from ..errors import UserError
 from ..inference import Answers, Statistics
 from ..sampling.text_decoding import DecodingChanges
-from ..utils.files import sha256_of
 from ..utils.hashing import fingerprint_lines, fingerprint_module
 from ..utils.progress import progress_bar
 from .command_line import run_function
+from .image_files import checksum
 from .model_options import ModelOptions
 from .question_sources import ImageQuestion, read_questions
 from .run_folder import RunFolder
@@ -127,7 +127,7 @@ def answer(
 
 def _plan(questions: Sequence[ImageQuestion], seed: int) -> list[_Request]:
     """Every question with its seed, the checksum of its image, and its id."""
-    checksums = {file: _checksum(file) for file in _each_once(questions, "reading images")}
+    checksums = {file: checksum(file) for file in _each_once(questions, "reading images")}
     seen: Counter[str] = Counter()
     requests = []
     for index, entry in enumerate(questions):
@@ -136,28 +136,6 @@ def _plan(questions: Sequence[ImageQuestion], seed: int) -> list[_Request]:
         seen[content] += 1
         requests.append(_Request(entry, sha256, seed + index, f"{content}-{seen[content]}"))
     return requests
-
-
-def _checksum(file: Path) -> str:
-    """SHA-256 of an image file.
-
-    Raises:
-        UserError: If it is not a file, cannot be read, or has a name that cannot be noted.
-    """
-    if not file.is_file():  # what never ends, such as a link to a device, is not opened
-        raise UserError(
-            f"{file} is not a file and does not lead to one; expected an image, replace or remove "
-            "it"
-        )
-    try:
-        str(file).encode("utf-8")
-        return sha256_of(file)
-    except UnicodeEncodeError:
-        raise UserError(f"{file} has a name that is not UTF-8; expected text, rename it") from None
-    except OSError as error:
-        raise UserError(
-            f"{file} cannot be read ({error.strerror}); expected an image, replace or remove it"
-        ) from None
 
 
 def _each_once(questions: Iterable[ImageQuestion], work: str) -> Iterator[Path]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from jsonargparse import Namespace
 
-_TEXTS = {"prompts", "question", "skip_prompts"}
+_TEXTS = {"negative_prompt", "prompt", "prompts", "question", "skip_prompts"}
 """Options that hold what somebody has written."""
 
 

@@ -3,9 +3,9 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar, cast
 
 from ..data.fields import text_field, written
 from ..data.records import JSON_LINES, TABLES, read_records
@@ -24,11 +24,33 @@ class PromptEntry:
         text: The prompt.
         seed: Its first seed, if its line or row names one.
         metadata: What else that holds, such as GenEval's `tag` and `include`.
+        negative_prompt: What guidance moves away from, if not from the empty prompt.
     """
 
     text: str
     seed: int | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
+    negative_prompt: str | None = None
+
+    @property
+    def notes(self) -> dict[str, Any]:
+        """What is noted of it with its image."""
+        return {"prompt": self.text, **negative_note(self.negative_prompt)}
+
+    def identity(self, seed: int) -> list[Any]:
+        """What tells its image from others, as JSON."""
+        return [self.text, seed, *negative_note(self.negative_prompt).values()]
+
+
+class _Negatable(Protocol):
+    """A dataclass with a negative prompt."""
+
+    @property
+    def negative_prompt(self) -> str | None:
+        """What guidance moves away from."""
+
+
+Entry = TypeVar("Entry", bound=_Negatable)
 
 
 def read_prompts(texts: Sequence[str], file: Path | None) -> list[PromptEntry]:
@@ -37,9 +59,9 @@ def read_prompts(texts: Sequence[str], file: Path | None) -> list[PromptEntry]:
     Args:
         texts: Prompts of the command line.
         file: One prompt a line; or, if its name ends as one of `JSON_LINES` does, one JSON object
-            a line with `prompt`, and `seed` if wanted; or, if it ends as one of `TABLES` does, rows
-            with a column `prompt`, `text` or `caption`, and `seed` if wanted. Empty lines are
-            passed over.
+            a line with `prompt`, and `negative_prompt` and `seed` if wanted; or, if it ends as one
+            of `TABLES` does, rows with a column `prompt`, `text` or `caption`, and likewise. Empty
+            lines are passed over.
 
     Raises:
         UserError: If the file cannot be read or is a `.json` file, a prompt or a line is wrong, or
@@ -108,10 +130,53 @@ def _of_row(values: Mapping[str, str], where: str) -> PromptEntry:
 
 def _entry(values: Any, column: str, where: str) -> PromptEntry:
     prompt = text_field(values, column, where)
+    seed, negative_prompt = seed_field(values, where), negative_field(values, where)
+    others = other_values(values, (column, *SHARED_KEYS), where)
+    return PromptEntry(prompt, seed, others, negative_prompt)
+
+
+SHARED_KEYS = ("seed", "negative_prompt")
+"""What a line about anything to draw may hold."""
+
+
+def seed_field(values: Mapping[str, Any], where: str) -> int | None:
+    """The seed that a line names, if it does.
+
+    Raises:
+        UserError: If it is not a seed.
+    """
     seed = values.get("seed")
     if seed is not None and (type(seed) is not int or not 0 <= seed < 2**63):
         raise UserError(
             f"{where} has seed {shown(seed)}; expected a whole number from 0 to 2**63 - 1, "
             "correct or remove it"
         )
-    return PromptEntry(prompt, seed, other_values(values, (column, "seed"), where))
+    return seed
+
+
+def negative_field(values: Mapping[str, Any], where: str) -> str | None:
+    """The negative prompt that a line names, if it does.
+
+    Raises:
+        UserError: If it is not a text.
+    """
+    if values.get("negative_prompt") in (None, ""):
+        return None
+    return text_field(values, "negative_prompt", where)
+
+
+def with_negative(entries: Sequence[Entry], negative_prompt: str | None) -> list[Entry]:
+    """The entries, those without a negative prompt of their own with this one."""
+    if not negative_prompt:
+        return list(entries)
+    return [
+        entry
+        if entry.negative_prompt
+        else replace(cast(Any, entry), negative_prompt=negative_prompt)
+        for entry in entries
+    ]
+
+
+def negative_note(negative_prompt: str | None) -> dict[str, str]:
+    """What is noted of a negative prompt: nothing where there is none."""
+    return {} if negative_prompt is None else {"negative_prompt": negative_prompt}

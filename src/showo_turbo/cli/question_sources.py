@@ -5,12 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from ..data.fields import text_field
-from ..data.images import FORMATS, image_path
 from ..data.records import read_records
-from ..errors import UserError, shown
+from ..errors import UserError
+from .image_files import find_images, image_of_line
 from .prompt_sources import other_values
 
 
@@ -62,43 +60,6 @@ def read_questions(
     return [ImageQuestion(path, question) for path in find_images(images)]
 
 
-def find_images(names: Sequence[str]) -> list[Path]:
-    """Image files by name, and those in folders, sorted; each once.
-
-    Of a folder, files whose names end as those of `FORMATS` do are taken. Hidden files and folders
-    are passed over. A link is taken, so that one that leads to no file is noticed.
-
-    Raises:
-        UserError: If there is none, or a name is neither a file nor a folder with images.
-    """
-    Image.init()
-    endings = {end for end, name in Image.registered_extensions().items() if name in FORMATS}
-    files: list[Path] = []
-    for name in names:
-        path = Path(name)
-        if path.is_dir():
-            inside = sorted(
-                entry
-                for entry in path.iterdir()
-                if entry.suffix.lower() in endings
-                and not entry.name.startswith(".")
-                and (entry.is_file() or entry.is_symlink())
-            )
-            if not inside:
-                raise UserError(
-                    f"{path} holds no images ({', '.join(FORMATS)}); name image files or a folder "
-                    "of them"
-                )
-            files += inside
-        elif path.is_file():
-            files.append(path)
-        else:
-            raise UserError(f"{path} does not exist; name image files or a folder of them")
-    if not files:
-        raise UserError("there are no images; name image files or a folder of them")
-    return list(dict.fromkeys(files))
-
-
 def _read_file(file: Path) -> list[ImageQuestion]:
     questions = [_parse(values, file, where) for where, values in read_records(file)]
     if not questions:
@@ -110,11 +71,5 @@ def _read_file(file: Path) -> list[ImageQuestion]:
 
 
 def _parse(values: Any, file: Path, where: str) -> ImageQuestion:
-    name, text = text_field(values, "image", where), text_field(values, "question", where)
-    image = image_path(file.parent, name, where)
-    if not image.is_file():
-        raise UserError(
-            f"{where} has the image {shown(name)}, but {image} is not a file; expected a path from "
-            "the folder of the questions file, correct it"
-        )
+    image, text = image_of_line(values, "image", file, where), text_field(values, "question", where)
     return ImageQuestion(image, text, other_values(values, ("image", "question"), where))

@@ -69,7 +69,16 @@ def load_image(path: Path, resolution: int, background: str = BACKGROUND) -> Ten
         BadSample: If the file is missing, no image, damaged, or `check_image` rejects it. What
             never ends, such as a link to a device, is not opened.
     """
-    return square_pixels(_decode(path, background), resolution)
+    return square_pixels(read_image(path, background), resolution)
+
+
+def read_image(path: Path, background: str = BACKGROUND) -> Image.Image:
+    """Read a whole image as RGB; see `load_image`.
+
+    Raises:
+        BadSample: See `load_image`.
+    """
+    return decode_image(path, lambda image: to_rgb(image, background, str(path)))
 
 
 def square_pixels(
@@ -93,14 +102,18 @@ def square_pixels(
         UserError: If `check_image` rejects it.
     """
     check_image(image, name)
-    image = to_rgb(image, background, name)
+    return cut_square(to_rgb(image, background, name), resolution) / 127.5 - 1.0
+
+
+def cut_square(image: Image.Image, resolution: int) -> Tensor:
+    """Levels `(channels, resolution, resolution)`, float32 from 0 to 255; see `square_pixels`."""
     if image.size != (resolution, resolution):
         image = functional.resize(
             image, [resolution], interpolation=functional.InterpolationMode.BICUBIC
         )
         image = functional.center_crop(image, [resolution, resolution])
-    pixels: Tensor = functional.pil_to_tensor(image)
-    return pixels.to(torch.float32) / 127.5 - 1.0
+    levels: Tensor = functional.pil_to_tensor(image)
+    return levels.to(torch.float32)
 
 
 def check_image(image: Image.Image, name: str) -> None:
@@ -176,7 +189,12 @@ def to_images(pixels: Tensor) -> list[Image.Image]:
     return [functional.to_pil_image(image) for image in levels.cpu()]
 
 
-def _decode(path: Path, background: str) -> Image.Image:
+def decode_image(path: Path, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
+    """Read an image file, turned as its EXIF says, and convert it, where damage shows.
+
+    Raises:
+        BadSample: See `load_image`.
+    """
     try:
         if path.exists() and not path.is_file():
             raise BadSample(
@@ -189,7 +207,7 @@ def _decode(path: Path, background: str) -> Image.Image:
             warnings.simplefilter("ignore")
             with Image.open(path, formats=FORMATS) as image:
                 check_image(image, str(path))
-                return to_rgb(ImageOps.exif_transpose(image), background, str(path))
+                return convert(ImageOps.exif_transpose(image))
     except FileNotFoundError:
         raise BadSample(
             f"{path} does not exist; expected an image, check the image folder"

@@ -50,16 +50,20 @@ def to_rgb(
     Raises:
         UserError: If there is no such color.
     """
-    if not image.has_transparency_data:
-        return image.convert("RGB")
-    layer = image.convert("RGBA")
-    if layer.getchannel("A").getextrema()[0] == _OPAQUE:
+    if is_opaque(image):
         return image.convert("RGB")
     check_background(background)
     _say_once(background, name)
     picture = Image.new("RGBA", image.size, background)
-    picture.alpha_composite(layer)
+    picture.alpha_composite(image.convert("RGBA"))
     return picture.convert("RGB")
+
+
+def is_opaque(image: Image.Image) -> bool:
+    """Whether no part of an image is transparent, as is that of images with an unused channel."""
+    if not image.has_transparency_data:
+        return True
+    return image.convert("RGBA").getchannel("A").getextrema()[0] == _OPAQUE
 
 
 def _say_once(background: str, name: str) -> None:

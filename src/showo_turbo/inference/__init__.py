@@ -1,7 +1,33 @@
-"""Inference in one place: load a model once, then generate images and answer questions."""
+"""Inference in one place: load a model once, then draw and change images and answer questions."""
 
 from ..sampling.text_decoding import TextDecoding
+from .drawing import DrawingTask, Generation, Prompts
+from .editing import Editing
+from .extrapolation import Extrapolation
+from .inpainting import Inpainting
 from .pipeline import ShowoPipeline
-from .results import Answers, GeneratedImages, Statistics
+from .results import (
+    Answers,
+    DrawnImages,
+    EditedImages,
+    ExtrapolatedImages,
+    GeneratedImages,
+    Statistics,
+)
 
-__all__ = ["Answers", "GeneratedImages", "ShowoPipeline", "Statistics", "TextDecoding"]
+__all__ = [
+    "Answers",
+    "DrawingTask",
+    "DrawnImages",
+    "EditedImages",
+    "Editing",
+    "ExtrapolatedImages",
+    "Extrapolation",
+    "GeneratedImages",
+    "Generation",
+    "Inpainting",
+    "Prompts",
+    "ShowoPipeline",
+    "Statistics",
+    "TextDecoding",
+]

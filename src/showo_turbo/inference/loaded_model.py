@@ -1,8 +1,10 @@
 """Networks that belong together, and what is asked of them as ids and codes."""
 
-from collections.abc import Sequence
+import math
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 import torch
 from PIL import Image
@@ -19,6 +21,7 @@ from ..sampling.image_sampling import ImageSampling
 from ..sampling.text_decoding import TextDecoding
 from ..text_tokenizer import TextTokenizer
 from .generation_config import load_generation_config
+from .image_sources import ImageSource
 from .loading import (
     check_fit,
     choose_device,
@@ -28,8 +31,10 @@ from .loading import (
     load_text_tokenizer,
 )
 
-ImageSource = str | Path | Image.Image
-"""An image file, or an image."""
+DECODED_AT_ONCE = 8
+"""Images that the image tokenizer turns into pixels together."""
+
+Value = TypeVar("Value")
 
 
 class LoadedModel:
@@ -123,6 +128,11 @@ class LoadedModel:
         """Side length of the images in pixels."""
         return image_side(self.network, self.image_tokenizer)
 
+    @property
+    def grid_side(self) -> int:
+        """Rows and columns of the image tokens."""
+        return math.isqrt(self.network.config.image_tokens)
+
     def encode_prompts(self, prompts: Sequence[str]) -> list[list[int]]:
         """Ids of prompts.
 
@@ -166,10 +176,44 @@ class LoadedModel:
         Raises:
             UserError: If a file cannot be read.
         """
+        return self.image_tokenizer.encode(self.square_images(images))
+
+    def square_images(self, images: Sequence[ImageSource]) -> Tensor:
+        """Pixels `(images, 3, resolution, resolution)` of files or images, cut to squares.
+
+        Raises:
+            UserError: If a file cannot be read.
+        """
         pixels = [
             square_pixels(image, self.resolution, self.background)
             if isinstance(image, Image.Image)
             else load_image(Path(image), self.resolution, self.background)
             for image in images
         ]
-        return self.image_tokenizer.encode(torch.stack(pixels).to(self.device))
+        return torch.stack(pixels).to(self.device)
+
+    def decode_images(self, codes: Tensor) -> Tensor:
+        """Pixels `(images, 3, height, width)` of codes `(images, rows, columns)`.
+
+        A few images at a time, since the decoder takes far more memory an image than the
+        transformer.
+        """
+        rows, columns = codes.shape[1:]
+        parts = codes.flatten(1).split(DECODED_AT_ONCE)
+        return torch.cat([self.image_tokenizer.decode(part, (rows, columns)) for part in parts])
+
+    def as_grids(self, tokens: Tensor) -> Tensor:
+        """`(images, image_tokens)` as `(images, rows, columns)`."""
+        return tokens.reshape(len(tokens), self.grid_side, self.grid_side)
+
+    def timed(self, work: Callable[[], Value]) -> tuple[Value, float]:
+        """What some work returns, and the seconds it took, that of a GPU included."""
+        began = self._now()
+        value = work()
+        return value, self._now() - began
+
+    def _now(self) -> float:
+        """Seconds on a clock, once all work that was given to a GPU is done."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        return time.perf_counter()

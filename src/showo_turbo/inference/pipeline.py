@@ -1,31 +1,39 @@
 """The front door for inference."""
 
-import time
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
-import torch
-
-from ..data.images import to_images
 from ..errors import UserError
-from ..models.protocols import TextModel
+from ..sampling.editing import ImageEditing
 from ..sampling.image_sampling import ImageSampling, SamplingChanges
+from ..sampling.inpainting import MaskReading
 from ..sampling.options import seed_of_each
-from ..sampling.parallel import decode_image_codes
-from ..sampling.text_decoding import DecodingChanges, TextDecoding
+from ..sampling.windows import Direction
+from .answering import Answering
 from .batching import first_batch_size, run_in_batches
-from .loaded_model import ImageSource, LoadedModel
-from .results import Answers, GeneratedImages, Statistics
+from .drawing import DrawingTask, Generation, Prompts
+from .editing import Editing
+from .extrapolation import Extrapolation
+from .image_sources import ImageSource
+from .inpainting import Inpainting
+from .matching import each, listed, matched
+from .results import DrawnImages, EditedImages, ExtrapolatedImages, GeneratedImages
 
-DECODED_AT_ONCE = 8
-"""Images that the image tokenizer turns into pixels together."""
+Result = TypeVar("Result", bound=DrawnImages)
 
 
-class ShowoPipeline(LoadedModel):
-    """Generates images from prompts, and answers questions about images.
+class ShowoPipeline(Answering):
+    """Generates and changes images, and answers questions about them.
 
     Every sample depends on its own seed only: not on what else is asked for, in which order or at
     which batch size (but for the rounding of floating-point numbers).
+
+    All that draw take the same further arguments. `sampling` says how to sample; `self.sampling` by
+    default, which a model's `generation_config.json` sets; **changes are options of `ImageSampling`
+    that are to be otherwise, such as `sampling_steps=4`, see `SamplingChanges`. `negative_prompts`
+    are texts that guidance moves away from, one an image or one for all, in place of the empty
+    prompt. `seeds` are one an image, or one for all; 0, 1, 2, ... by default. `batch_size` is how
+    many images are decoded at once; found by trying if missing.
 
     Args:
         network: The network, of any family.
@@ -33,7 +41,7 @@ class ShowoPipeline(LoadedModel):
         text_tokenizer: Its text tokenizer; None for a family that needs none.
         sampling: How it draws best; `generate` takes from here what it is not told.
         decoding: How it answers best; `answer` takes from here what it is not told.
-        background: Color that shows through transparent parts of images that are asked about.
+        background: Color that shows through transparent parts of images that are given.
 
     Raises:
         UserError: If they do not belong together, or there is no such color.
@@ -43,6 +51,7 @@ class ShowoPipeline(LoadedModel):
         >>> result = pipeline.generate(["a red circle"], sampling_steps=4)
         >>> result.images[0].save("circle.png")
         >>> pipeline.answer(result.images, "What is in the image?").texts
+        >>> pipeline.edit(result.images, "a blue circle", guidance_scale=2.0).images[0]
     """
 
     def generate(
@@ -50,6 +59,7 @@ class ShowoPipeline(LoadedModel):
         prompts: str | Iterable[str],
         sampling: ImageSampling | None = None,
         *,
+        negative_prompts: str | Sequence[str | None] | None = None,
         seeds: int | Sequence[int] | None = None,
         batch_size: int | None = None,
         **changes: Any,
@@ -58,180 +68,209 @@ class ShowoPipeline(LoadedModel):
 
         Args:
             prompts: One or several texts.
-            sampling: How to sample; `self.sampling` by default, which a model's
-                `generation_config.json` sets.
-            seeds: One a prompt, or one for all; 0, 1, 2, ... by default. Unused when both
-                temperatures are 0.
-            batch_size: Prompts decoded at once; found by trying if missing.
-            **changes: Options of `ImageSampling` that are to be otherwise, such as
-                `sampling_steps=4`; see `SamplingChanges`.
+            sampling: How to sample; for this and what follows see the class.
+            negative_prompts: What guidance moves away from.
+            seeds: One a prompt, or one for all. Unused when both temperatures are 0.
+            batch_size: Prompts decoded at once.
+            **changes: Options of `ImageSampling`.
 
         Raises:
             UserError: If there are no prompts, one is too long, or an option is unknown or out of
                 range.
         """
-        sampling = SamplingChanges.of(changes).over(sampling or self.sampling)
-        texts = [prompts] if isinstance(prompts, str) else list(prompts)
-        every_seed = [seeds] * len(texts) if isinstance(seeds, int) else seeds
-        return GeneratedImages.joined(
-            self.generate_batches(texts, sampling, every_seed, batch_size)
+        texts = listed(prompts, str)
+        task = Generation(Prompts(texts, each(negative_prompts, str, len(texts))))
+        return self._draw(task, sampling, changes, seeds, batch_size)
+
+    def inpaint(
+        self,
+        images: ImageSource | Iterable[ImageSource],
+        masks: ImageSource | Iterable[ImageSource],
+        prompts: str | Iterable[str],
+        sampling: ImageSampling | None = None,
+        *,
+        mask_reading: MaskReading = "any",
+        paste: bool = False,
+        negative_prompts: str | Sequence[str | None] | None = None,
+        seeds: int | Sequence[int] | None = None,
+        batch_size: int | None = None,
+        **changes: Any,
+    ) -> GeneratedImages:
+        """Draw a part of images again.
+
+        The image tokens that a mask leaves alone stay as they are, bit for bit; the pixels of all
+        are decoded again, so that they are reconstructions of the image's, unless `paste` is set.
+
+        Args:
+            images: Files or Pillow images, cut to squares as large as the model draws them.
+            masks: One an image and as large as it: white is drawn again.
+            prompts: What the whole image is to show. A single image, mask or prompt goes with all
+                of the others.
+            sampling: How to sample; for this and what follows see the class.
+            mask_reading: With `any` a token is drawn again if any pixel of its patch is white; with
+                `center`, as published, if its center is.
+            paste: Whether to put back the original's pixels where no token was drawn again, with a
+                soft edge.
+            negative_prompts: What guidance moves away from.
+            seeds: One an image, or one for all.
+            batch_size: Images decoded at once.
+            **changes: Options of `ImageSampling`; `schedule_base` is one that matters here.
+
+        Raises:
+            UserError: If an image or a mask cannot be read, they differ in size or number, a mask
+                masks nothing or everything, a prompt is too long, or an option is unknown or out of
+                range.
+        """
+        every_image, every_mask, texts = matched(
+            images=listed(images, ImageSource),
+            masks=listed(masks, ImageSource),
+            prompts=listed(prompts, str),
+        )
+        every_prompt = Prompts(texts, each(negative_prompts, str, len(texts)))
+        task = Inpainting(every_image, every_mask, every_prompt, mask_reading, paste)
+        return self._draw(task, sampling, changes, seeds, batch_size)
+
+    def extrapolate(
+        self,
+        images: ImageSource | Iterable[ImageSource],
+        directions: Direction | Iterable[Direction],
+        prompts: str | Sequence[str | Sequence[str]],
+        sampling: ImageSampling | None = None,
+        *,
+        offset: int = 0,
+        negative_prompts: str | Sequence[str | None] | None = None,
+        seeds: int | Sequence[int] | None = None,
+        batch_size: int | None = None,
+        **changes: Any,
+    ) -> ExtrapolatedImages:
+        """Let images grow beyond their edges.
+
+        Args:
+            images: Files or Pillow images, cut to squares as large as the model draws them.
+            directions: Where all of them grow: `left`, `right`, `up` or `down`, or several of them,
+                one after the other.
+            prompts: What is to be there. Of a single image: one text, or one for each direction. Of
+                a list of images: one text for all, or for each image a text or a list with one for
+                each direction.
+            sampling: How to sample; for this and what follows see the class.
+            offset: Each direction keeps half of the image in view as it draws the rest; the offset
+                is how many rows or columns of tokens fewer.
+            negative_prompts: What guidance moves away from.
+            seeds: One an image, or one for all.
+            batch_size: Images decoded at once.
+            **changes: Options of `ImageSampling`.
+
+        Raises:
+            UserError: If an image cannot be read, there are more or fewer prompts than directions
+                or images, a prompt is too long, or a direction or an option is unknown or out of
+                range.
+        """
+        of_each = [prompts] if isinstance(images, ImageSource) else listed(prompts, str)
+        (every_image,) = matched(images=listed(images, ImageSource))
+        if len(of_each) not in (1, len(every_image)):
+            raise UserError(
+                f"there are {len(every_image)} images and {len(of_each)} prompts; give one for "
+                "each image, which may be a list of one for each direction, or a single one"
+            )
+        task = Extrapolation(
+            every_image,
+            [listed(directions, str)] * len(every_image),
+            [listed(own, str) for own in of_each] * (len(every_image) // len(of_each)),
+            each(negative_prompts, str, len(every_image)),
+            offset,
+        )
+        return self._draw(task, sampling, changes, seeds, batch_size)
+
+    def edit(
+        self,
+        images: ImageSource | Iterable[ImageSource],
+        prompts: str | Iterable[str],
+        sampling: ImageSampling | None = None,
+        *,
+        editing: ImageEditing = ImageEditing(),
+        negative_prompts: str | Sequence[str | None] | None = None,
+        seeds: int | Sequence[int] | None = None,
+        batch_size: int | None = None,
+        **changes: Any,
+    ) -> EditedImages:
+        """Change images so that they show something else, without a mask.
+
+        Random tokens are drawn again with the new prompt, round after round. Four rounds of 4 steps
+        with a guidance scale of 2 are a sound start.
+
+        Args:
+            images: Files or Pillow images, cut to squares as large as the model draws them.
+            prompts: What the images are to show. A single image or prompt goes with all others.
+            sampling: How a round samples; for this and what follows see the class.
+            editing: How many rounds, and how many tokens they draw again.
+            negative_prompts: What guidance moves away from.
+            seeds: One an image, or one for all.
+            batch_size: Images decoded at once.
+            **changes: Options of `ImageSampling`.
+
+        Raises:
+            UserError: If an image cannot be read, there are more or fewer prompts, one is too long,
+                or an option is unknown or out of range.
+        """
+        every_image, texts = matched(
+            images=listed(images, ImageSource), prompts=listed(prompts, str)
+        )
+        every_prompt = Prompts(texts, each(negative_prompts, str, len(texts)))
+        return self._draw(
+            Editing(every_image, every_prompt, editing), sampling, changes, seeds, batch_size
         )
 
-    def generate_batches(
+    def draw_batches(
         self,
-        prompts: Sequence[str],
+        task: DrawingTask[Result],
         sampling: ImageSampling,
         seeds: Sequence[int] | None = None,
         batch_size: int | None = None,
-    ) -> Iterator[GeneratedImages]:
-        """Draw images and give every batch as soon as it is done, in the order of the prompts.
+    ) -> Iterator[Result]:
+        """Draw images and give every batch as soon as it is done, in their order.
 
         Everything is checked before the first image is begun.
 
+        Args:
+            task: What to draw: `Generation`, `Inpainting`, `Extrapolation` or `Editing`.
+            sampling: How to sample.
+            seeds: One an image.
+            batch_size: Images decoded at once; found by trying if missing.
+
         Raises:
-            UserError: See `generate`.
+            UserError: See `generate` and the others.
         """
         config = self.network.config
         sampling.check(config.image_tokens, config.codebook_size)
-        if not prompts:
+        if not len(task):
             raise UserError("there are no prompts; give at least one")
-        ids = self.encode_prompts(prompts)
-        every_seed = seed_of_each(seeds, len(prompts))
-        rows = 2 if sampling.guided else 1
-
-        def draw(indices: range) -> GeneratedImages:
-            chosen = [every_seed[index] for index in indices]
-            began = self._now()
-            codes = decode_image_codes(
-                self.network, [ids[index] for index in indices], sampling, chosen
-            )
-            seconds = self._now() - began
-            # The decoder takes far more memory an image than the transformer.
-            pixels = torch.cat(
-                [self.image_tokenizer.decode(part) for part in codes.split(DECODED_AT_ONCE)]
-            )
-            forwards = rows * sampling.sampling_steps * len(indices)
-            return GeneratedImages(
-                to_images(pixels),
-                codes.cpu(),
-                chosen,
-                Statistics(len(indices), codes.numel(), forwards, seconds),
-            )
-
+        checked = task.prepare(self, sampling)
+        every_seed = seed_of_each(seeds, len(task))
         largest = first_batch_size(
             config,
-            rows=rows,
-            tokens=max(map(len, ids)) + config.image_tokens + 5,
+            rows=2 if sampling.guided else 1,
+            tokens=checked.longest_prompt + config.image_tokens + 5,
             scored=config.image_tokens,
             candidates=config.codebook_size,
             dtype=self.network.dtype,
             device=self.device,
         )
-        return run_in_batches(len(prompts), batch_size, largest, draw)
 
-    def answer(
+        def draw(indices: range) -> Result:
+            return checked.draw(indices, [every_seed[index] for index in indices])
+
+        return run_in_batches(len(task), batch_size, largest, draw)
+
+    def _draw(
         self,
-        images: ImageSource | Iterable[ImageSource],
-        questions: str | Iterable[str],
-        decoding: TextDecoding | None = None,
-        *,
-        seeds: int | Sequence[int] | None = None,
-        batch_size: int | None = None,
-        **changes: Any,
-    ) -> Answers:
-        """Answer questions about images.
-
-        Args:
-            images: Files or Pillow images. A single one goes with all questions.
-            questions: One for each image. A single one goes with all images.
-            decoding: How to decode; `self.decoding` by default, which a model's
-                `generation_config.json` sets.
-            seeds: One a question, or one for all; 0, 1, 2, ... by default.
-            batch_size: Questions answered at once; found by trying if missing.
-            **changes: Options of `TextDecoding` that are to be otherwise, such as
-                `max_new_tokens=32`; see `DecodingChanges`.
-
-        Raises:
-            UserError: If there are no images, they cannot be read, there are more or fewer
-                questions, one is too long, or an option is unknown or out of range.
-        """
-        options = DecodingChanges.of(changes).over(decoding or self.decoding)
-        every_image = [images] if isinstance(images, ImageSource) else list(images)
-        every_question = [questions] if isinstance(questions, str) else list(questions)
-        if not every_question:
-            raise UserError("there are no questions; give at least one")
-        if len(every_image) == 1:
-            every_image = every_image * len(every_question)
-        elif len(every_question) == 1:
-            every_question = every_question * len(every_image)
-        every_seed = [seeds] * len(every_question) if isinstance(seeds, int) else seeds
-        parts = self.answer_batches(every_image, every_question, options, every_seed, batch_size)
-        return Answers.joined(parts)
-
-    def answer_batches(
-        self,
-        images: Sequence[ImageSource],
-        questions: Sequence[str],
-        options: TextDecoding,
-        seeds: Sequence[int] | None = None,
-        batch_size: int | None = None,
-    ) -> Iterator[Answers]:
-        """Answer questions and give every batch as soon as it is done, in their order.
-
-        Options and questions are checked before the first answer is begun; image files are read
-        batch by batch.
-
-        Raises:
-            UserError: See `answer`.
-        """
-        options.check()
-        tokenizer = self.text_tokenizer
-        if not isinstance(self.network, TextModel) or tokenizer is None:
-            raise UserError(
-                f"the family {type(self.network).__name__} does not write text, so that it cannot "
-                "answer questions; name another model"
-            )
-        if not images:
-            raise UserError("there are no images; give at least one")
-        if len(images) != len(questions):
-            raise UserError(
-                f"there are {len(images)} images and {len(questions)} questions; give one question "
-                "for each image, or a single one"
-            )
-        ids = [self.encode_question(text, options.max_new_tokens) for text in questions]
-        every_seed = seed_of_each(seeds, len(images))
-
-        def write(indices: range) -> Answers:
-            codes = self.encode_images([images[index] for index in indices])
-            prompts = [ids[index] for index in indices]
-            chosen = [every_seed[index] for index in indices]
-            began = self._now()
-            results = options.decode(self.network, codes, prompts, chosen)
-            seconds = self._now() - began
-            tokens = [result.tokens for result in results]
-            forwards = sum(result.forwards for result in results)
-            return Answers(
-                [tokenizer.decode(answer).strip() for answer in tokens],
-                tokens,
-                [result.finished for result in results],
-                Statistics(len(indices), sum(map(len, tokens)), forwards, seconds),
-            )
-
-        config = self.network.config
-        longest = max(map(len, ids)) + options.max_new_tokens + options.lookahead()
-        largest = first_batch_size(
-            config,
-            rows=1,
-            tokens=config.image_tokens + 4 + longest,
-            scored=options.lookahead(),
-            candidates=config.text_vocabulary_size,
-            dtype=self.network.dtype,
-            device=self.device,
-        )
-        return run_in_batches(len(images), batch_size, largest, write)
-
-    def _now(self) -> float:
-        """Seconds on a clock, once all work that was given to a GPU is done."""
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-        return time.perf_counter()
+        task: DrawingTask[Result],
+        sampling: ImageSampling | None,
+        changes: dict[str, Any],
+        seeds: int | Sequence[int] | None,
+        batch_size: int | None,
+    ) -> Result:
+        """Draw all images of a task."""
+        how = SamplingChanges.of(changes).over(sampling or self.sampling)
+        every_seed = each(seeds, int, len(task))
+        parts = list(self.draw_batches(task, how, every_seed, batch_size))
+        return type(parts[0]).joined(parts)

@@ -1,7 +1,8 @@
 """What the pipeline gives back."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any, Self
 
 import torch
 from PIL import Image
@@ -54,8 +55,53 @@ class Statistics:
 
 
 @dataclass(frozen=True)
-class GeneratedImages:
-    """Images of a list of prompts.
+class Samples:
+    """Results of a list of samples.
+
+    Attributes:
+        statistics: What they cost.
+    """
+
+    statistics: Statistics
+
+    @classmethod
+    def joined(cls, parts: Iterable[Self]) -> Self:
+        """The parts, at least one, as one result."""
+        parts = list(parts)
+        return cls(
+            **{
+                field.name: _joined([getattr(part, field.name) for part in parts])
+                for field in fields(cls)
+            }
+        )
+
+
+def _joined(values: list[Any]) -> Any:
+    """Lists and tensors one behind the other; what they cost together."""
+    if isinstance(values[0], Statistics):
+        return sum(values, Statistics())
+    if isinstance(values[0], Tensor):
+        return torch.cat(values)
+    return [entry for value in values for entry in value]
+
+
+@dataclass(frozen=True)
+class DrawnImages(Samples):
+    """Images that were drawn.
+
+    Attributes:
+        images: One a prompt, RGB.
+        seeds: The seed of each.
+        statistics: What they cost.
+    """
+
+    images: list[Image.Image]
+    seeds: list[int]
+
+
+@dataclass(frozen=True)
+class GeneratedImages(DrawnImages):
+    """Images of a list of prompts, or images that were changed, as large as the model draws them.
 
     Attributes:
         images: One a prompt, RGB.
@@ -64,25 +110,40 @@ class GeneratedImages:
         statistics: What they cost.
     """
 
-    images: list[Image.Image]
     codes: Tensor
-    seeds: list[int]
-    statistics: Statistics
-
-    @classmethod
-    def joined(cls, parts: Iterable["GeneratedImages"]) -> "GeneratedImages":
-        """The parts, at least one, as one result."""
-        parts = list(parts)
-        return cls(
-            [image for part in parts for image in part.images],
-            torch.cat([part.codes for part in parts]),
-            [seed for part in parts for seed in part.seeds],
-            sum((part.statistics for part in parts), Statistics()),
-        )
 
 
 @dataclass(frozen=True)
-class Answers:
+class EditedImages(GeneratedImages):
+    """Images that were edited without a mask.
+
+    Attributes:
+        images: One a prompt, RGB.
+        codes: `(prompts, image_tokens)` image codes, on the CPU.
+        unchanged: Share of the codes of each that are those of the image that it was.
+        seeds: The seed of each.
+        statistics: What they cost.
+    """
+
+    unchanged: list[float]
+
+
+@dataclass(frozen=True)
+class ExtrapolatedImages(DrawnImages):
+    """Images that have grown beyond their edges.
+
+    Attributes:
+        images: One an image, RGB, larger than it.
+        grids: The image codes `(rows, columns)` of each, on the CPU.
+        seeds: The seed of each.
+        statistics: What they cost.
+    """
+
+    grids: list[Tensor]
+
+
+@dataclass(frozen=True)
+class Answers(Samples):
     """Answers to questions about images.
 
     Attributes:
@@ -95,15 +156,3 @@ class Answers:
     texts: list[str]
     tokens: list[list[int]]
     finished: list[bool]
-    statistics: Statistics
-
-    @classmethod
-    def joined(cls, parts: Iterable["Answers"]) -> "Answers":
-        """The parts as one result."""
-        parts = list(parts)
-        return cls(
-            [text for part in parts for text in part.texts],
-            [tokens for part in parts for tokens in part.tokens],
-            [finished for part in parts for finished in part.finished],
-            sum((part.statistics for part in parts), Statistics()),
-        )

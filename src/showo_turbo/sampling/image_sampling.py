@@ -19,6 +19,7 @@ from .options import (
 
 ConfidenceAnnealing = Literal["linear", "compounding"]
 RevealOrder = Literal["confidence", "halton"]
+ScheduleBase = Literal["image", "unknown"]
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,11 @@ class ImageSampling:
             that was released with Show-o Turbo.
         reveal_order: With `confidence` the surest tokens are revealed first; with `halton` those
             of all images in the order of a Halton sequence, which spreads each step's evenly.
+        schedule_base: What the shares of the mask schedule are shares of where some tokens are
+            known from the beginning: with `image` of all tokens, as published, so that most of the
+            unknown ones are left for the last step; with `unknown` of those that are masked at the
+            beginning, so that they are revealed as evenly as a whole image. No difference where all
+            are masked.
     """
 
     sampling_steps: int = 16
@@ -58,6 +64,7 @@ class ImageSampling:
     shared_noise_seed: int | None = None
     confidence_annealing: ConfidenceAnnealing = "linear"
     reveal_order: RevealOrder = "confidence"
+    schedule_base: ScheduleBase = "image"
 
     def __post_init__(self) -> None:
         if isinstance(self.top_k, Mapping):
@@ -138,6 +145,7 @@ class ImageSampling:
             check_seed(self.shared_noise_seed, "shared_noise_seed")
         check_choice(ConfidenceAnnealing, confidence_annealing=self.confidence_annealing)
         check_choice(RevealOrder, reveal_order=self.reveal_order)
+        check_choice(ScheduleBase, schedule_base=self.schedule_base)
         if self.reveal_order == "halton":
             square_side(image_tokens)
             if self.confidence_temperature > 0:

@@ -71,7 +71,8 @@ def tokens_left_masked(
     Args:
         step: 1 .. steps.
         steps: Steps in all.
-        image_tokens: Tokens of an image.
+        image_tokens: Tokens that the schedule's shares are of: all of an image, or those that were
+            masked at the beginning.
         unknown: Tokens masked before the step.
         schedule: See `masked_share`.
     """

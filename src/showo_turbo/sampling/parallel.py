@@ -40,11 +40,12 @@ def denoise_images(
     seeds: Sequence[int] | None = None,
     known: Tensor | None = None,
     done: int = 0,
+    negative_prompts: Sequence[Sequence[int]] | None = None,
 ) -> Iterator[DenoisingStep]:
     """Decode a batch of images, yielding every step.
 
-    With guidance the unconditional halves ride in the same batch. Every random number of a sample
-    comes from its own seed, so neither the batch nor the order changes an image.
+    With guidance the unconditional halves ride in the same batch, with the same codes. Every random
+    number of a sample comes from its own seed, so neither the batch nor the order changes an image.
 
     Args:
         model: Network in eval mode.
@@ -54,13 +55,15 @@ def denoise_images(
         known: `(batch, image_tokens)` codes to start from, `mask_code` where unknown: known ones
             stay as they are. By default all are unknown.
         done: Steps that are left out at the beginning, since `known` is as far already.
+        negative_prompts: Ids of each sample that guidance moves away from; by default the model's
+            empty prompt. Unused without guidance.
 
     Yields:
         One `DenoisingStep` a step; the last one's codes are the images.
 
     Raises:
         UserError: If an option is out of range or there are no prompts.
-        ValueError: If `known` is of another shape.
+        ValueError: If `known` is of another shape, or there are more or fewer negative prompts.
 
     Source: MaskGIT (arXiv 2202.04200), section 3.2; guidance as in Show-o (arXiv 2408.12528).
     """
@@ -70,7 +73,10 @@ def denoise_images(
         raise UserError("there are no prompts; give at least one")
     batch = len(prompts)
     seeds = seed_of_each(seeds, batch)
-    rows = [*prompts, *[model.null_prompt] * batch] if sampling.guided else prompts
+    away = [model.null_prompt] * batch if negative_prompts is None else negative_prompts
+    if len(away) != batch:
+        raise ValueError(f"there are {len(away)} negative prompts; expected {batch}")
+    rows = [*prompts, *away] if sampling.guided else prompts
     own_noise = noise_of(model, [*seeds, *seeds] if sampling.guided else seeds)
     prefix = model.begin_images(rows, **with_noise(own_noise))
 
@@ -88,6 +94,7 @@ def denoise_images(
             raise ValueError(f"known is {tuple(known.shape)}; expected {tuple(codes.shape)}")
         codes = known.to(codes)
     left = (codes == model.mask_code).sum(dim=1).tolist()
+    bases = left if sampling.schedule_base == "unknown" else [image_tokens] * batch
     for step in range(done + 1, sampling.sampling_steps + 1):
         logits = prefix.logits(torch.cat([codes, codes]) if sampling.guided else codes).float()
         if sampling.guided:
@@ -102,10 +109,8 @@ def denoise_images(
             scale = sampling.confidence_temperature_at(step)
             confidence = confidence + (noise.gumbel(scale) if shared is None else scale * shared)
         left = [
-            tokens_left_masked(
-                step, sampling.sampling_steps, image_tokens, count, sampling.mask_schedule
-            )
-            for count in left
+            tokens_left_masked(step, sampling.sampling_steps, base, count, sampling.mask_schedule)
+            for base, count in zip(bases, left, strict=True)
         ]
         revealed = reveal_surest(confidence, unknown, torch.tensor(left, device=codes.device))
         codes = torch.where(revealed, candidates, codes)
@@ -117,10 +122,15 @@ def decode_image_codes(
     prompts: Sequence[Sequence[int]],
     sampling: ImageSampling,
     seeds: Sequence[int] | None = None,
+    known: Tensor | None = None,
+    negative_prompts: Sequence[Sequence[int]] | None = None,
 ) -> Tensor:
     """Image codes `(batch, image_tokens)` of a batch of prompts; see `denoise_images`."""
     codes = None
-    for step in denoise_images(model, prompts, sampling, seeds):
+    steps = denoise_images(
+        model, prompts, sampling, seeds, known, negative_prompts=negative_prompts
+    )
+    for step in steps:
         codes = step.codes
     assert codes is not None  # at least one step runs
     return codes

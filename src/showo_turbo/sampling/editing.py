@@ -1,0 +1,111 @@
+"""Images that are edited without a mask: random tokens are drawn again with another prompt."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ..errors import UserError
+from ..models.protocols import ImageModel
+from ..utils.random import stateless_seed
+from .image_sampling import ImageSampling, SamplingChanges
+from .inpainting import inpaint_codes
+from .options import check_choice, check_whole, seed_of_each
+
+RemaskSchedule = Literal["constant", "cosine"]
+
+_GREEDY = SamplingChanges(token_temperature=0.0, confidence_temperature=0.0)
+
+
+@dataclass(frozen=True)
+class ImageEditing:
+    """How images are edited without a mask.
+
+    Args:
+        rounds: How often tokens are masked and drawn again, each time in `sampling_steps` steps.
+        remasked_share: Share of the tokens that the first round masks, above 0 and at most 1: the
+            more, the better the prompt is satisfied, and the less of the image stays.
+        remask_schedule: Whether all rounds mask as many (`constant`), or fewer and fewer
+            (`cosine`): round r of R masks the share times cos(pi/2 (r - 1)/R).
+    """
+
+    rounds: int = 4
+    remasked_share: float = 0.5
+    remask_schedule: RemaskSchedule = "constant"
+
+    def check(self) -> None:
+        """Raise on what cannot be done.
+
+        Raises:
+            UserError: Naming the value and its range.
+        """
+        check_whole(rounds=self.rounds)
+        if self.rounds < 1:
+            raise UserError(f"rounds is {self.rounds}; it must be at least 1")
+        if not 0 < self.remasked_share <= 1:
+            raise UserError(
+                f"remasked_share is {self.remasked_share}; it must be above 0 and at most 1"
+            )
+        check_choice(RemaskSchedule, remask_schedule=self.remask_schedule)
+
+    def tokens_remasked(self, round_number: int, image_tokens: int) -> int:
+        """How many tokens a round, 1 .. rounds, masks: at least one."""
+        share = self.remasked_share
+        if self.remask_schedule == "cosine":
+            share *= math.cos(math.pi / 2 * (round_number - 1) / self.rounds)
+        return max(1, round(share * image_tokens))
+
+
+@torch.no_grad()
+def edit_codes(
+    model: ImageModel,
+    prompts: Sequence[Sequence[int]],
+    codes: Tensor,
+    sampling: ImageSampling,
+    editing: ImageEditing,
+    seeds: Sequence[int] | None = None,
+    negative_prompts: Sequence[Sequence[int]] | None = None,
+) -> Tensor:
+    """Edit images: in every round mask random tokens and draw them with the prompt.
+
+    The last round is greedy.
+
+    Args:
+        model: Network in eval mode.
+        prompts: Ids of each sample: what it is to become.
+        codes: `(batch, image_tokens)` of the images.
+        sampling: How a round draws.
+        editing: How many rounds, and how many tokens they mask.
+        seeds: One a sample; 0, 1, 2, ... by default. Which tokens are masked depends on it, too.
+        negative_prompts: See `denoise_images`.
+
+    Returns:
+        Codes `(batch, image_tokens)`; `codes` is left alone.
+
+    Raises:
+        UserError: If an option is out of range.
+
+    Source: the papers say only that tokens are masked at random, iteratively; rounds and shares are
+    ours.
+    """
+    editing.check()
+    seeds = seed_of_each(seeds, len(prompts))
+    for number in range(1, editing.rounds + 1):
+        count = editing.tokens_remasked(number, codes.shape[1])
+        masked = _remasked(seeds, number, count, codes)
+        own = [stateless_seed(seed, number, stream="editing") for seed in seeds]
+        how = _GREEDY.over(sampling) if number == editing.rounds else sampling
+        codes = inpaint_codes(model, prompts, codes, masked, how, own, negative_prompts)
+    return codes
+
+
+def _remasked(seeds: Sequence[int], number: int, count: int, codes: Tensor) -> Tensor:
+    """`count` places of each sample `(batch, image_tokens)`, any as likely as any other."""
+    masked = torch.zeros(codes.shape, dtype=torch.bool)
+    for row, seed in zip(masked, seeds, strict=True):
+        own = torch.Generator().manual_seed(stateless_seed(seed, number, stream="remasking"))
+        row[torch.randperm(len(row), generator=own)[:count]] = True
+    return masked.to(codes.device)
