@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ...errors import UserError
 from ..layout import Layout
 from ..questions import history_of
 from .vocabulary import Vocabulary
@@ -22,11 +23,26 @@ class Sequences:
         input_ids: `(batch, tokens)`.
         labels: `(batch, tokens)`, unshifted, `IGNORE` where nothing is to be predicted.
         layout: Which token sees which, and where each stands.
+        features_at: `(batch, tokens)` bool, the tokens whose embeddings are features of an image;
+            none by default.
     """
 
     input_ids: Tensor
     labels: Tensor
     layout: Layout
+    features_at: Tensor | None = None
+
+    @property
+    def lengths(self) -> Tensor:
+        """`(batch,)`, tokens of each that are not padding."""
+        if self.layout.padding is None:
+            return torch.full_like(self.input_ids[:, 0], self.input_ids.shape[1])
+        return (~self.layout.padding).sum(dim=1)
+
+    def as_prefixes(self) -> "Prefixes":
+        """The sequences, padded on the right, as what comes before the tokens of a cache."""
+        layout = Layout(self.layout.block, visible=self.layout.visible)
+        return Prefixes(self.input_ids, self.lengths, layout, self.features_at)
 
 
 @dataclass(frozen=True)
@@ -37,11 +53,13 @@ class Prefixes:
         input_ids: `(batch, tokens)`.
         lengths: `(batch,)`, tokens of each that are not padding.
         layout: Which token sees which; padding comes last, so that nothing sees it.
+        features_at: See `Sequences`.
     """
 
     input_ids: Tensor
     lengths: Tensor
     layout: Layout
+    features_at: Tensor | None = None
 
 
 class UnifiedPrompting:
@@ -164,9 +182,54 @@ class UnifiedPrompting:
             texts = [[self.vocabulary.sot_id, *prompt] for prompt in prompts]
             ids, labels, padding = self._right_padded(texts, [0] * len(texts), None, device)
             asked = Sequences(ids, labels, Layout(torch.zeros_like(ids), padding))
-        assert asked.layout.padding is not None
-        lengths = (~asked.layout.padding).sum(dim=1)
-        return Prefixes(asked.input_ids, lengths, Layout(asked.layout.block))
+        return asked.as_prefixes()
+
+    def understanding_features(
+        self,
+        tokens: int,
+        prompts: Sequence[Sequence[int]],
+        answers: Sequence[Sequence[int]] | None = None,
+        *,
+        prefix_visible: bool = False,
+        device: torch.device | None = None,
+    ) -> Sequences:
+        """`mmu system soi feature* eoi question [answer eot] [pad]*`.
+
+        Features are seen by every token, before and after them; all else is causal. There is no
+        `sot`. Labels cover the answer and its `eot`.
+
+        Args:
+            tokens: Features an image; their ids are padding, and mean nothing.
+            prompts: `system soi eoi question` of each sample, as `encode_question` gives them: the
+                features go between `soi` and `eoi`.
+            answers: Text ids to learn; without them the sequence ends with the prompt.
+            prefix_visible: Whether what comes before the features is seen by every token, too.
+            device: Where the tensors go.
+
+        Raises:
+            UserError: If a prompt has no place for the image.
+
+        Source: the prompting and masks of the code of Show-o (arXiv 2408.12528) for CLIP; before
+        2024-09-19 it had `prefix_visible`.
+        """
+        v = self.vocabulary
+        begins = [_place_of_image(prompt, v) + len(("mmu",)) for prompt in prompts]
+        rows = [
+            [v.mmu_id, *prompt[: begin - 1], *[v.pad_id] * tokens, *prompt[begin - 1 :]]
+            for prompt, begin in zip(prompts, begins, strict=True)
+        ]
+        given = list(map(len, rows))
+        if answers is not None:
+            pairs = zip(rows, answers, strict=True)
+            rows = [[*row, *answer, v.eot_id] for row, answer in pairs]
+        ids, labels, padding = self._right_padded(rows, given, None, device)
+        columns = torch.arange(ids.shape[1], device=device)
+        first = torch.tensor(begins, device=device)[:, None]
+        before_end = columns < first + tokens
+        features_at = before_end & (columns >= first)
+        visible = before_end if prefix_visible else features_at
+        layout = Layout(torch.zeros_like(ids), padding, visible=visible)
+        return Sequences(ids, labels, layout, features_at)
 
     def language(
         self, texts: Sequence[Sequence[int]], max_length: int, device: torch.device | None = None
@@ -204,22 +267,43 @@ class UnifiedPrompting:
         return ids, labels, padding
 
 
+def _place_of_image(prompt: Sequence[int], vocabulary: Vocabulary) -> int:
+    """Where in a prompt the features of the image go, between `soi` and `eoi`.
+
+    Raises:
+        UserError: If there is no such place, or more than one.
+    """
+    place = prompt.index(vocabulary.soi_id) + 1 if vocabulary.soi_id in prompt else 0
+    if not place or list(prompt[place : place + 1]) != [vocabulary.eoi_id]:
+        raise UserError(
+            "a prompt has no place for its image; expected soi and eoi behind the system prompt, "
+            "encode the question with encode_question"
+        )
+    return place
+
+
 def format_question(question: str) -> str:
     """A question as the released models were instructed: `USER: ... ASSISTANT:`."""
     return f"USER: \n{question} ASSISTANT:"
 
 
-def format_conversation(question: str) -> list[str]:
+def format_conversation(question: str, *, line_break: bool = True) -> list[str]:
     """A question with the turns before it, as the released models were instructed.
 
+    Args:
+        question: The question, or a `FollowUp`.
+        line_break: Whether the first question comes after a line break, where the mark of the image
+            was; not for models that read features.
+
     Returns:
-        The turns, of which all but the last are to be followed by the end of text: the first with a
-        line break, where the mark of the image was, and the last without its answer.
+        The turns, of which all but the last are to be followed by the end of text; the last is
+        without its answer.
 
     Source: the prompt format of LLaVA (arXiv 2310.03744) with the roles and separators for Phi.
     """
     history = history_of(question)
     asked = [*(earlier for earlier, _ in history), str(question)]
-    prompts = [format_question(asked[0]), *(f"USER: {text} ASSISTANT:" for text in asked[1:])]
+    first = format_question(asked[0]) if line_break else f"USER: {asked[0]} ASSISTANT:"
+    prompts = [first, *(f"USER: {text} ASSISTANT:" for text in asked[1:])]
     answers = [*(f" {answer}" for _, answer in history), ""]
     return [prompt + answer for prompt, answer in zip(prompts, answers, strict=True)]
