@@ -181,7 +181,13 @@ class SpeedupReport(Callback):
 
         def load(network: Callable[[], ImageModel]) -> LoadedModel:
             # The strategy has moved the module to the CPU by now.
-            return LoadedModel(network().to(device), image_tokenizer.to(device), text_tokenizer)
+            whole = None if is_sharded(trainer) else getattr(pl_module, "vision_encoder", None)
+            return LoadedModel(
+                network().to(device),
+                image_tokenizer.to(device),
+                text_tokenizer,
+                vision_encoder=None if whole is None else whole.to(device),
+            )
 
         return {name: partial(load, network) for name, network in loaders.items()}
 

@@ -97,6 +97,8 @@ def answer(
             "seed": seed,
             "question": question,
         }
+        if pipeline.vision_encoder is not None:
+            settings["vision_encoder"] = fingerprint_module(pipeline.vision_encoder)
         if background != BACKGROUND:
             settings["background"] = background
         folder = RunFolder(output, settings, ANSWERS_FILE, key="id")
@@ -112,7 +114,7 @@ def answer(
             batch_size,
         )
         for file in _each_once((request.entry for request in pending), "checking images"):
-            load_image(file, pipeline.resolution, background)
+            load_image(file, pipeline.asked_resolution, background)
         _hand_out(batches, pending, folder)
     elif folder is not None and outdated:
         folder.begin()

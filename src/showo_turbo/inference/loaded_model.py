@@ -1,6 +1,7 @@
 """Networks that belong together, and what is asked of them as ids and codes."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Self
 
@@ -11,10 +12,12 @@ from torch import Tensor
 from ..data.images import load_image, square_pixels
 from ..data.transparency import BACKGROUND, check_background
 from ..errors import UserError
+from ..models.image_input import Crop, ImageEncoder
 from ..models.magvitv2 import MAGVITv2
 from ..models.prompts import encode_prompts
 from ..models.protocols import ImageModel, TextModel
 from ..models.registry import load_model, text_model
+from ..models.vision_encoders import CLIPFeatures, check_vision_encoder
 from ..sampling.image_sampling import ImageSampling
 from ..sampling.text_decoding import TextDecoding
 from ..text_tokenizer import TextTokenizer
@@ -23,9 +26,11 @@ from .loading import (
     check_fit,
     choose_device,
     choose_dtype,
+    image_encoder_of,
     image_side,
     load_image_tokenizer,
     load_text_tokenizer,
+    load_vision_encoder,
 )
 
 ImageSource = str | Path | Image.Image
@@ -42,6 +47,8 @@ class LoadedModel:
         sampling: How it draws best: the default wherever it is asked to draw.
         decoding: How it answers best: the default wherever it is asked a question.
         background: Color that shows through transparent parts of the images that it looks at.
+        vision_encoder: Its vision encoder, if it reads images through one; what its configuration
+            names by default, loaded when it is first asked about an image.
 
     Raises:
         UserError: If they do not belong together, or there is no such color.
@@ -55,15 +62,19 @@ class LoadedModel:
         sampling: ImageSampling = ImageSampling(),
         decoding: TextDecoding = TextDecoding(),
         background: str = BACKGROUND,
+        vision_encoder: CLIPFeatures | None = None,
     ) -> None:
         check_background(background)
         check_fit(network, image_tokenizer, text_tokenizer)
+        if vision_encoder is not None:
+            check_vision_encoder(network.image_input, vision_encoder)
         self.network = network.eval()
         self.image_tokenizer = image_tokenizer.eval()
         self.text_tokenizer = text_tokenizer
         self.sampling = sampling
         self.decoding = decoding
         self.background = background
+        self.vision_encoder = vision_encoder
 
     @classmethod
     def from_pretrained(
@@ -88,7 +99,7 @@ class LoadedModel:
                 its `config.json` names.
             device: `cpu`, `cuda`, `cuda:1`, ...; a GPU by default if there is one.
             dtype: Of the transformer: `float32`, `bfloat16` or `float16`; by default `float32`, or
-                `bfloat16` with `compile`. The image tokenizer stays in float32.
+                `bfloat16` with `compile`. What encodes images stays in float32.
             compile: Decode with compiled code: the first batch of every shape takes a minute or
                 more, the next ones are faster. It needs a C++ compiler; on a GPU, CUDA graphs are
                 used. Made for accelerators.
@@ -107,8 +118,16 @@ class LoadedModel:
         images = load_image_tokenizer(network.config, image_tokenizer)
         texts = load_text_tokenizer(network.config, model, text_tokenizer)
         best = load_generation_config(model)
-        networks = (network.to(place, precision), images.to(place), texts)
-        pipeline = cls(*networks, best.sampling, best.decoding, background)
+        vision = load_vision_encoder(network)
+        pipeline = cls(
+            network.to(place, precision),
+            images.to(place),
+            texts,
+            best.sampling,
+            best.decoding,
+            background,
+            None if vision is None else vision.to(place),
+        )
         if compile:
             pipeline.network.compile_decoding()
         return pipeline
@@ -122,6 +141,16 @@ class LoadedModel:
     def resolution(self) -> int:
         """Side length of the images in pixels."""
         return image_side(self.network, self.image_tokenizer)
+
+    @cached_property
+    def image_encoder(self) -> ImageEncoder:
+        """What encodes the images that the model is asked about; see `image_encoder_of`."""
+        return image_encoder_of(self.network, self.image_tokenizer, self.vision_encoder)
+
+    @property
+    def asked_resolution(self) -> int:
+        """Side length in pixels of the images that the model is asked about."""
+        return self.image_encoder.resolution or self.resolution
 
     def encode_prompts(self, prompts: Sequence[str]) -> list[list[int]]:
         """Ids of prompts.
@@ -166,10 +195,25 @@ class LoadedModel:
         Raises:
             UserError: If a file cannot be read.
         """
+        return self.image_tokenizer.encode(self._pixels(images, self.resolution))
+
+    def encode_asked_images(self, images: Sequence[ImageSource]) -> Tensor:
+        """Files or images as the model is given them when it is asked about them.
+
+        Raises:
+            UserError: If a file cannot be read.
+        """
+        encoder = self.image_encoder
+        return encoder.encode(self._pixels(images, self.asked_resolution, encoder.crop))
+
+    def _pixels(
+        self, images: Sequence[ImageSource], resolution: int, crop: Crop = "nearest"
+    ) -> Tensor:
+        """Pixels `(images, 3, resolution, resolution)` of files or images, cut to squares."""
         pixels = [
-            square_pixels(image, self.resolution, self.background)
+            square_pixels(image, resolution, self.background, crop=crop)
             if isinstance(image, Image.Image)
-            else load_image(Path(image), self.resolution, self.background)
+            else load_image(Path(image), resolution, self.background, crop)
             for image in images
         ]
-        return self.image_tokenizer.encode(torch.stack(pixels).to(self.device))
+        return torch.stack(pixels).to(self.device)

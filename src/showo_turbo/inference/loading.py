@@ -7,8 +7,10 @@ import torch
 
 from ..errors import UserError
 from ..models.checkpoints import SHAPES
+from ..models.image_input import ImageEncoder
 from ..models.magvitv2 import MAGVITv2
 from ..models.protocols import ImageModel, ModelConfig
+from ..models.vision_encoders import CLIPFeatures, LatentFeatures, check_vision_encoder
 from ..text_tokenizer import FILE_NAME, TextTokenizer
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -56,6 +58,43 @@ def load_image_tokenizer(
     """
     name = config.image_tokenizer if image_tokenizer is None else image_tokenizer
     return MAGVITv2.from_pretrained(name).eval()
+
+
+def load_vision_encoder(network: ImageModel) -> CLIPFeatures | None:
+    """Load the vision encoder that a model reads images through, in evaluation mode.
+
+    Raises:
+        UserError: If there is none, or its features are not those that the model reads.
+    """
+    if network.image_input.kind != "clip":
+        return None
+    encoder = CLIPFeatures.from_pretrained(network.config.vision_encoder)
+    check_vision_encoder(network.image_input, encoder)
+    return encoder
+
+
+def image_encoder_of(
+    network: ImageModel, image_tokenizer: MAGVITv2, vision_encoder: CLIPFeatures | None = None
+) -> ImageEncoder:
+    """What encodes the images that a model is asked about.
+
+    Args:
+        network: The model.
+        image_tokenizer: Its image tokenizer.
+        vision_encoder: Its vision encoder, if it reads images through one; what its configuration
+            names is loaded by default.
+
+    Raises:
+        UserError: If a vision encoder cannot be loaded, or is another's.
+    """
+    kind = network.image_input.kind
+    if kind == "codes":
+        return image_tokenizer
+    if kind == "latents":
+        return LatentFeatures(image_tokenizer).eval()
+    loaded = vision_encoder or load_vision_encoder(network)
+    assert loaded is not None  # as the model reads images through one
+    return loaded.to(network.device)
 
 
 def check_fit(

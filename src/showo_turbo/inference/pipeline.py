@@ -14,6 +14,7 @@ from ..sampling.options import seed_of_each
 from ..sampling.parallel import decode_image_codes
 from ..sampling.text_decoding import DecodingChanges, TextDecoding
 from .batching import first_batch_size, run_in_batches
+from .encoded_images import EncodedImages
 from .loaded_model import ImageSource, LoadedModel
 from .results import Answers, GeneratedImages, Statistics
 
@@ -34,6 +35,7 @@ class ShowoPipeline(LoadedModel):
         sampling: How it draws best; `generate` takes from here what it is not told.
         decoding: How it answers best; `answer` takes from here what it is not told.
         background: Color that shows through transparent parts of images that are asked about.
+        vision_encoder: Its vision encoder, if it reads images through one; see `LoadedModel`.
 
     Raises:
         UserError: If they do not belong together, or there is no such color.
@@ -179,7 +181,7 @@ class ShowoPipeline(LoadedModel):
         """Answer questions and give every batch as soon as it is done, in their order.
 
         Options and questions are checked before the first answer is begun; image files are read
-        batch by batch.
+        batch by batch, and an image is encoded once however many questions are about it.
 
         Raises:
             UserError: See `answer`.
@@ -200,13 +202,14 @@ class ShowoPipeline(LoadedModel):
             )
         ids = [self.encode_question(text, options.max_new_tokens) for text in questions]
         every_seed = seed_of_each(seeds, len(images))
+        encoded = EncodedImages(self, images)
 
         def write(indices: range) -> Answers:
-            codes = self.encode_images([images[index] for index in indices])
+            given = encoded.rows(indices)
             prompts = [ids[index] for index in indices]
             chosen = [every_seed[index] for index in indices]
             began = self._now()
-            results = options.decode(self.network, codes, prompts, chosen)
+            results = options.decode(self.network, given, prompts, chosen)
             seconds = self._now() - began
             tokens = [result.tokens for result in results]
             forwards = sum(result.forwards for result in results)
@@ -222,7 +225,7 @@ class ShowoPipeline(LoadedModel):
         largest = first_batch_size(
             config,
             rows=1,
-            tokens=config.image_tokens + 4 + longest,
+            tokens=self.network.image_input.tokens + 4 + longest,
             scored=options.lookahead(),
             candidates=config.text_vocabulary_size,
             dtype=self.network.dtype,

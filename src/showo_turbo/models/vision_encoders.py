@@ -133,23 +133,6 @@ class LatentFeatures(ImageEncoder):
         return self.image_tokenizer.pixels_to_latents(pixels).flatten(2).transpose(1, 2)
 
 
-def load_vision_encoder(image_input: ImageInput, model: str | Path) -> CLIPFeatures | None:
-    """Load the vision encoder of a model that needs one besides its image tokenizer.
-
-    Args:
-        image_input: What the model is given of images.
-        model: Folder or hub id of the vision encoder.
-
-    Raises:
-        UserError: If there is none, or its features are not those that the model reads.
-    """
-    if image_input.kind != "clip":
-        return None
-    encoder = CLIPFeatures.from_pretrained(model)
-    check_vision_encoder(image_input, encoder)
-    return encoder
-
-
 def check_vision_encoder(image_input: ImageInput, encoder: CLIPFeatures) -> None:
     """Raise if a vision encoder's features are not those that a model reads.
 
@@ -165,31 +148,6 @@ def check_vision_encoder(image_input: ImageInput, encoder: CLIPFeatures) -> None
                 f"the vision encoder's features have {name} {theirs}, those of the model's images "
                 f"{ours}; name the vision encoder that the model was trained with"
             )
-
-
-def encoder_of(
-    image_input: ImageInput, image_tokenizer: MAGVITv2, vision_encoder: ImageEncoder | None
-) -> ImageEncoder:
-    """What encodes the images that a model is asked about.
-
-    Args:
-        image_input: What the model is given of images.
-        image_tokenizer: The model's image tokenizer.
-        vision_encoder: Its vision encoder, if it needs one; see `load_vision_encoder`.
-
-    Raises:
-        UserError: If a vision encoder is needed and there is none.
-    """
-    if image_input.kind == "codes":
-        return image_tokenizer
-    if image_input.kind == "latents":
-        return LatentFeatures(image_tokenizer).eval()
-    if vision_encoder is None:
-        raise UserError(
-            "the model reads images through a vision encoder, and there is none; give it as "
-            "vision_encoder"
-        )
-    return vision_encoder
 
 
 def _vision_sizes(values: dict[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 
 from ..errors import UserError, check_kind
 from ..evaluation.plan import EvaluationPlan
+from ..inference.loading import load_vision_encoder
 from ..losses.reduction import LossValue
 from ..losses.term import LossTerm, check_weight
 from ..losses.terms import published_losses
@@ -135,6 +136,7 @@ class ShowoTurbo(MeasuredStudent):
             )
         exclude_from_checkpoints(self, "teacher")
         exclude_from_checkpoints(self, "image_tokenizer")
+        exclude_from_checkpoints(self, "vision_encoder")
 
     def configure_model(self) -> None:
         """Load the networks, once, where the strategy wants them."""
@@ -152,7 +154,16 @@ class ShowoTurbo(MeasuredStudent):
         freeze(self.teacher)
         self.image_tokenizer = MAGVITv2.from_pretrained(self.image_tokenizer_id)
         freeze(self.image_tokenizer)
-        check_geometry(self, self.student, self.image_tokenizer, self.text_tokenizer)
+        self.vision_encoder = load_vision_encoder(self.student)
+        if self.vision_encoder is not None:
+            freeze(self.vision_encoder)
+        check_geometry(
+            self,
+            self.student,
+            self.image_tokenizer,
+            self.text_tokenizer,
+            self.vision_encoder,
+        )
         if self.gradient_checkpointing:
             self.student.gradient_checkpointing_enable()
 

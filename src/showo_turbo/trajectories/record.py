@@ -103,8 +103,8 @@ class TextTrajectory:
 
     Of an image that the teacher read as continuous features the features are kept, in half
     precision, and not the picture's file: students see exactly what the teacher saw, even where
-    pictures are changed or moved, and train without the vision encoder, whose forward pass would
-    cost a tenth of their own. In return they take space.
+    pictures were changed or moved since, and train without the vision encoder. In return they take
+    space, and memory while they are collected.
 
     Size: a block of 16 tokens that settles after 8 iterations takes 576 bytes (int32). An image
     takes 512 bytes as 256 codes, and 1.2 MB as the features of CLIP (576 of 1,024 numbers).

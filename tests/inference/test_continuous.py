@@ -1,0 +1,162 @@
+"""Answers about images that are read as continuous features: loading, batches, preprocessing."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from showo_turbo.data.images import square_pixels
+from showo_turbo.errors import UserError
+from showo_turbo.inference import ShowoPipeline
+from showo_turbo.models.vision_encoders import CLIPFeatures, LatentFeatures
+
+from .. import naive
+from ..continuous import (
+    feature_networks,
+    golden_cases,
+    golden_meta,
+    tiny_clip,
+    write_golden_clip,
+    write_golden_model,
+    write_tiny_clip,
+)
+from ..tiny import tiny_magvitv2
+
+QUESTIONS = ["What is in the image?", "What color is the circle?", "Where?"]
+LATENTS = {"image_input": "latents"}
+
+
+def picture(seed, size=(23, 20)):
+    values = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    return Image.fromarray(values)
+
+
+PICTURES = [picture(seed) for seed in range(3)]
+
+
+@pytest.fixture(params=["clip", "latents"])
+def pipeline(request):
+    if request.param == "latents":
+        return ShowoPipeline(*feature_networks(image_tokens=16, **LATENTS))
+    return ShowoPipeline(*feature_networks(), vision_encoder=tiny_clip())
+
+
+def features_by_hand(pipeline, image):
+    """Of one picture: those of CLIP of a square of 20 pixels, or latents of one of 16."""
+    if pipeline.network.image_input.kind == "clip":
+        return tiny_clip().encode(square_pixels(image, 20, crop="floor")[None])[0]
+    latents = tiny_magvitv2().pixels_to_latents(square_pixels(image, 16)[None])
+    return latents.detach()[0].flatten(1).T
+
+
+def test_answers_are_those_of_the_plain_way(pipeline):
+    result = pipeline.answer(PICTURES, QUESTIONS, max_new_tokens=8)
+    for place, (image, question) in enumerate(zip(PICTURES, QUESTIONS, strict=True)):
+        prompt = pipeline.network.encode_question(pipeline.text_tokenizer, question)
+        features = features_by_hand(pipeline, image)
+        assert result.tokens[place] == naive.decode_features(pipeline.network, features, prompt, 8)
+
+
+def test_an_image_is_encoded_once_for_all_its_questions(pipeline, monkeypatch):
+    encoded = []
+    given = type(pipeline.image_encoder).encode
+
+    def encode(self, pixels):
+        encoded.append(len(pixels))
+        return given(self, pixels)
+
+    expected = pipeline.answer(PICTURES[0], QUESTIONS, max_new_tokens=6)
+    monkeypatch.setattr(type(pipeline.image_encoder), "encode", encode)
+    found = pipeline.answer(PICTURES[0], QUESTIONS, max_new_tokens=6, batch_size=1)
+    assert found.tokens == expected.tokens
+    assert encoded == [1]
+    encoded.clear()
+    images = [PICTURES[place] for place in (0, 1, 0, 2, 1)]
+    pipeline.answer(images, "What?", max_new_tokens=2, batch_size=2)
+    assert encoded == [2, 1]  # 0 and 1; 2, as 0 is known; 1 is known
+
+
+def test_it_draws_from_codes_all_the_same(pipeline):
+    drawn = pipeline.generate(["a red circle"], sampling_steps=3)
+    plain = ShowoPipeline(*feature_networks(image_input="codes"))
+    for key in (state := pipeline.network.showo.state_dict()):
+        plain.network.showo.state_dict()[key].copy_(state[key])
+    assert torch.equal(drawn.codes, plain.generate(["a red circle"], sampling_steps=3).codes)
+    assert drawn.images[0].size == (16, 16)
+
+
+def test_golden_pipeline(tmp_path):
+    """From folders in the released layout and a picture to the recorded answers."""
+    folder = write_golden_model(tmp_path / "model", clip=write_golden_clip(tmp_path / "clip"))
+    tiny_magvitv2().save_pretrained(tmp_path / "magvitv2")
+    pipeline = ShowoPipeline.from_pretrained(folder, image_tokenizer=tmp_path / "magvitv2")
+    assert pipeline.asked_resolution == 336
+    photo = Image.fromarray(golden_cases()["photo"].numpy())
+    questions = golden_meta()["cases"]["mmu_vit"]["questions"]
+    found = pipeline.answer(photo, questions, max_new_tokens=10)
+    assert found.tokens == [golden_cases()[f"mmu_vit.{row}.answer"].tolist() for row in range(2)]
+
+
+def write_model(folder, **sizes):
+    network, image_tokenizer, _ = feature_networks(
+        vision_encoder=str(folder / "clip"), image_tokenizer=str(folder / "magvitv2"), **sizes
+    )
+    network.save_pretrained(folder)
+    image_tokenizer.save_pretrained(folder / "magvitv2")
+    return folder
+
+
+def test_a_folder_names_its_vision_encoder(tmp_path):
+    folder = write_model(tmp_path / "model")
+    write_tiny_clip(folder / "clip")
+    loaded = ShowoPipeline.from_pretrained(folder, device="cpu")
+    assert isinstance(loaded.image_encoder, CLIPFeatures)
+    built = ShowoPipeline(*feature_networks(), vision_encoder=tiny_clip())
+    for pipeline in (built, ShowoPipeline(loaded.network, *feature_networks()[1:])):
+        # The latter loads what the configuration names when it is asked.
+        assert (
+            loaded.answer(PICTURES[0], QUESTIONS, max_new_tokens=4).tokens
+            == pipeline.answer(PICTURES[0], QUESTIONS, max_new_tokens=4).tokens
+        )
+
+
+def test_latents_need_no_vision_encoder(tmp_path):
+    loaded = ShowoPipeline.from_pretrained(write_model(tmp_path / "model", **LATENTS))
+    assert isinstance(loaded.image_encoder, LatentFeatures)
+    assert loaded.asked_resolution == loaded.resolution == 16
+    assert loaded.answer(PICTURES[0], "What?", max_new_tokens=3).tokens
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ({"hidden_size": 12}, "features have width 12, those of the model's images 8"),
+        ({"image_size": 25}, "features have number 25, those of the model's images 16"),
+    ],
+)
+def test_a_vision_encoder_of_the_wrong_size(tmp_path, sizes, message):
+    folder = write_model(tmp_path / "model")
+    write_tiny_clip(folder / "clip", **sizes)
+    with pytest.raises(UserError, match=message) as caught:
+        ShowoPipeline.from_pretrained(folder)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(UserError, match=message):
+        ShowoPipeline(*feature_networks(), vision_encoder=tiny_clip(**sizes))
+
+
+@pytest.mark.bad_input
+def test_a_vision_encoder_that_is_not_there(tmp_path):
+    with pytest.raises(UserError, match="clip' is not a folder"):
+        ShowoPipeline.from_pretrained(write_model(tmp_path / "model"))
+
+
+@pytest.mark.bad_input
+def test_a_question_that_leaves_no_room():
+    """Of 256 positions 16 are features, one is the task, and four are system prompt and marks."""
+    pipeline = ShowoPipeline(*feature_networks(), vision_encoder=tiny_clip())
+    ids = pipeline.encode_question("What?", 1)
+    room = 256 - 16 - 1
+    assert pipeline.encode_question("What?", room - len(ids)) == ids
+    with pytest.raises(UserError, match=f"together at most {room} fit"):
+        pipeline.encode_question("What?", room - len(ids) + 1)
