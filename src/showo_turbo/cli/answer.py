@@ -97,8 +97,8 @@ def answer(
             "seed": seed,
             "question": question,
         }
-        if pipeline.vision_encoder is not None:
-            settings["vision_encoder"] = fingerprint_module(pipeline.vision_encoder)
+        if pipeline.image_encoder is not pipeline.image_tokenizer:
+            settings["image_encoder"] = fingerprint_module(pipeline.image_encoder)
         if background != BACKGROUND:
             settings["background"] = background
         folder = RunFolder(output, settings, ANSWERS_FILE, key="id")

@@ -293,4 +293,5 @@ def _whole_image_encoder(trainer: Trainer, module: ShowoTurbo) -> ImageEncoder:
     """What encodes the images of questions, or a copy where the strategy has sharded it."""
     if not is_sharded(trainer):
         return module.image_encoder
-    return image_encoder_of(module.student, _whole_image_tokenizer(trainer, module))
+    image_tokenizer = _whole_image_tokenizer(trainer, module)
+    return image_encoder_of(module.student, image_tokenizer, module.vision_encoder_id)

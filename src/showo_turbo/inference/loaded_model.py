@@ -17,7 +17,7 @@ from ..models.magvitv2 import MAGVITv2
 from ..models.prompts import encode_prompts
 from ..models.protocols import ImageModel, TextModel
 from ..models.registry import load_model, text_model
-from ..models.vision_encoders import CLIPFeatures, check_vision_encoder
+from ..models.vision_encoders import CLIPFeatures
 from ..sampling.image_sampling import ImageSampling
 from ..sampling.text_decoding import TextDecoding
 from ..text_tokenizer import TextTokenizer
@@ -30,7 +30,6 @@ from .loading import (
     image_side,
     load_image_tokenizer,
     load_text_tokenizer,
-    load_vision_encoder,
 )
 
 ImageSource = str | Path | Image.Image
@@ -47,8 +46,9 @@ class LoadedModel:
         sampling: How it draws best: the default wherever it is asked to draw.
         decoding: How it answers best: the default wherever it is asked a question.
         background: Color that shows through transparent parts of the images that it looks at.
-        vision_encoder: Its vision encoder, if it reads images through one; what its configuration
-            names by default, loaded when it is first asked about an image.
+        vision_encoder: Its vision encoder, a folder or a hub id, if it reads images through one;
+            what its configuration names by default. It is loaded when the model is first asked
+            about an image.
 
     Raises:
         UserError: If they do not belong together, or there is no such color.
@@ -62,19 +62,17 @@ class LoadedModel:
         sampling: ImageSampling = ImageSampling(),
         decoding: TextDecoding = TextDecoding(),
         background: str = BACKGROUND,
-        vision_encoder: CLIPFeatures | None = None,
+        vision_encoder: CLIPFeatures | str | Path | None = None,
     ) -> None:
         check_background(background)
         check_fit(network, image_tokenizer, text_tokenizer)
-        if vision_encoder is not None:
-            check_vision_encoder(network.image_input, vision_encoder)
         self.network = network.eval()
         self.image_tokenizer = image_tokenizer.eval()
         self.text_tokenizer = text_tokenizer
         self.sampling = sampling
         self.decoding = decoding
         self.background = background
-        self.vision_encoder = vision_encoder
+        self._vision_encoder = vision_encoder
 
     @classmethod
     def from_pretrained(
@@ -87,6 +85,7 @@ class LoadedModel:
         compile: bool = False,
         family: str | None = None,
         background: str = BACKGROUND,
+        vision_encoder: str | Path | None = None,
     ) -> Self:
         """Load everything that inference needs, and how the model draws and answers best.
 
@@ -107,6 +106,9 @@ class LoadedModel:
                 `my_module.MyModel`.
             background: Color that shows through transparent parts of images that are asked about,
                 such as `black` or `#808080`.
+            vision_encoder: A folder or a hub id, for a model that reads images through one; what
+                its `config.json` names by default, and `openai/clip-vit-large-patch14-336` where it
+                names none, as the released ones.
 
         Raises:
             UserError: If something is missing or damaged or does not belong together.
@@ -118,7 +120,6 @@ class LoadedModel:
         images = load_image_tokenizer(network.config, image_tokenizer)
         texts = load_text_tokenizer(network.config, model, text_tokenizer)
         best = load_generation_config(model)
-        vision = load_vision_encoder(network)
         pipeline = cls(
             network.to(place, precision),
             images.to(place),
@@ -126,7 +127,7 @@ class LoadedModel:
             best.sampling,
             best.decoding,
             background,
-            None if vision is None else vision.to(place),
+            vision_encoder,
         )
         if compile:
             pipeline.network.compile_decoding()
@@ -145,7 +146,7 @@ class LoadedModel:
     @cached_property
     def image_encoder(self) -> ImageEncoder:
         """What encodes the images that the model is asked about; see `image_encoder_of`."""
-        return image_encoder_of(self.network, self.image_tokenizer, self.vision_encoder)
+        return image_encoder_of(self.network, self.image_tokenizer, self._vision_encoder)
 
     @property
     def asked_resolution(self) -> int:

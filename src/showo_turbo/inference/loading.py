@@ -60,29 +60,37 @@ def load_image_tokenizer(
     return MAGVITv2.from_pretrained(name).eval()
 
 
-def load_vision_encoder(network: ImageModel) -> CLIPFeatures | None:
-    """Load the vision encoder that a model reads images through, in evaluation mode.
+def vision_encoder_of(
+    network: ImageModel, vision_encoder: CLIPFeatures | str | Path | None = None
+) -> CLIPFeatures:
+    """The vision encoder that a model reads images through, on the model's device.
+
+    Args:
+        network: The model.
+        vision_encoder: The encoder, or its folder or hub id; what the model's configuration names
+            by default.
 
     Raises:
-        UserError: If there is none, or its features are not those that the model reads.
+        UserError: If it cannot be loaded, or its features are not those that the model reads.
     """
-    if network.image_input.kind != "clip":
-        return None
-    encoder = CLIPFeatures.from_pretrained(network.config.vision_encoder)
-    check_vision_encoder(network.image_input, encoder)
-    return encoder
+    if not isinstance(vision_encoder, CLIPFeatures):
+        name = network.config.vision_encoder if vision_encoder is None else vision_encoder
+        vision_encoder = CLIPFeatures.from_pretrained(name)
+    check_vision_encoder(network.image_input, vision_encoder)
+    return vision_encoder.to(network.device)
 
 
 def image_encoder_of(
-    network: ImageModel, image_tokenizer: MAGVITv2, vision_encoder: CLIPFeatures | None = None
+    network: ImageModel,
+    image_tokenizer: MAGVITv2,
+    vision_encoder: CLIPFeatures | str | Path | None = None,
 ) -> ImageEncoder:
     """What encodes the images that a model is asked about.
 
     Args:
         network: The model.
         image_tokenizer: Its image tokenizer.
-        vision_encoder: Its vision encoder, if it reads images through one; what its configuration
-            names is loaded by default.
+        vision_encoder: Its vision encoder, if it reads images through one; see `vision_encoder_of`.
 
     Raises:
         UserError: If a vision encoder cannot be loaded, or is another's.
@@ -92,9 +100,7 @@ def image_encoder_of(
         return image_tokenizer
     if kind == "latents":
         return LatentFeatures(image_tokenizer).eval()
-    loaded = vision_encoder or load_vision_encoder(network)
-    assert loaded is not None  # as the model reads images through one
-    return loaded.to(network.device)
+    return vision_encoder_of(network, vision_encoder)
 
 
 def check_fit(

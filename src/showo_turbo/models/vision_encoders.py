@@ -1,17 +1,18 @@
 """Encoders of images for models that are asked about continuous features of them."""
 
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor
-from transformers import CLIPVisionConfig, CLIPVisionModel
-from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
 from ..errors import UserError
 from .checkpoints import load_state_into, read_config, resolve_folder
 from .image_input import Crop, ImageEncoder, ImageInput
 from .magvitv2 import MAGVITv2
+
+if TYPE_CHECKING:
+    from transformers import CLIPVisionModel
 
 _PREFIX = "vision_model."
 """How the keys of the vision transformer begin in files, whatever else is in them."""
@@ -49,7 +50,9 @@ class CLIPFeatures(ImageEncoder):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, model: CLIPVisionModel) -> None:
+    def __init__(self, model: "CLIPVisionModel") -> None:
+        from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
+
         super().__init__()
         self.model = model
         self.resolution = model.config.image_size
@@ -79,7 +82,17 @@ class CLIPFeatures(ImageEncoder):
 
     @torch.no_grad()
     def encode(self, pixels: Tensor) -> Tensor:
-        """Features `(batch, tokens, width)` of pixels `(batch, 3, resolution, resolution)`."""
+        """Features `(batch, tokens, width)` of pixels `(batch, 3, resolution, resolution)`.
+
+        Raises:
+            UserError: If the pixels are of another size.
+        """
+        if pixels.shape[-2:] != (self.resolution, self.resolution):
+            raise UserError(
+                f"an image of {pixels.shape[-2]}x{pixels.shape[-1]} pixels is given to a vision "
+                f"encoder that takes {self.resolution}x{self.resolution}; set resolution to "
+                f"{self.resolution}"
+            )
         output = self.model(self.normalize(pixels), output_hidden_states=True)
         features: Tensor = output.hidden_states[-2][:, 1:]
         return features
@@ -94,6 +107,8 @@ class CLIPFeatures(ImageEncoder):
         Raises:
             UserError: If files are missing, or do not fit their `config.json`.
         """
+        from transformers import CLIPVisionConfig, CLIPVisionModel
+
         folder = resolve_folder(model, "clip")
         values = read_config(folder)
         try:
