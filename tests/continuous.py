@@ -1,12 +1,14 @@
 """Models that read features of images, small enough for tests, and the golden one among them."""
 
 import json
+import shutil
 from functools import cache
 
 import torch
 from safetensors.torch import load_file
 from transformers import CLIPVisionConfig, CLIPVisionModel
 
+from showo_turbo.models.checkpoints import resolve_folder
 from showo_turbo.models.showo import ShowoConfig
 from showo_turbo.models.vision_encoders import CLIPFeatures
 
@@ -58,6 +60,9 @@ def golden_config(clip, **changes):
         "w_clip_vit": True,
         "showo_turbo": sizes | changes,
     }
+
+
+GOLDEN_CONFIG = ShowoConfig.from_dict(golden_config("nowhere"))
 
 
 def write_golden_clip(folder):
@@ -119,4 +124,23 @@ def feature_networks(seed=0, **sizes):
     return tiny_networks(seed, **(FEATURES | sizes))
 
 
-GOLDEN_CONFIG = ShowoConfig.from_dict(golden_config("nowhere"))
+def write_shapes_model(folder, kind):
+    """A random model for the shapes world that reads features, with its vision encoder in it."""
+    network = tiny_showo(
+        decided=False,
+        **FEATURES | {"image_input": kind, "vision_encoder": str(folder / "clip")},
+        text_vocabulary_size=640,
+        codebook_size=512,
+        image_tokens=36,
+        max_text_length=32,
+        image_tokenizer="shapes",
+        eos_id=0,
+        layers=1,
+    )
+    with torch.no_grad():
+        network.showo.lm_head.bias[0] = 4  # answers of a random network would never end
+    network.save_pretrained(folder)
+    shutil.copy(resolve_folder("shapes", "showo") / "tokenizer.json", folder)
+    if kind == "clip":
+        write_tiny_clip(folder / "clip", image_size=24, patch_size=6)
+    return folder

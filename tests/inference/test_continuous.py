@@ -7,7 +7,7 @@ from PIL import Image
 
 from showo_turbo.data.images import square_pixels
 from showo_turbo.errors import UserError
-from showo_turbo.inference import ShowoPipeline
+from showo_turbo.inference import ShowoPipeline, encoded_images
 from showo_turbo.models.vision_encoders import CLIPFeatures, LatentFeatures
 
 from .. import naive
@@ -74,6 +74,10 @@ def test_an_image_is_encoded_once_for_all_its_questions(pipeline, monkeypatch):
     images = [PICTURES[place] for place in (0, 1, 0, 2, 1)]
     pipeline.answer(images, "What?", max_new_tokens=2, batch_size=2)
     assert encoded == [2, 1]  # 0 and 1; 2, as 0 is known; 1 is known
+    monkeypatch.setattr(encoded_images, "REMEMBERED", 1)
+    encoded.clear()
+    pipeline.answer(images, "What?", max_new_tokens=2, batch_size=2)
+    assert encoded == [2, 2, 1]  # 0 and 1; 0 again and 2; 1 again
 
 
 def test_it_draws_from_codes_all_the_same(pipeline):

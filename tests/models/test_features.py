@@ -225,6 +225,19 @@ def test_decoding_is_that_of_whole_sequences_one_at_a_time(model, asked):
     assert [result.tokens for result in other] != expected
 
 
+def test_compiled_decoding_gives_the_same_answers(asked):
+    """Features come with the first tokens of a cache, which are never compiled."""
+    plain, compiled = (feature_showo(layers=1) for _ in range(2))
+    compiled.compile_decoding(backend="eager")
+    for decode in (autoregressive_decode, jacobi_decode):
+        given = {} if decode is autoregressive_decode else {"block_size": 4}
+        expected, found = (
+            [result.tokens for result in decode(model, *asked, max_new_tokens=8, **given)]
+            for model in (plain, compiled)
+        )
+        assert found == expected
+
+
 @torch.no_grad()
 def test_the_masks_differ_in_what_they_give(model, asked):
     features, prompts = asked

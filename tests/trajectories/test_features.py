@@ -6,10 +6,14 @@ import pytest
 import torch
 
 from showo_turbo.errors import UserError
+from showo_turbo.models.image_input import ImageInput
 from showo_turbo.models.protocols import FIXED_POINT
+from showo_turbo.sampling.image_sampling import ImageSampling
 from showo_turbo.sampling.jacobi import jacobi_decode
 from showo_turbo.text_tokenizer import TextTokenizer
 from showo_turbo.trajectories import (
+    ModelIdentity,
+    StoredTrajectories,
     TextRequest,
     TextTrajectoryDataset,
     TrajectoryStore,
@@ -20,6 +24,7 @@ from showo_turbo.trajectories import (
 )
 from showo_turbo.trajectories.batch_file import load_batch, save_batch
 from showo_turbo.trajectories.requests import text_requests
+from showo_turbo.trajectories.stored import Training
 
 from .. import naive
 from ..continuous import feature_prompt, feature_showo
@@ -144,3 +149,20 @@ def test_other_features_are_another_store(requests, text_settings):
     identity = text_identity("t", requests, text_settings)
     other = [requests[0]._replace(image=requests[1].image), *requests[1:]]
     assert identity.differences(text_identity("t", other, text_settings))
+
+
+@pytest.mark.bad_input
+def test_a_store_of_features_for_a_model_that_reads_codes(
+    tmp_path, teacher, requests, text_settings
+):
+    collect(tmp_path / "a", teacher, requests, text_settings)
+    given = StoredTrajectories(texts=tmp_path / "a", on_mismatch="warn")
+
+    def open_for(image_input):
+        training = Training(ModelIdentity(), None, ImageSampling(), 1, image_input)
+        return given.open("texts", training, print)
+
+    assert open_for(teacher.image_input).num_samples
+    message = r"holds images as features of shape \(16, 8\); expected codes; collect with this"
+    with pytest.raises(UserError, match=message):
+        open_for(ImageInput("codes", 16, 24))

@@ -273,6 +273,7 @@ def _training(
         teacher,
         stage.sampling.over(module.teacher_sampling),
         stage.image_segments,
+        module.student.image_input,
     )
 
 

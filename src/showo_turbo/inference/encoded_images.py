@@ -9,9 +9,14 @@ from torch import Tensor
 
 from .loaded_model import ImageSource, LoadedModel
 
+REMEMBERED = 256
+"""So many images at most stay encoded until the next question about them: of CLIP, 0.6 GB."""
+
 
 class EncodedImages:
     """Encodes images when a question about them is reached, and forgets them after the last.
+
+    If very many are waiting for further questions, the oldest are encoded again.
 
     Args:
         model: Encodes them.
@@ -41,7 +46,10 @@ class EncodedImages:
         if new:
             encoded = self._model.encode_asked_images(list(new.values()))
             self._encoded |= dict(zip(new, encoded, strict=True))
-        return torch.stack([self._encoded[self._keys[index]] for index in questions])
+        rows = torch.stack([self._encoded[self._keys[index]] for index in questions])
+        for key in list(self._encoded)[:-REMEMBERED]:
+            del self._encoded[key]
+        return rows
 
 
 def _key(image: ImageSource) -> Hashable:
