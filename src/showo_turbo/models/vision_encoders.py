@@ -51,11 +51,12 @@ class CLIPFeatures(ImageEncoder):
     std: Tensor
 
     def __init__(self, model: "CLIPVisionModel") -> None:
-        from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
+        from transformers.utils.constants import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
         super().__init__()
         self.model = model
-        self.resolution = model.config.image_size
+        config: Any = model.config
+        self.resolution = int(config.image_size)
         shape = (3, 1, 1)
         self.register_buffer("mean", torch.tensor(OPENAI_CLIP_MEAN).view(shape), persistent=False)
         self.register_buffer("std", torch.tensor(OPENAI_CLIP_STD).view(shape), persistent=False)
@@ -63,7 +64,7 @@ class CLIPFeatures(ImageEncoder):
     @property
     def tokens(self) -> int:
         """Patches of an image."""
-        config = self.model.config
+        config: Any = self.model.config
         return int((config.image_size // config.patch_size) ** 2)
 
     @property

@@ -20,15 +20,13 @@ from .attention import fast_training_attention
 from .cache import KeyValueCache
 from .compiled import CacheSizes, CompiledDecoding, StaticKeyValueCache
 from .config import ShowoConfig
+from .features import check_projector, new_projector, put_features, understanding_features
 from .noise import NoiseEmbedding
 from .prefixes import CachedImagePrefix, CachedTextPrefix
 from .sequences import Prefixes, Sequences, UnifiedPrompting, format_conversation
 
 FEW_TOKENS = 8
 """So many tokens at most are scored with the factors of the output head changed over."""
-
-_PROJECTOR = "mm_projector."
-"""How the weights are named that make embeddings of an image's features."""
 
 _OF_THE_VOCABULARY = (
     "showo.model.embed_tokens.weight",
@@ -60,11 +58,7 @@ class Showo(TextModel):
         self.showo = PhiForCausalLM(config.phi())
         if config.reads.continuous:
             # Named by its keys in the released checkpoints.
-            self.mm_projector = nn.Sequential(
-                nn.Linear(config.reads.width, config.hidden_size),
-                nn.GELU(),
-                nn.Linear(config.hidden_size, config.hidden_size),
-            )
+            self.mm_projector = new_projector(config.reads.width, config.hidden_size)
         if config.noise_size:
             self.noise = NoiseEmbedding(config.noise_size, config.hidden_size)
         self._compiled: CompiledDecoding | None = None
@@ -103,14 +97,8 @@ class Showo(TextModel):
         Raises:
             UserError: If the network reads features and there is no projector for them.
         """
-        projects = any(key.startswith(_PROJECTOR) for key in state)
-        if self.config.reads.continuous and not projects:
-            raise UserError(
-                f"config.json says that the model reads features of images "
-                f"({'w_clip_vit' if self.config.image_input == 'clip' else 'image_input'}), but "
-                f"its weights have no projector ({_PROJECTOR}*); restore both from where they come "
-                "from"
-            )
+        if self.config.reads.continuous:
+            check_projector(state, self.config.reads)
         size = self.vocabulary.size
         rows = {key: state[key].shape[:1] for key in _OF_THE_VOCABULARY if key in state}
         surplus = [key for key, count in rows.items() if count == (size + 1,)]
@@ -202,7 +190,8 @@ class Showo(TextModel):
         reads.check_shape(images)
         if not reads.continuous:
             return self.sequences.understanding(images, prompts, answers)
-        return self.sequences.understanding_features(
+        return understanding_features(
+            self.sequences,
             reads.tokens,
             prompts,
             answers,
@@ -233,8 +222,7 @@ class Showo(TextModel):
         assert images is not None  # as the sequences are about some
         embeddings = self.showo.model.embed_tokens(sequences.input_ids)
         projected = self.mm_projector(images.to(embeddings.device, self.dtype))
-        where = sequences.features_at[..., None]
-        return cast(Tensor, embeddings.masked_scatter(where, projected.to(embeddings.dtype)))
+        return put_features(embeddings, sequences.features_at, projected)
 
     def answer_logits(
         self, batch: AnswerBlocks, versions: Mapping[str, Tensor], *, fixed_point: bool = False

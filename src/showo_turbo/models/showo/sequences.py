@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...errors import UserError
 from ..layout import Layout
 from ..questions import history_of
 from .vocabulary import Vocabulary
@@ -119,7 +118,7 @@ class UnifiedPrompting:
     ) -> Prefixes:
         """`t2i sot text eot [pad]*`, which never sees the image behind it."""
         texts = self._image_prompts(prompts)
-        ids, _, padding = self._right_padded(texts, [0] * len(texts), None, device)
+        ids, _, padding = self.right_padded(texts, [0] * len(texts), None, device)
         return Prefixes(ids, (~padding).sum(dim=1), Layout(torch.zeros_like(ids)))
 
     def image(self, codes: Tensor) -> Tensor:
@@ -156,7 +155,7 @@ class UnifiedPrompting:
         if answers is not None:
             pairs = zip(texts, answers, strict=True)
             texts = [[*text, *answer, v.eot_id] for text, answer in pairs]
-        ids, labels, padding = self._right_padded(texts, given, pad_to, codes.device)
+        ids, labels, padding = self.right_padded(texts, given, pad_to, codes.device)
         image = torch.cat([codes.new_full((len(texts), 1), v.mmu_id), self.image(codes)], dim=1)
         block = torch.cat([torch.ones_like(image), torch.zeros_like(ids)], dim=1)
         padding = torch.nn.functional.pad(padding, (image.shape[1], 0))
@@ -180,56 +179,9 @@ class UnifiedPrompting:
             asked = self.understanding(codes.to(device), prompts)
         else:
             texts = [[self.vocabulary.sot_id, *prompt] for prompt in prompts]
-            ids, labels, padding = self._right_padded(texts, [0] * len(texts), None, device)
+            ids, labels, padding = self.right_padded(texts, [0] * len(texts), None, device)
             asked = Sequences(ids, labels, Layout(torch.zeros_like(ids), padding))
         return asked.as_prefixes()
-
-    def understanding_features(
-        self,
-        tokens: int,
-        prompts: Sequence[Sequence[int]],
-        answers: Sequence[Sequence[int]] | None = None,
-        *,
-        prefix_visible: bool = False,
-        device: torch.device | None = None,
-    ) -> Sequences:
-        """`mmu system soi feature* eoi question [answer eot] [pad]*`.
-
-        Features are seen by every token, before and after them; all else is causal. There is no
-        `sot`. Labels cover the answer and its `eot`.
-
-        Args:
-            tokens: Features an image; their ids are padding, and mean nothing.
-            prompts: `system soi eoi question` of each sample, as `encode_question` gives them: the
-                features go between `soi` and `eoi`.
-            answers: Text ids to learn; without them the sequence ends with the prompt.
-            prefix_visible: Whether what comes before the features is seen by every token, too.
-            device: Where the tensors go.
-
-        Raises:
-            UserError: If a prompt has no place for the image.
-
-        Source: the prompting and masks of the code of Show-o (arXiv 2408.12528) for CLIP; before
-        2024-09-19 it had `prefix_visible`.
-        """
-        v = self.vocabulary
-        begins = [_place_of_image(prompt, v) + len(("mmu",)) for prompt in prompts]
-        rows = [
-            [v.mmu_id, *prompt[: begin - 1], *[v.pad_id] * tokens, *prompt[begin - 1 :]]
-            for prompt, begin in zip(prompts, begins, strict=True)
-        ]
-        given = list(map(len, rows))
-        if answers is not None:
-            pairs = zip(rows, answers, strict=True)
-            rows = [[*row, *answer, v.eot_id] for row, answer in pairs]
-        ids, labels, padding = self._right_padded(rows, given, None, device)
-        columns = torch.arange(ids.shape[1], device=device)
-        first = torch.tensor(begins, device=device)[:, None]
-        before_end = columns < first + tokens
-        features_at = before_end & (columns >= first)
-        visible = before_end if prefix_visible else features_at
-        layout = Layout(torch.zeros_like(ids), padding, visible=visible)
-        return Sequences(ids, labels, layout, features_at)
 
     def language(
         self, texts: Sequence[Sequence[int]], max_length: int, device: torch.device | None = None
@@ -243,17 +195,24 @@ class UnifiedPrompting:
         """
         v = self.vocabulary
         rows = [[v.sot_id, *text, v.eot_id][:max_length] for text in texts]
-        ids, labels, padding = self._right_padded(rows, [0] * len(rows), None, device)
+        ids, labels, padding = self.right_padded(rows, [0] * len(rows), None, device)
         return Sequences(ids, labels, Layout(torch.zeros_like(ids), padding))
 
-    def _right_padded(
+    def right_padded(
         self,
         rows: Sequence[Sequence[int]],
         unlabelled: Sequence[int],
         pad_to: int | None,
         device: torch.device | None,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Ids, labels (from each row's `unlabelled` on) and padding flags."""
+        """Ids, labels and padding flags of rows, each `(rows, tokens)`.
+
+        Args:
+            rows: Token ids of each row.
+            unlabelled: How many tokens at the beginning of each row are not to be predicted.
+            pad_to: Length; the longest row's by default.
+            device: Where the tensors go.
+        """
         width = max(map(len, rows)) if pad_to is None else pad_to
         ids = torch.full((len(rows), width), self.vocabulary.pad_id)
         labels = torch.full((len(rows), width), IGNORE)
@@ -265,21 +224,6 @@ class UnifiedPrompting:
             [[len(row)] for row in rows], device=device
         )
         return ids, labels, padding
-
-
-def _place_of_image(prompt: Sequence[int], vocabulary: Vocabulary) -> int:
-    """Where in a prompt the features of the image go, between `soi` and `eoi`.
-
-    Raises:
-        UserError: If there is no such place, or more than one.
-    """
-    place = prompt.index(vocabulary.soi_id) + 1 if vocabulary.soi_id in prompt else 0
-    if not place or list(prompt[place : place + 1]) != [vocabulary.eoi_id]:
-        raise UserError(
-            "a prompt has no place for its image; expected soi and eoi behind the system prompt, "
-            "encode the question with encode_question"
-        )
-    return place
 
 
 def format_question(question: str) -> str:
