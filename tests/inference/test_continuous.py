@@ -1,5 +1,8 @@
 """Answers about images that are read as continuous features: loading, batches, preprocessing."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -78,6 +81,23 @@ def test_an_image_is_encoded_once_for_all_its_questions(pipeline, monkeypatch):
     encoded.clear()
     pipeline.answer(images, "What?", max_new_tokens=2, batch_size=2)
     assert encoded == [2, 2, 1]  # 0 and 1; 0 again and 2; 1 again
+
+
+def test_images_that_are_loaded_when_they_are_asked_for(pipeline):
+    """Each access makes an object of its own, often at the same address in memory."""
+
+    class Loaded(Sequence):
+        def __len__(self):
+            return 3
+
+        def __getitem__(self, index):
+            return PICTURES[range(3)[index]].copy()
+
+    options = {"max_new_tokens": 6, "batch_size": 1}
+    expected = pipeline.answer(PICTURES, "What?", **options)
+    decoding = replace(pipeline.decoding, max_new_tokens=6)
+    found = pipeline.answer_batches(Loaded(), ["What?"] * 3, decoding, batch_size=1)
+    assert [tokens for batch in found for tokens in batch.tokens] == expected.tokens
 
 
 def test_it_draws_from_codes_all_the_same(pipeline):

@@ -9,14 +9,12 @@ from torch import Tensor
 
 from .loaded_model import ImageSource, LoadedModel
 
-REMEMBERED = 256
-"""So many images at most stay encoded until the next question about them: of CLIP, 0.6 GB."""
+REMEMBERED = 64
+"""So many images stay encoded for further questions about them: as many as a batch has at most."""
 
 
 class EncodedImages:
-    """Encodes images when a question about them is reached, and forgets them after the last.
-
-    If very many are waiting for further questions, the oldest are encoded again.
+    """Encodes images when a question about them is reached, once while they are remembered.
 
     Args:
         model: Encodes them.
@@ -26,27 +24,28 @@ class EncodedImages:
     def __init__(self, model: LoadedModel, images: Sequence[ImageSource]) -> None:
         self._model = model
         self._images = images
-        self._keys = [_key(image) for image in images]
-        self._last = {key: place for place, key in enumerate(self._keys)}
-        self._encoded: dict[Hashable, Tensor] = {}
+        # With each image itself: the identity of an object is its own only as long as it exists.
+        self._encoded: dict[Hashable, tuple[ImageSource, Tensor]] = {}
 
     def rows(self, questions: range) -> Tensor:
         """The images of some of the questions, as the model is given them.
 
         Args:
-            questions: Consecutive questions; no question before them is going to be asked for.
+            questions: Which of them.
 
         Raises:
             UserError: If a file cannot be read.
         """
-        for key in [key for key in self._encoded if self._last[key] < questions.start]:
-            del self._encoded[key]
-        new = {self._keys[index]: self._images[index] for index in questions}
-        new = {key: image for key, image in new.items() if key not in self._encoded}
+        asked = [self._images[index] for index in questions]
+        distinct = {_key(image): image for image in asked}
+        new = {key: image for key, image in distinct.items() if key not in self._encoded}
         if new:
             encoded = self._model.encode_asked_images(list(new.values()))
-            self._encoded |= dict(zip(new, encoded, strict=True))
-        rows = torch.stack([self._encoded[self._keys[index]] for index in questions])
+            pairs = zip(new.values(), encoded, strict=True)
+            self._encoded |= dict(zip(new, pairs, strict=True))
+        rows = torch.stack([self._encoded[_key(image)][1] for image in asked])
+        for key in distinct:  # the most recent come last
+            self._encoded[key] = self._encoded.pop(key)
         for key in list(self._encoded)[:-REMEMBERED]:
             del self._encoded[key]
         return rows

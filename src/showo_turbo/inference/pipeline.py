@@ -181,7 +181,8 @@ class ShowoPipeline(LoadedModel):
         """Answer questions and give every batch as soon as it is done, in their order.
 
         Options and questions are checked before the first answer is begun; image files are read
-        batch by batch, and an image is encoded once however many questions are about it.
+        batch by batch, and an image with several questions is encoded once, unless very many others
+        come between them.
 
         Raises:
             UserError: See `answer`.
