@@ -48,7 +48,7 @@ def in_single_blocks(record: TextTrajectory) -> list[TextTrajectory]:
             record.key,
             record.text,
             torch.cat([record.prompt_ids, record.answer_ids[: BLOCK * number]]),
-            record.image_codes,
+            record.image,
             block[-1],
             [block],
         )

@@ -10,9 +10,10 @@ time of what a row compares with, `ours_s` that of this package; "what" says whi
 processor's seconds (`naive_cpu_s`, `ours_cpu_s`) hardly depend on other work on the machine. The
 naive ways are those of `tests/naive.py`: no cache, whole padded sequences, the whole vocabulary.
 
-Rows with t2i_, inpaint_ and jacobi_ use a random network in between the shapes and the released ones (hidden
-768, 8 layers, the full vocabulary) and the geometry of the released 256 and 512 px models: prompts
-of 14 tokens, padded to 129 in the naive way. Rows with base_ and student_ use the shapes models.
+Rows with t2i_, inpaint_ and jacobi_ use a random network in between the shapes and the released
+ones (hidden 768, 8 layers, the full vocabulary) and the geometry of the released 256 and 512 px
+models: prompts of 14 tokens, padded to 129 in the naive way. Rows with base_ and student_ use the
+shapes models.
 Rows with released_ need a GPU: compiled decoding at the released sizes, random weights, in
 bfloat16, with the share of the device's limit that it reaches.
 """

@@ -171,9 +171,11 @@ class SpeedupReport(Callback):
         loaders["student"] = partial(student_of, pl_module, "SpeedupReport")
         image_tokenizer: Any = pl_module.image_tokenizer
         text_tokenizer: Any = pl_module.text_tokenizer
+        vision_encoder: Any = getattr(pl_module, "vision_encoder", None)
         if is_sharded(trainer):  # outside of a training step no process has all weights
             name: Any = pl_module.image_tokenizer_id
             image_tokenizer = MAGVITv2.from_pretrained(name)
+            vision_encoder = getattr(pl_module, "vision_encoder_id", None)
             exported = _preceding(trainer, self, ExportStudent, "it gathers the student").folder
             assert exported is not None  # set in its setup
             loaders["student"] = partial(load_model, exported, family)
@@ -181,7 +183,12 @@ class SpeedupReport(Callback):
 
         def load(network: Callable[[], ImageModel]) -> LoadedModel:
             # The strategy has moved the module to the CPU by now.
-            return LoadedModel(network().to(device), image_tokenizer.to(device), text_tokenizer)
+            return LoadedModel(
+                network().to(device),
+                image_tokenizer.to(device),
+                text_tokenizer,
+                vision_encoder=vision_encoder,
+            )
 
         return {name: partial(load, network) for name, network in loaders.items()}
 

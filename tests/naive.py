@@ -154,6 +154,43 @@ def text_sequence(model, codes, text):
     return ids, mask[None, None]
 
 
+def feature_sequence(model, features, prompt, prefix_visible=False):
+    """Embeddings and mask of `mmu system soi features eoi question`; the prompt has soi and eoi."""
+    v = model.vocabulary
+    split = list(prompt).index(v.soi_id) + 1
+    before, after = [v.mmu_id, *prompt[:split]], list(prompt[split:])
+    assert after[0] == v.eoi_id
+    first, _, second = model.mm_projector
+    hidden = features @ first.weight.T + first.bias
+    hidden = hidden / 2 * (1 + torch.erf(hidden / math.sqrt(2)))
+    projected = hidden @ second.weight.T + second.bias
+    table = model.showo.model.embed_tokens.weight
+    embeddings = torch.cat([table[before], projected, table[after]])
+    mask = torch.ones(len(embeddings), len(embeddings), dtype=torch.bool).tril()
+    end = len(before) + len(features)
+    mask[:, 0 if prefix_visible else len(before) : end] = True
+    return embeddings[None], mask[None, None]
+
+
+def feature_logits(model, features, prompt, prefix_visible=False):
+    """`(tokens, vocabulary)` of one forward over everything."""
+    embeddings, mask = feature_sequence(model, features, prompt, prefix_visible)
+    output = model.showo.model(inputs_embeds=embeddings, attention_mask=mask, use_cache=False)
+    return model.showo.lm_head(output.last_hidden_state)[0].float()
+
+
+@torch.no_grad()
+def decode_features(model, features, prompt, max_new_tokens, prefix_visible=False):
+    """The greedy answer up to and including `eot`, a whole forward for every token."""
+    answer = []
+    while len(answer) < max_new_tokens:
+        logits = feature_logits(model, features, [*prompt, *answer], prefix_visible)
+        answer.append(int(logits[-1, : model.vocabulary.text_size].argmax()))
+        if answer[-1] == model.vocabulary.eot_id:
+            break
+    return answer
+
+
 def draw_token(logits, temperature, top_k, top_p, uniform):
     """A token of one row of logits; `uniform` in [0, 1) chooses among the likeliest first."""
     probabilities = (logits / temperature).softmax(0).tolist()

@@ -168,6 +168,13 @@ CASES = [
         RESTORE,
     ),
     Case(
+        "no projector",
+        sizes(w_clip_vit=True),
+        "config.json says that the model reads features of images (w_clip_vit)",
+        "its weights have no projector (mm_projector.*)",
+        RESTORE,
+    ),
+    Case(
         "an unexpected key",
         tensors(lambda state: state.update(extra=torch.zeros(1))),
         "1 unexpected (extra)",

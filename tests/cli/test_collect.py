@@ -94,7 +94,7 @@ def test_codes_are_those_of_the_image_files(command, model, files, tmp_path):
     }
     assert len(dataset) > 0, "the test says nothing without an answer"
     for index in range(len(dataset)):
-        assert tuple(dataset[index].image_codes.tolist()) in expected
+        assert tuple(dataset[index].image.tolist()) in expected
 
 
 def test_an_interrupted_run_continues(command, model, files, tmp_path, monkeypatch):

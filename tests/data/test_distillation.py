@@ -57,7 +57,7 @@ def text_store(folder: Path) -> TrajectoryStore:
         key="0",
         text="What is this?",
         prompt_ids=torch.tensor([1, 2], dtype=torch.int32),
-        image_codes=torch.arange(STEPS, dtype=torch.int16),
+        image=torch.arange(STEPS, dtype=torch.int16),
         answer_ids=torch.tensor([5, 6, 9], dtype=torch.int32),
         blocks=[
             torch.tensor([[0, 0], [5, 0], [5, 6]], dtype=torch.int32),

@@ -34,7 +34,7 @@ def records():
                 key=str(number),
                 text="",
                 prompt_ids=ids(1 + number),
-                image_codes=torch.randint(0, 24, (16,), generator=generator),
+                image=torch.randint(0, 24, (16,), generator=generator),
                 answer_ids=answer,
                 blocks=[torch.cat([ids(2, 4), part[None]]) for part in padded.split(4)],
             )
@@ -45,7 +45,7 @@ def records():
 def expected_logits(model, record, block, tokens):
     """Of one block alone: an unbatched sequence of what precedes it and its tokens."""
     before = [*record.prompt_ids.tolist(), *record.answer_ids[: 4 * block].tolist()]
-    sequence = naive.text_sequence(model, record.image_codes.tolist(), [*before, *tokens])
+    sequence = naive.text_sequence(model, record.image.tolist(), [*before, *tokens])
     start = 16 + 3 + len(before)  # after `mmu soi image eoi`: the place of token i - 1
     return model(*sequence)[0, start : start + 4, : model.vocabulary.text_size]
 

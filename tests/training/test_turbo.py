@@ -63,7 +63,7 @@ def batch(random_shapes_model, tmp_path_factory):
         TextTrajectory(
             key=str(i),
             text="what is it?",
-            image_codes=torch.randint(0, 512, (36,), generator=generator),
+            image=torch.randint(0, 512, (36,), generator=generator),
             prompt_ids=torch.tensor(encode("what is it?")),
             answer_ids=torch.randint(1, 640, (16 * (i + 1) - i,), generator=generator),
             blocks=[torch.randint(1, 640, (3, 16), generator=generator) for _ in range(i + 1)],

@@ -95,7 +95,7 @@ def text_record(key="k", answer=(5, 6, 7, 8, 9, 29), block_size=4, tokens=6):
         key=key,
         text="what is it?",
         prompt_ids=torch.tensor([1, 2], dtype=torch.int32),
-        image_codes=torch.arange(tokens, dtype=torch.int16),
+        image=torch.arange(tokens, dtype=torch.int16),
         answer_ids=torch.tensor(answer, dtype=torch.int32),
         blocks=[
             torch.tensor([[0, 0, 0, 0], [5, 0, 7, 0], [5, 6, 0, 8], [5, 6, 7, 8]]).int(),

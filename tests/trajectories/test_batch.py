@@ -77,7 +77,7 @@ def test_all_blocks_of_answers_by_hand():
     ]
     assert batch.answer_ids == [[5, 6, 7, 8, 9, 29], [5, 6, 7, 8, 9]]
     assert batch.prompt_ids == [[1, 2], [3]]
-    assert batch.image_codes.dtype == torch.long
+    assert batch.images.dtype == torch.long
 
 
 def test_iterates_that_agree_have_no_first_difference():

@@ -34,7 +34,7 @@ def talkative(requests):
                 teacher.showo.lm_head.bias[29] += 0.5
             results = jacobi_decode(
                 teacher,
-                torch.stack([request.image_codes for request in requests]),
+                torch.stack([request.image for request in requests]),
                 [request.ids for request in requests],
                 max_new_tokens=40,
                 block_size=8,
@@ -66,7 +66,7 @@ def test_a_store_holds_the_finished_answers_with_their_iterates(
         request = by_key[record.key]
         [greedy] = jacobi_decode(
             talkative,
-            request.image_codes[None],
+            request.image[None],
             [request.ids],
             max_new_tokens=40,
             block_size=1,  # one token after the other
@@ -76,7 +76,7 @@ def test_a_store_holds_the_finished_answers_with_their_iterates(
         assert record.answer_ids[-1] == 29
         assert record.prompt_ids.tolist() == list(request.ids)
         assert record.text == request.text
-        assert torch.equal(record.image_codes.long(), request.image_codes)
+        assert torch.equal(record.image.long(), request.image)
         settled = torch.cat(
             [block[-1, : record.valid_length(b)] for b, block in enumerate(record.blocks)]
         )
@@ -206,7 +206,7 @@ def test_result_type_is_what_the_sampler_gives():
 def test_codes_that_do_not_fit_are_refused(
     tmp_path, teacher, requests, text_settings, codes, message
 ):
-    wrong = [requests[0], requests[1]._replace(image_codes=codes)]
+    wrong = [requests[0], requests[1]._replace(image=codes)]
     with pytest.raises(UserError, match=f"image of request 'r1' has {message}"):
         collect(tmp_path / "s", teacher, wrong, text_settings)
 
@@ -214,7 +214,7 @@ def test_codes_that_do_not_fit_are_refused(
 @pytest.mark.bad_input
 def test_other_images_are_another_store(tmp_path, teacher, requests, text_settings):
     identity = text_identity("t", requests, text_settings)
-    other = [requests[0]._replace(image_codes=requests[1].image_codes), *requests[1:]]
+    other = [requests[0]._replace(image=requests[1].image), *requests[1:]]
     assert identity.differences(text_identity("t", other, text_settings))
     smaller = dataclasses.replace(text_settings, batch_size=1)
     assert not identity.differences(text_identity("t", requests, smaller))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ..data.images import load_image
+from ..data.images import read_image
 from ..data.transparency import BACKGROUND, check_background
 from ..errors import UserError
 from ..inference import Answers, Statistics
@@ -97,6 +97,8 @@ def answer(
             "seed": seed,
             "question": question,
         }
+        if pipeline.image_encoder is not pipeline.image_tokenizer:
+            settings["image_encoder"] = fingerprint_module(pipeline.image_encoder)
         if background != BACKGROUND:
             settings["background"] = background
         folder = RunFolder(output, settings, ANSWERS_FILE, key="id")
@@ -112,7 +114,7 @@ def answer(
             batch_size,
         )
         for file in _each_once((request.entry for request in pending), "checking images"):
-            load_image(file, pipeline.resolution, background)
+            read_image(file, background)
         _hand_out(batches, pending, folder)
     elif folder is not None and outdated:
         folder.begin()

@@ -103,7 +103,7 @@ def collect(
     if with_texts:
         text_model(pipeline.network, "collecting answers (left out with --num_texts 0)")
     data = DistillationDataModule(
-        pipeline.resolution,
+        pipeline.asked_resolution if with_texts else pipeline.resolution,
         DistillationBatchSizes(int(with_images), int(with_texts), language=0),
         captions=captions,
         instructions=instructions,
@@ -123,15 +123,21 @@ def collect(
         output,
         print,
         processes,
-        fingerprint_module(pipeline.image_tokenizer),
+        fingerprint_module(pipeline.image_encoder) if with_texts else None,
     )
 
-    def codes(pixels: Tensor) -> Tensor:
-        return pipeline.image_tokenizer.encode(pixels.to(pipeline.device))
+    def encoded(pixels: Tensor) -> Tensor:
+        return pipeline.image_encoder.encode(pixels.to(pipeline.device))
 
     def encode(paths: Sequence[Path]) -> dict[Path, Tensor]:
-        source = required(data.instructions, "instructions")
-        return encode_images(paths, pipeline.resolution, codes, bad_samples.skip, source.background)
+        return encode_images(
+            paths,
+            pipeline.asked_resolution,
+            encoded,
+            bad_samples.skip,
+            required(data.instructions, "instructions").background,
+            pipeline.image_encoder.crop,
+        )
 
     stores = []
     if with_images:

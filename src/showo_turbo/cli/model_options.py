@@ -17,6 +17,8 @@ class ModelOptions:
             `showlab/magvitv2`.
         text_tokenizer: Likewise; by default the tokenizer.json in the model's folder, else what its
             config.json names.
+        vision_encoder: Likewise, for a model that reads images through one; by default what the
+            model's config.json names, else `openai/clip-vit-large-patch14-336`.
         device: `cpu`, `cuda`, `cuda:1`, ...; by default a GPU if there is one.
         dtype: Floating-point type of the transformer; by default float32, or bfloat16 with
             `compile`.
@@ -29,6 +31,7 @@ class ModelOptions:
     model: str = "shapes"
     image_tokenizer: str | None = None
     text_tokenizer: str | None = None
+    vision_encoder: str | None = None
     device: str | None = None
     dtype: Literal["float32", "bfloat16", "float16"] | None = None
     compile: bool = False
@@ -48,4 +51,5 @@ class ModelOptions:
             self.dtype,
             self.compile,
             self.family,
+            vision_encoder=self.vision_encoder,
         )

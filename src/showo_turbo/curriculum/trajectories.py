@@ -14,6 +14,8 @@ from ..data import DistillationDataModule
 from ..data.images import encode_images
 from ..data.sources import required
 from ..errors import UserError
+from ..inference.loading import image_encoder_of
+from ..models.image_input import ImageEncoder
 from ..models.magvitv2 import MAGVITv2
 from ..models.protocols import ImageModel
 from ..models.registry import load_model
@@ -197,22 +199,27 @@ class RoundTrajectories:
                     captions, self.images(module, stage, round_index)
                 )
             if "text" in data.batch_sizes and "texts" not in stores:
+                encoder = _whole_image_encoder(trainer, module)
                 collector = TrajectoryCollector(
                     *teacher,
                     module.text_tokenizer,
                     folder,
                     rank_zero_info,
                     processes,
-                    fingerprint_module(image_tokenizer),
+                    fingerprint_module(encoder),
                 )
 
-                def codes(pixels: Tensor) -> Tensor:
-                    return image_tokenizer.encode(pixels.to(module.device))
+                def encoded(pixels: Tensor) -> Tensor:
+                    return encoder.encode(pixels.to(module.device))
 
                 def encode(paths: Sequence[Path]) -> dict[Path, Tensor]:
-                    background = required(data.instructions, "instructions").background
                     return encode_images(
-                        paths, data.resolution, codes, data.bad_samples.skip, background
+                        paths,
+                        data.resolution,
+                        encoded,
+                        data.bad_samples.skip,
+                        required(data.instructions, "instructions").background,
+                        encoder.crop,
                     )
 
                 questions = _questions(data, stages, round_index)
@@ -258,14 +265,15 @@ def _training(
     trainer: Trainer, module: ShowoTurbo, stage: Stage, teacher: str | None, kind: str
 ) -> Training:
     """What a stage asks of a store that it is given."""
-    image_tokenizer = None
+    encoder = None
     if kind == "texts":
-        image_tokenizer = fingerprint_module(_whole_image_tokenizer(trainer, module))
+        encoder = fingerprint_module(_whole_image_encoder(trainer, module))
     return Training(
-        ModelIdentity.of(module.student.config, module.text_tokenizer, image_tokenizer),
+        ModelIdentity.of(module.student.config, module.text_tokenizer, encoder),
         teacher,
         stage.sampling.over(module.teacher_sampling),
         stage.image_segments,
+        module.student.image_input,
     )
 
 
@@ -280,3 +288,11 @@ def _whole_image_tokenizer(trainer: Trainer, module: ShowoTurbo) -> MAGVITv2:
     if not is_sharded(trainer):
         return module.image_tokenizer
     return MAGVITv2.from_pretrained(module.image_tokenizer_id).eval().to(module.device)
+
+
+def _whole_image_encoder(trainer: Trainer, module: ShowoTurbo) -> ImageEncoder:
+    """What encodes the images of questions, or a copy where the strategy has sharded it."""
+    if not is_sharded(trainer):
+        return module.image_encoder
+    image_tokenizer = _whole_image_tokenizer(trainer, module)
+    return image_encoder_of(module.student, image_tokenizer, module.vision_encoder_id)

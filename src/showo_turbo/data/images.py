@@ -10,6 +10,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional
 
 from ..errors import BadSample, UserError, shown
+from ..models.image_input import Crop
 from .bad_samples import Skip, refuse
 from .transparency import BACKGROUND, to_rgb
 
@@ -54,13 +55,16 @@ def image_path(folder: Path, name: str, where: str) -> Path:
     return Path(folder, parts)
 
 
-def load_image(path: Path, resolution: int, background: str = BACKGROUND) -> Tensor:
+def load_image(
+    path: Path, resolution: int, background: str = BACKGROUND, crop: Crop = "nearest"
+) -> Tensor:
     """Read an image as a square; see `square_pixels`.
 
     Args:
         path: A file in one of `FORMATS`; turned as its EXIF says.
         resolution: Side length in pixels.
         background: Color that shows through transparent parts; see `to_rgb`.
+        crop: See `square_pixels`.
 
     Returns:
         Pixels `(3, resolution, resolution)`, float32 in `[-1, 1]`.
@@ -69,7 +73,7 @@ def load_image(path: Path, resolution: int, background: str = BACKGROUND) -> Ten
         BadSample: If the file is missing, no image, damaged, or `check_image` rejects it. What
             never ends, such as a link to a device, is not opened.
     """
-    return square_pixels(read_image(path, background), resolution)
+    return square_pixels(read_image(path, background), resolution, crop=crop)
 
 
 def read_image(path: Path, background: str = BACKGROUND) -> Image.Image:
@@ -82,7 +86,11 @@ def read_image(path: Path, background: str = BACKGROUND) -> Image.Image:
 
 
 def square_pixels(
-    image: Image.Image, resolution: int, background: str = BACKGROUND, name: str = "the image"
+    image: Image.Image,
+    resolution: int,
+    background: str = BACKGROUND,
+    name: str = "the image",
+    crop: Crop = "nearest",
 ) -> Tensor:
     """Cut a square out of an image.
 
@@ -94,6 +102,9 @@ def square_pixels(
         resolution: Side length in pixels.
         background: Color that shows through transparent parts.
         name: What the image is called in messages.
+        crop: Where the square begins if an odd number of rows or columns is cropped: at the
+            `nearest` even half, as torchvision crops for image tokenizers, or at the `floor`, as
+            transformers does for CLIP. They differ by a pixel for a quarter of all sizes.
 
     Returns:
         Pixels `(3, resolution, resolution)`, float32 in `[-1, 1]`.
@@ -102,18 +113,26 @@ def square_pixels(
         UserError: If `check_image` rejects it.
     """
     check_image(image, name)
-    return cut_square(to_rgb(image, background, name), resolution) / 127.5 - 1.0
+    return cut_square(to_rgb(image, background, name), resolution, crop) / 127.5 - 1.0
 
 
-def cut_square(image: Image.Image, resolution: int) -> Tensor:
+def cut_square(image: Image.Image, resolution: int, crop: Crop = "nearest") -> Tensor:
     """Levels `(channels, resolution, resolution)`, float32 from 0 to 255; see `square_pixels`."""
     if image.size != (resolution, resolution):
         image = functional.resize(
             image, [resolution], interpolation=functional.InterpolationMode.BICUBIC
         )
-        image = functional.center_crop(image, [resolution, resolution])
+        image = _center(image, resolution, crop)
     levels: Tensor = functional.pil_to_tensor(image)
     return levels.to(torch.float32)
+
+
+def _center(image: Image.Image, side: int, crop: Crop) -> Image.Image:
+    if crop == "nearest":
+        center: Image.Image = functional.center_crop(image, [side, side])
+        return center
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    return image.crop((left, top, left + side, top + side))
 
 
 def check_image(image: Image.Image, name: str) -> None:
@@ -154,19 +173,21 @@ def encode_images(
     encode: Callable[[Tensor], Tensor],
     skip: Skip = refuse,
     background: str = BACKGROUND,
+    crop: Crop = "nearest",
 ) -> dict[Path, Tensor]:
     """Read images and encode them as one batch.
 
     Args:
         paths: Distinct files.
         resolution: Side length in pixels.
-        encode: Turns pixels `(images, 3, resolution, resolution)` into codes
-            `(images, image_tokens)`.
+        encode: Turns pixels `(images, 3, resolution, resolution)` into what a model is given of the
+            images: codes or features, see `ImageInput`.
         skip: Leaves out a bad image, or raises.
         background: Color that shows through transparent parts.
+        crop: See `square_pixels`.
 
     Returns:
-        The codes `(image_tokens,)` of every image that was not left out, on the CPU.
+        What was made of every image that was not left out, on the CPU.
 
     Raises:
         UserError: If an image is bad and must not be left out.
@@ -174,13 +195,13 @@ def encode_images(
     pixels: dict[Path, Tensor] = {}
     for path in paths:
         try:
-            pixels[path] = load_image(path, resolution, background)
+            pixels[path] = load_image(path, resolution, background, crop)
         except BadSample as error:
             skip(error)
     if not pixels:
         return {}
-    codes = encode(torch.stack(list(pixels.values()))).cpu()
-    return dict(zip(pixels, codes, strict=True))
+    encoded = encode(torch.stack(list(pixels.values()))).cpu()
+    return dict(zip(pixels, encoded, strict=True))
 
 
 def to_images(pixels: Tensor) -> list[Image.Image]:

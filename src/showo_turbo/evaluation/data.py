@@ -7,7 +7,7 @@ from typing import Any, Self
 import torch
 
 from ..errors import UserError, shown
-from ..models.magvitv2 import MAGVITv2
+from ..models.image_input import ImageEncoder, compact
 from ..models.modes import evaluating
 from ..trajectories.checker import PromptMetadata
 from .checker import judging
@@ -75,12 +75,12 @@ class GatheredBatches:
     Every process sees all batches, and encodes the images of its share of the questions.
 
     Args:
-        image_tokenizer: Encodes the images of questions.
+        encoder: Encodes the images of questions.
         share: The samples of this process.
     """
 
-    def __init__(self, image_tokenizer: MAGVITv2, share: Share) -> None:
-        self.image_tokenizer = image_tokenizer
+    def __init__(self, encoder: ImageEncoder, share: Share) -> None:
+        self.encoder = encoder
         self.share = share
         self.prompts: dict[str, list[PromptMetadata]] = {}
         self.texts: list[TextRecord] = []
@@ -94,10 +94,10 @@ class GatheredBatches:
                 self.prompts.setdefault(split, []).append(metadata)
         if "instructions" in batch:
             stream = batch["instructions"]
-            codes = self._encode(
+            images = self._encode(
                 stream["pixels"], range(len(self.texts), len(self.texts) + len(stream["question"]))
             )
-            rows = zip(codes, stream["question"], stream["answer"], strict=True)
+            rows = zip(images, stream["question"], stream["answer"], strict=True)
             self.texts += [TextRecord(*row) for row in rows]
         if "questions" in batch:
             stream = batch["questions"]
@@ -106,9 +106,9 @@ class GatheredBatches:
             for benchmark in stream["benchmark"]:
                 places.append(counts.get(benchmark, 0))
                 counts[benchmark] = places[-1] + 1
-            codes = self._encode(stream["pixels"], places)
+            images = self._encode(stream["pixels"], places)
             asked = zip(
-                stream["benchmark"], codes, stream["question"], stream["truth"], strict=True
+                stream["benchmark"], images, stream["question"], stream["truth"], strict=True
             )
             for benchmark, image, question, truth in asked:
                 record = TextRecord(image, question, answer="")
@@ -120,11 +120,17 @@ class GatheredBatches:
 
     @torch.no_grad()
     def _encode(self, pixels: torch.Tensor, places: Sequence[int]) -> list[torch.Tensor]:
-        """Codes of this process's images, and nothing of the others, by their places in all."""
+        """This process's images as models are given them, and nothing of the others.
+
+        Args:
+            pixels: `(images, 3, height, width)`.
+            places: The place of each in all.
+        """
         own = [i for i in range(len(pixels)) if self.share.holds(places[i])]
-        codes = [torch.empty(0, dtype=torch.long)] * len(pixels)
+        images = [torch.empty(0, dtype=torch.long)] * len(pixels)
         if own:
-            with evaluating(self.image_tokenizer):
-                for index, image in zip(own, self.image_tokenizer.encode(pixels[own]), strict=True):
-                    codes[index] = image.cpu()
-        return codes
+            with evaluating(self.encoder):
+                encoded = compact(self.encoder.encode(pixels[own])).cpu()
+            for index, image in zip(own, encoded, strict=True):
+                images[index] = image
+        return images

@@ -102,10 +102,12 @@ def _measure(report: Report, measurement: Measurement, data: EvaluationData) -> 
 def _encoded(
     data: EvaluationData, bundle: LoadedModel, plan: EvaluationPlan, share: Share
 ) -> EvaluationData:
-    """The data with codes in place of the images of this process's questions."""
+    """The data with the images of this process's questions encoded."""
     texts = list(data.texts)
+    if not texts:
+        return data
     own = share.indices(len(texts))
-    batch = encode_records(bundle.image_tokenizer, [texts[i] for i in own], plan.batch_size)
+    batch = encode_records(bundle.image_encoder, [texts[i] for i in own], plan.batch_size)
     for index, record in zip(own, batch, strict=True):
         texts[index] = record
     return replace(data, texts=texts)

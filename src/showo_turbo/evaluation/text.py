@@ -11,7 +11,7 @@ from .. import metrics
 from ..errors import UserError
 from ..inference.loaded_model import LoadedModel
 from ..metrics.cider import cider_d
-from ..models.magvitv2 import MAGVITv2
+from ..models.image_input import ImageEncoder, compact
 from ..models.modes import evaluating
 from ..sampling.autoregressive import TextResult
 from ..sampling.jacobi import Driver, JacobiResult
@@ -21,14 +21,18 @@ from .images import seconds_now
 from .share import Share
 from .text_scores import TextScore
 
+_OF_PIXELS = 3
+"""Dimensions of an image's pixels; codes and features have fewer."""
+
 
 @dataclass(frozen=True, eq=False)
 class TextRecord:
     """An image, a question about it and the right answer.
 
     Attributes:
-        image: Codes `(image_tokens,)`, or pixels `(3, height, width)` in [-1, 1]; empty where
-            another process answers, see `Share`.
+        image: Pixels `(3, height, width)` in [-1, 1], or what a model is given of them (see
+            `ImageInput`), features in half precision; empty where another process answers, see
+            `Share`.
         question: The question, in no prompt format.
         answer: The reference.
     """
@@ -60,17 +64,17 @@ class Answer:
 
 
 def encode_records(
-    image_tokenizer: MAGVITv2, records: Sequence[TextRecord], batch_size: int = 64
+    encoder: ImageEncoder, records: Sequence[TextRecord], batch_size: int = 64
 ) -> list[TextRecord]:
-    """Replace pixels by codes where a record still has pixels."""
-    device = next(image_tokenizer.parameters()).device
+    """Encode the images of records that still have pixels."""
+    device = next(encoder.parameters()).device
     encoded: list[TextRecord] = []
-    with evaluating(image_tokenizer):
+    with evaluating(encoder):
         for start in range(0, len(records), batch_size):
             batch = records[start : start + batch_size]
             images = [record.image for record in batch]
-            if images[0].is_floating_point():
-                images = list(image_tokenizer.encode(torch.stack(images).to(device)).cpu())
+            if images[0].ndim == _OF_PIXELS:
+                images = list(compact(encoder.encode(torch.stack(images).to(device))).cpu())
             encoded += [
                 TextRecord(image, record.question, record.answer)
                 for image, record in zip(images, batch, strict=True)
@@ -97,7 +101,7 @@ def evaluate_text(
 
     Args:
         bundle: The networks to measure.
-        records: All with codes or all with pixels.
+        records: All encoded or all with pixels.
         decoding: How answers are decoded; see `compared_decodings`.
         seed: Of the random tokens that blocks start from; question i has the same ones whatever
             the model, the batch size and the number of processes.
@@ -117,15 +121,17 @@ def evaluate_text(
     writer, tokenizer = bundle.writer()
     encode, read = tokenizer.encode, tokenizer.decode
     own = share.indices(len(records))
-    encoded = encode_records(bundle.image_tokenizer, [records[i] for i in own], batch_size)
+    encoded = [records[i] for i in own]
+    if any(record.image.ndim == _OF_PIXELS for record in encoded):
+        encoded = encode_records(bundle.image_encoder, encoded, batch_size)
     images = dict(zip(own, [record.image for record in encoded], strict=True))
 
     def answer(indices: Sequence[int]) -> tuple[list[Answer], float]:
-        codes = torch.stack([images[index] for index in indices])
+        given = torch.stack([images[index] for index in indices])
         ids = [writer.encode_question(tokenizer, records[index].question) for index in indices]
         seeds = [stateless_seed(seed, index, stream="jacobi") for index in indices]
         began = seconds_now(bundle.device)
-        results = [*decoding.decode(writer, codes, ids, seeds)]
+        results = [*decoding.decode(writer, given, ids, seeds)]
         seconds = seconds_now(bundle.device) - began
         return [_answer(result, read(result.tokens), block_size) for result in results], seconds
 

@@ -8,6 +8,7 @@ from ..models.protocols import TextModel
 from ..sampling.options import seed_of_each
 from ..sampling.text_decoding import DecodingChanges, TextDecoding
 from .batching import first_batch_size, run_in_batches
+from .encoded_images import EncodedImages
 from .image_sources import ImageSource
 from .loaded_model import LoadedModel
 from .matching import each, listed, matched
@@ -62,7 +63,8 @@ class Answering(LoadedModel):
         """Answer questions and give every batch as soon as it is done, in their order.
 
         Options and questions are checked before the first answer is begun; image files are read
-        batch by batch.
+        batch by batch, and an image with several questions is encoded once, unless very many others
+        come between them.
 
         Raises:
             UserError: See `answer`.
@@ -83,13 +85,14 @@ class Answering(LoadedModel):
             )
         ids = [self.encode_question(text, options.max_new_tokens) for text in questions]
         every_seed = seed_of_each(seeds, len(images))
+        encoded = EncodedImages(self, images)
 
         def write(indices: range) -> Answers:
-            codes = self.encode_images([images[index] for index in indices])
+            given = encoded.rows(indices)
             prompts = [ids[index] for index in indices]
             chosen = [every_seed[index] for index in indices]
             results, seconds = self.timed(
-                lambda: options.decode(self.network, codes, prompts, chosen)
+                lambda: options.decode(self.network, given, prompts, chosen)
             )
             tokens = [result.tokens for result in results]
             forwards = sum(result.forwards for result in results)
@@ -105,7 +108,7 @@ class Answering(LoadedModel):
         largest = first_batch_size(
             config,
             rows=1,
-            tokens=config.image_tokens + 4 + longest,
+            tokens=self.network.image_input.tokens + 4 + longest,
             scored=options.lookahead(),
             candidates=config.text_vocabulary_size,
             dtype=self.network.dtype,

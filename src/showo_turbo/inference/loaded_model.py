@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -13,10 +14,12 @@ from torch import Tensor
 from ..data.images import load_image, square_pixels
 from ..data.transparency import BACKGROUND, check_background
 from ..errors import UserError
+from ..models.image_input import Crop, ImageEncoder
 from ..models.magvitv2 import MAGVITv2
 from ..models.prompts import encode_prompts
 from ..models.protocols import ImageModel, TextModel
 from ..models.registry import load_model, text_model
+from ..models.vision_encoders import CLIPFeatures
 from ..sampling.image_sampling import ImageSampling
 from ..sampling.text_decoding import TextDecoding
 from ..text_tokenizer import TextTokenizer
@@ -26,6 +29,7 @@ from .loading import (
     check_fit,
     choose_device,
     choose_dtype,
+    image_encoder_of,
     image_side,
     load_image_tokenizer,
     load_text_tokenizer,
@@ -47,6 +51,9 @@ class LoadedModel:
         sampling: How it draws best: the default wherever it is asked to draw.
         decoding: How it answers best: the default wherever it is asked a question.
         background: Color that shows through transparent parts of the images that it looks at.
+        vision_encoder: Its vision encoder, a folder or a hub id, if it reads images through one;
+            what its configuration names by default. It is loaded when the model is first asked
+            about an image.
 
     Raises:
         UserError: If they do not belong together, or there is no such color.
@@ -60,6 +67,7 @@ class LoadedModel:
         sampling: ImageSampling = ImageSampling(),
         decoding: TextDecoding = TextDecoding(),
         background: str = BACKGROUND,
+        vision_encoder: CLIPFeatures | str | Path | None = None,
     ) -> None:
         check_background(background)
         check_fit(network, image_tokenizer, text_tokenizer)
@@ -69,6 +77,7 @@ class LoadedModel:
         self.sampling = sampling
         self.decoding = decoding
         self.background = background
+        self._vision_encoder = vision_encoder
 
     @classmethod
     def from_pretrained(
@@ -81,6 +90,7 @@ class LoadedModel:
         compile: bool = False,
         family: str | None = None,
         background: str = BACKGROUND,
+        vision_encoder: str | Path | None = None,
     ) -> Self:
         """Load everything that inference needs, and how the model draws and answers best.
 
@@ -93,7 +103,7 @@ class LoadedModel:
                 its `config.json` names.
             device: `cpu`, `cuda`, `cuda:1`, ...; a GPU by default if there is one.
             dtype: Of the transformer: `float32`, `bfloat16` or `float16`; by default `float32`, or
-                `bfloat16` with `compile`. The image tokenizer stays in float32.
+                `bfloat16` with `compile`. What encodes images stays in float32.
             compile: Decode with compiled code: the first batch of every shape takes a minute or
                 more, the next ones are faster. It needs a C++ compiler; on a GPU, CUDA graphs are
                 used. Made for accelerators.
@@ -101,6 +111,9 @@ class LoadedModel:
                 `my_module.MyModel`.
             background: Color that shows through transparent parts of images that are asked about,
                 such as `black` or `#808080`.
+            vision_encoder: A folder or a hub id, for a model that reads images through one; what
+                its `config.json` names by default, and `openai/clip-vit-large-patch14-336` where it
+                names none, as the released ones.
 
         Raises:
             UserError: If something is missing or damaged or does not belong together.
@@ -112,8 +125,15 @@ class LoadedModel:
         images = load_image_tokenizer(network.config, image_tokenizer)
         texts = load_text_tokenizer(network.config, model, text_tokenizer)
         best = load_generation_config(model)
-        networks = (network.to(place, precision), images.to(place), texts)
-        pipeline = cls(*networks, best.sampling, best.decoding, background)
+        pipeline = cls(
+            network.to(place, precision),
+            images.to(place),
+            texts,
+            best.sampling,
+            best.decoding,
+            background,
+            vision_encoder,
+        )
         if compile:
             pipeline.network.compile_decoding()
         return pipeline
@@ -132,6 +152,16 @@ class LoadedModel:
     def grid_side(self) -> int:
         """Rows and columns of the image tokens."""
         return math.isqrt(self.network.config.image_tokens)
+
+    @cached_property
+    def image_encoder(self) -> ImageEncoder:
+        """What encodes the images that the model is asked about; see `image_encoder_of`."""
+        return image_encoder_of(self.network, self.image_tokenizer, self._vision_encoder)
+
+    @property
+    def asked_resolution(self) -> int:
+        """Side length in pixels of the images that the model is asked about."""
+        return self.image_encoder.resolution or self.resolution
 
     def encode_prompts(self, prompts: Sequence[str]) -> list[list[int]]:
         """Ids of prompts.
@@ -178,16 +208,37 @@ class LoadedModel:
         """
         return self.image_tokenizer.encode(self.square_images(images))
 
-    def square_images(self, images: Sequence[ImageSource]) -> Tensor:
-        """Pixels `(images, 3, resolution, resolution)` of files or images, cut to squares.
+    def encode_asked_images(self, images: Sequence[ImageSource]) -> Tensor:
+        """Files or images as the model is given them when it is asked about them.
 
         Raises:
             UserError: If a file cannot be read.
         """
+        encoder = self.image_encoder
+        return encoder.encode(self.square_images(images, encoder.resolution, encoder.crop))
+
+    def square_images(
+        self,
+        images: Sequence[ImageSource],
+        resolution: int | None = None,
+        crop: Crop = "nearest",
+    ) -> Tensor:
+        """Pixels `(images, 3, resolution, resolution)` of files or images, cut to squares.
+
+        Args:
+            images: The images.
+            resolution: Side length of the squares; that of the images that the model draws by
+                default.
+            crop: See `square_pixels`.
+
+        Raises:
+            UserError: If a file cannot be read.
+        """
+        side = resolution or self.resolution
         pixels = [
-            square_pixels(image, self.resolution, self.background)
+            square_pixels(image, side, self.background, crop=crop)
             if isinstance(image, Image.Image)
-            else load_image(Path(image), self.resolution, self.background)
+            else load_image(Path(image), side, self.background, crop)
             for image in images
         ]
         return torch.stack(pixels).to(self.device)

@@ -7,8 +7,10 @@ import torch
 
 from ..errors import UserError
 from ..models.checkpoints import SHAPES
+from ..models.image_input import ImageEncoder
 from ..models.magvitv2 import MAGVITv2
 from ..models.protocols import ImageModel, ModelConfig
+from ..models.vision_encoders import CLIPFeatures, LatentFeatures, check_vision_encoder
 from ..text_tokenizer import FILE_NAME, TextTokenizer
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -56,6 +58,49 @@ def load_image_tokenizer(
     """
     name = config.image_tokenizer if image_tokenizer is None else image_tokenizer
     return MAGVITv2.from_pretrained(name).eval()
+
+
+def vision_encoder_of(
+    network: ImageModel, vision_encoder: CLIPFeatures | str | Path | None = None
+) -> CLIPFeatures:
+    """The vision encoder that a model reads images through, on the model's device.
+
+    Args:
+        network: The model.
+        vision_encoder: The encoder, or its folder or hub id; what the model's configuration names
+            by default.
+
+    Raises:
+        UserError: If it cannot be loaded, or its features are not those that the model reads.
+    """
+    if not isinstance(vision_encoder, CLIPFeatures):
+        name = network.config.vision_encoder if vision_encoder is None else vision_encoder
+        vision_encoder = CLIPFeatures.from_pretrained(name)
+    check_vision_encoder(network.image_input, vision_encoder)
+    return vision_encoder.to(network.device)
+
+
+def image_encoder_of(
+    network: ImageModel,
+    image_tokenizer: MAGVITv2,
+    vision_encoder: CLIPFeatures | str | Path | None = None,
+) -> ImageEncoder:
+    """What encodes the images that a model is asked about.
+
+    Args:
+        network: The model.
+        image_tokenizer: Its image tokenizer.
+        vision_encoder: Its vision encoder, if it reads images through one; see `vision_encoder_of`.
+
+    Raises:
+        UserError: If a vision encoder cannot be loaded, or is another's.
+    """
+    kind = network.image_input.kind
+    if kind == "codes":
+        return image_tokenizer
+    if kind == "latents":
+        return LatentFeatures(image_tokenizer).eval()
+    return vision_encoder_of(network, vision_encoder)
 
 
 def check_fit(

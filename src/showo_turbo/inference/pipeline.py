@@ -42,6 +42,7 @@ class ShowoPipeline(Answering):
         sampling: How it draws best; `generate` takes from here what it is not told.
         decoding: How it answers best; `answer` takes from here what it is not told.
         background: Color that shows through transparent parts of images that are given.
+        vision_encoder: Its vision encoder, if it reads images through one; see `LoadedModel`.
 
     Raises:
         UserError: If they do not belong together, or there is no such color.

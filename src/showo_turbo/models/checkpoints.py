@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ..errors import UserError, shown
 from ..utils.files import read_json, write_atomically, write_json
 
-Kind = Literal["showo", "magvitv2"]
+Kind = Literal["showo", "magvitv2", "clip"]
 
 SHAPES = "shapes"
 """Model id of the small models that ship with the package."""
@@ -41,7 +41,7 @@ def resolve_folder(
 
     Args:
         model: `shapes` (ships with the package), a local folder, or a hub id `owner/name`.
-        kind: Which network is wanted; `shapes` holds one of each.
+        kind: Which network is wanted; `shapes` holds a `showo` and a `magvitv2`.
         patterns: Files to download from the hub.
 
     Raises:

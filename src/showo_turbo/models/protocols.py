@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ..errors import UserError
 from ..text_tokenizer import TextTokenizer
 from .checkpoints import load_state_into, read_config, resolve_folder, save_checkpoint
+from .image_input import ImageInput
 
 FIXED_POINT = "fixed_point_logits"
 """Name of what `answer_logits` predicts from the answers themselves."""
@@ -201,6 +202,15 @@ class ImageModel(nn.Module, ABC):
         raise UserError(f"{type(self).__name__} reads no noise; set noise_size to 0")
 
     @property
+    def image_input(self) -> ImageInput:
+        """How it is given the images that it is asked about; as codes by default.
+
+        A family that reads the features of a vision encoder has that one's folder or hub id in its
+        configuration, as `vision_encoder`.
+        """
+        return ImageInput("codes", self.config.image_tokens, self.config.codebook_size)
+
+    @property
     @abstractmethod
     def longest_prompt(self) -> int:
         """Most ids that a prompt may have."""
@@ -322,8 +332,8 @@ class AnswerBlocks(Protocol):
         """Ids of each answer, up to and including its end."""
 
     @property
-    def image_codes(self) -> Tensor:
-        """`(answers, image_tokens)`."""
+    def images(self) -> Tensor:
+        """The image of each answer, `(answers, ...)`; see `ImageInput`."""
 
     @property
     def answer(self) -> Tensor:
@@ -357,12 +367,12 @@ class TextModel(ImageModel):
 
     @abstractmethod
     def begin_text(
-        self, image_codes: Tensor | None, prompts: Sequence[Sequence[int]], room: int
+        self, images: Tensor | None, prompts: Sequence[Sequence[int]], room: int
     ) -> TextPrefix:
         """Begin to write answers.
 
         Args:
-            image_codes: `(rows, image_tokens)`, or None for plain text.
+            images: The image of each row, as `image_input` says, or None for plain text.
             prompts: Text ids of each row.
             room: Tokens that answers and guesses may take at most.
         """

@@ -30,7 +30,7 @@ class TextResult:
 @torch.no_grad()
 def autoregressive_decode(
     model: ImageModel,
-    image_codes: Tensor | None,
+    images: Tensor | None,
     prompts: Sequence[Sequence[int]],
     *,
     max_new_tokens: int,
@@ -44,7 +44,8 @@ def autoregressive_decode(
 
     Args:
         model: Network in eval mode.
-        image_codes: `(batch, image_tokens)`, or none for plain text.
+        images: The image of each sample, as the model's `image_input` says, or none for plain
+            text.
         prompts: Text ids of each sample, as `encode_question` gives them.
         max_new_tokens: Longest answer in tokens.
         temperature: 0 takes the likeliest token.
@@ -59,7 +60,7 @@ def autoregressive_decode(
     check_temperature(temperature=temperature)
     check_top_k(top_k, text_model(model, "decoding text").config.text_vocabulary_size, "vocabulary")
     check_top_p(top_p)
-    state = TextState(model, image_codes, prompts, max_new_tokens, 1, restrict_to_text)
+    state = TextState(model, images, prompts, max_new_tokens, 1, restrict_to_text)
     generators = [torch.Generator().manual_seed(seed) for seed in seed_of_each(seeds, len(prompts))]
     while state.active:
         logits = state.predict([[]] * len(state.active))[:, -1]

@@ -45,7 +45,7 @@ def check_blocks(block_size: int, driver: str, block_start: str) -> None:
 @torch.no_grad()
 def jacobi_decode(
     model: ImageModel,
-    image_codes: Tensor | None,
+    images: Tensor | None,
     prompts: Sequence[Sequence[int]],
     *,
     max_new_tokens: int,
@@ -64,7 +64,8 @@ def jacobi_decode(
 
     Args:
         model: Network in eval mode.
-        image_codes: `(batch, image_tokens)`, or none for plain text.
+        images: The image of each sample, as the model's `image_input` says, or none for plain
+            text.
         prompts: Text ids of each sample, as `encode_question` gives them.
         max_new_tokens: Longest answer in tokens.
         block_size: Tokens guessed at once.
@@ -93,7 +94,7 @@ def jacobi_decode(
             raise UserError(
                 f"there are {len(start)} start tokens; expected block_size={block_size}"
             )
-    state = TextState(model, image_codes, prompts, max_new_tokens, block_size, restrict_to_text)
+    state = TextState(model, images, prompts, max_new_tokens, block_size, restrict_to_text)
     vocabulary = range(model.config.text_vocabulary_size)
     samples = [
         _Guesses(

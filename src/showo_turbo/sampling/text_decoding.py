@@ -73,7 +73,7 @@ class TextDecoding:
     def decode(
         self,
         model: ImageModel,
-        image_codes: Tensor,
+        images: Tensor,
         prompts: Sequence[Sequence[int]],
         seeds: Sequence[int],
     ) -> Sequence[TextResult]:
@@ -81,7 +81,7 @@ class TextDecoding:
 
         Args:
             model: Network in eval mode.
-            image_codes: `(batch, image_tokens)`.
+            images: The image of each sample, as the model's `image_input` says.
             prompts: Text ids of each sample, as `encode_question` gives them.
             seeds: One a sample.
 
@@ -92,7 +92,7 @@ class TextDecoding:
         if self.method == "jacobi":
             return jacobi_decode(
                 model,
-                image_codes,
+                images,
                 prompts,
                 max_new_tokens=self.max_new_tokens,
                 block_size=self.block_size,
@@ -102,7 +102,7 @@ class TextDecoding:
             )
         return autoregressive_decode(
             model,
-            image_codes,
+            images,
             prompts,
             max_new_tokens=self.max_new_tokens,
             temperature=self.temperature,

@@ -14,7 +14,7 @@ class TextState:
 
     Args:
         model: Network in eval mode.
-        image_codes: `(batch, image_tokens)`, or none for plain text.
+        images: The image of each sample, as the model's `image_input` says, or none for plain text.
         prompts: Text ids of each sample, as `encode_question` gives them.
         max_new_tokens: Longest answer.
         lookahead: Tokens that one forward may feed at most.
@@ -22,13 +22,13 @@ class TextState:
 
     Raises:
         UserError: If the model does not write text, there are no prompts, an option is out of
-            range, or the image codes are.
+            range, or the model cannot read the images.
     """
 
     def __init__(
         self,
         model: ImageModel,
-        image_codes: Tensor | None,
+        images: Tensor | None,
         prompts: Sequence[Sequence[int]],
         max_new_tokens: int,
         lookahead: int,
@@ -39,8 +39,8 @@ class TextState:
             raise UserError("there are no prompts; give at least one")
         if max_new_tokens < 1:
             raise UserError(f"max_new_tokens is {max_new_tokens}; it must be at least 1")
-        if image_codes is not None:
-            _check_codes(image_codes, len(prompts), model.config.codebook_size)
+        if images is not None:
+            writer.image_input.check(images, len(prompts))
         self.eot_id = writer.eot_id
         self.max_new_tokens = max_new_tokens
         self.restrict_to_text = restrict_to_text
@@ -48,7 +48,7 @@ class TextState:
         self.finished = [False] * len(prompts)
         self.forwards = [0] * len(prompts)
         self.active = list(range(len(prompts)))
-        self._prefix = writer.begin_text(image_codes, prompts, max_new_tokens + lookahead)
+        self._prefix = writer.begin_text(images, prompts, max_new_tokens + lookahead)
 
     def predict(self, guesses: Sequence[Sequence[int]]) -> Tensor:
         """One forward: what follows each active sample's last token and each of its guesses.
@@ -86,16 +86,3 @@ class TextState:
         if staying and len(staying) < len(self.active):
             self._prefix.select(staying)
         self.active = [self.active[place] for place in staying]
-
-
-def _check_codes(image_codes: Tensor, prompts: int, codebook_size: int) -> None:
-    if len(image_codes) != prompts:
-        raise UserError(
-            f"there are {len(image_codes)} images for {prompts} prompts; give one for each prompt"
-        )
-    outside = image_codes[(image_codes < 0) | (image_codes >= codebook_size)]
-    if outside.numel():
-        raise UserError(
-            f"image code {int(outside[0])} lies outside of the codebook 0..{codebook_size - 1}; "
-            "encode the image with the image tokenizer of this model"
-        )

@@ -6,6 +6,7 @@ from ..errors import UserError
 from ..inference.loading import check_fit, image_side
 from ..models.magvitv2 import MAGVITv2
 from ..models.protocols import ImageModel
+from ..models.vision_encoders import CLIPFeatures
 from ..text_tokenizer import TextTokenizer
 from ..utils.lightning_internals import trainer_of
 
@@ -15,6 +16,7 @@ def check_geometry(
     network: ImageModel,
     image_tokenizer: MAGVITv2,
     text_tokenizer: TextTokenizer | None,
+    vision_encoder: CLIPFeatures | None = None,
 ) -> None:
     """Raise on networks that do not belong together, and images of another size than theirs.
 
@@ -23,6 +25,7 @@ def check_geometry(
         network: The network.
         image_tokenizer: Its image tokenizer.
         text_tokenizer: Its text tokenizer, if it has one.
+        vision_encoder: Its vision encoder, if the data's images are read through one.
 
     Raises:
         UserError: Naming what differs.
@@ -30,6 +33,14 @@ def check_geometry(
     check_fit(network, image_tokenizer, text_tokenizer)
     data = getattr(trainer_of(module), "datamodule", None)
     resolution = getattr(data, "resolution", None)
+    if vision_encoder is not None:
+        if resolution is not None and resolution != vision_encoder.resolution:
+            raise UserError(
+                f"the data has resolution {resolution}, but the model's vision encoder takes "
+                f"images of {vision_encoder.resolution} pixels a side; set resolution to "
+                f"{vision_encoder.resolution}"
+            )
+        return
     side = image_side(network, image_tokenizer)
     if resolution is not None and resolution != side:
         raise UserError(

@@ -12,9 +12,12 @@ from ..evaluation.report import Report
 from ..evaluation.runner import run
 from ..evaluation.share import Share
 from ..inference.loaded_model import LoadedModel
+from ..inference.loading import image_encoder_of
+from ..models.image_input import ImageEncoder
 from ..models.magvitv2 import MAGVITv2
 from ..models.protocols import ImageModel
 from ..models.registry import load_model
+from ..models.vision_encoders import CLIPFeatures
 from ..sampling.image_sampling import ImageSampling
 from ..sampling.text_decoding import TextDecoding
 from ..text_tokenizer import TextTokenizer
@@ -38,6 +41,7 @@ class MeasuredStudent(LightningModule):
     student: ImageModel
     image_tokenizer: MAGVITv2
     text_tokenizer: TextTokenizer | None
+    vision_encoder: CLIPFeatures | None
 
     def __init__(
         self,
@@ -61,7 +65,14 @@ class MeasuredStudent(LightningModule):
     def bundle(self, network: ImageModel | None = None) -> LoadedModel:
         """The student, or another network, with the tokenizers and the ways of the student."""
         networks = (network or self.student, self.image_tokenizer, self.text_tokenizer)
-        return LoadedModel(*networks, self.sampling, self.decoding)
+        return LoadedModel(
+            *networks, self.sampling, self.decoding, vision_encoder=self.vision_encoder
+        )
+
+    @property
+    def image_encoder(self) -> ImageEncoder:
+        """What encodes the images that the student is asked about."""
+        return image_encoder_of(self.student, self.image_tokenizer, self.vision_encoder)
 
     def on_validation_epoch_start(self) -> None:
         """Begin a new report.
@@ -74,7 +85,7 @@ class MeasuredStudent(LightningModule):
         self.evaluation.check(config.image_tokens, config.codebook_size)
         # Processes that share the weights must stay in step, and answers differ in length.
         share = Share() if is_sharded(self.trainer) else Share.of_this_process()
-        self._batches = GatheredBatches(self.image_tokenizer, share)
+        self._batches = GatheredBatches(self.image_encoder, share)
 
     def validation_step(
         self, batch: Mapping[str, Any], batch_index: int, dataloader_idx: int = 0

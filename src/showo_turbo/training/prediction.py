@@ -38,7 +38,7 @@ def predict(bundle: LoadedModel, batch: Mapping[str, Any], seed: int = 0) -> lis
     writer, text_tokenizer = bundle.writer()
     results = bundle.decoding.decode(
         writer,
-        bundle.image_tokenizer.encode(stream["pixels"]),
+        bundle.image_encoder.encode(stream["pixels"]),
         [writer.encode_question(text_tokenizer, question) for question in stream["question"]],
         [stateless_seed(seed, index, stream="jacobi") for index in stream["index"]],
     )

@@ -12,6 +12,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from ..errors import UserError
+from ..inference.loading import image_encoder_of, vision_encoder_of
 from ..metrics.categories import CategoryScore
 from ..metrics.exact_match import ExactMatch
 from ..models.checkpoints import MODEL_CONFIG_KEY, TEXT_TOKENIZER_KEY
@@ -19,6 +20,7 @@ from ..models.magvitv2 import MAGVITv2
 from ..models.prompts import encode_prompts
 from ..models.showo import Showo, ShowoConfig
 from ..models.showo.sequences import IGNORE, Sequences
+from ..models.vision_encoders import CLIPFeatures
 from ..sampling.autoregressive import autoregressive_decode
 from ..sampling.image_sampling import ImageSampling
 from ..sampling.options import check_not_negative
@@ -105,7 +107,9 @@ class PretrainShowo(LightningModule):
         self.exact_match = ExactMatch()
         self.model: Showo | None = None
         self.image_tokenizer: MAGVITv2 | None = None
+        self.vision_encoder: CLIPFeatures | None = None
         exclude_from_checkpoints(self, "image_tokenizer")
+        exclude_from_checkpoints(self, "vision_encoder")
 
     def configure_model(self) -> None:
         """Build or load the networks, once."""
@@ -117,6 +121,9 @@ class PretrainShowo(LightningModule):
             self.model = Showo(self.showo_config or ShowoConfig())
         self.image_tokenizer = MAGVITv2.from_pretrained(self.image_tokenizer_id)
         freeze(self.image_tokenizer)
+        if self.model.image_input.kind == "clip":
+            self.vision_encoder = vision_encoder_of(self.model)
+            freeze(self.vision_encoder)
         check_geometry(self, self.model, self.image_tokenizer, self.text_tokenizer)
         config = self.model.config
         self.sampling.check(config.image_tokens, config.codebook_size)
@@ -184,20 +191,21 @@ class PretrainShowo(LightningModule):
         self.log("train/captions_left_out", float(self.captions_left_out))
 
     def _text_loss(self, stream: dict[str, Any]) -> Tensor:
-        model, codes = self._network(), self._encode_images(stream["pixels"])
+        model, images = self._network(), self._encode_asked_images(stream["pixels"])
         prompts = self._encode_questions(stream["question"])
         answers = [self.text_tokenizer.encode(answer) for answer in stream["answer"]]
-        return self._next_token_loss(model.sequences.understanding(codes, prompts, answers))
+        sequences = model.understanding(images, prompts, answers)
+        return self._next_token_loss(sequences, model.embeddings_of(sequences, images))
 
     def _language_loss(self, stream: dict[str, Any]) -> Tensor:
         texts = [self.text_tokenizer.encode(text) for text in stream["text"]]
         sequences = self._network().sequences.language(texts, self.max_language_length, self.device)
         return self._next_token_loss(sequences)
 
-    def _next_token_loss(self, sequences: Sequences) -> Tensor:
+    def _next_token_loss(self, sequences: Sequences, embeddings: Tensor | None = None) -> Tensor:
         model, labels = self._network(), sequences.labels[:, 1:]
         counted = labels != IGNORE
-        hidden = model.hidden_states_of(sequences)[:, :-1][counted]
+        hidden = model.hidden_states_of(sequences, embeddings)[:, :-1][counted]
         logits = model.logits(hidden, model.vocabulary.text_rows)
         return F.cross_entropy(logits.float(), labels[counted])
 
@@ -213,6 +221,12 @@ class PretrainShowo(LightningModule):
     def _encode_images(self, pixels: Tensor) -> Tensor:
         assert self.image_tokenizer is not None
         return self.image_tokenizer.encode(pixels)
+
+    def _encode_asked_images(self, pixels: Tensor) -> Tensor:
+        """Images as the model is given them when it is asked about them."""
+        assert self.image_tokenizer is not None
+        encoder = image_encoder_of(self._network(), self.image_tokenizer, self.vision_encoder)
+        return encoder.encode(pixels)
 
     def validation_step(
         self, batch: dict[str, dict[str, Any]], batch_index: int, dataloader_idx: int = 0
@@ -231,7 +245,7 @@ class PretrainShowo(LightningModule):
     def _answer(self, stream: dict[str, Any]) -> Sequence[str]:
         results = autoregressive_decode(
             self._network(),
-            self._encode_images(stream["pixels"]),
+            self._encode_asked_images(stream["pixels"]),
             self._encode_questions(stream["question"]),
             max_new_tokens=TextDecoding.max_new_tokens,
         )

@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 
 from ..errors import UserError, check_kind
 from ..evaluation.plan import EvaluationPlan
+from ..inference.loading import vision_encoder_of
 from ..losses.reduction import LossValue
 from ..losses.term import LossTerm, check_weight
 from ..losses.terms import published_losses
@@ -58,6 +59,8 @@ class ShowoTurbo(MeasuredStudent):
             `showlab/magvitv2`.
         text_tokenizer: Text tokenizer: `shapes`, a folder or a hub id such as `microsoft/phi-1_5`;
             unused by a family that needs none.
+        vision_encoder: Vision encoder of a student that reads images through one: a folder or a hub
+            id; what the student's `config.json` names by default.
         family: Class of the student, a model family of your own by its import path, such as
             `my_module.MyModel`; see `ImageModel`.
         noise_size: Numbers of noise that the student reads for each image and each of its masked
@@ -95,6 +98,7 @@ class ShowoTurbo(MeasuredStudent):
         student: str = "shapes",
         image_tokenizer: str = "shapes",
         text_tokenizer: str | None = "shapes",
+        vision_encoder: str | None = None,
         family: str | None = None,
         noise_size: int = 0,
         losses: dict[str, LossTerm] | None = None,
@@ -119,6 +123,7 @@ class ShowoTurbo(MeasuredStudent):
         self.model_id = student
         self.image_tokenizer_id = image_tokenizer
         self.text_tokenizer_id = text_tokenizer
+        self.vision_encoder_id = vision_encoder
         self.family = family
         if family is not None:
             check_family(import_family(family))
@@ -140,6 +145,7 @@ class ShowoTurbo(MeasuredStudent):
             )
         exclude_from_checkpoints(self, "teacher")
         exclude_from_checkpoints(self, "image_tokenizer")
+        exclude_from_checkpoints(self, "vision_encoder")
 
     def configure_model(self) -> None:
         """Load the networks, once, where the strategy wants them."""
@@ -157,7 +163,17 @@ class ShowoTurbo(MeasuredStudent):
         freeze(self.teacher)
         self.image_tokenizer = MAGVITv2.from_pretrained(self.image_tokenizer_id)
         freeze(self.image_tokenizer)
-        check_geometry(self, self.student, self.image_tokenizer, self.text_tokenizer)
+        self.vision_encoder = None
+        if self.student.image_input.kind == "clip":
+            self.vision_encoder = vision_encoder_of(self.student, self.vision_encoder_id)
+            freeze(self.vision_encoder)
+        check_geometry(
+            self,
+            self.student,
+            self.image_tokenizer,
+            self.text_tokenizer,
+            self.vision_encoder,
+        )
         if self.gradient_checkpointing:
             self.student.gradient_checkpointing_enable()
 

@@ -48,7 +48,8 @@ class TextBatch(NamedTuple):
     Attributes:
         prompt_ids: One list of ids for each answer, the text before it.
         answer_ids: One list of ids for each answer, up to and including its end.
-        image_codes: `(answers, M)` long, the images that the texts are about.
+        images: The images that the texts are about: codes `(answers, M)` long, or features
+            `(answers, tokens, width)` as they are recorded.
         answer: `(blocks,)` long, which answer a block is of.
         start: `(blocks,)` long, the answer's token that a block begins with.
         step: `(blocks,)` long, `k`.
@@ -66,7 +67,7 @@ class TextBatch(NamedTuple):
 
     prompt_ids: list[list[int]]
     answer_ids: list[list[int]]
-    image_codes: Tensor
+    images: Tensor
     answer: Tensor
     start: Tensor
     step: Tensor
@@ -119,7 +120,7 @@ def collate_text_trajectories(
     """Stack all blocks of answers, each at its own Jacobi iterate.
 
     Args:
-        records: Answers in blocks of the same size, about images of the same number of tokens.
+        records: Answers in blocks of the same size, about images of the same kind and shape.
         steps_k: For each the drawn iterates of its blocks, each `0 .. iterations - 1`.
         segments: Number of segments that the iterations of a block are cut into.
 
@@ -144,7 +145,7 @@ def collate_text_trajectories(
     return TextBatch(
         prompt_ids=[record.prompt_ids.tolist() for record in records],
         answer_ids=[record.answer_ids.tolist() for record in records],
-        image_codes=torch.stack([record.image_codes.long() for record in records]),
+        images=torch.stack([_read(record.image) for record in records]),
         answer=answer,
         start=start,
         step=torch.tensor([k for *_, k, _ in rows]),
@@ -156,3 +157,8 @@ def collate_text_trajectories(
         differs=started & valid,
         valid=valid,
     )
+
+
+def _read(image: Tensor) -> Tensor:
+    """A recorded image: codes as ids, features as they are."""
+    return image if image.is_floating_point() else image.long()

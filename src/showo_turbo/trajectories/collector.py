@@ -32,7 +32,8 @@ class TrajectoryCollector:
         folder: The stores go to `images` and `texts` in it.
         say: Told how many captions or questions are left out, and why.
         processes: Who shares the work.
-        image_tokenizer: Fingerprint of the image tokenizer that encodes the images of questions.
+        image_tokenizer: Fingerprint of the `ImageEncoder` of the images of questions, which is the
+            image tokenizer where they are codes.
         base: The model that the run started from, for sources of pictures that draw with it.
         decode: Turns codes into pixels, for sources that look at them.
     """
@@ -91,7 +92,7 @@ class TrajectoryCollector:
 
         Args:
             questions: Pairs of an image file and what to ask about it.
-            encode: Turns image files into codes `(image_tokens,)`, see `text_requests`.
+            encode: Turns image files into what the teacher is given of them, see `text_requests`.
             settings: How to collect.
 
         Raises:

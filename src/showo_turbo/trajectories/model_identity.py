@@ -18,8 +18,8 @@ class ModelIdentity:
         codebook_size: Codes of the image tokenizer.
         text_vocabulary_size: Text tokens; 0 where the family writes no text.
         text_tokenizer: Fingerprint of the text tokenizer; empty where the family has none.
-        image_tokenizer: Fingerprint of the image tokenizer that read the images of questions; None
-            for trajectories of images, which no image tokenizer has seen.
+        image_tokenizer: Fingerprint of what encoded the images of questions: the image tokenizer,
+            or the encoder of features; None for trajectories of images, which none has seen.
     """
 
     family: str = ""

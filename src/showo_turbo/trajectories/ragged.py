@@ -50,6 +50,10 @@ class ShardReader:
     def __getstate__(self) -> dict[str, Any]:
         return {"path": self.path, "_check": self._check, "_handle": None, "_offsets": {}}
 
+    def has(self, name: str) -> bool:
+        """Whether there is a tensor called `name`."""
+        return name in self._open().keys()  # noqa: SIM118  # it is not a dict
+
     def describe(self, name: str) -> tuple[str, tuple[int, ...]]:
         """Return the type, such as `I64`, and the shape of the tensor called `name`."""
         entry = self._open().get_slice(name)

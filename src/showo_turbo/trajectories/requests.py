@@ -6,6 +6,7 @@ from pathlib import Path
 from torch import Tensor
 
 from ..errors import UserError
+from ..models.image_input import compact
 from ..models.protocols import ImageModel, TextModel
 from ..text_tokenizer import TextTokenizer
 from .image_collector import ImagePrompt
@@ -50,12 +51,13 @@ def text_requests(
 ) -> tuple[list[TextRequest], int]:
     """Requests of questions about images, each distinct image being encoded once.
 
-    A question that leaves no room for an answer is left out, not cut.
+    A question that leaves no room for an answer is left out, not cut. Features of images are kept
+    in half precision, as they are recorded; all of them are in memory at once.
 
     Args:
         questions: Pairs of an image file and what to ask about it.
-        encode: Turns image files into codes `(image_tokens,)`. Questions about images that it
-            leaves out are left out too.
+        encode: Turns image files into what the model is given of them, see `ImageInput`. Questions
+            about images that it leaves out are left out too.
         model: Encodes the questions, and knows how much text fits behind an image.
         tokenizer: The model's text tokenizer, if it has one.
         batch_size: Images encoded at once.
@@ -76,16 +78,17 @@ def text_requests(
             "an answer of this model; expected fewer, shorten them"
         )
     distinct = list(dict.fromkeys(questions[i][0] for i in fitting))
-    codes: dict[Path, Tensor] = {}
+    images: dict[Path, Tensor] = {}
     for start in range(0, len(distinct), batch_size):
-        codes |= encode(distinct[start : start + batch_size])
-    if questions and not codes:
+        encoded = encode(distinct[start : start + batch_size])
+        images |= {path: compact(image) for path, image in encoded.items()}
+    if questions and not images:
         raise UserError(
             f"all {len(distinct)} images that are asked about are bad; name a folder of others"
         )
     requests = [
-        TextRequest(str(i), codes[questions[i][0]], tokens, questions[i][1])
+        TextRequest(str(i), images[questions[i][0]], tokens, questions[i][1])
         for i, tokens in fitting.items()
-        if questions[i][0] in codes
+        if questions[i][0] in images
     ]
     return requests, len(questions) - len(fitting)

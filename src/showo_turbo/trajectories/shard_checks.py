@@ -8,6 +8,7 @@ from torch import Tensor
 
 from .ragged import ShardReader
 from .segments import MOST_STEPS
+from .shards import IMAGE_CODES, IMAGE_FEATURES
 
 _INTEGERS = ("U8", "I16", "I32", "I64")
 _FLOATS = ("F16", "F32")
@@ -68,7 +69,10 @@ def check_text_shard(reader: ShardReader, *, samples: int, blocks: int, block_si
     for name in ("keys", "texts", "prompt_ids"):
         _check_rows(reader, name, samples)
     answers = _check_rows(reader, "answer_ids", samples).diff()
-    _check_tensor(reader, "image_codes", _INTEGERS, (samples, None))
+    if reader.has(IMAGE_FEATURES):
+        _check_tensor(reader, IMAGE_FEATURES, ("F16",), (samples, None, None))
+    else:
+        _check_tensor(reader, IMAGE_CODES, _INTEGERS, (samples, None))
     iterates = _check_rows(reader, "iterates", blocks, (block_size,)).diff()
     if blocks and int(iterates.min()) < 2:
         raise ValueError("iterates has a block without a start and a fixed point")

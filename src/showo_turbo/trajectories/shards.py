@@ -10,6 +10,9 @@ from .record import ImageTrajectory, TextTrajectory
 
 _NO_TOKENS = torch.zeros(0, dtype=torch.int32)
 
+IMAGE_CODES, IMAGE_FEATURES = "image_codes", "image_features"
+"""Under which name a shard of texts holds its images; it has one of the two."""
+
 
 def pack_images(records: Sequence[ImageTrajectory], image_tokens: int) -> dict[str, Tensor]:
     """Lay image trajectories out for a shard; there may be none, if all were filtered out."""
@@ -75,13 +78,16 @@ def pack_texts(records: Sequence[TextTrajectory], block_size: int) -> dict[str, 
     """Lay text trajectories out for a shard; there may be none, if all were filtered out."""
     blocks = [block.int() for record in records for block in record.blocks]
     block_counts = torch.tensor([0, *(len(record.blocks) for record in records)])
-    codes = [record.image_codes for record in records]
+    images = [record.image for record in records]
+    continuous = bool(images) and images[0].is_floating_point()
     return {
         **pack_strings("keys", [record.key for record in records]),
         **pack_strings("texts", [record.text for record in records]),
         **pack_rows("prompt_ids", [record.prompt_ids.int() for record in records], _NO_TOKENS),
         **pack_rows("answer_ids", [record.answer_ids.int() for record in records], _NO_TOKENS),
-        "image_codes": torch.stack(codes) if codes else torch.zeros(0, 0, dtype=torch.int16),
+        IMAGE_FEATURES if continuous else IMAGE_CODES: (
+            torch.stack(images) if images else torch.zeros(0, 0, dtype=torch.int16)
+        ),
         **pack_rows("iterates", blocks, torch.zeros(0, block_size, dtype=torch.int32)),
         # The blocks of sample i are blocks.offsets[i] .. blocks.offsets[i + 1] - 1.
         "blocks.offsets": block_counts.cumsum(0),
@@ -95,7 +101,7 @@ def unpack_text(reader: ShardReader, index: int) -> TextTrajectory:
         key=reader.string("keys", index),
         text=reader.string("texts", index),
         prompt_ids=reader.packed("prompt_ids", index),
-        image_codes=reader.row("image_codes", index),
+        image=reader.row(IMAGE_FEATURES if reader.has(IMAGE_FEATURES) else IMAGE_CODES, index),
         answer_ids=reader.packed("answer_ids", index),
         blocks=[reader.packed("iterates", block) for block in range(first, last)],
     )

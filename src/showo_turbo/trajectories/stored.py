@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import UserError
+from ..models.image_input import ImageInput
 from ..sampling.image_sampling import ImageSampling
+from .dataset import TextTrajectoryDataset
 from .model_identity import ModelIdentity
 from .segments import check_recorded
 from .store import TrajectoryStore
@@ -23,12 +25,14 @@ class Training:
         teacher: Fingerprint of the teacher; None while it is not known.
         sampling: How the training says that the teacher was sampled.
         image_segments: Segments that image trajectories are going to be cut into.
+        image_input: How images are given to the model when it is asked about them.
     """
 
     model: ModelIdentity
     teacher: str | None
     sampling: ImageSampling
     image_segments: int
+    image_input: ImageInput
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,8 @@ class StoredTrajectories:
         store = TrajectoryStore.open(folder, kind=kind, verify=verify)
         identity = store.identity
         _check_sizes(store, training.model)
+        if kind == "texts":
+            _check_images(store, training.image_input)
         if kind == "images":
             steps = identity.settings.get("sampling.sampling_steps")
             segments = identity.settings.get("segments")
@@ -118,6 +124,21 @@ def _check_sizes(store: TrajectoryStore, model: ModelIdentity) -> None:
                 f"{store.folder} was collected with {field.name} {theirs or 'unknown'}, but the "
                 f"model's is {ours}; collect with this model, or name another store"
             )
+
+
+def _check_images(store: TrajectoryStore, image_input: ImageInput) -> None:
+    """Raise if texts are about images that are not given as a model reads them.
+
+    Raises:
+        UserError: Naming what they are given as.
+    """
+    if not store.num_samples:
+        return
+    if fault := image_input.misfit(TextTrajectoryDataset(store)[0].image):
+        raise UserError(
+            f"{store.folder} holds images as {fault}; collect with this model, or name another "
+            "store"
+        )
 
 
 def _mismatches(store: TrajectoryStore, training: Training) -> Iterator[str]:

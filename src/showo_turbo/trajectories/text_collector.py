@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError
+from ..models.image_input import ImageInput
 from ..models.protocols import ImageModel
 from ..sampling.autoregressive import TextResult
 from ..sampling.jacobi import JacobiResult
@@ -39,13 +40,14 @@ class TextRequest(NamedTuple):
 
     Attributes:
         key: Its name in its data set.
-        image_codes: `(image tokens,)`, the image.
+        image: The image, as the teacher's `image_input` says: codes `(image tokens,)`, or features
+            `(image tokens, width)`, in float16 so that what is recorded is what the teacher sees.
         ids: The text ids before the answer, as `encode_question` gives them.
         text: What they say.
     """
 
     key: str
-    image_codes: Tensor
+    image: Tensor
     ids: Sequence[int]
     text: str
 
@@ -108,10 +110,7 @@ def text_identity(
         settings: How they are collected.
         model: What the teacher is, apart from its weights.
     """
-    rows = (
-        [r.key, r.text, list(r.ids), fingerprint_tensors({"codes": r.image_codes.long()})]
-        for r in requests
-    )
+    rows = ([r.key, r.text, list(r.ids), _image_fingerprint(r.image)] for r in requests)
     recorded = asdict(settings) | {"decoding": asdict(settings.recorded)}
     return store_identity("texts", teacher, rows, len(requests), recorded, model)
 
@@ -140,11 +139,11 @@ def collect_texts(
         The finished store.
 
     Raises:
-        UserError: If there are no requests, an image's codes are out of range or of another
-            number than the others', or the store is another's.
+        UserError: If there are no requests, an image is not as the teacher reads it or its codes
+            are of another number than the others', or the store is another's.
     """
     check_items(store, "texts", requests, settings.shard_size)
-    _check_codes(requests, teacher.config.codebook_size)
+    _check_images(requests, teacher.image_input)
 
     def make_shard(indices: range, advance: Callable[[int], None]) -> ShardContent:
         records: list[TextTrajectory] = []
@@ -184,19 +183,21 @@ def record_texts(
     batch = [requests[index] for index in indices]
     results = settings.recorded.decode(
         teacher,
-        torch.stack([request.image_codes.long() for request in batch]),
+        torch.stack([_given(request.image) for request in batch]),
         [request.ids for request in batch],
         [stateless_seed(settings.seed, index, stream="jacobi") for index in indices],
     )
-    code_type = torch.int16 if teacher.mask_code <= 2**15 else torch.int32
+    image_type = torch.int16 if teacher.mask_code <= 2**15 else torch.int32
+    if teacher.image_input.continuous:
+        image_type = torch.float16
     return [
-        _outcome(request, result, settings, code_type)
+        _outcome(request, result, settings, image_type)
         for request, result in zip(batch, results, strict=True)
     ]
 
 
 def _outcome(
-    request: TextRequest, result: TextResult, settings: TextCollection, code_type: torch.dtype
+    request: TextRequest, result: TextResult, settings: TextCollection, image_type: torch.dtype
 ) -> TextTrajectory | str:
     if not result.finished:
         return "unfinished"
@@ -209,7 +210,7 @@ def _outcome(
         key=request.key,
         text=request.text,
         prompt_ids=torch.tensor(list(request.ids), dtype=torch.int32),
-        image_codes=request.image_codes.to("cpu", code_type),
+        image=request.image.to("cpu", image_type),
         answer_ids=torch.tensor(result.tokens, dtype=torch.int32),
         blocks=[
             settled_iterates(block.cpu().int(), length)
@@ -218,10 +219,27 @@ def _outcome(
     )
 
 
-def _check_codes(requests: Sequence[TextRequest], codebook_size: int) -> None:
-    count = requests[0].image_codes.numel()
+def _given(image: Tensor) -> Tensor:
+    """An image as it is given to the teacher, in the precision in which it is recorded."""
+    return image.half() if image.is_floating_point() else image.long()
+
+
+def _image_fingerprint(image: Tensor) -> str:
+    name = "features" if image.is_floating_point() else "codes"
+    return fingerprint_tensors({name: _given(image)})
+
+
+def _check_images(requests: Sequence[TextRequest], image_input: ImageInput) -> None:
+    count, codebook_size = requests[0].image.numel(), image_input.codebook_size
     for request in requests:
-        codes = request.image_codes
+        codes = request.image
+        if fault := image_input.misfit(codes):
+            raise UserError(
+                f"image of request {request.key!r} is given as {fault}; encode it with the "
+                "teacher's encoder"
+            )
+        if image_input.continuous:
+            continue
         if codes.shape != (count,):
             raise UserError(
                 f"image of request {request.key!r} has codes of shape {tuple(codes.shape)}; "

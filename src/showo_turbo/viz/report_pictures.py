@@ -82,7 +82,7 @@ def draw_report_pictures(
             written += paths
         if data.texts and film_strips:
             longest = max(data.texts, key=lambda record: len(record.answer))
-            (record,) = encode_records(bundle.image_tokenizer, [longest])
+            (record,) = encode_records(bundle.image_encoder, [longest])
             path = strips / f"{name}-answer.png"
             if draw_answer_strip(bundle, record, path, decoding=plan.answering, seed=plan.seed):
                 written.append(path)

@@ -54,7 +54,7 @@ def draw_answer_strip(
 
     Args:
         bundle: The networks, in eval mode.
-        record: A question about an image given as codes.
+        record: A question about an image that is encoded.
         path: Where to write it.
         decoding: Its longest answer and the size of its blocks count.
         seed: Of the random start.

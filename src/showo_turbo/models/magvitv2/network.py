@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...errors import UserError
 from ..checkpoints import load_state_into, read_config, resolve_folder, save_checkpoint
+from ..image_input import ImageEncoder
 from .config import MAGVITv2Config
 from .convolutional import IMAGE_CHANNELS, Decoder, Encoder
 from .patches import find_distinct, join_patches, split_patches
@@ -33,7 +34,7 @@ class Reconstruction(NamedTuple):
     codes: Tensor
 
 
-class MAGVITv2(nn.Module):
+class MAGVITv2(ImageEncoder):
     """Image tokenizer: pixels in `[-1, 1]` to codes in raster order and back.
 
     Args:

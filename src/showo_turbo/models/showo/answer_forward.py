@@ -36,9 +36,8 @@ def answer_logits(
     """
     pairs = zip(batch.prompt_ids, batch.answer_ids, strict=True)
     # Token i is predicted at token i - 1, and nothing at the last.
-    shared = network.sequences.understanding(
-        batch.image_codes, [[*p, *answer[:-1]] for p, answer in pairs]
-    )
+    shared = network.understanding(batch.images, [[*p, *answer[:-1]] for p, answer in pairs])
+    embeddings = network.embeddings_of(shared, batch.images)
     count, columns = shared.input_ids.shape
     device = shared.input_ids.device
     block_size = batch.fixed_point.shape[1]
@@ -46,8 +45,8 @@ def answer_logits(
     slot = batch.start // block_size  # (blocks,)
     slots = int(slot.max()) + 1
     # Where an answer's first token stands, and where each block does.
-    image = batch.image_codes.shape[1] + len(("mmu", "soi", "eoi", "sot"))
-    first = torch.tensor([[image + len(prompt)] for prompt in batch.prompt_ids], device=device)
+    fed = torch.tensor([len(answer) - 1 for answer in batch.answer_ids], device=device)
+    first = (shared.lengths - fed)[:, None]
     begins = first + torch.arange(slots, device=device) * block_size  # (answers, slots)
     place = torch.arange(width, device=device)
 
@@ -57,11 +56,15 @@ def answer_logits(
         riding = ids.new_full(shape, network.vocabulary.pad_id)
         for row, tokens in enumerate(versions.values()):
             riding[row, batch.answer, slot] = tokens[:, :-1]
-        ids = torch.cat([ids, *(version.flatten(1) for version in riding)], dim=1)
+        versions_ids = riding.transpose(0, 1).flatten(1)
+        ids = torch.cat([ids, versions_ids], dim=1)
+        if embeddings is not None:
+            riding_embeddings = network.showo.model.embed_tokens(versions_ids)
+            embeddings = torch.cat([embeddings, riding_embeddings], dim=1)
         is_block = torch.zeros(count, slots, dtype=torch.bool, device=device)
         is_block[batch.answer, slot] = True
         layout = _with_branches(layout, begins, is_block, width, len(versions))
-    hidden = network.hidden_states(ids, layout.attention_mask, layout.position_ids)
+    hidden = network.hidden_states(ids, layout.attention_mask, layout.position_ids, embeddings)
 
     before = begins[batch.answer, slot] - 1  # (blocks,)
     wanted: dict[str, Tensor] = {}
@@ -96,6 +99,7 @@ def _with_branches(
 
     assert trunk.padding is not None
     none = torch.zeros_like(trunk.block)
+    unseen = torch.zeros_like(is_block)
     count, slots = begins.shape
     numbers = torch.arange(versions * slots, device=none.device) + 1
     return Layout(
@@ -103,4 +107,5 @@ def _with_branches(
         padding=behind(trunk.padding, ~is_block),
         branch=torch.cat([none, numbers.repeat_interleave(width).expand(count, -1)], dim=1),
         fork=behind(none, begins),
+        visible=None if trunk.visible is None else behind(trunk.visible, unseen),
     )

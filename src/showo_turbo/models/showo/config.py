@@ -1,11 +1,12 @@
 """Sizes of a Show-o network, and the `config.json` that holds them."""
 
 from dataclasses import asdict, dataclass, field
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 from transformers import PhiConfig
 
 from ...errors import UserError, shown
+from ..image_input import ImageInput, ImageInputKind
 from .vocabulary import Vocabulary
 
 LARGEST_SIZE = 2**24
@@ -19,6 +20,25 @@ _RELEASED_NAMES = {
     "tokenizer": "llm_model_path",
 }
 """How the released `config.json` files call what they hold of a `ShowoConfig`."""
+
+_RELEASED_CLIP = "w_clip_vit"
+"""Of the released `config.json` files, whether the model reads features of CLIP."""
+
+_OF_FEATURES = (
+    "image_input",
+    "vision_encoder",
+    "vision_tokens",
+    "vision_width",
+    "system_prompt",
+    "prefix_visible",
+)
+"""Fields that say nothing of a network that reads codes."""
+
+SYSTEM_PROMPT = (
+    "A chat between a curious user and an artificial intelligence assistant. The assistant gives "
+    "helpful, detailed, and polite answers to the user's questions."
+)
+"""What the released models that read features were instructed with, as LLaVA was with Vicuna."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +63,15 @@ class ShowoConfig:
         max_position_embeddings: Longest sequence that the rotary table is meant for.
         noise_size: Numbers of noise that an image, and each of its tokens, reads; 0 for none. See
             `NoiseEmbedding`.
+        image_input: How images are given to the network when it is asked about them: as `codes`, or
+            as features that a projector makes embeddings of: those of a vision encoder (`clip`), or
+            the image tokenizer's `latents`. It draws codes whatever it reads.
+        vision_encoder: Folder or hub id of CLIP, for `clip`.
+        vision_tokens: Features that it gives of an image.
+        vision_width: Numbers of each of them.
+        system_prompt: What comes before the features of an image.
+        prefix_visible: Whether features see not only each other but all that comes before the last
+            of them, as published until 2024-09-19.
 
     Attributes:
         family: Name of the architecture.
@@ -68,6 +97,12 @@ class ShowoConfig:
     partial_rotary_factor: float = 0.5
     max_position_embeddings: int = 2048
     noise_size: int = 0
+    image_input: ImageInputKind = "codes"
+    vision_encoder: str = "openai/clip-vit-large-patch14-336"
+    vision_tokens: int = 576
+    vision_width: int = 1024
+    system_prompt: str = SYSTEM_PROMPT
+    prefix_visible: bool = False
     vocabulary: Vocabulary = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -84,7 +119,8 @@ class ShowoConfig:
         Released files name only the vocabulary (`llm_vocab_size`, `codebook_size`,
         `num_vq_tokens`, `llm_model_path`); the network's sizes then are Phi-1.5's, and so is the
         text tokenizer where `llm_model_path` is an absolute path, on the machine of whoever trained
-        it. Our own add what differs under `showo_turbo`.
+        it. Those with `w_clip_vit` read features of CLIP. Our own add what differs under
+        `showo_turbo`, such as `image_input` for latents.
 
         Raises:
             UserError: If a value is of the wrong type or out of range.
@@ -100,11 +136,18 @@ class ShowoConfig:
         if "tokenizer" not in own and str(released.get("tokenizer")).startswith("/"):
             del released["tokenizer"]
         known = {name: own[name] for name in cls.__dataclass_fields__ if name in own}
+        clip = values.get(_RELEASED_CLIP)
+        if clip is not None and type(clip) is not bool:
+            raise _wrong_value(_RELEASED_CLIP, clip, "true or false")
+        kind = known.setdefault("image_input", "clip" if clip else "codes")
+        if clip is not None and clip != (kind == "clip"):
+            raise _wrong_value(_RELEASED_CLIP, clip, f"{not clip} with image_input {shown(kind)}")
         return cls(**(known | released))
 
     def to_dict(self) -> dict[str, Any]:
         """The `config.json` that both the released code and `from_dict` read."""
-        own = {k: v for k, v in asdict(self).items() if k != "vocabulary"}
+        unused = {"vocabulary"} if self.reads.continuous else {"vocabulary", *_OF_FEATURES}
+        own = {k: v for k, v in asdict(self).items() if k not in unused}
         return {
             "_class_name": "Showo",
             "codebook_size": self.codebook_size,
@@ -113,7 +156,7 @@ class ShowoConfig:
             "mask_token_id": self.vocabulary.mask_id,
             "num_vq_tokens": self.image_tokens,
             "vocab_size": self.vocabulary.size,
-            "w_clip_vit": False,
+            _RELEASED_CLIP: self.image_input == "clip",
             "showo_turbo": own,
         }
 
@@ -128,6 +171,8 @@ class ShowoConfig:
             "layers": self.layers,
             "heads": self.heads,
             "max_position_embeddings": self.max_position_embeddings,
+            "vision_tokens": self.vision_tokens,
+            "vision_width": self.vision_width,
         }
         if self.intermediate_size is not None:
             counts["intermediate_size"] = self.intermediate_size
@@ -144,18 +189,38 @@ class ShowoConfig:
         factor: object = self.partial_rotary_factor
         if not isinstance(factor, int | float) or not 0 < factor <= 1:
             raise _wrong_value("partial_rotary_factor", factor, "above 0 and at most 1")
+        kinds = get_args(ImageInputKind)
+        if self.image_input not in kinds:
+            raise _wrong_value("image_input", self.image_input, f"one of {', '.join(kinds)}")
+        if type(self.prefix_visible) is not bool:
+            raise _wrong_value("prefix_visible", self.prefix_visible, "true or false")
         tokenizers: dict[str, object] = {
             "tokenizer": self.tokenizer or "",
             "image_tokenizer": self.image_tokenizer,
+            "vision_encoder": self.vision_encoder,
         }
         for name, text in tokenizers.items():
             if not isinstance(text, str):
                 raise _wrong_value(name, text, "a folder or a hub id")
+        prompt: object = self.system_prompt
+        if not isinstance(prompt, str):
+            raise _wrong_value("system_prompt", prompt, "a text")
+
+    @property
+    def reads(self) -> ImageInput:
+        """How images are given to the network when it is asked about them."""
+        tokens, width = self.image_tokens, 0
+        if self.image_input == "clip":
+            tokens, width = self.vision_tokens, self.vision_width
+        elif self.image_input == "latents":
+            width = (self.codebook_size - 1).bit_length()
+        return ImageInput(self.image_input, tokens, self.codebook_size, width)
 
     @property
     def text_room(self) -> int:
-        """Text tokens that fit behind an image, question and answer together."""
-        return self.max_position_embeddings - self.image_tokens - 4
+        """Text tokens that fit beside an image: the question, as it is encoded, and the answer."""
+        others = ("mmu",) if self.reads.continuous else ("mmu", "soi", "eoi", "sot")
+        return self.max_position_embeddings - self.reads.tokens - len(others)
 
     @property
     def values_per_token(self) -> int:

@@ -13,6 +13,7 @@ from transformers import PhiForCausalLM, PhiModel
 
 from ...errors import UserError
 from ...text_tokenizer import TextTokenizer
+from ..image_input import ImageInput
 from ..layout import cached_attention_mask
 from ..protocols import AnswerBlocks, TextModel
 from .answer_forward import answer_logits
@@ -20,9 +21,10 @@ from .attention import fast_training_attention
 from .cache import KeyValueCache
 from .compiled import CacheSizes, CompiledDecoding, StaticKeyValueCache
 from .config import ShowoConfig
+from .features import check_projector, new_projector, put_features, understanding_features
 from .noise import NoiseEmbedding
 from .prefixes import CachedImagePrefix, CachedTextPrefix
-from .sequences import Sequences, UnifiedPrompting, format_conversation
+from .sequences import Prefixes, Sequences, UnifiedPrompting, format_conversation
 
 CACHE_ARGUMENT = "cache" if "cache" in signature(PhiModel.forward).parameters else "past_key_values"
 """How transformers calls it: the first from 5.24 on."""
@@ -58,6 +60,9 @@ class Showo(TextModel):
         self.sequences = UnifiedPrompting(config.vocabulary, config.max_text_length)
         # Named as in the released checkpoints, whose keys all begin with "showo.".
         self.showo = PhiForCausalLM(config.phi())
+        if config.reads.continuous:
+            # Named by its keys in the released checkpoints.
+            self.mm_projector = new_projector(config.reads.width, config.hidden_size)
         if config.noise_size:
             self.noise = NoiseEmbedding(config.noise_size, config.hidden_size)
         self._compiled: CompiledDecoding | None = None
@@ -74,6 +79,11 @@ class Showo(TextModel):
         return cast(torch.dtype, self.showo.lm_head.weight.dtype)
 
     @property
+    def image_input(self) -> ImageInput:
+        """How it is given the images that it is asked about."""
+        return self.config.reads
+
+    @property
     def longest_prompt(self) -> int:
         """Most text ids of a prompt; `sot` and `eot` are not counted."""
         return self.config.max_text_length - 2
@@ -87,7 +97,12 @@ class Showo(TextModel):
         """The weights without the row that students of the released code have too many.
 
         That code gives a student a row beyond the vocabulary, which stands for no token.
+
+        Raises:
+            UserError: If the network reads features and there is no projector for them.
         """
+        if self.config.reads.continuous:
+            check_projector(state, self.config.reads)
         size = self.vocabulary.size
         rows = {key: state[key].shape[:1] for key in _OF_THE_VOCABULARY if key in state}
         surplus = [key for key, count in rows.items() if count == (size + 1,)]
@@ -103,10 +118,19 @@ class Showo(TextModel):
         return _required(text_tokenizer).encode(text)
 
     def encode_question(self, text_tokenizer: TextTokenizer | None, question: str) -> list[int]:
-        """Text ids of a question as the released models were instructed."""
-        tokenizer = _required(text_tokenizer)
-        *earlier, last = map(tokenizer.encode, format_conversation(question))
-        return [*(i for turn in earlier for i in (*turn, self.vocabulary.eot_id)), *last]
+        """Ids of a question as the released models were instructed.
+
+        Where images are features, the system prompt comes first, then `soi eoi`, between which the
+        features go.
+        """
+        tokenizer, v = _required(text_tokenizer), self.vocabulary
+        continuous = self.config.reads.continuous
+        turns = format_conversation(question, line_break=not continuous)
+        *earlier, last = map(tokenizer.encode, turns)
+        ids = [*(i for turn in earlier for i in (*turn, v.eot_id)), *last]
+        if continuous:
+            return [*tokenizer.encode(self.config.system_prompt), v.soi_id, v.eoi_id, *ids]
+        return ids
 
     @property
     def noise_size(self) -> int:
@@ -145,10 +169,64 @@ class Showo(TextModel):
         return CachedImagePrefix(self, prompts, noise)
 
     def begin_text(
-        self, image_codes: Tensor | None, prompts: Sequence[Sequence[int]], room: int
+        self, images: Tensor | None, prompts: Sequence[Sequence[int]], room: int
     ) -> CachedTextPrefix:
         """Begin to write answers; see `TextModel.begin_text`."""
-        return CachedTextPrefix(self, image_codes, prompts, room)
+        return CachedTextPrefix(self, images, prompts, room)
+
+    def understanding(
+        self,
+        images: Tensor,
+        prompts: Sequence[Sequence[int]],
+        answers: Sequence[Sequence[int]] | None = None,
+    ) -> Sequences:
+        """Sequences of questions about images, whatever images are given as.
+
+        Args:
+            images: The image of each sample, as `image_input` says.
+            prompts: Ids of each, as `encode_question` gives them.
+            answers: Text ids to learn; without them the sequences end with the prompts.
+
+        Raises:
+            UserError: If the images are of another kind than this network reads.
+        """
+        reads = self.config.reads
+        reads.check_shape(images)
+        if not reads.continuous:
+            return self.sequences.understanding(images, prompts, answers)
+        return understanding_features(
+            self.sequences,
+            reads.tokens,
+            prompts,
+            answers,
+            prefix_visible=self.config.prefix_visible,
+            device=self.device,
+        )
+
+    def text_prefix(self, images: Tensor | None, prompts: Sequence[Sequence[int]]) -> Prefixes:
+        """What comes before answers; without images, before the rest of plain texts."""
+        if images is None or not self.config.reads.continuous:
+            return self.sequences.text_prefix(images, prompts, self.device)
+        return self.understanding(images, prompts).as_prefixes()
+
+    def embeddings_of(
+        self, sequences: Sequences | Prefixes, images: Tensor | None
+    ) -> Tensor | None:
+        """Embeddings `(batch, tokens, hidden)` of sequences in which images are features.
+
+        Args:
+            sequences: The sequences.
+            images: Features `(batch, image tokens, width)`.
+
+        Returns:
+            None for sequences without features, all of whose tokens have embeddings of their own.
+        """
+        if sequences.features_at is None:
+            return None
+        assert images is not None  # as the sequences are about some
+        embeddings = self.showo.model.embed_tokens(sequences.input_ids)
+        projected = self.mm_projector(images.to(embeddings.device, self.dtype))
+        return put_features(embeddings, sequences.features_at, projected)
 
     def answer_logits(
         self, batch: AnswerBlocks, versions: Mapping[str, Tensor], *, fixed_point: bool = False
@@ -230,14 +308,16 @@ class Showo(TextModel):
             `(batch, new_tokens, hidden)` after the final norm.
 
         Raises:
-            UserError: If embeddings are given and decoding is compiled.
+            UserError: If embeddings are given for other tokens than the first, and decoding is
+                compiled.
         """
         if isinstance(cache, StaticKeyValueCache):
-            if embeddings is not None:
-                raise UserError(
-                    "compiled decoding takes no noise, which this model reads; leave compile out"
-                )
             if cache.filled and self._compiled is not None:
+                if embeddings is not None:
+                    raise UserError(
+                        "compiled decoding takes no noise, which this model reads; leave compile "
+                        "out"
+                    )
                 return self._compiled.append(input_ids, cache, bidirectional)
             cache.filled = True
         positions, extent = cache.append(input_ids.shape[1])

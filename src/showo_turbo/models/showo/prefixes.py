@@ -46,28 +46,33 @@ class CachedTextPrefix:
     """Images and questions, and the answers so far; see `TextPrefix`.
 
     The cache holds every token of a row but the last known one, which the next forward pass feeds
-    together with whatever is guessed to follow it. Everything up to `eoi` never looks at text, so
-    that this is exact.
+    together with whatever is guessed to follow it. Nothing up to `eoi` ever looks at what follows,
+    so that this is exact, whether the image is codes or features.
 
     Args:
         network: Network in eval mode.
-        image_codes: `(rows, image_tokens)`, if there are images.
-        prompts: Text ids after `sot` of each row.
+        images: The image of each row, as `ImageInput` says, if there are images.
+        prompts: Ids of each row, as `encode_question` gives them.
         room: Tokens that answers and guesses may take at most.
     """
 
     def __init__(
         self,
         network: "Showo",
-        image_codes: Tensor | None,
+        images: Tensor | None,
         prompts: Sequence[Sequence[int]],
         room: int,
     ) -> None:
         self._network = network
-        prefix = network.sequences.text_prefix(image_codes, prompts, network.device)
+        prefix = network.text_prefix(images, prompts)
         ids = prefix.input_ids
         self._cache = network.new_cache(len(ids), ids.shape[1] + room)
-        network.append(ids, self._cache, attention_mask=prefix.layout.attention_mask)
+        network.append(
+            ids,
+            self._cache,
+            attention_mask=prefix.layout.attention_mask,
+            embeddings=network.embeddings_of(prefix, images),
+        )
         self._cache.lengths = prefix.lengths - 1
         sot = network.vocabulary.sot_id
         self._last = [prompt[-1] if prompt else sot for prompt in prompts]

@@ -22,11 +22,26 @@ class Sequences:
         input_ids: `(batch, tokens)`.
         labels: `(batch, tokens)`, unshifted, `IGNORE` where nothing is to be predicted.
         layout: Which token sees which, and where each stands.
+        features_at: `(batch, tokens)` bool, the tokens whose embeddings are features of an image;
+            none by default.
     """
 
     input_ids: Tensor
     labels: Tensor
     layout: Layout
+    features_at: Tensor | None = None
+
+    @property
+    def lengths(self) -> Tensor:
+        """`(batch,)`, tokens of each that are not padding."""
+        if self.layout.padding is None:
+            return torch.full_like(self.input_ids[:, 0], self.input_ids.shape[1])
+        return (~self.layout.padding).sum(dim=1)
+
+    def as_prefixes(self) -> "Prefixes":
+        """The sequences, padded on the right, as what comes before the tokens of a cache."""
+        layout = Layout(self.layout.block, visible=self.layout.visible)
+        return Prefixes(self.input_ids, self.lengths, layout, self.features_at)
 
 
 @dataclass(frozen=True)
@@ -37,11 +52,13 @@ class Prefixes:
         input_ids: `(batch, tokens)`.
         lengths: `(batch,)`, tokens of each that are not padding.
         layout: Which token sees which; padding comes last, so that nothing sees it.
+        features_at: See `Sequences`.
     """
 
     input_ids: Tensor
     lengths: Tensor
     layout: Layout
+    features_at: Tensor | None = None
 
 
 class UnifiedPrompting:
@@ -101,7 +118,7 @@ class UnifiedPrompting:
     ) -> Prefixes:
         """`t2i sot text eot [pad]*`, which never sees the image behind it."""
         texts = self._image_prompts(prompts)
-        ids, _, padding = self._right_padded(texts, [0] * len(texts), None, device)
+        ids, _, padding = self.right_padded(texts, [0] * len(texts), None, device)
         return Prefixes(ids, (~padding).sum(dim=1), Layout(torch.zeros_like(ids)))
 
     def image(self, codes: Tensor) -> Tensor:
@@ -138,7 +155,7 @@ class UnifiedPrompting:
         if answers is not None:
             pairs = zip(texts, answers, strict=True)
             texts = [[*text, *answer, v.eot_id] for text, answer in pairs]
-        ids, labels, padding = self._right_padded(texts, given, pad_to, codes.device)
+        ids, labels, padding = self.right_padded(texts, given, pad_to, codes.device)
         image = torch.cat([codes.new_full((len(texts), 1), v.mmu_id), self.image(codes)], dim=1)
         block = torch.cat([torch.ones_like(image), torch.zeros_like(ids)], dim=1)
         padding = torch.nn.functional.pad(padding, (image.shape[1], 0))
@@ -162,11 +179,9 @@ class UnifiedPrompting:
             asked = self.understanding(codes.to(device), prompts)
         else:
             texts = [[self.vocabulary.sot_id, *prompt] for prompt in prompts]
-            ids, labels, padding = self._right_padded(texts, [0] * len(texts), None, device)
+            ids, labels, padding = self.right_padded(texts, [0] * len(texts), None, device)
             asked = Sequences(ids, labels, Layout(torch.zeros_like(ids), padding))
-        assert asked.layout.padding is not None
-        lengths = (~asked.layout.padding).sum(dim=1)
-        return Prefixes(asked.input_ids, lengths, Layout(asked.layout.block))
+        return asked.as_prefixes()
 
     def language(
         self, texts: Sequence[Sequence[int]], max_length: int, device: torch.device | None = None
@@ -180,17 +195,24 @@ class UnifiedPrompting:
         """
         v = self.vocabulary
         rows = [[v.sot_id, *text, v.eot_id][:max_length] for text in texts]
-        ids, labels, padding = self._right_padded(rows, [0] * len(rows), None, device)
+        ids, labels, padding = self.right_padded(rows, [0] * len(rows), None, device)
         return Sequences(ids, labels, Layout(torch.zeros_like(ids), padding))
 
-    def _right_padded(
+    def right_padded(
         self,
         rows: Sequence[Sequence[int]],
         unlabelled: Sequence[int],
         pad_to: int | None,
         device: torch.device | None,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Ids, labels (from each row's `unlabelled` on) and padding flags."""
+        """Ids, labels and padding flags of rows, each `(rows, tokens)`.
+
+        Args:
+            rows: Token ids of each row.
+            unlabelled: How many tokens at the beginning of each row are not to be predicted.
+            pad_to: Length; the longest row's by default.
+            device: Where the tensors go.
+        """
         width = max(map(len, rows)) if pad_to is None else pad_to
         ids = torch.full((len(rows), width), self.vocabulary.pad_id)
         labels = torch.full((len(rows), width), IGNORE)
@@ -209,17 +231,23 @@ def format_question(question: str) -> str:
     return f"USER: \n{question} ASSISTANT:"
 
 
-def format_conversation(question: str) -> list[str]:
+def format_conversation(question: str, *, line_break: bool = True) -> list[str]:
     """A question with the turns before it, as the released models were instructed.
 
+    Args:
+        question: The question, or a `FollowUp`.
+        line_break: Whether the first question comes after a line break, where the mark of the image
+            was; not for models that read features.
+
     Returns:
-        The turns, of which all but the last are to be followed by the end of text: the first with a
-        line break, where the mark of the image was, and the last without its answer.
+        The turns, of which all but the last are to be followed by the end of text; the last is
+        without its answer.
 
     Source: the prompt format of LLaVA (arXiv 2310.03744) with the roles and separators for Phi.
     """
     history = history_of(question)
     asked = [*(earlier for earlier, _ in history), str(question)]
-    prompts = [format_question(asked[0]), *(f"USER: {text} ASSISTANT:" for text in asked[1:])]
+    first = format_question(asked[0]) if line_break else f"USER: {asked[0]} ASSISTANT:"
+    prompts = [first, *(f"USER: {text} ASSISTANT:" for text in asked[1:])]
     answers = [*(f" {answer}" for _, answer in history), ""]
     return [prompt + answer for prompt, answer in zip(prompts, answers, strict=True)]
