@@ -40,7 +40,7 @@ class TextState:
         if max_new_tokens < 1:
             raise UserError(f"max_new_tokens is {max_new_tokens}; it must be at least 1")
         if image_codes is not None:
-            _check_codes(image_codes, len(prompts), model.config.codebook_size)
+            check_codes(image_codes, len(prompts), model.config.codebook_size)
         self.eot_id = writer.eot_id
         self.max_new_tokens = max_new_tokens
         self.restrict_to_text = restrict_to_text
@@ -88,7 +88,17 @@ class TextState:
         self.active = [self.active[place] for place in staying]
 
 
-def _check_codes(image_codes: Tensor, prompts: int, codebook_size: int) -> None:
+def check_codes(image_codes: Tensor, prompts: int, codebook_size: int) -> None:
+    """Raise on image codes that do not go with the prompts, or that the model does not have.
+
+    Args:
+        image_codes: `(images, image_tokens)`.
+        prompts: How many there are.
+        codebook_size: The model's.
+
+    Raises:
+        UserError: Naming the number, or the code.
+    """
     if len(image_codes) != prompts:
         raise UserError(
             f"there are {len(image_codes)} images for {prompts} prompts; give one for each prompt"
