@@ -102,6 +102,23 @@ def write_golden_folder(folder, config=None):
     return folder
 
 
+def shapes_mmada(seed=0, **sizes):
+    """A random network over the tokens of the shapes world, which its special tokens follow."""
+    options = {
+        "text_vocabulary_size": 660,
+        "vocabulary_size": 660 + 512,
+        "codebook_size": 512,
+        "image_tokens": 36,
+        "max_text_length": 32,
+        "bos_id": 640,
+        "eos_id": 0,
+        "soi_id": 641,
+        "mask_id": 652,
+        "start_header_id": 653,
+    }
+    return tiny_mmada(seed, **(options | sizes))
+
+
 def tiny_mmada(seed=0, **sizes):
     """A random network that differs clearly in what it predicts where."""
     torch.manual_seed(seed)

@@ -1,6 +1,7 @@
 """The network of MMaDA, against numbers of the published code."""
 
 import json
+from fnmatch import fnmatch
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from showo_turbo.errors import UserError
 from showo_turbo.inference.loading import check_fit
+from showo_turbo.models.checkpoints import resolve_folder
 from showo_turbo.models.layout import Layout
 from showo_turbo.models.mmada import MMaDA, MMaDAConfig
 from showo_turbo.models.registry import check_family, load_config, load_model
@@ -245,6 +247,20 @@ class TestPretrained:
         (tmp_path / INDEX).write_text(json.dumps({"weight_map": places}))
         loaded = Showo.from_pretrained(tmp_path).state_dict()
         assert all(torch.equal(loaded[key], value) for key, value in state.items())
+
+    def test_shards_are_downloaded(self, monkeypatch, tmp_path):
+        import huggingface_hub
+
+        asked = []
+
+        def download(name, allow_patterns):
+            asked.extend(allow_patterns)
+            return str(tmp_path)
+
+        monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+        resolve_folder("owner/name", "showo")
+        for name in (INDEX, "model-00001-of-00004.safetensors"):
+            assert any(fnmatch(name, pattern) for pattern in asked)
 
     def test_the_family_is_complete(self):
         check_family(MMaDA)

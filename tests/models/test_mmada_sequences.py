@@ -29,7 +29,20 @@ def meta():
 
 
 def codes():
-    return codes_of(golden_cases()["t2i.input_ids"][:, WIDTH + 1 : -1])
+    """Partly masked."""
+    return golden_cases()["t2i.image_codes"]
+
+
+def targets():
+    """The codes of the same images, of which the labels hold the masked ones."""
+    labels = golden_cases()["t2i_train.labels"][:, WIDTH + 1 : -1]
+    return torch.where(codes() == VOCABULARY.mask_code, labels - VOCABULARY.image_offset, codes())
+
+
+def test_masked_codes_and_targets_are_those_of_the_sequences():
+    golden = golden_cases()
+    assert torch.equal(codes_of(golden["t2i.input_ids"][:, WIDTH + 1 : -1]), codes())
+    assert torch.equal(codes_of(golden["mmu.input_ids"][:, 2:38]), targets()[:3])
 
 
 def test_the_vocabulary_is_the_recorded_one():
@@ -58,7 +71,7 @@ def test_the_vocabulary_is_the_recorded_one():
 def test_golden_text_to_image(case):
     golden = golden_cases()
     prompts = golden_prompts(meta()["prompts"]) if case == "t2i_train" else [[]] * 4
-    batch = PROMPTING.text_to_image(prompts, codes(), golden["t2i.image_codes"], pad_to=WIDTH)
+    batch = PROMPTING.text_to_image(prompts, codes(), targets(), pad_to=WIDTH)
     assert torch.equal(batch.input_ids, golden[f"{case}.input_ids"])
     assert torch.equal(batch.labels, golden[f"{case}.labels"])
     assert torch.equal(~batch.layout.padding, golden[f"{case}.mask"])
@@ -84,7 +97,7 @@ def test_text_to_image_is_padded_as_published_only_where_that_is_seen():
 def test_golden_understanding():
     golden = golden_cases()
     prompts, answers = [ASKED, [], []], [[3, 83], [1, 2], list(range(14))]
-    batch = PROMPTING.understanding(golden["t2i.image_codes"][:3], prompts, answers)
+    batch = PROMPTING.understanding(targets()[:3], prompts, answers)
     assert torch.equal(batch.input_ids, golden["mmu.input_ids"])
     assert torch.equal(batch.labels, golden["mmu.labels"])
     assert torch.equal(batch.given, golden["mmu.prompt_mask"])

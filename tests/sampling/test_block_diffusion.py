@@ -19,7 +19,7 @@ from showo_turbo.sampling.text_decoding import DecodingChanges, TextDecoding
 from showo_turbo.text_tokenizer import TextTokenizer
 
 from ..tiny import tiny_magvitv2, tiny_showo
-from ..tiny_mmada import tiny_mmada
+from ..tiny_mmada import shapes_mmada, tiny_mmada
 
 OPTIONS = TextDenoising(12, 4, 6)
 
@@ -213,19 +213,8 @@ class TestDecoding:
 
 
 def small_pipeline():
-    """An MMaDA over the tokens of the shapes world, whose special tokens come after them."""
-    network = tiny_mmada(
-        text_vocabulary_size=660,
-        vocabulary_size=660 + 64,
-        codebook_size=64,
-        bos_id=640,
-        eos_id=0,
-        soi_id=641,
-        mask_id=652,
-        start_header_id=653,
-        max_text_length=32,
-    )
-    return ShowoPipeline(network, tiny_magvitv2(), TextTokenizer.from_pretrained("shapes"))
+    tokenizers = tiny_magvitv2(bits=9), TextTokenizer.from_pretrained("shapes")
+    return ShowoPipeline(shapes_mmada(), *tokenizers)
 
 
 @pytest.mark.bad_input
