@@ -12,8 +12,15 @@ from showo_turbo.errors import UserError
 from showo_turbo.inference.loading import check_fit
 from showo_turbo.models.checkpoints import resolve_folder
 from showo_turbo.models.layout import Layout
+from showo_turbo.models.masked_text import MaskedTextModel
 from showo_turbo.models.mmada import MMaDA, MMaDAConfig
-from showo_turbo.models.registry import check_family, load_config, load_model
+from showo_turbo.models.registry import (
+    OURS,
+    check_family,
+    import_family,
+    load_config,
+    load_model,
+)
 from showo_turbo.models.showo import Showo
 from showo_turbo.text_tokenizer import TextTokenizer
 
@@ -264,14 +271,25 @@ class TestPretrained:
 
     def test_the_family_is_complete(self):
         check_family(MMaDA)
+        assert import_family(OURS["MMaDA"]) is MMaDA
 
 
 def own():
     return GOLDEN_CONFIG.to_dict()["showo_turbo"]
 
 
+class WithoutTextLogits(MMaDA):
+    """Denoises its text, but lacks what that takes."""
+
+    text_logits = MaskedTextModel.text_logits
+
+
 @pytest.mark.bad_input
 class TestBadInput:
+    def test_a_family_that_lacks_a_method(self):
+        with pytest.raises(UserError, match=r"WithoutTextLogits is not .* lacks text_logits; der"):
+            check_family(WithoutTextLogits)
+
     @pytest.mark.parametrize("name", ["d_model", "n_kv_heads", "rms_norm_eps", "rope", "alibi"])
     def test_a_field_is_missing(self, tmp_path, name):
         values = released_config()

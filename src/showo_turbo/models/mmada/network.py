@@ -1,7 +1,7 @@
 """MMaDA: one bidirectional transformer over text and image tokens, all of which it denoises."""
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, cast
 
 from torch import Tensor, nn
 
@@ -9,9 +9,9 @@ from ...errors import UserError
 from ...text_tokenizer import TextTokenizer
 from ..layout import Layout
 from ..masked_text import MaskedTextModel
-from .backbone import Backbone
 from .config import MMaDAConfig
 from .sequences import UnifiedPrompting, conversation_turns
+from .transformer import Transformer
 
 
 class MMaDA(MaskedTextModel):
@@ -36,7 +36,12 @@ class MMaDA(MaskedTextModel):
             config.vocabulary, config.max_text_length, config.padding == "visible"
         )
         # Named as in the released checkpoints, whose keys all begin with "model.transformer.".
-        self.model = Backbone(config)
+        self.model = nn.ModuleDict({"transformer": Transformer(config)})
+
+    @property
+    def transformer(self) -> Transformer:
+        """The transformer."""
+        return cast(Transformer, self.model["transformer"])
 
     @property
     def longest_prompt(self) -> int:
@@ -93,7 +98,7 @@ class MMaDA(MaskedTextModel):
         batch = self.sequences.text_to_image(prompts, codes)
         hidden = self.hidden_states(batch.input_ids, batch.layout)
         image = hidden[:, -codes.shape[1] - 1 : -1]
-        return self.model.logits(image, self.vocabulary.image_rows)
+        return self.transformer.logits(image, self.vocabulary.image_rows)
 
     def text_logits(
         self,
@@ -109,25 +114,25 @@ class MMaDA(MaskedTextModel):
         batch = self.sequences.answering(image_codes, prompts, answers, unconditional)
         hidden = self.hidden_states(*batch)[:, -answers.shape[1] :][:, columns]
         rows = self.vocabulary.text_rows if restrict_to_text else slice(None)
-        return self.model.logits(hidden, rows)
+        return self.transformer.logits(hidden, rows)
 
     def hidden_states(self, input_ids: Tensor, layout: Layout) -> Tensor:
         """Run the transformer over whole sequences; `(batch, tokens, hidden)`."""
         everything = layout.padding is None or layout.padding_visible
         mask = None if everything else layout.attention_mask
-        return self.model.hidden_states(input_ids, layout.position_ids, mask)
+        return cast(Tensor, self.transformer(input_ids, layout.position_ids, mask))
 
     def forward(self, input_ids: Tensor, layout: Layout) -> Tensor:
         """Logits `(batch, tokens, vocabulary)` of whole sequences."""
-        return self.model.logits(self.hidden_states(input_ids, layout))
+        return self.transformer.logits(self.hidden_states(input_ids, layout))
 
     def gradient_checkpointing_enable(self) -> None:
         """Recompute each layer in the backward pass instead of storing it."""
-        self.model.recomputes = True
+        self.transformer.recomputes = True
 
     def lora_layers(self) -> tuple[nn.Module, nn.Module]:
         """The blocks that adapters go into, and the module that keeps their scaling."""
-        return self.model.transformer["blocks"], self.model
+        return self.transformer.blocks, self.transformer
 
 
 def _required(text_tokenizer: TextTokenizer | None) -> TextTokenizer:

@@ -98,7 +98,8 @@ class Block(nn.Module):
 
     def _attention(self, normed: Tensor, rotation: Rotation, mask: Tensor | None) -> Tensor:
         def split(tokens: Tensor, heads: int) -> Tensor:
-            return tokens.unflatten(-1, (heads, self.head_size)).transpose(1, 2)
+            parts: Tensor = tokens.unflatten(-1, (heads, self.head_size))
+            return parts.transpose(1, 2)
 
         query = rotate(split(self.q_proj(normed), self.heads), rotation)
         key = rotate(split(self.k_proj(normed), self.kv_heads), rotation)
@@ -110,8 +111,8 @@ class Block(nn.Module):
         return attended.transpose(1, 2).flatten(2)
 
 
-class Backbone(nn.Module):
-    """Embedding, layers, norm and output head; its keys are those of the released checkpoints.
+class Transformer(nn.Module):
+    """Embedding, layers, norm and output head, named as in the released checkpoints.
 
     Args:
         config: Sizes.
@@ -126,19 +127,15 @@ class Backbone(nn.Module):
         self.head_size = config.hidden_size // config.heads
         self.recomputes = False
         width, rows = config.hidden_size, config.vocabulary_size
-        self.transformer = nn.ModuleDict(
-            {
-                "wte": nn.Embedding(rows, width),
-                "blocks": nn.ModuleList(Block(config) for _ in range(config.layers)),
-                "ln_f": RMSNorm(width, config.norm_eps),
-                "ff_out": nn.Linear(width, rows, bias=False),
-            }
-        )
+        self.wte = nn.Embedding(rows, width)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.ln_f = RMSNorm(width, config.norm_eps)
+        self.ff_out = nn.Linear(width, rows, bias=False)
         for module in self.modules():
             if isinstance(module, nn.Linear | nn.Embedding):
                 nn.init.normal_(module.weight, std=INITIAL_STD)
 
-    def hidden_states(
+    def forward(
         self, input_ids: Tensor, position_ids: Tensor, attention_mask: Tensor | None = None
     ) -> Tensor:
         """Run the layers over whole sequences.
@@ -151,16 +148,16 @@ class Backbone(nn.Module):
         Returns:
             `(batch, tokens, width)` after the final norm.
         """
-        hidden = self.transformer["wte"](input_ids)
+        hidden: Tensor = self.wte(input_ids)
         rotation = rotation_of(position_ids, self.head_size, self.theta)
-        for block in self.transformer["blocks"]:
+        for block in self.blocks:
             if self.recomputes and torch.is_grad_enabled():
                 hidden = checkpoint(block, hidden, rotation, attention_mask, use_reentrant=False)
             else:
                 hidden = block(hidden, rotation, attention_mask)
-        normed: Tensor = self.transformer["ln_f"](hidden)
+        normed: Tensor = self.ln_f(hidden)
         return normed
 
     def logits(self, hidden: Tensor, rows: slice = slice(None)) -> Tensor:
         """Output head, or only some of its rows; `(..., width)` to `(..., rows)`."""
-        return F.linear(hidden, self.transformer["ff_out"].weight[rows])
+        return F.linear(hidden, self.ff_out.weight[rows])
