@@ -12,6 +12,7 @@ from ..models.masked_text import MaskedTextModel
 from ..models.protocols import ImageModel
 from ..models.registry import masked_text_model
 from .autoregressive import TextResult
+from .noise import TextNoise
 from .options import (
     check_choice,
     check_not_negative,
@@ -119,27 +120,6 @@ class BlockDiffusionResult(TextResult):
 
     ids: Tensor
     reveal_step: Tensor
-
-
-class TextNoise:
-    """What is drawn for each sample, step by step, from its own seed.
-
-    Args:
-        seeds: One a sample.
-        device: Where the numbers go.
-    """
-
-    def __init__(self, seeds: Sequence[int], device: torch.device) -> None:
-        self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        self.device = device
-
-    def uniform(self, samples: Sequence[int], *shape: int) -> Tensor:
-        """`(samples, *shape)` in [0, 1), float64."""
-        rows = [
-            torch.rand(shape, generator=self.generators[sample], dtype=torch.float64)
-            for sample in samples
-        ]
-        return torch.stack(rows).to(self.device)
 
 
 def revealed_each_step(masked: int, steps: int) -> list[int]:
