@@ -12,12 +12,16 @@ from showo_turbo.evaluation import (
     evaluate_text,
     exact_match_difference,
 )
+from showo_turbo.evaluation.figures import text_figures
 from showo_turbo.evaluation.text import compared_decodings, full_blocks, published_iterations
+from showo_turbo.inference.loaded_model import LoadedModel
 from showo_turbo.sampling.autoregressive import TextResult
 from showo_turbo.sampling.jacobi import JacobiResult
 from showo_turbo.sampling.text_decoding import TextDecoding
+from showo_turbo.text_tokenizer import TextTokenizer
 
-from ..tiny import golden_jacobi
+from ..tiny import golden_jacobi, tiny_magvitv2
+from ..tiny_mmada import shapes_mmada
 from .worlds import records, shapes_bundle, text_score
 
 AR, BLOCK, WINDOW = compared_decodings(TextDecoding(max_new_tokens=40), ("block", "window"))
@@ -61,6 +65,20 @@ def test_the_window_driver_records_no_blocks(bundle, answered):
     assert row.answers == answered["ar"].answers
     assert row.iterations_per_block is None
     assert row.to_dict()["driver"] == "window"
+
+
+def test_a_model_that_denoises_its_text_is_measured_in_its_own_way():
+    tokenizers = tiny_magvitv2(bits=9), TextTokenizer.from_pretrained("shapes")
+    drawn = TextDecoding("block_diffusion", 8, block_size=4, temperature=0.5, sampling_steps=4)
+    (decoding,) = compared_decodings(drawn, ("block", "window"))
+    assert decoding == replace(drawn, temperature=0.0)
+    row = evaluate_text(
+        LoadedModel(shapes_mmada(), *tokenizers), records(), decoding=decoding, **OPTIONS
+    )
+    assert (row.decoding, row.driver, row.n) == ("block_diffusion", None, 6)
+    assert row.forwards <= 4 * 6 and row.tokens <= 8 * 6
+    assert row.iterations_per_block is None
+    assert text_figures([row.to_dict()]).rows[0][1] == "block diffusion"
 
 
 def test_exact_match(bundle, answered):

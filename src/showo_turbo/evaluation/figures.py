@@ -8,9 +8,11 @@ from ..sampling.jacobi import Driver
 from .image_scores import ImageScore
 from .tables import Figures, number, with_interval
 
-DECODINGS = {("ar", None): "autoregressive", ("jacobi", None): "Jacobi"} | {
-    ("jacobi", driver): f"Jacobi, {driver}" for driver in get_args(Driver)
-}
+DECODINGS = {
+    ("ar", None): "autoregressive",
+    ("jacobi", None): "Jacobi",
+    ("block_diffusion", None): "block diffusion",
+} | {("jacobi", driver): f"Jacobi, {driver}" for driver in get_args(Driver)}
 
 
 def image_figures(scores: Sequence[ImageScore], title: str = "") -> Figures:

@@ -156,7 +156,7 @@ def evaluate_text(
     texts = tuple(found.text for found in answers)
     return TextScore(
         model=name,
-        decoding="jacobi" if by_jacobi else "ar",
+        decoding="ar" if decoding.method == "autoregressive" else decoding.method,
         driver=decoding.driver if by_jacobi else None,
         block_size=block_size,
         answers=texts,
@@ -182,10 +182,14 @@ def evaluate_text(
 def compared_decodings(decoding: TextDecoding, drivers: Sequence[Driver]) -> list[TextDecoding]:
     """The greedy ways of decoding that are compared: autoregressive, and by Jacobi.
 
+    Block diffusion stands alone: a model that decodes so has no other way.
+
     Args:
         decoding: Length of answers, size of blocks.
         drivers: How Jacobi decoding moves on.
     """
+    if decoding.method == "block_diffusion":
+        return [replace(decoding, temperature=0.0)]
     by_jacobi = [DecodingChanges(method="jacobi", driver=driver) for driver in drivers]
     changes = [DecodingChanges(method="autoregressive"), *by_jacobi]
     return [change.over(decoding) for change in changes]

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from ..sampling.jacobi import Driver
 from .intervals import Difference, Interval, paired_difference, wilson_interval
 
-Decoding = Literal["ar", "jacobi"]
+Decoding = Literal["ar", "jacobi", "block_diffusion"]
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ class TextScore:
 
     Attributes:
         model: Name of the model.
-        decoding: `ar`, one token per forward pass, or `jacobi`.
-        driver: How Jacobi decoding moves on, see `jacobi_decode`; None with `ar`.
+        decoding: `ar`, one token per forward pass, `jacobi` or `block_diffusion`.
+        driver: How Jacobi decoding moves on, see `jacobi_decode`; None otherwise.
         block_size: Tokens guessed at once.
         answers: The model's answers.
         matched: Whether each equals its reference, white space at the ends aside; empty where a
@@ -34,7 +34,7 @@ class TextScore:
         tokens: Tokens of all answers, the end of text included.
         forwards: Forwards that took part in them, summed over answers; prefills not counted.
         unfinished: Answers that were cut off at the longest length.
-        block_iterations: See above; empty with `ar` and with the `window` driver.
+        block_iterations: See above; only with the `block` driver.
         block_forwards: See above.
         batch_size: Questions answered at once.
         batched_seconds: Wall clock of all answers in batches.

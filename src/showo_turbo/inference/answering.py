@@ -76,6 +76,7 @@ class Answering(LoadedModel):
                 f"the family {type(self.network).__name__} does not write text, so that it cannot "
                 "answer questions; name another model"
             )
+        options.check_for(self.network)
         if not images:
             raise UserError("there are no images; give at least one")
         if len(images) != len(questions):
@@ -107,7 +108,7 @@ class Answering(LoadedModel):
         longest = max(map(len, ids)) + options.max_new_tokens + options.lookahead()
         largest = first_batch_size(
             config,
-            rows=1,
+            rows=2 if options.guidance_scale else 1,
             tokens=self.network.image_input.tokens + 4 + longest,
             scored=options.lookahead(),
             candidates=config.text_vocabulary_size,

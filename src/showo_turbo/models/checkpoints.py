@@ -31,11 +31,12 @@ TEXT_TOKENIZER_KEY = "text_tokenizer"
 
 WEIGHTS = "pytorch_model.safetensors"
 _ACCEPT_NON_FINITE = ContextVar("accept_non_finite", default=False)
-_WEIGHT_FILES = (WEIGHTS, "model.safetensors", "pytorch_model.bin")
+INDEX, _SHARDS = "model.safetensors.index.json", "model-*.safetensors"
+_WEIGHT_FILES = (WEIGHTS, "model.safetensors", INDEX, "pytorch_model.bin")
 
 
 def resolve_folder(
-    model: str | Path, kind: Kind, patterns: Sequence[str] = ("*.json", *_WEIGHT_FILES)
+    model: str | Path, kind: Kind, patterns: Sequence[str] = ("*.json", *_WEIGHT_FILES, _SHARDS)
 ) -> Path:
     """Find the local folder of a model, downloading it when it is a hub id.
 
@@ -88,7 +89,10 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def load_state(folder: Path) -> dict[str, Tensor]:
-    """Read a model folder's weights: safetensors, or `.bin` without running any code in it.
+    """Read a model folder's weights.
+
+    They are safetensors, in one file or in shards with an index, or `.bin`, without running any
+    code in it.
 
     Raises:
         UserError: If there are none or they cannot be read.
@@ -97,14 +101,10 @@ def load_state(folder: Path) -> dict[str, Tensor]:
         path = folder / name
         if not path.is_file():
             continue
+        if name == INDEX:
+            return _load_shards(path)
         if path.suffix == ".safetensors":
-            try:
-                return load_file(path)
-            except (SafetensorError, OSError) as error:
-                raise UserError(
-                    f"{path} is damaged ({error}); expected safetensors, download or export it "
-                    "again"
-                ) from None
+            return _load_safetensors(path)
         state = load_weights_only(path)
         if not is_state_dict(state):
             raise UserError(
@@ -113,6 +113,44 @@ def load_state(folder: Path) -> dict[str, Tensor]:
         return state
     raise UserError(
         f"{folder} has no weights; expected one of {', '.join(_WEIGHT_FILES)}, name another folder"
+    )
+
+
+def _load_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise UserError(
+            f"{path} is damaged ({error}); expected safetensors, download or export it again"
+        ) from None
+
+
+def _load_shards(path: Path) -> dict[str, Tensor]:
+    """Read the files that an index names; which keys there must be the network knows."""
+    index = read_json(path)
+    places = index.get("weight_map") if isinstance(index, dict) else None
+    names = set(places.values()) if isinstance(places, dict) and _are_names(places) else set()
+    if not names:
+        raise UserError(
+            f"{path} names no files of weights under 'weight_map'; expected safetensors in its "
+            "folder, download it again"
+        )
+    state: dict[str, Tensor] = {}
+    for name in sorted(names):
+        if not (path.parent / name).is_file():
+            raise UserError(
+                f"{path.parent / name} does not exist, but {path.name} names it; expected all "
+                f"{len(names)} shards, download the model again"
+            )
+        state |= _load_safetensors(path.parent / name)
+    return state
+
+
+def _are_names(places: Mapping[str, object]) -> bool:
+    """Whether all values are names of safetensors files, which lead into no other folder."""
+    return all(
+        isinstance(name, str) and Path(name).name == name and name.endswith(".safetensors")
+        for name in places.values()
     )
 
 

@@ -349,7 +349,10 @@ class AnswerBlocks(Protocol):
 
 
 class TextModel(ImageModel):
-    """An `ImageModel` that writes text, too."""
+    """An `ImageModel` that writes text, too, from left to right.
+
+    One that denoises its text is a `MaskedTextModel`, see `showo_turbo.models.masked_text`.
+    """
 
     @property
     @abstractmethod

@@ -7,15 +7,20 @@ from typing import Any
 
 from ..errors import UserError, shown
 from .checkpoints import read_config, resolve_folder
+from .masked_text import MaskedTextModel
 from .protocols import ImageModel, TextModel
 
-OURS = {"Showo": "showo_turbo.models.showo.Showo"}
+OURS = {
+    "Showo": "showo_turbo.models.showo.Showo",
+    "MMaDA": "showo_turbo.models.mmada.MMaDA",
+}
 """The families of this package: the name in `config.json`, and the class."""
 
-_OTHER_NAMES = {"Student_Showo": "Showo"}
-"""What released files call a family besides: the code of Show-o Turbo saves its students so."""
+_OTHER_NAMES = {"Student_Showo": "Showo", "mmada": "MMaDA"}
+"""What released files call a family besides: the code of Show-o Turbo saves its students so, and
+files of transformers have a model type."""
 
-ARCHITECTURE_KEY = "_class_name"
+ARCHITECTURE_KEY, MODEL_TYPE_KEY = "_class_name", "model_type"
 
 Family = str | type[ImageModel]
 """A family's class, or its import path, such as `my_module.MyModel`."""
@@ -53,7 +58,8 @@ def find_family(
     choose the code that runs.
 
     Args:
-        values: A parsed `config.json`. One that names no architecture is Show-o's.
+        values: A parsed `config.json`. One that names no architecture, and no model type of
+            transformers, is Show-o's.
         family: The class of a family of one's own.
         where: Where the values are from, for the message.
 
@@ -61,6 +67,8 @@ def find_family(
         UserError: If the architecture is unknown, or another than the family's.
     """
     name = values.get(ARCHITECTURE_KEY)
+    if family is None and name is None:
+        name = values.get(MODEL_TYPE_KEY)
     if isinstance(name, str):
         name = _OTHER_NAMES.get(name, name)
     if family is None:
@@ -108,7 +116,8 @@ def check_family(family: type) -> None:
     Raises:
         UserError: Naming the methods and attributes that it lacks.
     """
-    kind = TextModel if issubclass(family, TextModel) else ImageModel
+    kinds = (MaskedTextModel, TextModel)
+    kind = next((kind for kind in kinds if issubclass(family, kind)), ImageModel)
     wanted = {"config_class", *kind.__abstractmethods__, *ImageModel.__abstractmethods__}
     abstract: frozenset[str] = getattr(family, "__abstractmethods__", frozenset())
     missing = sorted(name for name in wanted if not hasattr(family, name) or name in abstract)
@@ -141,4 +150,23 @@ def text_model(model: object, wanted_by: str) -> TextModel:
     raise UserError(
         f"{wanted_by} needs a model that writes text, which the family {type(model).__name__} does "
         "not; leave it out, or name another model"
+    )
+
+
+def masked_text_model(model: object, wanted_by: str) -> MaskedTextModel:
+    """A model as one whose text is denoised.
+
+    Args:
+        model: Of any family.
+        wanted_by: What needs it, for the message.
+
+    Raises:
+        UserError: If its family writes no text, or from left to right.
+    """
+    writer = text_model(model, wanted_by)
+    if isinstance(writer, MaskedTextModel):
+        return writer
+    raise UserError(
+        f"{wanted_by} needs a model whose text is denoised, but {type(model).__name__} writes from "
+        "left to right; choose method 'jacobi' or 'autoregressive'"
     )

@@ -1,4 +1,4 @@
-"""Random numbers of images: each from its own seed, the same in any batch and on every device."""
+"""Random numbers of samples: each from its own seed, the same in any batch, on every device."""
 
 from collections.abc import Sequence
 
@@ -58,3 +58,24 @@ class SamplerNoise:
             return torch.zeros(1, 1, device=self.device)
         uniform = self.uniform().clamp(1e-20, 1 - 1e-7)
         return -scale * (-uniform.log()).log()
+
+
+class TextNoise:
+    """What is drawn for each sample, step by step, from its own seed.
+
+    Args:
+        seeds: One a sample.
+        device: Where the numbers go.
+    """
+
+    def __init__(self, seeds: Sequence[int], device: torch.device) -> None:
+        self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        self.device = device
+
+    def uniform(self, samples: Sequence[int], *shape: int) -> Tensor:
+        """`(samples, *shape)` in [0, 1), float64."""
+        rows = [
+            torch.rand(shape, generator=self.generators[sample], dtype=torch.float64)
+            for sample in samples
+        ]
+        return torch.stack(rows).to(self.device)

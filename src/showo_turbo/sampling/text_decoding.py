@@ -7,13 +7,18 @@ from typing import TYPE_CHECKING, Any, Literal
 from torch import Tensor
 
 from ..errors import UserError
+from ..models.masked_text import MaskedTextModel
 from ..models.protocols import ImageModel
+from ..models.registry import masked_text_model, text_model
 from .autoregressive import TextResult, autoregressive_decode
+from .block_diffusion import TextDenoising, TextRevealOrder, block_diffusion_decode
 from .changes import Changes, changes_class
 from .jacobi import BlockStart, Driver, check_blocks, jacobi_decode
 from .options import check_choice, check_temperature, check_top_p, check_whole
 
-DecodingMethod = Literal["jacobi", "autoregressive"]
+DecodingMethod = Literal["jacobi", "autoregressive", "block_diffusion"]
+
+_OF_DIFFUSION = ("sampling_steps", "reveal_order", "guidance_scale")
 
 
 @dataclass(frozen=True)
@@ -23,17 +28,26 @@ class TextDecoding:
     Args:
         method: `jacobi` guesses several tokens at once and corrects them in parallel;
             `autoregressive` writes one token per forward pass. Greedy, both give the same answer.
+            `block_diffusion` denoises block after block, which models do whose text is masked
+            diffusion, and only they.
         max_new_tokens: Longest answer in tokens.
         driver: Of Jacobi decoding: `window` always guesses a block's length ahead; `block` settles
             a block of tokens before it guesses the next, as published.
-        block_size: Tokens that Jacobi decoding guesses at once.
-        temperature: 0 takes the likeliest token; above, tokens are drawn, autoregressively only.
+        block_size: Tokens that Jacobi decoding guesses at once; of block diffusion, tokens of a
+            block, a divisor of `max_new_tokens`.
+        temperature: 0 takes the likeliest token; above, tokens are drawn, autoregressively and by
+            block diffusion only.
         top_k: Draw only among the k likeliest tokens, autoregressively only.
         top_p: Draw only among the likeliest tokens that together reach this probability,
             autoregressively only.
         block_start: Where Jacobi decoding draws its first guesses from: all text tokens of the
             `vocabulary`, or those of the `prompt`, as published. It changes the work, but no
             answer.
+        sampling_steps: Of block diffusion, denoising steps of all blocks together, each of which
+            has as many; one a token by default.
+        reveal_order: Of block diffusion: with `confidence` the surest tokens are revealed first,
+            with `random` any.
+        guidance_scale: Of block diffusion, w of classifier-free guidance, which doubles the work.
     """
 
     method: DecodingMethod = "jacobi"
@@ -44,6 +58,9 @@ class TextDecoding:
     top_k: int | None = None
     top_p: float | None = None
     block_start: BlockStart = "vocabulary"
+    sampling_steps: int | None = None
+    reveal_order: TextRevealOrder = "confidence"
+    guidance_scale: float = 0.0
 
     def check(self) -> None:
         """Raise on combinations that mean nothing.
@@ -65,10 +82,45 @@ class TextDecoding:
                     f"{name} is {value}, but Jacobi decoding is greedy; choose method "
                     f"'autoregressive' or leave {name} out"
                 )
+        if self.method == "block_diffusion":
+            self.denoising.check()
+        for name in ("top_k", "top_p") if self.method == "block_diffusion" else _OF_DIFFUSION:
+            value = getattr(self, name)
+            if value != getattr(TextDecoding, name):
+                raise UserError(
+                    f"{name} is {value}, which method {self.method!r} does not have; leave it out"
+                )
+
+    def check_for(self, model: ImageModel) -> None:
+        """Raise on what the model cannot do, too.
+
+        Raises:
+            UserError: If an option is out of range, or the model does not write text this way.
+        """
+        self.check()
+        if self.method == "block_diffusion":
+            masked_text_model(model, "method 'block_diffusion'")
+        elif isinstance(text_model(model, "decoding text"), MaskedTextModel):
+            raise UserError(
+                f"method is {self.method!r}, but {type(model).__name__} denoises its text, and "
+                "does not write it from left to right; choose method 'block_diffusion'"
+            )
+
+    @property
+    def denoising(self) -> TextDenoising:
+        """The options of block diffusion."""
+        return TextDenoising(
+            self.max_new_tokens,
+            self.block_size,
+            self.sampling_steps,
+            self.reveal_order,
+            self.guidance_scale,
+            self.temperature,
+        )
 
     def lookahead(self) -> int:
-        """Tokens that a forward pass may compute beyond the longest answer."""
-        return self.block_size if self.method == "jacobi" else 1
+        """Tokens that a forward pass may compute beyond the longest answer, or at once."""
+        return 1 if self.method == "autoregressive" else self.block_size
 
     def decode(
         self,
@@ -88,7 +140,9 @@ class TextDecoding:
         Raises:
             UserError: If an option is out of range, or the model does not write text.
         """
-        self.check()
+        self.check_for(model)
+        if self.method == "block_diffusion":
+            return block_diffusion_decode(model, images, prompts, self.denoising, seeds)
         if self.method == "jacobi":
             return jacobi_decode(
                 model,
@@ -112,7 +166,10 @@ class TextDecoding:
         )
 
 
-REFINED_BY = {"method": ("temperature", "top_k", "top_p"), "temperature": ("top_k", "top_p")}
+REFINED_BY = {
+    "method": ("temperature", "top_k", "top_p", *_OF_DIFFUSION),
+    "temperature": ("top_k", "top_p"),
+}
 """For an option those that only refine it: who gives it gives them up."""
 
 if TYPE_CHECKING:
