@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 from showo_turbo.cli.run_folder import RunFolder
 from showo_turbo.data.trajectory_streams import ImageTrajectoryStream, TextTrajectoryStream
-from showo_turbo.models.checkpoints import load_state
+from showo_turbo.models.weight_files import load_state
 from showo_turbo.training.checkpoint_io import checkpoint_fault
 from showo_turbo.training.incident import INCIDENT_FILE, batch_name
 from showo_turbo.trajectories import StoreIdentity, TrajectoryStore, describe_store

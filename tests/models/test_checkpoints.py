@@ -8,14 +8,13 @@ from safetensors.torch import load_file, save_file
 
 from showo_turbo.errors import UserError
 from showo_turbo.models.checkpoints import (
-    WEIGHTS,
     describe_misfits,
-    load_state,
     read_config,
     resolve_folder,
     save_checkpoint,
 )
 from showo_turbo.models.showo import Showo
+from showo_turbo.models.weight_files import WEIGHTS, load_state
 
 from ..tiny import tiny_showo
 

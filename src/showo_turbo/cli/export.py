@@ -17,7 +17,6 @@ from ..models.checkpoints import (
     TEXT_TOKENIZER_KEY,
     check_finite,
     describe_misfits,
-    load_weights_only,
     read_config,
     resolve_folder,
     save_checkpoint,
@@ -26,6 +25,7 @@ from ..models.lora import merge_lora
 from ..models.magvitv2 import MAGVITv2, MAGVITv2Config
 from ..models.protocols import ImageModel, ModelConfig
 from ..models.registry import find_family, load_config
+from ..models.weight_files import load_weights_only
 from ..sampling.image_sampling import ImageSampling
 from ..sampling.text_decoding import TextDecoding
 from ..text_tokenizer import FILE_NAME, TextTokenizer

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from ..errors import UserError
-from ..models.protocols import TextModel
 from ..sampling.options import seed_of_each
 from ..sampling.text_decoding import DecodingChanges, TextDecoding
 from .batching import first_batch_size, run_in_batches
@@ -69,14 +68,8 @@ class Answering(LoadedModel):
         Raises:
             UserError: See `answer`.
         """
-        options.check()
-        tokenizer = self.text_tokenizer
-        if not isinstance(self.network, TextModel) or tokenizer is None:
-            raise UserError(
-                f"the family {type(self.network).__name__} does not write text, so that it cannot "
-                "answer questions; name another model"
-            )
-        options.check_for(self.network)
+        writer, tokenizer = self.writer()
+        options.check_for(writer)
         if not images:
             raise UserError("there are no images; give at least one")
         if len(images) != len(questions):
@@ -92,9 +85,7 @@ class Answering(LoadedModel):
             given = encoded.rows(indices)
             prompts = [ids[index] for index in indices]
             chosen = [every_seed[index] for index in indices]
-            results, seconds = self.timed(
-                lambda: options.decode(self.network, given, prompts, chosen)
-            )
+            results, seconds = self.timed(lambda: options.decode(writer, given, prompts, chosen))
             tokens = [result.tokens for result in results]
             forwards = sum(result.forwards for result in results)
             return Answers(
@@ -104,15 +95,15 @@ class Answering(LoadedModel):
                 statistics=Statistics(len(indices), sum(map(len, tokens)), forwards, seconds),
             )
 
-        config = self.network.config
+        config = writer.config
         longest = max(map(len, ids)) + options.max_new_tokens + options.lookahead()
         largest = first_batch_size(
             config,
             rows=2 if options.guidance_scale else 1,
-            tokens=self.network.image_input.tokens + 4 + longest,
+            tokens=writer.image_input.tokens + 4 + longest,
             scored=options.lookahead(),
             candidates=config.text_vocabulary_size,
-            dtype=self.network.dtype,
+            dtype=writer.dtype,
             device=self.device,
         )
         return run_in_batches(len(images), batch_size, largest, write)

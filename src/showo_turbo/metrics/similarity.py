@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError
-from ..models.checkpoints import load_weights_only
+from ..models.weight_files import load_weights_only
 from ..utils.images import to_bytes
 from .names import NamedMetric
 from .weights import HPS_V2, OPEN_CLIP, Download, required_file

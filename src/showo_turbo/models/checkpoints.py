@@ -1,21 +1,18 @@
 """Model folders: where a model id points, and reading and writing the released layout."""
 
-import re
-import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, TypeGuard
+from typing import Any, Literal
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..errors import UserError, shown
 from ..utils.files import read_json, write_atomically, write_json
+from .weight_files import SHARDS, WEIGHT_FILES, WEIGHTS, first_line, load_state
 
 Kind = Literal["showo", "magvitv2", "clip"]
 
@@ -29,14 +26,11 @@ every model family, named after the oldest)..."""
 TEXT_TOKENIZER_KEY = "text_tokenizer"
 """...and the id of its text tokenizer, so that they can be exported on their own."""
 
-WEIGHTS = "pytorch_model.safetensors"
 _ACCEPT_NON_FINITE = ContextVar("accept_non_finite", default=False)
-INDEX, _SHARDS = "model.safetensors.index.json", "model-*.safetensors"
-_WEIGHT_FILES = (WEIGHTS, "model.safetensors", INDEX, "pytorch_model.bin")
 
 
 def resolve_folder(
-    model: str | Path, kind: Kind, patterns: Sequence[str] = ("*.json", *_WEIGHT_FILES, _SHARDS)
+    model: str | Path, kind: Kind, patterns: Sequence[str] = ("*.json", *WEIGHT_FILES, SHARDS)
 ) -> Path:
     """Find the local folder of a model, downloading it when it is a hub id.
 
@@ -65,7 +59,7 @@ def resolve_folder(
     except Exception as error:  # every failure of the hub client: offline, unknown id, gated
         raise UserError(
             f"model {shown(str(model))} is not a local folder and could not be downloaded "
-            f"({_first_line(error)}); correct the name, or see to the connection"
+            f"({first_line(error)}); correct the name, or see to the connection"
         ) from None
 
 
@@ -86,116 +80,6 @@ def read_config(folder: Path) -> dict[str, Any]:
             f"{folder / 'config.json'} holds no JSON object; expected sizes, restore the file"
         )
     return config
-
-
-def load_state(folder: Path) -> dict[str, Tensor]:
-    """Read a model folder's weights.
-
-    They are safetensors, in one file or in shards with an index, or `.bin`, without running any
-    code in it.
-
-    Raises:
-        UserError: If there are none or they cannot be read.
-    """
-    for name in _WEIGHT_FILES:
-        path = folder / name
-        if not path.is_file():
-            continue
-        if name == INDEX:
-            return _load_shards(path)
-        if path.suffix == ".safetensors":
-            return _load_safetensors(path)
-        state = load_weights_only(path)
-        if not is_state_dict(state):
-            raise UserError(
-                f"{path} holds no plain state dict of tensors; download or export it again"
-            )
-        return state
-    raise UserError(
-        f"{folder} has no weights; expected one of {', '.join(_WEIGHT_FILES)}, name another folder"
-    )
-
-
-def _load_safetensors(path: Path) -> dict[str, Tensor]:
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise UserError(
-            f"{path} is damaged ({error}); expected safetensors, download or export it again"
-        ) from None
-
-
-def _load_shards(path: Path) -> dict[str, Tensor]:
-    """Read the files that an index names; which keys there must be the network knows."""
-    index = read_json(path)
-    places = index.get("weight_map") if isinstance(index, dict) else None
-    names = set(places.values()) if isinstance(places, dict) and _are_names(places) else set()
-    if not names:
-        raise UserError(
-            f"{path} names no files of weights under 'weight_map'; expected safetensors in its "
-            "folder, download it again"
-        )
-    state: dict[str, Tensor] = {}
-    for name in sorted(names):
-        if not (path.parent / name).is_file():
-            raise UserError(
-                f"{path.parent / name} does not exist, but {path.name} names it; expected all "
-                f"{len(names)} shards, download the model again"
-            )
-        state |= _load_safetensors(path.parent / name)
-    return state
-
-
-def _are_names(places: Mapping[str, object]) -> bool:
-    """Whether all values are names of safetensors files, which lead into no other folder."""
-    return all(
-        isinstance(name, str) and Path(name).name == name and name.endswith(".safetensors")
-        for name in places.values()
-    )
-
-
-def is_state_dict(value: Any) -> TypeGuard[dict[str, Tensor]]:
-    """Whether a value is a dict of tensors by their names."""
-    return isinstance(value, dict) and all(
-        isinstance(key, str) and isinstance(entry, Tensor) for key, entry in value.items()
-    )
-
-
-def load_weights_only(path: Path) -> Any:
-    """Read what `torch.save` wrote, without running any code in it.
-
-    Raises:
-        UserError: If it is damaged, or holds more than tensors and plain values.
-    """
-    try:
-        mapped = zipfile.is_zipfile(path)  # what is not asked for stays on disk
-        if mapped and _is_compressed(path):
-            raise UserError(
-                f"{path} is compressed; expected what torch.save writes, export it again"
-            )
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
-    except UserError:
-        raise
-    except Exception as error:  # unpickling can fail in any way
-        raise UserError(
-            f"{path} holds more than weights or is damaged ({why_unreadable(error)}); expected "
-            "tensors and plain values, download or export it again"
-        ) from None
-
-
-def why_unreadable(error: Exception) -> str:
-    """Why `torch.load` rejects a file, without its advice to run what is in it all the same."""
-    text = str(error)
-    if not text.startswith("Weights only load failed"):
-        return _first_line(error)
-    code = re.search(r"GLOBAL (\w+(?:\.\w+)*)", text)
-    return f"it asks to run {code[1]}" if code else "it is not a file of tensors and plain values"
-
-
-def _is_compressed(path: Path) -> bool:
-    """Whether a small archive may unfold to gigabytes; what torch.save writes never does."""
-    with zipfile.ZipFile(path) as archive:
-        return any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist())
 
 
 @contextmanager
@@ -280,12 +164,6 @@ def save_checkpoint(folder: Path, state: Mapping[str, Tensor], config: dict[str,
     with write_atomically(folder / WEIGHTS) as temporary:
         save_file(tensors, temporary, metadata={"format": "pt"})
     write_json(folder / "config.json", config)
-
-
-def _first_line(error: Exception) -> str:
-    """The first line of an error's message, or its name where it has none."""
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
 
 
 def _restore_buffers(network: nn.Module, names: set[str]) -> None:

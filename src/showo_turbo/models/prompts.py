@@ -1,4 +1,4 @@
-"""Prompts as ids, checked against their length."""
+"""Prompts as ids, checked against their length, and the tokenizer that makes them."""
 
 from collections.abc import Sequence
 
@@ -23,3 +23,16 @@ def encode_prompts(
                 "fit: shorten it"
             )
     return prompts
+
+
+def required_tokenizer(model: ImageModel, text_tokenizer: TextTokenizer | None) -> TextTokenizer:
+    """The text tokenizer of a family that needs one.
+
+    Raises:
+        UserError: If there is none.
+    """
+    if text_tokenizer is None:
+        raise UserError(
+            f"{type(model).__name__} has no text tokenizer here; name one with text_tokenizer"
+        )
+    return text_tokenizer

@@ -148,8 +148,8 @@ def text_model(model: object, wanted_by: str) -> TextModel:
     if isinstance(model, TextModel):
         return model
     raise UserError(
-        f"{wanted_by} needs a model that writes text, which the family {type(model).__name__} does "
-        "not; leave it out, or name another model"
+        f"{wanted_by} needs a model that writes text, but {type(model).__name__} does not write "
+        "text; leave it out, or name another model"
     )
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.distributed.checkpoint import metadata
 
 from ..errors import shown
-from ..models.checkpoints import why_unreadable
+from ..models.weight_files import why_unreadable
 from ..utils.files import write_atomically
 
 _PROGRESS = ("global_step", "epoch", "state_dict", "optimizer_states", "loops")

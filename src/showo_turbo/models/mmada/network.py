@@ -9,6 +9,7 @@ from ...errors import UserError
 from ...text_tokenizer import TextTokenizer
 from ..layout import Layout
 from ..masked_text import MaskedTextModel
+from ..prompts import required_tokenizer
 from .config import MMaDAConfig
 from .sequences import UnifiedPrompting, conversation_turns
 from .transformer import Transformer
@@ -80,11 +81,11 @@ class MMaDA(MaskedTextModel):
 
     def encode_prompt(self, text_tokenizer: TextTokenizer | None, text: str) -> list[int]:
         """Text ids of a prompt, without special tokens."""
-        return _required(text_tokenizer).encode(text)
+        return required_tokenizer(self, text_tokenizer).encode(text)
 
     def encode_question(self, text_tokenizer: TextTokenizer | None, question: str) -> list[int]:
         """Text ids of a question in the chat template, up to where the answer begins."""
-        tokenizer, v = _required(text_tokenizer), self.vocabulary
+        tokenizer, v = required_tokenizer(self, text_tokenizer), self.vocabulary
         ids: list[int] = []
         for speaker, text in conversation_turns(question):
             ids += [v.start_header_id, *tokenizer.encode(speaker), v.end_header_id]
@@ -133,9 +134,3 @@ class MMaDA(MaskedTextModel):
     def lora_layers(self) -> tuple[nn.Module, nn.Module]:
         """The blocks that adapters go into, and the module that keeps their scaling."""
         return self.transformer.blocks, self.transformer
-
-
-def _required(text_tokenizer: TextTokenizer | None) -> TextTokenizer:
-    if text_tokenizer is None:
-        raise UserError("MMaDA has no text tokenizer here; name one with text_tokenizer")
-    return text_tokenizer
