@@ -86,6 +86,11 @@ def released_config():
     }
 
 
+def own_values():
+    """What our own files add to released ones, of the golden network."""
+    return GOLDEN_CONFIG.to_dict()["showo_turbo"]
+
+
 def write_golden_folder(folder, config=None):
     """A model folder in the released layout: its weights in two shards."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,5 @@
 """The network of MMaDA, against numbers of the published code."""
 
-import json
-from fnmatch import fnmatch
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -10,7 +7,6 @@ from safetensors.torch import load_file, save_file
 
 from showo_turbo.errors import UserError
 from showo_turbo.inference.loading import check_fit
-from showo_turbo.models.checkpoints import resolve_folder
 from showo_turbo.models.layout import Layout
 from showo_turbo.models.masked_text import MaskedTextModel
 from showo_turbo.models.mmada import MMaDA, MMaDAConfig
@@ -21,10 +17,9 @@ from showo_turbo.models.registry import (
     load_config,
     load_model,
 )
-from showo_turbo.models.showo import Showo
 from showo_turbo.text_tokenizer import TextTokenizer
 
-from ..tiny import GOLDEN, tiny_magvitv2, tiny_showo
+from ..tiny import GOLDEN, tiny_magvitv2
 from ..tiny_mmada import (
     FOLDER,
     GOLDEN_CONFIG,
@@ -35,13 +30,13 @@ from ..tiny_mmada import (
     golden_mmada,
     golden_prompts,
     golden_tokenizer,
+    own_values,
     released_config,
     tiny_mmada,
     write_golden_folder,
 )
 
 IMAGE = slice(WIDTH + 1, -1)
-INDEX = "model.safetensors.index.json"
 
 
 def everywhere(ids):
@@ -135,29 +130,6 @@ def test_released_keys_and_shapes():
             assert shapes[f"blocks.{block}.{name}.weight"] == shape
 
 
-class TestConfig:
-    def test_released_file(self):
-        values = released_config()
-        added = {"num_vq_tokens": 1024, "codebook_size": 8192, "new_vocab_size": 134656}
-        ids = {"eos_token_id": 126081, "mask_token_id": 126336}
-        config = MMaDAConfig.from_dict(values | added | ids)
-        sizes = ("hidden_size", "layers", "heads", "kv_heads", "intermediate_size")
-        expected = {name: getattr(GOLDEN_CONFIG, name) for name in sizes}
-        assert config == MMaDAConfig(max_position_embeddings=256, **expected)
-
-    @pytest.mark.parametrize("config", [GOLDEN_CONFIG, MMaDAConfig(), MMaDAConfig(tokenizer="x/y")])
-    def test_round_trip(self, config):
-        written = json.loads(json.dumps(config.to_dict()))
-        assert MMaDAConfig.from_dict(written) == config
-
-    def test_what_released_code_reads_is_there(self):
-        written = GOLDEN_CONFIG.to_dict()
-        released = released_config()
-        known = {name: written[name] for name in released if name in written}
-        assert known == {name: released[name] for name in known}
-        assert {"n_kv_heads", "vocab_size", "embedding_size", "llm_vocab_size"} <= known.keys()
-
-
 class TestNetwork:
     def test_rows_of_a_batch_are_as_alone(self):
         model = tiny_mmada().double()
@@ -230,7 +202,7 @@ class TestNetwork:
 
 class TestPretrained:
     def test_shards_and_a_released_config(self, tmp_path):
-        folder = write_golden_folder(tmp_path, released_config() | {"showo_turbo": own()})
+        folder = write_golden_folder(tmp_path, released_config() | {"showo_turbo": own_values()})
         network = load_model(folder)
         assert type(network) is MMaDA and network.config == load_config(folder) == GOLDEN_CONFIG
         state, expected = network.state_dict(), load_file(FOLDER / "mmada.safetensors")
@@ -242,40 +214,9 @@ class TestPretrained:
         assert copy.config == GOLDEN_CONFIG
         assert all(torch.equal(copy.state_dict()[key], value) for key, value in state.items())
 
-    def test_shards_of_any_family(self, tmp_path):
-        model = tiny_showo()
-        model.save_pretrained(tmp_path)
-        state = load_file(tmp_path / "pytorch_model.safetensors")
-        (tmp_path / "pytorch_model.safetensors").unlink()
-        places = {key: f"part-{number % 3}.safetensors" for number, key in enumerate(state)}
-        for name in set(places.values()):
-            part = {key: state[key] for key, place in places.items() if place == name}
-            save_file(part, tmp_path / name)
-        (tmp_path / INDEX).write_text(json.dumps({"weight_map": places}))
-        loaded = Showo.from_pretrained(tmp_path).state_dict()
-        assert all(torch.equal(loaded[key], value) for key, value in state.items())
-
-    def test_shards_are_downloaded(self, monkeypatch, tmp_path):
-        import huggingface_hub
-
-        asked = []
-
-        def download(name, allow_patterns):
-            asked.extend(allow_patterns)
-            return str(tmp_path)
-
-        monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
-        resolve_folder("owner/name", "showo")
-        for name in (INDEX, "model-00001-of-00004.safetensors"):
-            assert any(fnmatch(name, pattern) for pattern in asked)
-
     def test_the_family_is_complete(self):
         check_family(MMaDA)
         assert import_family(OURS["MMaDA"]) is MMaDA
-
-
-def own():
-    return GOLDEN_CONFIG.to_dict()["showo_turbo"]
 
 
 class WithoutTextLogits(MMaDA):
@@ -289,51 +230,6 @@ class TestBadInput:
     def test_a_family_that_lacks_a_method(self):
         with pytest.raises(UserError, match=r"WithoutTextLogits is not .* lacks text_logits; der"):
             check_family(WithoutTextLogits)
-
-    @pytest.mark.parametrize("name", ["d_model", "n_kv_heads", "rms_norm_eps", "rope", "alibi"])
-    def test_a_field_is_missing(self, tmp_path, name):
-        values = released_config()
-        del values[name]
-        folder = write_golden_folder(tmp_path, values)
-        with pytest.raises(UserError, match=f"describes no MMaDA: it lacks {name};") as caught:
-            load_model(folder)
-        assert "restore the file" in str(caught.value) and "\n" not in str(caught.value)
-
-    @pytest.mark.parametrize(
-        ("changes", "message"),
-        [
-            ({"activation_type": "gelu"}, "activation_type is 'gelu'; expected 'silu'"),
-            ({"weight_tying": True}, "weight_tying is True; expected False"),
-            ({"block_group_size": True}, "block_group_size is True; expected 1"),
-            ({"d_model": "wide"}, r"hidden_size \(d_model in released files\) is 'wide'; expected"),
-            ({"n_heads": 3}, r"heads \(n_heads in .*\) is 3; expected a divisor of half"),
-            ({"n_kv_heads": 3}, r"kv_heads \(.*\) is 3; expected a divisor of heads=4"),
-            ({"rope_theta": 0}, "rope_theta is 0; expected a number above 0"),
-            ({"mask_token_id": 84}, r"mask_id \(.*\) is 84; expected an id of text, 0 to 83"),
-            ({"mask_token_id": 61}, r"mask_id \(.*\) is 61; expected another id than that of eos_"),
-            ({"new_vocab_size": 115}, r"vocabulary_size \(.*\) is 115; expected at least 116"),
-            ({"showo_turbo": 7}, "showo_turbo is 7; expected an object of sizes"),
-        ],
-    )
-    def test_sizes(self, changes, message):
-        values = released_config() | {"showo_turbo": own()} | changes
-        with pytest.raises(UserError, match=message) as caught:
-            MMaDAConfig.from_dict(values)
-        assert "restore" in str(caught.value) and "\n" not in str(caught.value)
-
-    @pytest.mark.parametrize(
-        ("changes", "message"),
-        [
-            ({"padding": "seen"}, "padding is 'seen'; expected 'masked' or 'visible'"),
-            ({"soi_id": 52}, "pad_id is 61; expected another id than that of eos_id"),
-            ({"tokenizer": 7}, "tokenizer is 7; expected a folder or a hub id"),
-        ],
-    )
-    def test_what_only_our_own_files_hold(self, changes, message):
-        values = GOLDEN_CONFIG.to_dict()
-        values["showo_turbo"] |= changes
-        with pytest.raises(UserError, match=message):
-            MMaDAConfig.from_dict(values)
 
     def test_the_config_of_llada(self, tmp_path):
         """The text model: other keys in its `config.json`, and no image rows in its weights."""
@@ -374,28 +270,6 @@ class TestBadInput:
             found = TextTokenizer.from_file(tokenizer)
         with pytest.raises(UserError, match=message):
             check_fit(network, tiny_magvitv2(bits=5), found)
-
-    @pytest.mark.parametrize(
-        "content",
-        ["[]", "{}", '{"weight_map": {}}', '{"weight_map": ["a.safetensors"]}']
-        + [f'{{"weight_map": {{"a": {name}}}}}' for name in ('"../b.safetensors"', '"b.bin"', "7")],
-    )
-    def test_an_index_without_files(self, tmp_path, content):
-        folder = write_golden_folder(tmp_path)
-        (folder / INDEX).write_text(content)
-        with pytest.raises(UserError, match=f"{INDEX} names no files .* download it again"):
-            load_model(folder)
-
-    def test_a_shard_that_is_missing_or_damaged(self, tmp_path):
-        folder = write_golden_folder(tmp_path)
-        shard = folder / "model-00002-of-00002.safetensors"
-        shard.write_bytes(shard.read_bytes()[:100])
-        with pytest.raises(UserError, match=r"00002.safetensors is damaged") as caught:
-            load_model(folder)
-        assert "\n" not in str(caught.value)
-        shard.unlink()
-        with pytest.raises(UserError, match=r"does not exist, but .* names it; expected all 2"):
-            load_model(folder)
 
     def test_what_needs_an_order_of_tokens(self):
         model = tiny_mmada()
