@@ -88,11 +88,7 @@ def answer(
     folder, outdated = None, 0
     if output is not None:
         settings = {
-            "command": "answer",
-            "model": model.model,
-            "dtype": str(pipeline.network.dtype).removeprefix("torch."),
-            "showo": fingerprint_module(pipeline.network),
-            "image_tokenizer": fingerprint_module(pipeline.image_tokenizer),
+            **model.settings("answer", pipeline),
             **asdict(decoding),
             "seed": seed,
             "question": question,

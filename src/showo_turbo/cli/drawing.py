@@ -15,7 +15,7 @@ from PIL.PngImagePlugin import PngInfo
 from ..inference import DrawingTask, DrawnImages, ShowoPipeline, Statistics
 from ..sampling.image_sampling import ImageSampling
 from ..utils.files import write_atomically
-from ..utils.hashing import fingerprint_lines, fingerprint_module
+from ..utils.hashing import fingerprint_lines
 from ..utils.progress import progress_bar
 from .model_options import ModelOptions
 from .run_folder import RunFolder
@@ -140,11 +140,7 @@ class DrawingRun(Generic[Asked, Result]):
     def _all_settings(self) -> dict[str, Any]:
         """What determines the images."""
         return {
-            "command": self.command,
-            "model": self.model.model,
-            "dtype": str(self.pipeline.network.dtype).removeprefix("torch."),
-            "showo": fingerprint_module(self.pipeline.network),
-            "image_tokenizer": fingerprint_module(self.pipeline.image_tokenizer),
+            **self.model.settings(self.command, self.pipeline),
             **asdict(self.sampling),
             "images": len(self.requests),
             "prompts": fingerprint_lines(

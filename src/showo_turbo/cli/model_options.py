@@ -1,9 +1,10 @@
 """The options of every command that loads a model."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from ..inference import ShowoPipeline
+from ..utils.hashing import fingerprint_module
 
 
 @dataclass(frozen=True)
@@ -53,3 +54,18 @@ class ModelOptions:
             self.family,
             vision_encoder=self.vision_encoder,
         )
+
+    def settings(self, command: str, pipeline: ShowoPipeline) -> dict[str, Any]:
+        """What determines a command's results as far as the model goes; see `RunFolder`.
+
+        Args:
+            command: The command's name.
+            pipeline: The model, as `load` gave it.
+        """
+        return {
+            "command": command,
+            "model": self.model,
+            "dtype": str(pipeline.network.dtype).removeprefix("torch."),
+            "showo": fingerprint_module(pipeline.network),
+            "image_tokenizer": fingerprint_module(pipeline.image_tokenizer),
+        }
