@@ -329,7 +329,10 @@ class TestBadInput:
             (["--block_size", 0], "block_size is 0"),
             (["--method", "autoregressive", "--top_k", 0], "top_k is 0"),
             (["--method", "autoregressive", "--top_p", 2], "top_p is 2"),
-            (["--method", "beam"], "method: expected one of 'jacobi', 'autoregressive', got beam"),
+            (
+                ["--method", "beam"],
+                "method: expected one of 'jacobi', 'autoregressive', 'block_diffusion', got beam",
+            ),
         ],
     )
     def test_options(self, mistake, model, photos, tmp_path, options, message):

@@ -152,7 +152,7 @@ class TestAnswer:
         ("options", "message"),
         [
             ({"temperature": 1.0}, "temperature is 1.0, but Jacobi decoding is greedy"),
-            ({"method": "beam"}, "method is 'beam'; choose 'jacobi' or 'autoregressive'"),
+            ({"method": "beam"}, "choose 'jacobi' or 'autoregressive' or 'block_diffusion'"),
             ({"max_new_tokens": 0}, "max_new_tokens is 0"),
             ({"max_new_tokens": 1000}, r"the answer may have 1000 more; together at most 236 fit"),
             ({"max_new_tokens": 3.5}, "max_new_tokens is 3.5; expected a whole number"),
