@@ -156,6 +156,14 @@ def test_what_the_schedule_counts_from(model, base, left):
     assert [int((step.codes == model.mask_code).sum()) for step in steps] == left
 
 
+@pytest.mark.parametrize("base", ["image", "unknown"])
+def test_an_image_that_is_begun_elsewhere_is_completed_alike(model, base):
+    sampling = ImageSampling(4, schedule_base=base)
+    whole = [step.codes for step in denoise_images(model, PROMPTS, sampling)]
+    rest = [step.codes for step in denoise_images(model, PROMPTS, sampling, known=whole[1], done=2)]
+    assert torch.equal(torch.stack(rest), torch.stack(whole[2:]))
+
+
 def test_the_published_schedule_waits_for_the_last_step():
     """64 of 256 tokens masked, as recorded and as MaskGIT's rule would have it."""
     for base, expected in ((256, [63, 62, 61, 0]), (64, [59, 45, 24, 0])):

@@ -54,7 +54,8 @@ def denoise_images(
         seeds: One a sample; 0, 1, 2, ... by default. Unused when both temperatures are 0.
         known: `(batch, image_tokens)` codes to start from, `mask_code` where unknown: known ones
             stay as they are. By default all are unknown.
-        done: Steps that are left out at the beginning, since `known` is as far already.
+        done: Steps that are left out at the beginning, since `known` is as far already. Its image
+            is one that began with all tokens unknown.
         negative_prompts: Ids of each sample that guidance moves away from; by default the model's
             empty prompt. Unused without guidance.
 
@@ -94,7 +95,8 @@ def denoise_images(
             raise ValueError(f"known is {tuple(known.shape)}; expected {tuple(codes.shape)}")
         codes = known.to(codes)
     left = (codes == model.mask_code).sum(dim=1).tolist()
-    bases = left if sampling.schedule_base == "unknown" else [image_tokens] * batch
+    of_unknown = sampling.schedule_base == "unknown" and not done
+    bases = left if of_unknown else [image_tokens] * batch
     for step in range(done + 1, sampling.sampling_steps + 1):
         logits = prefix.logits(torch.cat([codes, codes]) if sampling.guided else codes).float()
         if sampling.guided:
