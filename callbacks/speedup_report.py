@@ -25,11 +25,10 @@ from showo_turbo.evaluation import (
     to_rich,
 )
 from showo_turbo.inference.loaded_model import LoadedModel
-from showo_turbo.models.magvitv2 import MAGVITv2
 from showo_turbo.models.protocols import ImageModel
 from showo_turbo.models.registry import load_model
 from showo_turbo.training.ranks import is_sharded
-from showo_turbo.training.student_weights import student_of
+from showo_turbo.training.student_weights import student_of, whole_image_tokenizer
 from showo_turbo.utils.files import write_atomically
 from showo_turbo.viz.report_pictures import draw_report_pictures
 
@@ -169,11 +168,9 @@ class SpeedupReport(Callback):
             name: partial(load_model, path, family) for name, path in folders.items()
         }
         loaders["student"] = partial(student_of, pl_module, "SpeedupReport")
-        image_tokenizer: Any = pl_module.image_tokenizer
+        image_tokenizer = whole_image_tokenizer(trainer, pl_module)
         text_tokenizer: Any = pl_module.text_tokenizer
         if is_sharded(trainer):  # outside of a training step no process has all weights
-            name: Any = pl_module.image_tokenizer_id
-            image_tokenizer = MAGVITv2.from_pretrained(name)
             exported = _preceding(trainer, self, ExportStudent, "it gathers the student").folder
             assert exported is not None  # set in its setup
             loaders["student"] = partial(load_model, exported, family)

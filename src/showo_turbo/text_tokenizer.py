@@ -8,6 +8,7 @@ from tokenizers import Tokenizer
 
 from .errors import UserError, shown
 from .models.checkpoints import SHAPES, resolve_folder
+from .utils.files import write_atomically
 from .utils.text_files import ENCODING
 
 END_OF_TEXT = "<|endoftext|>"
@@ -82,6 +83,11 @@ class TextTokenizer:
         elif not path.is_file():
             path = resolve_folder(model, "showo", patterns=(FILE_NAME,)) / FILE_NAME
         return cls.from_file(path)
+
+    def save(self, path: Path) -> None:
+        """Write it as a `tokenizer.json`, atomically."""
+        with write_atomically(path) as temporary:
+            temporary.write_text(self.tokenizer.to_str(), encoding="utf-8")
 
     @property
     def fingerprint(self) -> str:

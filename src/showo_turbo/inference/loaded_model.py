@@ -82,8 +82,8 @@ class LoadedModel:
         Args:
             model: `shapes`, a folder, or a hub id such as `showlab/show-o-512x512`. A
                 `generation_config.json` in its folder says how it draws and answers best.
-            image_tokenizer: Likewise; what the model's `config.json` names by default, and
-                `showlab/magvitv2` where it names none, as the released ones.
+            image_tokenizer: Likewise; the one in the model's folder by default, or what its
+                `config.json` names, which is `showlab/magvitv2` for the released ones.
             text_tokenizer: Likewise; `tokenizer.json` in the model's folder by default, or what
                 its `config.json` names.
             device: `cpu`, `cuda`, `cuda:1`, ...; a GPU by default if there is one.
@@ -104,7 +104,7 @@ class LoadedModel:
         default = "bfloat16" if compile else "float32"
         place, precision = choose_device(device), choose_dtype(dtype or default)
         network = load_model(model, family)
-        images = load_image_tokenizer(network.config, image_tokenizer)
+        images = load_image_tokenizer(network.config, model, image_tokenizer)
         texts = load_text_tokenizer(network.config, model, text_tokenizer)
         best = load_generation_config(model)
         networks = (network.to(place, precision), images.to(place), texts)

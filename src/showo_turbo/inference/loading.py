@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from ..errors import UserError
-from ..models.checkpoints import SHAPES
+from ..models.checkpoints import IMAGE_TOKENIZER_FOLDER, resolve_folder
 from ..models.magvitv2 import MAGVITv2
 from ..models.protocols import ImageModel, ModelConfig
 from ..text_tokenizer import FILE_NAME, TextTokenizer
@@ -32,8 +32,9 @@ def load_text_tokenizer(
         return None
     if text_tokenizer is not None:
         return TextTokenizer.from_pretrained(text_tokenizer)
-    if str(model) == SHAPES or (Path(model) / FILE_NAME).is_file():
-        return TextTokenizer.from_pretrained(model)
+    own = resolve_folder(model, "showo", patterns=(FILE_NAME,)) / FILE_NAME
+    if own.is_file():
+        return TextTokenizer.from_file(own)
     if config.tokenizer is None:
         raise UserError(
             f"model {str(model)!r} names no text tokenizer and has no {FILE_NAME}; "
@@ -43,19 +44,31 @@ def load_text_tokenizer(
 
 
 def load_image_tokenizer(
-    config: ModelConfig, image_tokenizer: str | Path | None = None
+    config: ModelConfig, model: str | Path, image_tokenizer: str | Path | None = None
 ) -> MAGVITv2:
     """Load a model's image tokenizer, in evaluation mode.
 
     Args:
-        config: The model's, which names one.
-        image_tokenizer: Comes before it.
+        config: The model's.
+        model: Where the model came from. The image tokenizer in its folder comes before what the
+            configuration names.
+        image_tokenizer: Comes before both.
 
     Raises:
-        UserError: If there is none, or it has another number of codes than the model.
+        UserError: If there is none.
     """
-    name = config.image_tokenizer if image_tokenizer is None else image_tokenizer
-    return MAGVITv2.from_pretrained(name).eval()
+    if image_tokenizer is not None:
+        return MAGVITv2.from_pretrained(image_tokenizer)
+    inside = f"{IMAGE_TOKENIZER_FOLDER}/*"
+    own = resolve_folder(model, "showo", patterns=(inside,)) / IMAGE_TOKENIZER_FOLDER
+    if own.is_dir():
+        return MAGVITv2.from_pretrained(own)
+    if config.image_tokenizer is None:
+        raise UserError(
+            f"model {str(model)!r} names no image tokenizer and has no folder "
+            f"{IMAGE_TOKENIZER_FOLDER}; name one with image_tokenizer"
+        )
+    return MAGVITv2.from_pretrained(config.image_tokenizer)
 
 
 def check_fit(

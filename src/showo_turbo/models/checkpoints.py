@@ -26,8 +26,11 @@ MODEL_CONFIG_KEY, MAGVITV2_CONFIG_KEY = "showo_config", "magvitv2_config"
 """Where checkpoints of training keep the sizes of the network that they train (the first is that of
 every model family, named after the oldest)..."""
 
-TEXT_TOKENIZER_KEY = "text_tokenizer"
-"""...and the id of its text tokenizer, so that they can be exported on their own."""
+TEXT_TOKENIZER_KEY, IMAGE_TOKENIZER_KEY = "text_tokenizer", "image_tokenizer"
+"""...and the ids of its tokenizers, so that they can be exported on their own."""
+
+IMAGE_TOKENIZER_FOLDER = "image_tokenizer"
+"""Where a model's folder holds its image tokenizer, if it does."""
 
 WEIGHTS = "pytorch_model.safetensors"
 _ACCEPT_NON_FINITE = ContextVar("accept_non_finite", default=False)
@@ -35,7 +38,9 @@ _WEIGHT_FILES = (WEIGHTS, "model.safetensors", "pytorch_model.bin")
 
 
 def resolve_folder(
-    model: str | Path, kind: Kind, patterns: Sequence[str] = ("*.json", *_WEIGHT_FILES)
+    model: str | Path,
+    kind: Kind,
+    patterns: Sequence[str] = ("*.json", *_WEIGHT_FILES, f"{IMAGE_TOKENIZER_FOLDER}/*"),
 ) -> Path:
     """Find the local folder of a model, downloading it when it is a hub id.
 
@@ -66,6 +71,29 @@ def resolve_folder(
             f"model {shown(str(model))} is not a local folder and could not be downloaded "
             f"({_first_line(error)}); correct the name, or see to the connection"
         ) from None
+
+
+def is_portable(model: str | None) -> bool:
+    """Whether a model id means the same on every machine: `shapes` or a hub id, but no folder."""
+    if model is None or model == SHAPES:
+        return True
+    return (
+        model.count("/") == 1 and not model.startswith((".", "/", "~")) and not Path(model).exists()
+    )
+
+
+def without_folders(config: Any, names: Sequence[str | None]) -> Any:
+    """The values of a `config.json` with null in place of these names, where they are folders.
+
+    Args:
+        config: Plain JSON.
+        names: Model ids, such as those of the tokenizers that the folder itself holds.
+    """
+    if isinstance(config, Mapping):
+        return {key: without_folders(value, names) for key, value in config.items()}
+    if isinstance(config, str) and config in names and not is_portable(config):
+        return None
+    return config
 
 
 def read_config(folder: Path) -> dict[str, Any]:

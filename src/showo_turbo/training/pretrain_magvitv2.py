@@ -20,6 +20,7 @@ from ..losses.image_tokenizer import (
 )
 from ..models.checkpoints import MAGVITV2_CONFIG_KEY
 from ..models.magvitv2 import MAGVITv2, MAGVITv2Config
+from .arguments import note_arguments
 from .latent_initialization import spread_latents
 from .optimization import optimizer_and_schedule
 
@@ -169,6 +170,7 @@ class PretrainMAGVITv2(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what is needed to export a checkpoint on its own."""
         checkpoint[MAGVITV2_CONFIG_KEY] = self.tokenizer_config.to_dict()
+        note_arguments(self, checkpoint, tokenizer=self.tokenizer_config.to_dict())
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return the optimizer, and the schedule if there is one."""

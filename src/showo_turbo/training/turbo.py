@@ -1,6 +1,7 @@
 """Consistency distillation of Show-o: the LightningModule."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any, cast
 
 import torch
@@ -15,7 +16,7 @@ from ..evaluation.plan import EvaluationPlan
 from ..losses.reduction import LossValue
 from ..losses.term import LossTerm, check_weight
 from ..losses.terms import published_losses
-from ..models.checkpoints import MODEL_CONFIG_KEY, TEXT_TOKENIZER_KEY
+from ..models.checkpoints import IMAGE_TOKENIZER_KEY, MODEL_CONFIG_KEY, TEXT_TOKENIZER_KEY
 from ..models.lora import merge_lora
 from ..models.magvitv2 import MAGVITv2
 from ..models.protocols import ImageModel
@@ -24,6 +25,7 @@ from ..sampling.image_sampling import ImageSampling
 from ..sampling.text_decoding import TextDecoding
 from ..targets import ConsistencyTarget, StudentTarget
 from ..text_tokenizer import TextTokenizer
+from .arguments import note_arguments
 from .averages import (
     check_averages,
     follow_until_begun,
@@ -315,6 +317,18 @@ class ShowoTurbo(MeasuredStudent):
         drop_excluded(self, checkpoint["state_dict"])
         checkpoint[MODEL_CONFIG_KEY] = self.student.config.to_dict()
         checkpoint[TEXT_TOKENIZER_KEY] = self.text_tokenizer_id
+        checkpoint[IMAGE_TOKENIZER_KEY] = self.image_tokenizer_id
+        note_arguments(
+            self,
+            checkpoint,
+            student=self.model_id,
+            image_tokenizer=self.image_tokenizer_id,
+            text_tokenizer=self.text_tokenizer_id,
+            family=self.family,
+            noise_size=self.noise_size,
+            max_language_length=self.max_language_length,
+            lora=None if self.lora is None else asdict(self.lora),
+        )
 
     def configure_gradient_clipping(
         self,

@@ -33,7 +33,8 @@ class ShowoConfig:
             training uses 128 with images.
         tokenizer: Folder or hub id of the text tokenizer; none when `tokenizer.json` lies in the
             model's own folder.
-        image_tokenizer: `shapes`, folder or hub id of the image tokenizer.
+        image_tokenizer: `shapes`, folder or hub id of the image tokenizer; none when it lies in the
+            model's own folder, as `image_tokenizer`.
         eos_id: Id of `<|endoftext|>`.
         hidden_size: Width.
         layers: Number of transformer layers.
@@ -59,7 +60,7 @@ class ShowoConfig:
     image_tokens: int = 256
     max_text_length: int = 128
     tokenizer: str | None = "microsoft/phi-1_5"
-    image_tokenizer: str = "showlab/magvitv2"
+    image_tokenizer: str | None = "showlab/magvitv2"
     eos_id: int = 50256
     hidden_size: int = 2048
     layers: int = 24
@@ -146,7 +147,7 @@ class ShowoConfig:
             raise _wrong_value("partial_rotary_factor", factor, "above 0 and at most 1")
         tokenizers: dict[str, object] = {
             "tokenizer": self.tokenizer or "",
-            "image_tokenizer": self.image_tokenizer,
+            "image_tokenizer": self.image_tokenizer or "",
         }
         for name, text in tokenizers.items():
             if not isinstance(text, str):
