@@ -49,7 +49,8 @@ class SpeedupReport(Callback):
     test prompts as `variety_prompts` of the settings says.
 
     The prompts may be anybody's: they are judged by the checker of the plan, by its metrics, or by
-    both. Without a checker the teacher chooses by the first metric.
+    both. Without a checker the teacher chooses by the first metric; with neither it is sampled as
+    in the first stage, and the report shows pictures, steps and milliseconds.
 
     Into `folder` go `report.json`, `report.csv`, `report.md`, `grid.png`, `quality_by_steps.png`,
     `film_strips/*.png` and, with `variety_prompts` in the settings, `variety.png`. Every score is
@@ -257,7 +258,8 @@ def _show(report: Report, files: list[Path]) -> None:
     """Print the tables, the choice of guidance and where the files are."""
     console = make_console()
     console.print(to_rich(report_figures(report)))
-    for steps, sampling in report.teacher_sampling.items():
+    chosen = report.teacher_sampling if report.validation else {}
+    for steps, sampling in chosen.items():
         console.print(f"chosen for the teacher at {steps} steps: {sampling}")
     for file in files:
         console.print(f"written: {file}")
