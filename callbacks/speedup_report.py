@@ -10,6 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info
 
 from showo_turbo.data import DistillationDataModule, PromptFile
+from showo_turbo.data.streams import SpreadStream
 from showo_turbo.errors import UserError
 from showo_turbo.evaluation import (
     EvaluationData,
@@ -233,10 +234,9 @@ def evaluation_data(
     if read_images and module.val_instructions is not None:
         stream = module.val_instructions.open(module.resolution)
         count = len(stream) if plan.text_records is None else plan.text_records
-        count = min(count, len(stream))
-        for position in range(count):
-            index = position * len(stream) // count
-            item = stream.draw(index, seed=index)
+        chosen = SpreadStream(stream, count)
+        for index in range(len(chosen)):
+            item = chosen.draw(index, seed=index)
             texts.append(TextRecord(item["pixels"], item["question"], item["answer"]))
     return EvaluationData(test, validation, further, texts)
 
