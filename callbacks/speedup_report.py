@@ -26,6 +26,7 @@ from showo_turbo.evaluation import (
     to_rich,
 )
 from showo_turbo.inference.loaded_model import LoadedModel
+from showo_turbo.models.prompts import encode_prompts
 from showo_turbo.models.protocols import ImageModel
 from showo_turbo.models.registry import load_model
 from showo_turbo.training.ranks import is_sharded
@@ -118,13 +119,20 @@ class SpeedupReport(Callback):
             _preceding(trainer, self, ExportStudent, "it gathers the sharded student")
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Check the settings against the model.
+        """Check the settings and the prompts against the model, before it is trained.
 
         Raises:
-            UserError: If there is no student, or a number of steps is out of range.
+            UserError: If there is no student, a number of steps is out of range, or a prompt is too
+                long.
         """
-        config = student_of(pl_module, "SpeedupReport").config
-        self.plan(pl_module).check(config.image_tokens, config.codebook_size)
+        student, plan = student_of(pl_module, "SpeedupReport"), self.plan(pl_module)
+        plan.check(student.config.image_tokens, student.config.codebook_size)
+        if trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
+        data = evaluation_data(trainer, plan, read_images=False)
+        text_tokenizer: Any = pl_module.text_tokenizer
+        for prompts in (data.choice, *data.prompts.values(), *data.further.values()):
+            encode_prompts(student, text_tokenizer, [str(entry["prompt"]) for entry in prompts])
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Measure, print and write."""

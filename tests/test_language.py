@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = ("src", "callbacks", "configs", "examples", "benchmarks")
+FOLDERS = ("src", "callbacks", "configs", "examples", "benchmarks", "recipes", "docs")
 FILES = [
     path
     for path in (ROOT / "README.md", *(p for name in FOLDERS for p in (ROOT / name).rglob("*")))

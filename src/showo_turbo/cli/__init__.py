@@ -10,6 +10,8 @@ LIGHTNING_COMMANDS = {
 COMMANDS = {
     "generate": "Draw images of prompts into a folder.",
     "answer": "Answer questions about images.",
+    "split-pictures": "Split pictures with captions into training, validation and test.",
+    "train-text-tokenizer": "Train a text tokenizer on captions, questions and texts.",
     "make-shapes": "Write the shapes world to a folder, in the formats of the real data sets.",
     "collect": "Record a model's trajectories, of images for captions and of answers to questions.",
     "trajectories": "Show what stores of trajectories hold, and draw film strips of a few.",

@@ -19,7 +19,6 @@ from ..metrics.exact_match import ExactMatch
 from ..metrics.names import metric_names
 from ..models.checkpoints import IMAGE_TOKENIZER_KEY, MODEL_CONFIG_KEY, TEXT_TOKENIZER_KEY
 from ..models.magvitv2 import MAGVITv2
-from ..models.prompts import encode_prompts
 from ..models.showo import Showo, ShowoSizes
 from ..models.showo.sequences import IGNORE, Sequences
 from ..sampling.autoregressive import autoregressive_decode
@@ -235,20 +234,33 @@ class PretrainShowo(LightningModule):
         self, batch: dict[str, dict[str, Any]], batch_index: int, dataloader_idx: int = 0
     ) -> None:
         """Draw the prompts and check the pictures; answer the questions and compare."""
-        assert self.model is not None and self.image_tokenizer is not None
         scores: list[Metric] = [metric.to(self.device) for metric in self.metrics.values()]
         if self.image_score is not None:
             scores.append(self.image_score)
         if "prompts" in batch and scores:
-            stream = batch["prompts"]
-            prompts = encode_prompts(self.model, self.text_tokenizer, stream["prompt"])
-            codes = decode_image_codes(self.model, prompts, self.sampling, stream["seed"])
-            pixels = self.image_tokenizer.decode(codes)
-            for score in scores:
-                score.update(pixels, stream["metadata"])
+            self._score_images(batch["prompts"], scores)
         if "instructions" in batch:
             stream = batch["instructions"]
             self.exact_match.update(self._answer(stream), stream["answer"])
+
+    def _score_images(self, stream: dict[str, Any], scores: Sequence[Metric]) -> None:
+        """Draw the prompts that are not too long, and give the pictures to the scores."""
+        model = self._network()
+        encoded = [model.encode_prompt(self.text_tokenizer, prompt) for prompt in stream["prompt"]]
+        fitting = [i for i, ids in enumerate(encoded) if len(ids) <= model.longest_prompt]
+        if left_out := len(encoded) - len(fitting):
+            rank_zero_info(
+                f"left out {left_out} of {len(encoded)} prompts of a batch, which have more than "
+                f"{model.longest_prompt} tokens, the longest prompt of this model"
+            )
+        if not fitting:
+            return
+        seeds = [stream["seed"][i] for i in fitting]
+        codes = decode_image_codes(model, [encoded[i] for i in fitting], self.sampling, seeds)
+        assert self.image_tokenizer is not None
+        pixels = self.image_tokenizer.decode(codes)
+        for score in scores:
+            score.update(pixels, [stream["metadata"][i] for i in fitting])
 
     def _answer(self, stream: dict[str, Any]) -> Sequence[str]:
         model, questions = self._network(), self._encode_questions(stream["question"])
