@@ -19,14 +19,14 @@ from ..utils.files import write_atomically, write_json
 from .space import SearchSpace
 from .study import FAULT, FOLDER, retried_trials
 
-INCHES_A_LETTER = 0.1
+INCHES_A_LETTER = 0.12
 """Of labels, in the size that Optuna writes them in."""
 
 LINE_LETTERS = 24
 """Of a name in a diagram; what is longer goes on below."""
 
-AXES_SHARE = 0.7
-"""How much of a diagram's width is between its outermost axes."""
+AXES_SHARE = 0.55
+"""How much of a diagram's width is between its outermost axes, at least."""
 
 
 def write_results(study: Study, space: SearchSpace, folder: Path) -> Figures:
@@ -153,17 +153,20 @@ def diagrams(study: Study, names: Mapping[str, str]) -> Iterator[tuple[str, Figu
 
 def _make_legible(figure: Figure, names: Mapping[str, str]) -> None:
     """Keep labels apart: short names of parameters, values that are words upright, more width."""
+    side_by_side: list[str] = []
     for axes in figure.axes:
         axes.set_xlabel(_wrapped(names.get(axes.get_xlabel(), axes.get_xlabel())))
+        side_by_side += [axes.get_xlabel()] * bool(axes.get_xlabel())
         ticks = [tick.get_text() for tick in axes.get_xticklabels()]
         if any(tick in names for tick in ticks):  # an axis a parameter
             shown = [_wrapped(names.get(tick, tick)) for tick in ticks]
             axes.set_xticks(axes.get_xticks(), shown, rotation=0)
-            longest = max(len(line) for name in shown for line in name.split("\n"))
-            room = (longest * INCHES_A_LETTER + 0.2) * len(shown) / AXES_SHARE
-            figure.set_figwidth(max(figure.get_figwidth(), room))
+            side_by_side += shown
         elif any(not _is_number(tick) for tick in ticks):
             axes.tick_params(axis="x", rotation=90)
+    longest = max((len(line) for name in side_by_side for line in name.split("\n")), default=0)
+    room = (longest * INCHES_A_LETTER + 0.2) * len(side_by_side) / AXES_SHARE
+    figure.set_figwidth(max(figure.get_figwidth(), room))
 
 
 def _wrapped(name: str) -> str:
