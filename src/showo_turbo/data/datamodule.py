@@ -18,7 +18,7 @@ from .sources import check_source
 from .streams import JoinedDataset, SingleStream, SpreadStream, Stream
 
 FIT_LIMIT = 256
-"""Samples of a stream that a validation within `fit` takes at most, where nothing else is said."""
+"""Samples of a stream that a validation within `fit` takes at most by default."""
 
 
 class StreamsDataModule(LightningDataModule):

@@ -41,7 +41,7 @@ class EvaluationData:
     def check(self, plan: EvaluationPlan) -> None:
         """Raise if a checker is there that does not know what some prompts ask for.
 
-        Without checker and metrics, images are drawn and timed, and nothing is said of them.
+        Without checker and metrics, images are drawn and timed, and that is all.
 
         Raises:
             UserError: Naming the prompts.
