@@ -12,8 +12,8 @@ from PIL import Image, ImageDraw
 from showo_turbo.data import CaptionFiles, PromptFile
 from showo_turbo.data.captioned import (
     CaptionedPicture,
+    divide_pictures,
     read_captioned,
-    split_pictures,
     write_split,
 )
 from showo_turbo.inference import ShowoPipeline
@@ -206,7 +206,7 @@ def test_captions_as_people_have_them(tmp_path):
 def test_a_split_keeps_pictures_whole(tmp_path):
     pictures = [CaptionedPicture(f"{n}.png", [f"one {n}", f"other {n}"]) for n in range(40)]
     shares = {"validation": 0.1, "test": 0.25}
-    splits = split_pictures(pictures, shares, seed=3)
+    splits = divide_pictures(pictures, shares, seed=3)
     assert {name: len(part) for name, part in splits.items()} == {
         "train": 26,
         "validation": 4,
@@ -214,8 +214,8 @@ def test_a_split_keeps_pictures_whole(tmp_path):
     }
     together = [picture for part in splits.values() for picture in part]
     assert sorted(together, key=pictures.index) == pictures
-    assert split_pictures(pictures, shares, seed=3) == splits
-    assert split_pictures(pictures, shares, seed=4) != splits
+    assert divide_pictures(pictures, shares, seed=3) == splits
+    assert divide_pictures(pictures, shares, seed=4) != splits
     (tmp_path / "mine").mkdir()
     write_split(tmp_path / "out", tmp_path / "mine", splits, "What is it?")
     assert (tmp_path / "out/pictures").resolve() == tmp_path / "mine"

@@ -3,17 +3,17 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..data.captioned import read_captioned, split_pictures, write_split
+from ..data.captioned import divide_pictures, read_captioned, write_split
 from ..errors import UserError
 from .command_line import run_function
 
 
 def run(arguments: Sequence[str]) -> None:
     """Run the command."""
-    run_function(split, arguments, name="split-pictures")
+    run_function(split_pictures, arguments, name="split-pictures")
 
 
-def split(
+def split_pictures(
     images: Path,
     output: Path,
     captions: Path | None = None,
@@ -48,7 +48,7 @@ def split(
     if output.is_dir() and any(output.iterdir()) and not overwrite:
         raise UserError(f"{output} holds files; name another folder, or overwrite it")
     shares = {"validation": validation, "test": test}
-    splits = split_pictures(read_captioned(images, captions), shares, seed)
+    splits = divide_pictures(read_captioned(images, captions), shares, seed)
     write_split(output, images, splits, question)
     counts = ", ".join(f"{len(pictures)} for {name}" for name, pictures in splits.items())
     print(f"pictures: {counts}; written to {output}")

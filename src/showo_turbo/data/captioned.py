@@ -70,7 +70,7 @@ def read_captioned(images: Path, captions: Path | None = None) -> list[Captioned
     return [CaptionedPicture(name, texts) for name, texts in found.items()]
 
 
-def split_pictures(
+def divide_pictures(
     pictures: Sequence[CaptionedPicture], shares: Mapping[str, float], seed: int = 0
 ) -> dict[str, list[CaptionedPicture]]:
     """Divide pictures at random; each goes into one split, with all its captions.
@@ -119,7 +119,7 @@ def write_split(
     Args:
         folder: Where to write.
         images: Folder of the pictures.
-        splits: What `split_pictures` gave.
+        splits: What `divide_pictures` gave.
         question: What is asked about a picture.
     """
     folder.mkdir(parents=True, exist_ok=True)
