@@ -13,8 +13,8 @@ class ModelOptions:
     Args:
         model: `shapes` (ships with the package), a folder, or a hub id such as
             `showlab/show-o-512x512`.
-        image_tokenizer: Likewise; by default what the model's config.json names, else
-            `showlab/magvitv2`.
+        image_tokenizer: Likewise; by default the one in the model's folder, else what its
+            config.json names, which is `showlab/magvitv2` for the released ones.
         text_tokenizer: Likewise; by default the tokenizer.json in the model's folder, else what its
             config.json names.
         device: `cpu`, `cuda`, `cuda:1`, ...; by default a GPU if there is one.
