@@ -5,6 +5,7 @@ from .evaluation_table import EvaluationTable
 from .export_student import ExportStudent
 from .finite_guard import FiniteGuard
 from .prediction_writer import PredictionWriter
+from .reconstruction_grid import ReconstructionGrid
 from .sample_grid import SampleGrid
 from .speedup_report import SpeedupReport
 from .stage_progress_bar import StageProgressBar
@@ -17,6 +18,7 @@ __all__ = [
     "ExportStudent",
     "FiniteGuard",
     "PredictionWriter",
+    "ReconstructionGrid",
     "SampleGrid",
     "SpeedupReport",
     "StageProgressBar",

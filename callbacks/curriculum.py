@@ -250,6 +250,7 @@ class Curriculum(Callback):
             self.round_folder(self.round) / "teacher",
             first=self.round == 0,
             known=self._fingerprints[self.round]["teacher"] if begun else None,
+            sampling=self.stage.sampling.over(module.teacher_sampling),
         )
         if not begun:
             self._fingerprints.append({"teacher": fingerprint})

@@ -7,7 +7,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from showo_turbo.errors import UserError
 from showo_turbo.evaluation import Report, by_split, make_console, report_figures, to_rich
-from showo_turbo.viz.pictures import quality_figure, to_array
+from showo_turbo.viz.pictures import of_quality, quality_figure, to_array
 
 from .sample_grid import log_picture
 
@@ -75,8 +75,8 @@ class EvaluationTable(Callback):
         report = pl_module.evaluation_report
         assert isinstance(report, Report)
         for of_split in by_split(report.images) if name else ():
-            if of_split[0].judged:
-                picture = to_array(quality_figure(of_split))
+            if quality := of_quality(of_split):
+                picture = to_array(quality_figure(*quality))
                 for logger in trainer.loggers:
                     log_picture(logger, f"{name}/{of_split[0].split}", picture, trainer.global_step)
         console = make_console()

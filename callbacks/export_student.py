@@ -6,18 +6,19 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info
 
 from showo_turbo.errors import UserError
-from showo_turbo.inference.generation_config import save_generation_config
 from showo_turbo.sampling.image_sampling import ImageSampling
-from showo_turbo.sampling.text_decoding import TextDecoding
+from showo_turbo.sampling.text_decoding import TextDecoding, decoding_of
 from showo_turbo.training.measured_student import MeasuredStudent
 from showo_turbo.training.student_weights import student_of, write_student
 
 
 class ExportStudent(Callback):
-    """Writes the student when training ends, in the released layout, with its text tokenizer.
+    """Writes the student when training ends, in the released layout, with all that belongs to it.
 
-    The folder holds `config.json`, `pytorch_model.safetensors`, `tokenizer.json` and
-    `generation_config.json`, and goes wherever a model id is taken:
+    The folder holds `config.json`, `pytorch_model.safetensors`, `tokenizer.json`, the folder
+    `image_tokenizer`, the folder `vision_encoder` if it reads images through one,
+    `generation_config.json` and a model card, and names no other folder: it can be moved and
+    shared, and goes wherever a model id is taken:
     `ShowoPipeline.from_pretrained(folder)`, `showo-turbo generate --model <folder>`.
 
     Events: `on_train_end`, while sharded weights can still be gathered; and `on_fit_end`, for a run
@@ -73,10 +74,11 @@ class ExportStudent(Callback):
         Raises:
             UserError: If there is none, or it cannot.
         """
-        config = student_of(pl_module, "ExportStudent").config
+        student = student_of(pl_module, "ExportStudent")
         sampling, decoding = self._options(pl_module)
         if sampling is not None:
-            sampling.check(config.image_tokens, config.codebook_size)
+            sampling.check(student.config.image_tokens, student.config.codebook_size)
+        decoding = decoding_of(type(student), decoding)
         if decoding is not None:
             decoding.check()
 
@@ -102,9 +104,6 @@ class ExportStudent(Callback):
             rank_zero_info("fast_dev_run: no student written")
             self._exported = True
             return
-        options = self._options(pl_module)
-        if options != (None, None) and trainer.is_global_zero:
-            save_generation_config(self.folder, *options)
-        write_student(self.folder, trainer, pl_module)
+        write_student(self.folder, trainer, pl_module, *self._options(pl_module))
         self._exported = True
         rank_zero_info(f"student written to {self.folder}")

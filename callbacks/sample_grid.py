@@ -12,6 +12,7 @@ from lightning.pytorch.loggers import Logger
 from numpy.typing import NDArray
 
 from showo_turbo.data import PromptFile
+from showo_turbo.data.prompts import shown_prompts
 from showo_turbo.errors import UserError
 from showo_turbo.evaluation import EvaluationPlan, draw_images
 from showo_turbo.evaluation.checker import judge
@@ -48,7 +49,8 @@ class SampleGrid(Callback):
                     sampling_steps: [8, 4, 2]
 
     Args:
-        prompts: Texts; the first validation prompt of each category of the DataModule by default.
+        prompts: Texts; by default the first validation prompt of each category of the DataModule,
+            and others where these are few.
         every_n_epochs: How often to draw.
         sampling_steps: Steps of the module's own `sampling`, a column each.
         samplings: Instead of those, whole sampling settings, such as
@@ -95,8 +97,9 @@ class SampleGrid(Callback):
                     "SampleGrid has no prompts and the data has none to validate on; give it some "
                     "under `prompts`"
                 )
-            file = PromptFile(files.validation, per_category=1)
-            self._metadata = [file.draw(index, index)["metadata"] for index in range(len(file))]
+            file = PromptFile(files.validation)
+            every = [file.draw(index, index)["metadata"] for index in range(len(file))]
+            self._metadata = [every[index] for index in shown_prompts(every)]
             self.prompts = [entry["prompt"] for entry in self._metadata]
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -10,6 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info
 
 from showo_turbo.data import DistillationDataModule, PromptFile
+from showo_turbo.data.streams import SpreadStream
 from showo_turbo.errors import UserError
 from showo_turbo.evaluation import (
     EvaluationData,
@@ -25,11 +26,15 @@ from showo_turbo.evaluation import (
     to_rich,
 )
 from showo_turbo.inference.loaded_model import LoadedModel
-from showo_turbo.models.magvitv2 import MAGVITv2
+from showo_turbo.models.prompts import encode_prompts
 from showo_turbo.models.protocols import ImageModel
 from showo_turbo.models.registry import load_model
 from showo_turbo.training.ranks import is_sharded
-from showo_turbo.training.student_weights import student_of
+from showo_turbo.training.student_weights import (
+    student_of,
+    whole_image_tokenizer,
+    whole_vision_encoder,
+)
 from showo_turbo.utils.files import write_atomically
 from showo_turbo.viz.report_pictures import draw_report_pictures
 
@@ -50,7 +55,8 @@ class SpeedupReport(Callback):
     test prompts as `variety_prompts` of the settings says.
 
     The prompts may be anybody's: they are judged by the checker of the plan, by its metrics, or by
-    both. Without a checker the teacher chooses by the first metric.
+    both. Without a checker the teacher chooses by the first metric; with neither it is sampled as
+    in the first stage, and the report shows pictures, steps and milliseconds.
 
     Into `folder` go `report.json`, `report.csv`, `report.md`, `grid.png`, `quality_by_steps.png`,
     `film_strips/*.png` and, with `variety_prompts` in the settings, `variety.png`. Every score is
@@ -117,13 +123,20 @@ class SpeedupReport(Callback):
             _preceding(trainer, self, ExportStudent, "it gathers the sharded student")
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Check the settings against the model.
+        """Check the settings and the prompts against the model, before it is trained.
 
         Raises:
-            UserError: If there is no student, or a number of steps is out of range.
+            UserError: If there is no student, a number of steps is out of range, or a prompt is too
+                long.
         """
-        config = student_of(pl_module, "SpeedupReport").config
-        self.plan(pl_module).check(config.image_tokens, config.codebook_size)
+        student, plan = student_of(pl_module, "SpeedupReport"), self.plan(pl_module)
+        plan.check(student.config.image_tokens, student.config.codebook_size)
+        if trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
+        data = evaluation_data(trainer, plan, read_images=False)
+        text_tokenizer: Any = pl_module.text_tokenizer
+        for prompts in (data.choice, *data.prompts.values(), *data.further.values()):
+            encode_prompts(student, text_tokenizer, [str(entry["prompt"]) for entry in prompts])
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Measure, print and write."""
@@ -169,13 +182,10 @@ class SpeedupReport(Callback):
             name: partial(load_model, path, family) for name, path in folders.items()
         }
         loaders["student"] = partial(student_of, pl_module, "SpeedupReport")
-        image_tokenizer: Any = pl_module.image_tokenizer
+        image_tokenizer = whole_image_tokenizer(trainer, pl_module)
         text_tokenizer: Any = pl_module.text_tokenizer
-        vision_encoder: Any = getattr(pl_module, "vision_encoder", None)
+        vision_encoder = whole_vision_encoder(trainer, pl_module)
         if is_sharded(trainer):  # outside of a training step no process has all weights
-            name: Any = pl_module.image_tokenizer_id
-            image_tokenizer = MAGVITv2.from_pretrained(name)
-            vision_encoder = getattr(pl_module, "vision_encoder_id", None)
             exported = _preceding(trainer, self, ExportStudent, "it gathers the student").folder
             assert exported is not None  # set in its setup
             loaders["student"] = partial(load_model, exported, family)
@@ -242,10 +252,9 @@ def evaluation_data(
     if read_images and module.val_instructions is not None:
         stream = module.val_instructions.open(module.resolution)
         count = len(stream) if plan.text_records is None else plan.text_records
-        count = min(count, len(stream))
-        for position in range(count):
-            index = position * len(stream) // count
-            item = stream.draw(index, seed=index)
+        chosen = SpreadStream(stream, count)
+        for index in range(len(chosen)):
+            item = chosen.draw(index, seed=index)
             texts.append(TextRecord(item["pixels"], item["question"], item["answer"]))
     return EvaluationData(test, validation, further, texts)
 
@@ -267,7 +276,8 @@ def _show(report: Report, files: list[Path]) -> None:
     """Print the tables, the choice of guidance and where the files are."""
     console = make_console()
     console.print(to_rich(report_figures(report)))
-    for steps, sampling in report.teacher_sampling.items():
+    chosen = report.teacher_sampling if report.validation else {}
+    for steps, sampling in chosen.items():
         console.print(f"chosen for the teacher at {steps} steps: {sampling}")
     for file in files:
         console.print(f"written: {file}")

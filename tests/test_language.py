@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = ("src", "callbacks", "configs", "examples", "benchmarks")
+FOLDERS = ("src", "callbacks", "configs", "examples", "benchmarks", "recipes")
+PAGES = (ROOT / "README.md", ROOT / "docs" / "own-pictures.md")
 FILES = [
     path
-    for path in (ROOT / "README.md", *(p for name in FOLDERS for p in (ROOT / name).rglob("*")))
+    for path in (*PAGES, *(p for name in FOLDERS for p in (ROOT / name).rglob("*")))
     if path.suffix in (".py", ".yaml", ".md") and "results" not in path.parts
 ]
 

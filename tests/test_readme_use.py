@@ -48,8 +48,30 @@ def test_collecting_and_showing(here, monkeypatch, capsys):
 
 @pytest.mark.slow
 def test_training_from_python(here):
-    (code,) = re.findall(r"```python\n(from pathlib.*?)```", SECTION, flags=re.DOTALL)
+    (code, *_) = re.findall(r"```python\n(from pathlib.*?)```", SECTION, flags=re.DOTALL)
     exec(compile(with_fewer_samples(code), "README.md", "exec"), {})
     for round_index in (0, 1):
         store = here / f"runs/mine/curriculum/round-{round_index}/images"
         assert TrajectoryStore.open(store).num_samples == 4
+
+
+def test_files_of_one_s_own_from_python(here):
+    """The pictures of the world's training files, under the names of the README."""
+    files = {
+        "pictures": "train2017",
+        "captions.json": "annotations/captions_train2017.json",
+        "questions.json": "llava_v1_5_mix_shapes.json",
+    }
+    for name, original in files.items():
+        (here / name).symlink_to(here / "data/shapes" / original)
+    (code,) = re.findall(
+        r"With files of your own:\n\n```python\n(.*?)```", SECTION, flags=re.DOTALL
+    )
+    found = {}
+    exec(compile(code, "README.md", "exec"), found)
+    data = found["data"]
+    data.setup("fit")
+    assert len(data.image_prompts(5)) == 5
+    (image, question), *_ = data.text_requests(1)
+    assert image.parts[0] == "pictures" and question
+    assert set(data.batch_sizes) == {"image", "text"}

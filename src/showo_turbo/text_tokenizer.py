@@ -1,16 +1,21 @@
 """The text side of the vocabulary: a `tokenizers` file, local or from the hub."""
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Self
 
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from .errors import UserError, shown
 from .models.checkpoints import SHAPES, resolve_folder
+from .utils.files import write_atomically
 from .utils.text_files import ENCODING
 
 END_OF_TEXT = "<|endoftext|>"
+SMALLEST_SIZE = 257
+"""Of a vocabulary that is trained: every byte, and the end of a text."""
+
 FILE_NAME = "tokenizer.json"
 
 
@@ -83,6 +88,11 @@ class TextTokenizer:
             path = resolve_folder(model, "showo", patterns=(FILE_NAME,)) / FILE_NAME
         return cls.from_file(path)
 
+    def save(self, path: Path) -> None:
+        """Write it as a `tokenizer.json`, atomically."""
+        with write_atomically(path) as temporary:
+            temporary.write_text(self.tokenizer.to_str(), encoding="utf-8")
+
     @property
     def fingerprint(self) -> str:
         """SHA-256 of its JSON."""
@@ -116,3 +126,29 @@ class TextTokenizer:
         text = [token for token in ids if 0 <= token < self.size and token != self.eos_id]
         decoded: str = self.tokenizer.decode(text, skip_special_tokens=True)
         return decoded
+
+
+def train_tokenizer(texts: Iterable[str], size: int) -> TextTokenizer:
+    """Train a byte-level BPE, which can encode any text.
+
+    Args:
+        texts: What it is to encode in few tokens.
+        size: Number of tokens, the 256 bytes and `<|endoftext|>` included; fewer where the texts
+            have not so many pairs.
+
+    Raises:
+        UserError: If the size leaves no room for all bytes.
+    """
+    if size < SMALLEST_SIZE:
+        raise UserError(f"size is {size}; expected at least {SMALLEST_SIZE}, set it so")
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=size,
+        special_tokens=[END_OF_TEXT],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return TextTokenizer(tokenizer)

@@ -12,6 +12,7 @@ from showo_turbo.callbacks import Curriculum
 from showo_turbo.curriculum import Stage
 from showo_turbo.data import DistillationBatchSizes, DistillationDataModule
 from showo_turbo.errors import UserError
+from showo_turbo.inference.loaded_model import LoadedModel
 from showo_turbo.models.showo import Showo
 from showo_turbo.sampling.image_sampling import SamplingChanges
 from showo_turbo.sampling.text_decoding import TextDecoding
@@ -163,6 +164,18 @@ def test_the_student_becomes_the_teacher(whole, random_shapes_model):
     after_stage_1 = torch.load(checkpoint_of(folder, 4), weights_only=True)["state_dict"]
     for key, value in second.state_dict().items():
         assert torch.equal(value, after_stage_1[f"student.{key}"])
+
+
+def test_a_teacher_s_folder_is_a_whole_model(whole):
+    folder, module, *_ = whole
+    for number, stage in enumerate(STAGES):
+        teacher = folder / f"curriculum/round-{number}/teacher"
+        names = {path.name for path in teacher.iterdir()} - {"fingerprint.json"}
+        weights = {"config.json", "pytorch_model.safetensors", "image_tokenizer"}
+        assert names == {*weights, "tokenizer.json", "generation_config.json", "README.md"}
+        loaded = LoadedModel.from_pretrained(teacher)
+        assert loaded.sampling == stage.sampling.over(module.teacher_sampling)
+        assert loaded.decoding == module.decoding
 
 
 def test_each_round_has_its_own_trajectories(whole):

@@ -4,6 +4,7 @@ import torch
 from showo_turbo.callbacks import ExportStudent
 from showo_turbo.errors import UserError
 from showo_turbo.inference.generation_config import load_generation_config
+from showo_turbo.models.magvitv2 import MAGVITv2
 from showo_turbo.models.showo import Showo
 from showo_turbo.sampling.image_sampling import ImageSampling
 from showo_turbo.text_tokenizer import TextTokenizer
@@ -25,7 +26,12 @@ def test_the_trained_student_is_exported(tmp_path):
     assert not torch.equal(before, module.student.showo.lm_head.weight)
     assert_same_weights(tmp_path / "student", module.student)
     names = {path.name for path in (tmp_path / "student").iterdir()}
-    assert names == {"config.json", "pytorch_model.safetensors", "tokenizer.json"}
+    weights = {"config.json", "pytorch_model.safetensors", "image_tokenizer"}
+    assert names == {*weights, "tokenizer.json", "README.md"}
+    assert "| optimizer steps | 2 |" in (tmp_path / "student" / "README.md").read_text()
+    images = MAGVITv2.from_pretrained(tmp_path / "student").state_dict()
+    for key, value in module.image_tokenizer.state_dict().items():
+        assert torch.equal(images[key], value), key
     text = "a red circle above a blue square"
     tokenizer = TextTokenizer.from_pretrained(tmp_path / "student")
     assert tokenizer.encode(text) == module.text_tokenizer.encode(text)

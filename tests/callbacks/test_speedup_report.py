@@ -18,8 +18,9 @@ from showo_turbo.errors import UserError
 from showo_turbo.evaluation import EvaluationPlan
 from showo_turbo.evaluation import measurement as measurement_module
 from showo_turbo.inference.generation_config import load_generation_config
-from showo_turbo.sampling.image_sampling import SamplingChanges
+from showo_turbo.sampling.image_sampling import ImageSampling, SamplingChanges
 from showo_turbo.sampling.text_decoding import TextDecoding
+from showo_turbo.viz.page import read_runs, render_page
 
 from ..evaluation.worlds import Brightness
 from .runs import Bystander, make_trainer, turbo_data, turbo_module
@@ -187,6 +188,45 @@ def test_prompts_of_another_world_need_a_metric(run, tmp_path):
     assert "Brightness (own, n = 1)" in (tmp_path / "r" / "report.md").read_text()
     assert (tmp_path / "r" / "grid.png").is_file()
     assert any(scores.iterdir())
+
+
+def test_prompts_that_nothing_judges(run, tmp_path):
+    """Pictures, strips, steps and milliseconds, with the guidance that the teacher was given."""
+    data = turbo_data(run)
+    for number, name in enumerate(("validation.jsonl", "own.jsonl")):
+        lines = [json.dumps({"prompt": f"a photo of a {n}"}) for n in ("bench", "dog")[number:]]
+        (tmp_path / name).write_text("\n".join(lines))
+    data.prompts = PromptFiles(tmp_path / "validation.jsonl", [tmp_path / "own.jsonl"])
+    settings = EvaluationPlan(
+        sampling_steps=(2, 1),
+        guidance_scales=(0.0,),
+        teacher_samplings=(ImageSampling(guidance_scale=1.5),),
+        unguided_teacher=False,
+        text_records=0,
+    )
+    models = {"teacher": run / "models" / "showo"}
+    report = SpeedupReport(settings, models=models, folder=tmp_path / "r", film_strips=1)
+    trainer = make_trainer(tmp_path, report)
+    trainer.datamodule = data
+    module = Bystander()
+    module.evaluation = EvaluationPlan()
+    report.setup(trainer, module, "fit")
+    report.on_fit_end(trainer, module)
+    found = json.loads((tmp_path / "r" / "report.json").read_text())
+    measured = {(row["model"], row["steps"], row["guidance"]) for row in found["images"]}
+    teacher = {("teacher", 2, 1.5), ("teacher", 1, 1.5)}
+    assert measured == teacher | {("student", 2, 0.0), ("student", 1, 0.0)}
+    assert found["guidance"] == {"2": 1.5, "1": 1.5}
+    assert found["validation"] == found["comparisons"] == []
+    assert all("score" not in row and row["seconds_per_image"] > 0 for row in found["images"])
+    written = (tmp_path / "r" / "report.md").read_text()
+    assert "Milliseconds per image" in written and "Prompts satisfied" not in written
+    assert "Guidance of the teacher, as it was given: 1.5 at 2, 1.5 at 1 steps." in written
+    pictures = {path.name for path in (tmp_path / "r").rglob("*.png")}
+    assert pictures == {"grid.png", "teacher-image-1.png", "student-image-1.png"}
+    html = render_page(read_runs([tmp_path / "r"]))
+    assert "Milliseconds per image" in html and "<h2>Speed</h2>" in html
+    assert "Prompts satisfied" not in html
 
 
 def test_questions_are_spread_over_the_file(run):

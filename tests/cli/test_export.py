@@ -44,6 +44,13 @@ def trained_checkpoint(module, data, folder):
     return folder / "last.ckpt"
 
 
+def assert_loads_from_checkpoint(module, checkpoint):
+    """Lightning's own way, without another argument."""
+    again = type(module).load_from_checkpoint(checkpoint)
+    for key, value in state_of(module).items():
+        assert torch.equal(state_of(again)[key], value), key
+
+
 @pytest.fixture
 def shapes(tmp_path):
     return ShapesWorld(tmp_path / "world", images=6, documents=2, validation_images=2)
@@ -81,8 +88,13 @@ class TestWhatTrainingWrites:
         found = Showo.from_pretrained(tmp_path / "out").state_dict()
         for key, value in state_of(module).items():
             assert torch.equal(found[key], value), key
-        # The text tokenizer that was trained with comes along.
+        # The tokenizers that were trained with come along.
         assert TextTokenizer.from_pretrained(tmp_path / "out").size == 640
+        images = MAGVITv2.from_pretrained(tmp_path / "out").state_dict()
+        for key, value in module.image_tokenizer.state_dict().items():
+            assert torch.equal(images[key], value), key
+        assert str(tmp_path) not in (tmp_path / "out" / "config.json").read_text()
+        assert_loads_from_checkpoint(module, checkpoint)
 
     def test_an_image_tokenizer(self, command, mistake, tmp_path, shapes):
         module = PretrainMAGVITv2(tiny_magvitv2().config)
@@ -100,6 +112,7 @@ class TestWhatTrainingWrites:
             expected = value.half().float() if value.is_floating_point() else value
             assert torch.equal(found.state_dict()[key], expected), key
         assert "| pixels a code | 4 x 4 |" in (tmp_path / "out" / "README.md").read_text()
+        assert_loads_from_checkpoint(module, checkpoint)
 
 
 def write_checkpoint(path, prefix="student.", *, tokenizer="shapes", image_tokenizer="x/y", **more):

@@ -95,3 +95,25 @@ def test_pictures_go_to_whatever_takes_them():
     assert first == (("samples", PICTURE, 7), {"dataformats": "HWC"})
     assert second == ((), {"key": "samples", "images": [PICTURE], "step": 7})
     assert third == (("a run", PICTURE), {"key": "samples", "step": 7})
+
+
+@pytest.mark.bad_input
+def test_a_refused_run_leaves_no_logs(command, mistake, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    trainer = {
+        "accelerator": "cpu",
+        "max_epochs": 1,
+        "enable_progress_bar": False,
+        "default_root_dir": "run",
+    }
+    content = {"model": MODEL, "data": DATA, "trainer": trainer}
+    Path("good.yaml").write_text(yaml.safe_dump(content))
+    Path("bad.yaml").write_text("trainer: {callbacks: [{class_path: ExportStudent}]}")
+    refused = ["fit", "-c", "good.yaml", "-c", "bad.yaml"]
+    assert "student of Counter" in mistake(*refused)
+    assert not Path("run").exists()
+    assert command("fit", "-c", "good.yaml").status == 0
+    kept = sorted(Path("run").rglob("*"))
+    assert Path("run/lightning_logs/version_0/config.yaml") in kept
+    assert "student of Counter" in mistake(*refused, "--resume", "auto")
+    assert sorted(Path("run").rglob("*")) == kept

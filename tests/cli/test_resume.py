@@ -3,6 +3,7 @@
 import logging
 import os
 import shutil
+import warnings
 
 import pytest
 import torch
@@ -83,6 +84,19 @@ def test_it_continues_from_the_newest(fit, tmp_path, said):
     last = torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)
     assert last["global_step"] == last["state_dict"]["count"] == 12
     assert not leftover.exists()
+
+
+def test_a_changed_learning_rate_is_said(fit, tmp_path):
+    assert fit("--model.init_args.lr", "1.0", epochs=1).status == 0
+    said = "model.init_args.lr is 2 instead of 1: the optimizer goes on with the learning rate of"
+    for epochs in (2, 3):  # the second time, too
+        with pytest.warns(UserWarning, match=said):
+            fit("--resume", "auto", "--model.init_args.lr", "2.0", epochs=epochs)
+    last = torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)
+    assert last["state_dict"]["count"] == last["global_step"] == 12
+    with warnings.catch_warnings(record=True) as seen:
+        assert fit("--resume", "auto", "--model.init_args.lr", "1.0", epochs=4).status == 0
+    assert not any("learning rate" in str(entry.message) for entry in seen)
 
 
 @pytest.mark.parametrize("damage", ["truncated", "empty", "no run"])

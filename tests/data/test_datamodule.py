@@ -9,7 +9,17 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from showo_turbo.data import LoaderOptions, Stream, StreamDataset, StreamsDataModule
+from showo_turbo.data import (
+    DistillationDataModule,
+    ImageDataModule,
+    LoaderOptions,
+    PretrainDataModule,
+    Stream,
+    StreamDataset,
+    StreamsDataModule,
+)
+from showo_turbo.data.datamodule import FIT_LIMIT
+from showo_turbo.data.streams import SpreadStream
 from showo_turbo.errors import UserError
 
 
@@ -168,3 +178,41 @@ def test_a_batch_size_without_data_is_refused() -> None:
     data.setup("fit")
     with pytest.raises(UserError, match="no data for video, but a batch size"):
         data.train_dataloader()
+
+
+def test_validation_within_fit_is_bounded() -> None:
+    def drawn(data: NumbersDataModule) -> list[list[tuple[int, int]]]:
+        found = []
+        for loader in data.val_dataloader():
+            batches = [batch for wrapped in loader for batch in wrapped.values()]
+            pairs = [zip(batch["number"].tolist(), batch["seed"], strict=True) for batch in batches]
+            found.append([pair for of_batch in pairs for pair in of_batch])
+        return found
+
+    data = NumbersDataModule({"a": 1})
+    data.fit_limit = 2
+    data.setup("fit")
+    # Each sample is drawn as in a validation of all, with its place for a seed.
+    assert drawn(data) == [[(0, 0), (1, 1)], [(0, 0)]]
+    data.setup("validate")
+    assert drawn(data) == [[(0, 0), (1, 1), (2, 2)], [(0, 0)]]
+
+
+def test_samples_are_spread_over_a_stream() -> None:
+    chosen = SpreadStream(Numbers(10), 4)
+    drawn = [chosen.draw(index, seed=99) for index in range(len(chosen))]
+    assert [int(item["number"]) for item in drawn] == [0, 2, 5, 7]
+    assert [item["seed"] for item in drawn] == [0, 2, 5, 7]
+    assert len(SpreadStream(Numbers(3), 4)) == 3
+
+
+@pytest.mark.parametrize("kind", [DistillationDataModule, PretrainDataModule, ImageDataModule])
+def test_it_is_bounded_by_default(kind: type) -> None:
+    assert kind(24).fit_limit == FIT_LIMIT > 0
+    assert kind(24, fit_limit=None).fit_limit is None
+
+
+@pytest.mark.bad_input
+def test_a_bound_of_none() -> None:
+    with pytest.raises(UserError, match="fit_limit is 0; expected at least 1, or null"):
+        ImageDataModule(24, fit_limit=0)

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from showo_turbo.data import PromptFile
+from showo_turbo.data.prompts import shown_prompts
 from showo_turbo.errors import UserError
 
 LINES = [
@@ -40,13 +41,30 @@ def test_a_table_of_another_editor(tmp_path: Path) -> None:
     assert (item["prompt"], item["category"], item["split"]) == ("a\u2028cup", "cups", "own")
 
 
+def test_prompts_of_no_category(tmp_path: Path) -> None:
+    path = tmp_path / "own.csv"
+    path.write_text("prompt,tag\na cup,\na bench,furniture\na dog\n")
+    assert [item["category"] for item in PromptFile(path)] == ["all", "furniture", "all"]
+    assert [item["metadata"]["tag"] for item in PromptFile(path, 1)] == ["all", "furniture"]
+
+
+def test_pictures_show_every_category_and_enough() -> None:
+    def tagged(tags: str) -> list[dict[str, str]]:
+        return [{"tag": tag} for tag in tags]
+
+    assert shown_prompts(tagged("aabbc"), 3) == [0, 2, 4]
+    assert shown_prompts(tagged("aabbc"), 4) == [0, 2, 4, 1]
+    assert shown_prompts(tagged("aaaa"), 3) == [0, 1, 2]
+    assert shown_prompts(tagged("aa"), 3) == [0, 1]
+
+
 @pytest.mark.bad_input
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         ("", "holds no prompt"),
         ('{"prompt": "a", "tag": "b"}\n{"prompt', r"line 2 of .*test\.jsonl is not valid JSON"),
-        ('{"prompt": "a"}', "has nothing for 'tag'"),
+        ('{"prompt": "a", "tag": 3}', "has 3 for 'tag'; expected a text"),
         ("[]", "has nothing for 'prompt'"),
     ],
 )

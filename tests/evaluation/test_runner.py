@@ -222,7 +222,7 @@ OTHER_WORLD = EvaluationData({"test": BENCHES}, choice=BENCHES[:2], texts=record
 
 
 def test_prompts_of_another_world_are_for_the_metrics(models, tmp_path):
-    """The first metric chooses the teacher's guidance; there are pictures, but no curve."""
+    """The first metric chooses the teacher's guidance, and is the quality in the pictures."""
     plan = replace(PLAN, checker=None, metrics=(Brightness(),))
     found = run(models, OTHER_WORLD, plan, ScoreCache(tmp_path / "scores"))
     assert not any(row.judged for row in found.images)
@@ -235,7 +235,7 @@ def test_prompts_of_another_world_are_for_the_metrics(models, tmp_path):
         chosen = (sampling.guidance_scale, sampling.token_temperature)
         assert tried[chosen] == max(tried.values())
     files = draw_report_pictures(models, OTHER_WORLD, plan, found, tmp_path, film_strips=0)
-    assert [file.name for file in files] == ["grid.png"]
+    assert [file.name for file in files] == ["grid.png", "quality_by_steps.png"]
     found.write(tmp_path)
     rows = json.loads((tmp_path / "report.json").read_text())["images"]
     assert all("Brightness" in row["metrics"] and "score" not in row for row in rows)

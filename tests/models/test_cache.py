@@ -1,9 +1,13 @@
+from inspect import signature
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from transformers import PhiModel
 
 from showo_turbo.models.showo.cache import BLOCK, KeyValueCache
+from showo_turbo.models.showo.transformer import CACHE_ARGUMENT, cache_argument
 
 from ..tiny import tiny_showo
 
@@ -20,6 +24,19 @@ def written(cache, values):
     width = int(cache.lengths.max()) + tensor.shape[2]
     assert keys.shape[2] % BLOCK == 0
     return keys[:, 0, :width, 0].tolist()
+
+
+def test_either_name_that_transformers_gives_it():
+    class Newer(torch.nn.Module):
+        def forward(self, inputs_embeds=None, cache=None, **kwargs):
+            """As from 5.24 on; the old name would go, with a warning, into the rest."""
+
+    class Older(torch.nn.Module):
+        def forward(self, inputs_embeds=None, past_key_values=None, **kwargs):
+            """As before."""
+
+    assert [cache_argument(kind) for kind in (Newer, Older)] == ["cache", "past_key_values"]
+    assert CACHE_ARGUMENT in signature(PhiModel.forward).parameters
 
 
 def test_each_sample_continues_at_its_own_length():

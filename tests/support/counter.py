@@ -8,8 +8,9 @@ from torch.utils.data import DataLoader
 class Counter(LightningModule):
     """Its one weight counts the steps, which it logs."""
 
-    def __init__(self, start: float = 0.0):
+    def __init__(self, start: float = 0.0, lr: float = 1.0):
         super().__init__()
+        self.lr = lr
         self.count = torch.nn.Parameter(torch.tensor(start))
 
     def training_step(self, batch, batch_index):
@@ -17,7 +18,7 @@ class Counter(LightningModule):
         return -self.count
 
     def configure_optimizers(self):
-        return torch.optim.SGD(self.parameters(), lr=1.0)
+        return torch.optim.SGD(self.parameters(), lr=self.lr)
 
 
 class Batches(LightningDataModule):

@@ -1,16 +1,26 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 import torch.nn.functional as F
 from lightning.pytorch import Trainer
 
-from showo_turbo.data import PretrainDataModule
+from showo_turbo.data import PretrainDataModule, PromptFiles
 from showo_turbo.errors import UserError
+from showo_turbo.models.prompts import encode_prompts
+from showo_turbo.models.showo import ShowoSizes
 from showo_turbo.models.showo.sequences import IGNORE, format_question
 from showo_turbo.sampling.autoregressive import TextResult
+from showo_turbo.sampling.image_sampling import ImageSampling
+from showo_turbo.sampling.parallel import decode_image_codes
 from showo_turbo.shapes import ShapesScore, ShapesWorld
+from showo_turbo.text_tokenizer import TextTokenizer
 from showo_turbo.training import pretrain_showo
 from showo_turbo.training.masking import mask_codes
 from showo_turbo.training.pretrain_showo import PretrainShowo
+
+from ..evaluation.worlds import Brightness
+from ..tiny import tiny_magvitv2
 
 CAPTIONS = ["a red circle", "two squares on a white background", "a star"]
 TOO_LONG = "a red circle " * 20
@@ -163,3 +173,49 @@ def test_validation_counts_what_is_right(random_shapes_model, world, monkeypatch
     assert answers["asked"] == len(questions)
     assert values["val/exact_match"] == pytest.approx(len(right) / len(questions))
     assert values["val/image_score"] == 0
+
+
+def test_prompts_of_one_s_own_are_measured_by_metrics(random_shapes_model, tmp_path):
+    """No judge, no category; the metric is the user's, and is neither trained nor saved."""
+    (tmp_path / "own.jsonl").write_text('{"prompt": "a dog"}\n{"prompt": "a cat", "tag": "cats"}')
+    made = PretrainShowo(
+        initial_weights=str(random_shapes_model),
+        text_tokenizer=str(random_shapes_model),
+        metrics=(Brightness(scale=2.0),),
+        sampling=ImageSampling(sampling_steps=1),
+    )
+    data = PretrainDataModule(24, prompts=PromptFiles(tmp_path / "own.jsonl", []))
+    trainer = Trainer(
+        accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False
+    )
+    (values,) = trainer.validate(made, data)
+    prompts = encode_prompts(made.model, made.text_tokenizer, ["a dog", "a cat"])
+    codes = decode_image_codes(made.model, prompts, made.sampling, [0, 1])
+    pixels = made.image_tokenizer.decode(codes)
+    assert values == {"val/Brightness": pytest.approx(2 * float(pixels.mean()), rel=1e-5)}
+    assert not any("metrics" in name for name, _ in made.named_modules())
+
+
+def test_sizes_follow_from_the_parts(tmp_path):
+    tiny_magvitv2(bits=5).save_pretrained(tmp_path / "images")
+    sizes = {"hidden_size": 16, "heads": 2, "layers": 1, "max_position_embeddings": 64}
+    made = PretrainShowo(ShowoSizes(**sizes), image_tokenizer=str(tmp_path / "images"))
+    made.trainer = SimpleNamespace(datamodule=SimpleNamespace(resolution=20))
+    made.configure_model()
+    config = made.model.config
+    # 20 px in patches of 4, five bits; the text tokenizer is that of the shapes world.
+    assert (config.image_tokens, config.codebook_size) == (25, 32)
+    assert (config.text_vocabulary_size, config.eos_id) == (640, 0)
+    assert (config.hidden_size, config.image_tokenizer) == (16, str(tmp_path / "images"))
+    assert ShowoSizes.of(config) == ShowoSizes(
+        text_vocabulary_size=640, codebook_size=32, image_tokens=25, eos_id=0, **sizes
+    )
+
+
+@pytest.mark.bad_input
+def test_sizes_that_do_not_follow():
+    images, text = tiny_magvitv2().config, TextTokenizer.from_pretrained("shapes")
+    with pytest.raises(UserError, match=r"showo\.image_tokens is missing, and no data says"):
+        ShowoSizes().completed(images, text, None, "shapes")
+    with pytest.raises(UserError, match="resolution 22; expected a multiple of 4"):
+        ShowoSizes().completed(images, text, 22, "shapes")

@@ -16,7 +16,7 @@ from showo_turbo.evaluation import ImageScore, Report
 from showo_turbo.sampling.image_sampling import ImageSampling
 from showo_turbo.sampling.text_decoding import TextDecoding
 from showo_turbo.viz.page import read_run, read_runs, render_page
-from showo_turbo.viz.page.curves import read_curves
+from showo_turbo.viz.page.curves import Curves, loss_figure, read_curves
 from showo_turbo.viz.pictures import draw_image_grid
 from showo_turbo.viz.strips import draw_answer_strip, draw_sampling_strips
 
@@ -112,6 +112,15 @@ def test_of_two_logs_the_later_one_counts(tmp_path):
                 writer.add_scalar("train/loss", value, step, walltime=10.0 + version)
     curves = read_curves([tmp_path / "version_1", tmp_path / "version_0"])
     assert curves.points["loss"] == [(0, 1.0), (1, 1.0), (2, 2.0), (3, 2.0), (4, 2.0)]
+
+
+def test_no_diagram_is_empty():
+    points = [(0, 2.0), (1, 1.0)]
+    for count in (1, 3, 5):
+        figure = loss_figure(Curves({f"term_{n}": points for n in range(count)}))
+        seen = [axes for axes in figure.axes if axes.get_visible()]
+        assert [axes.get_title() for axes in seen] == [f"term {n}" for n in range(count)]
+        assert all(axes.lines for axes in seen)
 
 
 def test_the_page_needs_no_other_file(run):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -14,6 +16,8 @@ from showo_turbo.viz.pictures import (
     draw_image_grid,
     draw_quality_by_steps,
     mosaic,
+    of_quality,
+    quality_figure,
 )
 from showo_turbo.viz.strips import draw_answer_strip, draw_sampling_strips
 
@@ -75,9 +79,37 @@ def test_quality_by_steps_file(tmp_path):
         score("teacher", 4, 1.0, (7, 10)),
         score("student", 4, 0.0, (8, 10)),
     ]
-    draw_quality_by_steps(scores, tmp_path / "plot.png")
+    draw_quality_by_steps(*of_quality(scores), tmp_path / "plot.png")
     with Image.open(tmp_path / "plot.png") as image:
         image.verify()
+
+
+def test_a_metric_is_the_quality_where_nothing_judged():
+    def measured(model, steps, guidance, value):
+        row = score(model, steps, guidance)
+        return replace(row, satisfied=(), metrics={"CLIPScore": value})
+
+    rows = [
+        measured("teacher", 16, 2.0, 0.3),
+        measured("teacher", 4, 2.0, 0.1),
+        measured("teacher", 4, 1.0, 0.2),
+        measured("student", 4, 0.0, 0.25),
+    ]
+    assert of_quality(rows) == (rows, "CLIPScore")
+    assert of_quality([replace(row, metrics={}) for row in rows]) is None
+    judged = score("student", 4)
+    assert of_quality([*rows, judged]) == ([judged], None)
+    (axes,) = quality_figure(rows, "CLIPScore").axes
+    assert axes.get_ylabel() == "CLIPScore"
+    plotted = {
+        container.get_label(): container.lines[0].get_xydata().tolist()
+        for container in axes.containers
+    }
+    assert plotted == {
+        "teacher, guidance 2": [[4, 0.1], [16, 0.3]],
+        "teacher, guidance 1": [[4, 0.2]],
+        "student, no guidance": [[4, 0.25]],
+    }
 
 
 def test_strips(tmp_path):

@@ -4,7 +4,7 @@ LIGHTNING_COMMANDS = {
     "fit": "Train: distill a model, or pretrain one.",
     "validate": "Score a model by sampling steps, and its text decoding.",
     "test": "Score a model on the test data.",
-    "predict": "Draw the test prompts and answer the questions, into files by PredictionWriter.",
+    "predict": "Draw the test prompts, answer the questions: files by PredictionWriter.",
 }
 
 COMMANDS = {
@@ -13,8 +13,10 @@ COMMANDS = {
     "extrapolate": "Let images grow beyond their edges.",
     "edit": "Change what images show, without a mask.",
     "answer": "Answer questions about images.",
+    "split-pictures": "Split pictures with captions into training, validation and test.",
+    "train-text-tokenizer": "Train a text tokenizer on captions, questions and texts.",
     "make-shapes": "Write the shapes world to a folder, in the formats of the real data sets.",
-    "collect": "Record a model's trajectories, of images for captions and of answers to questions.",
+    "collect": "Record a model's trajectories: images for captions, answers to questions.",
     "trajectories": "Show what stores of trajectories hold, and draw film strips of a few.",
     "sweep": "Run an experiment many times with other settings: grid, random or TPE.",
     "report": "Write one self-contained HTML page about runs.",

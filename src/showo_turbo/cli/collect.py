@@ -57,7 +57,7 @@ def collect(
     rank: int | None = None,
     world_size: int | None = None,
 ) -> None:
-    """Record a model's trajectories, of images for captions and of answers to questions.
+    """Record a model's trajectories: images for captions, answers to questions.
 
     Stores go to `images` and `texts` in the output folder. Interrupted, the same command continues
     where it stopped. `showo-turbo trajectories` shows what they hold, and `fit` trains on them with

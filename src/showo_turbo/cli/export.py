@@ -9,14 +9,18 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError
-from ..inference.generation_config import save_generation_config
-from ..inference.loading import load_text_tokenizer
+from ..inference.loading import load_text_tokenizer, own_folder
+from ..inference.model_card import image_tokenizer_card, model_card, write_card
+from ..inference.model_folder import write_model_folder
 from ..models.checkpoints import (
+    IMAGE_TOKENIZER_KEY,
     MAGVITV2_CONFIG_KEY,
     MODEL_CONFIG_KEY,
     TEXT_TOKENIZER_KEY,
+    VISION_ENCODER_KEY,
     check_finite,
     describe_misfits,
+    is_portable,
     read_config,
     resolve_folder,
     save_checkpoint,
@@ -25,21 +29,18 @@ from ..models.lora import merge_lora
 from ..models.magvitv2 import MAGVITv2, MAGVITv2Config
 from ..models.protocols import ImageModel, ModelConfig
 from ..models.registry import find_family, load_config
+from ..models.vision_encoders import CLIPFeatures
 from ..models.weight_files import load_weights_only
 from ..sampling.image_sampling import ImageSampling
-from ..sampling.text_decoding import TextDecoding
-from ..text_tokenizer import FILE_NAME, TextTokenizer
-from ..utils.files import write_atomically
+from ..sampling.text_decoding import TextDecoding, decoding_of
+from ..text_tokenizer import TextTokenizer
 from .command_line import run_function
-from .model_card import image_tokenizer_card, model_card
 
 _MODEL_KEYS = ("student.", "model.showo.")
 """How the keys of a model begin in checkpoints of ShowoTurbo and PretrainShowo."""
 
 _MAGVITV2_KEYS = ("model.encoder.", "model.decoder.", "model.quantize.")
 """How the keys of the image tokenizer begin in checkpoints of PretrainMAGVITv2."""
-
-CARD_FILE = "README.md"
 
 
 @dataclass(frozen=True)
@@ -50,13 +51,19 @@ class _Network:
         state: Its weights, under the released keys.
         config: Its sizes.
         card: Its model card.
-        tokenizer: The text tokenizer to copy into its folder, if one is.
+        kind: Its family; None for an image tokenizer.
+        text_tokenizer: The text tokenizer to copy into its folder, if one is.
+        image_tokenizer: The image tokenizer to copy into its folder, if one is.
+        vision_encoder: The vision encoder to copy into its folder, if one is.
     """
 
     state: Mapping[str, Tensor]
     config: ModelConfig | MAGVITv2Config
     card: str
-    tokenizer: TextTokenizer | None = None
+    kind: type[ImageModel] | None = None
+    text_tokenizer: TextTokenizer | None = None
+    image_tokenizer: MAGVITv2 | None = None
+    vision_encoder: CLIPFeatures | None = None
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -69,6 +76,8 @@ def export(
     output: Path,
     config_from: str | None = None,
     text_tokenizer: str | None = None,
+    image_tokenizer: str | None = None,
+    vision_encoder: str | None = None,
     sampling: ImageSampling | None = None,
     decoding: TextDecoding | None = None,
     half: bool = False,
@@ -79,8 +88,9 @@ def export(
     """Write the network of a training checkpoint as a model folder.
 
     The folder has the released layout: `config.json` and `pytorch_model.safetensors` with the
-    released keys, and `tokenizer.json` if the configuration names no text tokenizer. It goes
-    wherever a model id is taken, `from_pretrained` among them.
+    released keys, with `tokenizer.json` and the folder `image_tokenizer`, the tokenizers that were
+    trained with, and the folder `vision_encoder` likewise. It names no other folder, so that it can
+    be moved, and goes wherever a model id is taken, `from_pretrained` among them.
 
     Args:
         checkpoint: A `.ckpt` file of ShowoTurbo, whose student is written, of PretrainShowo, or of
@@ -89,8 +99,10 @@ def export(
         config_from: Model that has the network's sizes, if the checkpoint does not hold them:
             `shapes`, a folder or a hub id.
         text_tokenizer: Text tokenizer to copy into the folder: `shapes`, a folder, a file or a hub
-            id; by default, if the configuration names none, the one of `config_from` or else the
-            one that was trained with.
+            id; by default the one of `config_from` or else the one that was trained with.
+        image_tokenizer: Image tokenizer to copy into the folder, likewise.
+        vision_encoder: Vision encoder to copy into the folder, likewise, of a model that reads
+            images through one.
         sampling: How the model draws best, such as `--sampling.sampling_steps 4`. Written to
             `generation_config.json`, and so the default of `generate`.
         decoding: How the model answers best, such as `--decoding.max_new_tokens 64`. Likewise the
@@ -107,7 +119,14 @@ def export(
         raise UserError(f"{output} is a file; name a folder for the model")
     dtype = torch.float16 if half else torch.float32
     content = _read_checkpoint(checkpoint)
-    network = _find_network(content, checkpoint, config_from, text_tokenizer, dtype, family)
+    parts = {
+        TEXT_TOKENIZER_KEY: text_tokenizer,
+        IMAGE_TOKENIZER_KEY: image_tokenizer,
+        VISION_ENCODER_KEY: vision_encoder,
+    }
+    network = _find_network(content, checkpoint, config_from, parts, dtype, family)
+    if network.kind is not None:
+        decoding = decoding_of(network.kind, decoding)
     _check_options(sampling, decoding, network, checkpoint)
     weights = {
         key: value.to(dtype) if value.is_floating_point() else value
@@ -115,15 +134,22 @@ def export(
     }
     if half and any(not value.isfinite().all() for value in weights.values()):
         raise UserError("some weights are too large for half precision; export without --half")
-    if network.tokenizer is not None:
-        with write_atomically(output / FILE_NAME) as temporary:
-            temporary.write_text(network.tokenizer.tokenizer.to_str(), encoding="utf-8")
-    if sampling is not None or decoding is not None:
-        save_generation_config(output, sampling, decoding)
-    if card:
-        with write_atomically(output / CARD_FILE) as temporary:
-            temporary.write_text(network.card, encoding="utf-8")
-    save_checkpoint(output, weights, network.config.to_dict())
+    if isinstance(network.config, MAGVITv2Config):
+        if card:
+            write_card(output, network.card)
+        save_checkpoint(output, weights, network.config.to_dict())
+    else:
+        write_model_folder(
+            output,
+            weights,
+            network.config,
+            image_tokenizer=network.image_tokenizer,
+            text_tokenizer=network.text_tokenizer,
+            vision_encoder=network.vision_encoder,
+            sampling=sampling,
+            decoding=decoding,
+            card=network.card if card else None,
+        )
     print(f"{sum(value.numel() for value in weights.values()):,} parameters written to {output}")
 
 
@@ -147,31 +173,57 @@ def _find_network(
     content: Mapping[str, Any],
     path: Path,
     config_from: str | None,
-    text_tokenizer: str | None,
+    parts: Mapping[str, str | None],
     dtype: torch.dtype,
     family: str | None,
 ) -> _Network:
-    """The network of a checkpoint, checked against its sizes.
+    """The network of a checkpoint, checked against its sizes, with what is copied beside it.
+
+    Args:
+        content: The checkpoint.
+        path: Its file.
+        config_from: Model that has the sizes.
+        parts: What is to be copied, by the name of its option.
+        dtype: How the weights are stored.
+        family: Class of the network.
 
     Raises:
         UserError: If there is none, or it does not fit.
     """
-    card_facts = (content, path.name, dtype)
+    origin = {
+        "checkpoint": path.name,
+        "optimizer steps": content.get("global_step", "unknown"),
+        "epochs": content.get("epoch", "unknown"),
+    }
     for start in _MODEL_KEYS:
         if found := _part(content["state_dict"], start.partition(".")[0], (start,)):
             state = merge_lora(found)
             kind, config = _model_config(content, path, config_from, family)
             with torch.device("meta"):
-                _expect_fit(state, kind(config), path)
-            tokenizer = _text_tokenizer(content, config, config_from, text_tokenizer)
-            return _Network(state, config, model_card(kind, config, *card_facts), tokenizer)
+                network = kind(config)
+            _expect_fit(state, network, path)
+            texts = _text_tokenizer(content, config, config_from, parts[TEXT_TOKENIZER_KEY])
+            images = _copied(IMAGE_TOKENIZER_KEY, parts, content, config, config_from)
+            vision = None
+            if network.image_input.kind == "clip":
+                vision = _copied(VISION_ENCODER_KEY, parts, content, config, config_from)
+            return _Network(
+                state,
+                config,
+                model_card(kind, config, origin, dtype),
+                kind,
+                texts,
+                None if images is None else MAGVITv2.from_pretrained(images),
+                None if vision is None else CLIPFeatures.from_pretrained(vision),
+            )
     if state := _part(content["state_dict"], "model", _MAGVITV2_KEYS):
-        if text_tokenizer is not None:
-            raise UserError(f"{path} holds an image tokenizer; leave out --text_tokenizer")
+        for name, given in parts.items():
+            if given is not None:
+                raise UserError(f"{path} holds an image tokenizer; leave out --{name}")
         sizes = _magvitv2_config(content, path, config_from)
         with torch.device("meta"):
             _expect_fit(state, MAGVITv2(sizes), path)
-        return _Network(state, sizes, image_tokenizer_card(sizes, *card_facts))
+        return _Network(state, sizes, image_tokenizer_card(sizes, origin, dtype))
     raise UserError(
         f"{path} holds no network to export; expected a checkpoint of ShowoTurbo, PretrainShowo or "
         f"PretrainMAGVITv2, whose keys begin with {', '.join((*_MODEL_KEYS, *_MAGVITV2_KEYS))}"
@@ -254,16 +306,50 @@ def _text_tokenizer(
     config_from: str | None,
     text_tokenizer: str | None,
 ) -> TextTokenizer | None:
-    """The text tokenizer to copy, unless the configuration names the one to use."""
+    """The text tokenizer to copy; none if only the configuration names one, for any machine."""
     if not config.needs_text_tokenizer:
         return None
-    if text_tokenizer is None and config.tokenizer is not None:
+    if text_tokenizer is not None:
+        return TextTokenizer.from_pretrained(text_tokenizer)
+    if config_from is not None:
+        return load_text_tokenizer(config, config_from)
+    trained_with = content.get(TEXT_TOKENIZER_KEY)
+    if isinstance(trained_with, str):
+        return TextTokenizer.from_pretrained(trained_with)
+    if config.tokenizer is None:
+        raise UserError(
+            "the configuration names no text tokenizer; name the one that the model was "
+            "trained with, such as --text_tokenizer shapes"
+        )
+    if is_portable(config.tokenizer):
         return None
-    if text_tokenizer is None and config_from is None:
-        text_tokenizer = content.get(TEXT_TOKENIZER_KEY)
-        if not isinstance(text_tokenizer, str):
-            raise UserError(
-                "the configuration names no text tokenizer; name the one that the model was "
-                "trained with, such as --text_tokenizer shapes"
-            )
-    return load_text_tokenizer(config, config_from or "", text_tokenizer)
+    return TextTokenizer.from_pretrained(config.tokenizer)
+
+
+def _copied(
+    name: str,
+    parts: Mapping[str, str | None],
+    content: Mapping[str, Any],
+    config: Any,
+    config_from: str | None,
+) -> str | None:
+    """Id of a network to copy; None if only the configuration names one, for any machine.
+
+    Args:
+        name: What checkpoints, configurations, options and model folders call it.
+        parts: What is to be copied, as far as it is named.
+        content: The checkpoint.
+        config: The model's configuration.
+        config_from: Model that has the sizes.
+    """
+    own = None if config_from is None else own_folder(config_from, name)
+    found = parts[name] or own or content.get(name)
+    if isinstance(found, str):
+        return found
+    named: str | None = getattr(config, name)
+    if named is None:
+        raise UserError(
+            f"the configuration names no {name.replace('_', ' ')}; name the one that the model was "
+            f"trained with, with --{name}"
+        )
+    return None if is_portable(named) else named

@@ -32,7 +32,7 @@ from . import LIGHTNING_COMMANDS
 from .config_files import check_config_files
 from .foreign import foreign_errors
 from .full_config import with_callback_options
-from .log_config import LoggedConfig
+from .log_config import LoggedConfig, no_logs_of_refused_runs
 from .messages import OneLineErrors
 from .null_groups import check_null_groups
 from .resume import (
@@ -136,7 +136,8 @@ class _CLI(HookedCLI):
     def run_subcommand(self, subcommand: str) -> None:
         """Run it from its checkpoint, in a folder that no other run writes to meanwhile."""
         options = self.config_init[subcommand]
-        with run_lock(self.trainer) if subcommand == "fit" else nullcontext():
+        lock = run_lock(self.trainer) if subcommand == "fit" else nullcontext()
+        with lock, no_logs_of_refused_runs(self.trainer):
             path = self._choose_checkpoint(subcommand)
             if subcommand == "fit" and path is None and not self.trainer.fast_dev_run:  # type: ignore[attr-defined]
                 check_no_other_run(self.trainer)

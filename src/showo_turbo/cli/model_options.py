@@ -14,12 +14,13 @@ class ModelOptions:
     Args:
         model: `shapes` (ships with the package), a folder, or a hub id such as
             `showlab/show-o-512x512`.
-        image_tokenizer: Likewise; by default what the model's config.json names, else
-            `showlab/magvitv2`.
+        image_tokenizer: Likewise; by default the one in the model's folder, else what its
+            config.json names, which is `showlab/magvitv2` for the released ones.
         text_tokenizer: Likewise; by default the tokenizer.json in the model's folder, else what its
             config.json names.
-        vision_encoder: Likewise, for a model that reads images through one; by default what the
-            model's config.json names, else `openai/clip-vit-large-patch14-336`.
+        vision_encoder: Likewise, for a model that reads images through one; by default the one in
+            the model's folder, else what its config.json names, which is
+            `openai/clip-vit-large-patch14-336` for the released ones.
         device: `cpu`, `cuda`, `cuda:1`, ...; by default a GPU if there is one.
         dtype: Floating-point type of the transformer; by default float32, or bfloat16 with
             `compile`.

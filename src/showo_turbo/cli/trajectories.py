@@ -101,7 +101,7 @@ def _draw_images(
     image_tokenizer: str | None,
     family: str | None,
 ) -> None:
-    tokenizer = load_image_tokenizer(load_config(model, family), image_tokenizer)
+    tokenizer = load_image_tokenizer(load_config(model, family), model, image_tokenizer)
     dataset = ImageTrajectoryDataset(store)
     last = tokenizer.config.codebook_size - 1
     for index in chosen:

@@ -10,11 +10,11 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 from ..errors import UserError
-from ..models.checkpoints import save_checkpoint
 from ..models.protocols import ImageModel
 from ..models.registry import find_family, load_model
+from ..sampling.image_sampling import ImageSampling
 from ..training.ranks import is_sharded
-from ..training.student_weights import gather_student, replace_teacher
+from ..training.student_weights import gather_student, replace_teacher, write_network
 from ..training.turbo import ShowoTurbo
 from ..trajectories import fingerprint_module, fingerprint_tensors
 from ..utils.files import read_json, write_json
@@ -25,7 +25,13 @@ RECORD = "fingerprint.json"
 
 
 def prepare_teacher(
-    trainer: Trainer, module: ShowoTurbo, folder: Path, *, first: bool, known: str | None
+    trainer: Trainer,
+    module: ShowoTurbo,
+    folder: Path,
+    *,
+    first: bool,
+    known: str | None,
+    sampling: ImageSampling,
 ) -> tuple[ImageModel, str]:
     """Save the round's teacher unless that was done, and take it from where it was saved.
 
@@ -41,6 +47,7 @@ def prepare_teacher(
         folder: The teacher's.
         first: Whether the teacher is the model that the run starts from, instead of the student.
         known: The teacher's fingerprint according to the checkpoint that is resumed, if any.
+        sampling: How the teacher draws in this round, which its folder says.
 
     Returns:
         The whole teacher (the module's, or a copy where the strategy has sharded that), and its
@@ -53,9 +60,9 @@ def prepare_teacher(
     record = folder / RECORD
     if known is None and first:
         if not trainer.strategy.broadcast(record.is_file()):
-            _save(trainer, folder, base_model(trainer, module).state_dict(), module)
+            _save(trainer, folder, base_model(trainer, module).state_dict(), module, sampling)
     elif known is None:
-        _save_student(trainer, folder, module)
+        _save_student(trainer, folder, module, sampling)
     teacher = load_model(folder, module.family)
     fingerprint = fingerprint_module(teacher)
     if known is not None and known != fingerprint:
@@ -82,7 +89,9 @@ def prepare_teacher(
     return (teacher.to(module.device) if is_sharded(trainer) else module.teacher), fingerprint
 
 
-def _save_student(trainer: Trainer, folder: Path, module: ShowoTurbo) -> None:
+def _save_student(
+    trainer: Trainer, folder: Path, module: ShowoTurbo, sampling: ImageSampling
+) -> None:
     """Write the student as the round's teacher, unless that very one is there."""
     state = gather_student(trainer)
     there = False
@@ -91,13 +100,27 @@ def _save_student(trainer: Trainer, folder: Path, module: ShowoTurbo) -> None:
         if not there:
             _put_aside(folder.parent)
     if not trainer.strategy.broadcast(there):
-        _save(trainer, folder, state, module)
+        _save(trainer, folder, state, module, sampling)
 
 
-def _save(trainer: Trainer, folder: Path, state: Mapping[str, Tensor], module: ShowoTurbo) -> None:
+def _save(
+    trainer: Trainer,
+    folder: Path,
+    state: Mapping[str, Tensor],
+    module: ShowoTurbo,
+    sampling: ImageSampling,
+) -> None:
     """Write weights, which the first process has, as the round's teacher."""
     if trainer.is_global_zero:
-        save_checkpoint(folder, state, module.student.config.to_dict())
+        write_network(
+            folder,
+            state,
+            trainer,
+            module,
+            sampling=sampling,
+            decoding=module.decoding,
+            origin={"teacher of": folder.parent.name},
+        )
         fingerprint = fingerprint_module(load_model(folder, module.family))
         write_json(folder / RECORD, {"teacher": fingerprint})
     trainer.strategy.barrier("teacher saved")

@@ -14,12 +14,9 @@ from ..data import DistillationDataModule
 from ..data.images import encode_images
 from ..data.sources import required
 from ..errors import UserError
-from ..inference.loading import image_encoder_of
-from ..models.image_input import ImageEncoder
-from ..models.magvitv2 import MAGVITv2
 from ..models.protocols import ImageModel
 from ..models.registry import load_model
-from ..training.ranks import is_sharded
+from ..training.student_weights import whole_image_encoder, whole_image_tokenizer
 from ..training.turbo import ShowoTurbo
 from ..trajectories import (
     ImageCollection,
@@ -175,7 +172,7 @@ class RoundTrajectories:
         processes = Processes(trainer.global_rank, trainer.world_size, trainer.strategy.barrier)
         stores: dict[str, TrajectoryStore] = {}
         stage = stages[rounds_of(stages)[round_index][0]]
-        image_tokenizer = _whole_image_tokenizer(trainer, module)
+        image_tokenizer = whole_image_tokenizer(trainer, module)
         if given is not None:
             for kind in _stored_kinds(given, data):
                 training = _training(trainer, module, stage, teacher[1], kind)
@@ -199,7 +196,7 @@ class RoundTrajectories:
                     captions, self.images(module, stage, round_index)
                 )
             if "text" in data.batch_sizes and "texts" not in stores:
-                encoder = _whole_image_encoder(trainer, module)
+                encoder = whole_image_encoder(trainer, module)
                 collector = TrajectoryCollector(
                     *teacher,
                     module.text_tokenizer,
@@ -267,7 +264,7 @@ def _training(
     """What a stage asks of a store that it is given."""
     encoder = None
     if kind == "texts":
-        encoder = fingerprint_module(_whole_image_encoder(trainer, module))
+        encoder = fingerprint_module(whole_image_encoder(trainer, module))
     return Training(
         ModelIdentity.of(module.student.config, module.text_tokenizer, encoder),
         teacher,
@@ -281,18 +278,3 @@ def _wanted(trainer: Trainer, batch_size: int) -> int | None:
     """How many trajectories are collected at most: all, or under `fast_dev_run` a few batches."""
     batches: int = trainer.fast_dev_run  # type: ignore[attr-defined]
     return 4 * batches * batch_size * trainer.world_size if batches else None
-
-
-def _whole_image_tokenizer(trainer: Trainer, module: ShowoTurbo) -> MAGVITv2:
-    """The module's image tokenizer, or a copy where the strategy has sharded it."""
-    if not is_sharded(trainer):
-        return module.image_tokenizer
-    return MAGVITv2.from_pretrained(module.image_tokenizer_id).eval().to(module.device)
-
-
-def _whole_image_encoder(trainer: Trainer, module: ShowoTurbo) -> ImageEncoder:
-    """What encodes the images of questions, or a copy where the strategy has sharded it."""
-    if not is_sharded(trainer):
-        return module.image_encoder
-    image_tokenizer = _whole_image_tokenizer(trainer, module)
-    return image_encoder_of(module.student, image_tokenizer, module.vision_encoder_id)

@@ -43,7 +43,7 @@ class COCOCaptions(StreamDataset):
         self.images = Path(images)
         self.resolution = resolution
         self.background = background
-        self._records = _read_captions(Path(annotations), self.images, skip)
+        self._records = read_coco_captions(Path(annotations), self.images, skip)
 
     def __len__(self) -> int:
         """Number of images that have a caption."""
@@ -64,10 +64,19 @@ class COCOCaptions(StreamDataset):
         return [caption for _, _, captions in self._records for caption in captions]
 
 
-def _read_captions(
-    annotations: Path, images: Path, skip: Skip
+def read_coco_captions(
+    annotations: Path, images: Path, skip: Skip = refuse
 ) -> list[tuple[int, Path, list[str]]]:
-    """The image id, path and captions of every image that has captions, in the file's order."""
+    """The image id, path and captions of every image that has captions, in the file's order.
+
+    Args:
+        annotations: The captions file.
+        images: Folder of the images.
+        skip: Leaves out a bad entry, or raises.
+
+    Raises:
+        UserError: See `COCOCaptions`.
+    """
     content = read_json(annotations)
     paths: dict[int, Path] = {}
     captions: dict[int, list[str]] = {}

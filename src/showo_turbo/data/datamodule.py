@@ -15,7 +15,10 @@ from .corpus import Corpus
 from .loader import EvaluationLoader, LoaderOptions, ResumableLoader
 from .sampler import JoinedBatchSampler
 from .sources import check_source
-from .streams import JoinedDataset, SingleStream, Stream
+from .streams import JoinedDataset, SingleStream, SpreadStream, Stream
+
+FIT_LIMIT = 256
+"""Samples of a stream that a validation within `fit` takes at most by default."""
 
 
 class StreamsDataModule(LightningDataModule):
@@ -34,6 +37,7 @@ class StreamsDataModule(LightningDataModule):
         loader: How samples are loaded.
         shapes: A corpus, made if it is not there.
         max_bad_samples: How many bad samples may be left out; see `BadSamples`.
+        fit_limit: Samples of each stream that the validations of `fit` take at most.
 
     Raises:
         UserError: If a batch size is negative or all are 0.
@@ -48,6 +52,7 @@ class StreamsDataModule(LightningDataModule):
         loader: LoaderOptions,
         shapes: Corpus | None,
         max_bad_samples: int = 0,
+        fit_limit: int | None = None,
     ) -> None:
         super().__init__()
         self.batch_sizes = {name: size for name, size in batch_sizes.items() if size != 0}
@@ -66,6 +71,11 @@ class StreamsDataModule(LightningDataModule):
                 f"samples_per_epoch is {samples_per_epoch}; expected at least 1, set it so or "
                 "leave it out"
             )
+        if fit_limit is not None and fit_limit < 1:
+            raise UserError(
+                f"fit_limit is {fit_limit}; expected at least 1, or null for all samples"
+            )
+        self.fit_limit = fit_limit
         self.loader = loader
         check_source(shapes, Corpus, "shapes")
         self.shapes = shapes
@@ -104,7 +114,10 @@ class StreamsDataModule(LightningDataModule):
         if stage == "fit":
             self._streams = self.open_streams()
         if stage in ("fit", "validate"):
-            self._evaluation_streams["validate"] = self.open_evaluation_streams("validate")
+            streams = self.open_evaluation_streams("validate")
+            if stage == "fit" and self.fit_limit is not None:
+                streams = [(name, SpreadStream(part, self.fit_limit)) for name, part in streams]
+            self._evaluation_streams["validate"] = streams
         if stage in ("test", "predict"):
             self._evaluation_streams[stage] = self.open_evaluation_streams("test")
 

@@ -12,6 +12,7 @@ from ..trajectories.store import TrajectoryStore
 from ..trajectories.stored import StoredTrajectories
 from ..utils.random import Permutation, stable_hash
 from .corpus import Corpus
+from .datamodule import FIT_LIMIT
 from .files import PromptFiles
 from .loader import LoaderOptions
 from .multimodal import MultimodalDataModule
@@ -72,6 +73,8 @@ class DistillationDataModule(MultimodalDataModule):
         shapes: A corpus for all files that are not named, such as a generated `ShapesWorld`.
         max_bad_samples: Bad samples (damaged images, malformed records) that are left out, and
             listed in `bad_samples.txt` in the run's folder, before the run ends.
+        fit_limit: Prompts of each file, and questions, that the validations of `fit` take at most,
+            spread evenly; null for all. `validate` and `test` take all.
     """
 
     def __init__(
@@ -94,6 +97,7 @@ class DistillationDataModule(MultimodalDataModule):
         loader: LoaderOptions = LoaderOptions(),
         shapes: Corpus | None = None,
         max_bad_samples: int = 0,
+        fit_limit: int | None = FIT_LIMIT,
     ) -> None:
         super().__init__(
             resolution,
@@ -110,6 +114,7 @@ class DistillationDataModule(MultimodalDataModule):
             loader=loader,
             shapes=shapes,
             max_bad_samples=max_bad_samples,
+            fit_limit=fit_limit,
         )
         self.skip_prompts = _pattern(skip_prompts)
         self.questions = questions

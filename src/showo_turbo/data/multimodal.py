@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from .corpus import Corpus
-from .datamodule import StreamsDataModule
+from .datamodule import FIT_LIMIT, StreamsDataModule
 from .files import PromptFiles
 from .loader import LoaderOptions
 from .prompts import PromptFile
@@ -38,6 +38,8 @@ class MultimodalDataModule(StreamsDataModule):
         shapes: A corpus for all files that are not named, such as a generated `ShapesWorld`.
         max_bad_samples: Bad samples (damaged images, malformed records) that are left out, and
             listed in `bad_samples.txt` in the run's folder, before the run ends.
+        fit_limit: Prompts of each file, and questions, that the validations of `fit` take at most,
+            spread evenly; null for all. `validate` and `test` take all.
     """
 
     def __init__(
@@ -57,9 +59,17 @@ class MultimodalDataModule(StreamsDataModule):
         loader: LoaderOptions = LoaderOptions(),
         shapes: Corpus | None = None,
         max_bad_samples: int = 0,
+        fit_limit: int | None = FIT_LIMIT,
     ) -> None:
         super().__init__(
-            batch_sizes, val_batch_size, seed, samples_per_epoch, loader, shapes, max_bad_samples
+            batch_sizes,
+            val_batch_size,
+            seed,
+            samples_per_epoch,
+            loader,
+            shapes,
+            max_bad_samples,
+            fit_limit,
         )
         check_source(captions, CaptionSource, "captions")
         check_source(instructions, QuestionSource, "instructions")

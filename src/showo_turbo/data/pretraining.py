@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from .corpus import Corpus
-from .datamodule import StreamsDataModule
+from .datamodule import FIT_LIMIT, StreamsDataModule
 from .files import PromptFiles
 from .loader import LoaderOptions
 from .multimodal import MultimodalDataModule
@@ -53,6 +53,8 @@ class PretrainDataModule(MultimodalDataModule):
         shapes: A corpus for all files that are not named, such as a generated `ShapesWorld`.
         max_bad_samples: Bad samples (damaged images, malformed records) that are left out, and
             listed in `bad_samples.txt` in the run's folder, before the run ends.
+        fit_limit: Prompts of each file, and questions, that the validations of `fit` take at most,
+            spread evenly; null for all. `validate` and `test` take all.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class PretrainDataModule(MultimodalDataModule):
         loader: LoaderOptions = LoaderOptions(),
         shapes: Corpus | None = None,
         max_bad_samples: int = 0,
+        fit_limit: int | None = FIT_LIMIT,
     ) -> None:
         super().__init__(
             resolution,
@@ -88,6 +91,7 @@ class PretrainDataModule(MultimodalDataModule):
             loader=loader,
             shapes=shapes,
             max_bad_samples=max_bad_samples,
+            fit_limit=fit_limit,
         )
 
     def open_streams(self) -> dict[str, Stream]:
@@ -122,6 +126,7 @@ class ImageDataModule(StreamsDataModule):
         shapes: A corpus for all files that are not named, such as a generated `ShapesWorld`.
         max_bad_samples: Bad samples (damaged images, malformed records) that are left out, and
             listed in `bad_samples.txt` in the run's folder, before the run ends.
+        fit_limit: Images that the validations of `fit` take at most, spread evenly; null for all.
     """
 
     def __init__(
@@ -136,6 +141,7 @@ class ImageDataModule(StreamsDataModule):
         loader: LoaderOptions = LoaderOptions(),
         shapes: Corpus | None = None,
         max_bad_samples: int = 0,
+        fit_limit: int | None = FIT_LIMIT,
     ) -> None:
         super().__init__(
             {"images": batch_size},
@@ -145,6 +151,7 @@ class ImageDataModule(StreamsDataModule):
             loader,
             shapes,
             max_bad_samples,
+            fit_limit,
         )
         check_source(captions, CaptionSource, "captions")
         check_source(val_captions, CaptionSource, "val_captions")

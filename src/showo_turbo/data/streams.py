@@ -95,6 +95,32 @@ class Loaded(NamedTuple):
         return self.batch
 
 
+class SpreadStream:
+    """Some samples of a stream, spread evenly over it; each is drawn as the stream itself draws it.
+
+    Args:
+        stream: The stream.
+        count: How many; all if there are not more.
+    """
+
+    def __init__(self, stream: Stream, count: int) -> None:
+        self.stream = stream
+        self.count = min(count, len(stream))
+
+    def __len__(self) -> int:
+        """Number of samples."""
+        return self.count
+
+    def draw(self, index: int, seed: int) -> Any:
+        """The sample at `index` of these, with its place in the stream for a seed."""
+        place = index * len(self.stream) // self.count
+        return self.stream.draw(place, seed=place)
+
+    def collate(self, items: Sequence[Any]) -> Any:
+        """Put the samples of one batch together."""
+        return self.stream.collate(items)
+
+
 class JoinedDataset(Dataset[Loaded]):
     """Makes whole batches from lists of `SampleKey`.
 

@@ -39,24 +39,24 @@ class EvaluationData:
     questions: Mapping[str, Sequence[Question]] = field(default_factory=dict)
 
     def check(self, plan: EvaluationPlan) -> None:
-        """Raise if nothing can be said of the images of some prompts.
+        """Raise if a checker is there that does not know what some prompts ask for.
+
+        Without checker and metrics, images are drawn and timed, and that is all.
 
         Raises:
             UserError: Naming the prompts.
         """
-        if plan.metrics:
+        if plan.metrics or plan.checker is None:
             return
         for split, prompts in {**self.prompts, "validation": self.choice, **self.further}.items():
             if judging(plan.checker, prompts) is None and prompts:
-                reason = "there is no checker"
-                if plan.checker is not None:
-                    unknown = next(entry for entry in prompts if not plan.checker.can_judge(entry))
-                    kind = type(plan.checker).__name__
-                    reason = f"{kind} does not know what {shown(unknown['prompt'])} asks for"
+                unknown = next(entry for entry in prompts if not plan.checker.can_judge(entry))
+                kind = type(plan.checker).__name__
                 raise UserError(
-                    f"nothing can judge the prompts of {split}: {reason}; name metrics, such as "
+                    f"nothing can judge the prompts of {split}: {kind} does not know what "
+                    f"{shown(unknown['prompt'])} asks for; name metrics, such as "
                     "model.init_args.evaluation.metrics: [{class_path: "
-                    "showo_turbo.metrics.CLIPScore}], or another checker"
+                    "showo_turbo.metrics.CLIPScore}], or leave the checker out"
                 )
 
     def judged(self, plan: EvaluationPlan) -> Self:

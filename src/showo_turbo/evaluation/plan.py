@@ -42,9 +42,10 @@ class EvaluationPlan:
         drivers: How Jacobi decoding moves on, each measured; only `block` counts iterations.
         timed_texts: Questions that are timed one by one.
         checker: Judges the images of prompts that it understands, such as `ShapesChecker`. Other
-            prompts are for the metrics alone.
+            prompts are for the metrics alone. Without both, images are drawn and timed.
         metrics: More scores of the images, such as `CLIPScore`, `HPSv2`, `ImageReward`, `GenEval`
-            or `FID`; not within `fit`. Without a checker the teacher chooses by the first one.
+            or `FID`; not within `fit`. Without a checker the teacher chooses by the first one, and
+            with neither it has the first of its ways.
         teacher: Another model to measure beside the student in `validate` and `test`: `shapes`, a
             folder or a hub id.
         sampling: How the student's images are sampled, apart from steps and guidance; the module's
@@ -168,6 +169,13 @@ class EvaluationPlan:
     def answering(self) -> TextDecoding:
         """How texts are decoded."""
         return self.decoding or TextDecoding()
+
+    def own_teacher_sampling(self) -> dict[int, ImageSampling]:
+        """How a teacher is sampled that nothing chooses for, by its numbers of steps."""
+        sampling, *_ = self.teacher_samplings or (self.student_sampling,)
+        scale = sampling.guidance_scale
+        ways = guidance_samplings(sampling, self.sampling_steps, [scale])
+        return {entry.sampling_steps: entry for entry in ways}
 
     def teacher_candidates(self) -> list[ImageSampling]:
         """What the teacher chooses from."""

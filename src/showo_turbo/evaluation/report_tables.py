@@ -21,11 +21,11 @@ def report_markdown(report: Report) -> str:
     parts = [to_markdown(report_figures(report))]
     if report.guidance:
         scales = ", ".join(f"{scale:g} at {steps}" for steps, scale in report.guidance.items())
-        prompts = report.validation[0].n if report.validation else 0
-        parts.append(
-            f"Guidance of the teacher, chosen with its way of sampling on {prompts} separate "
-            f"prompts: {scales} steps."
-        )
+        chosen = "as it was given"
+        if report.validation:
+            prompts = report.validation[0].n
+            chosen = f"chosen with its way of sampling on {prompts} separate prompts"
+        parts.append(f"Guidance of the teacher, {chosen}: {scales} steps.")
     parts.append(
         "Brackets: 95% intervals (Wilson; over categories combined by squared distances; of "
         "variety, bootstrap over prompts). "

@@ -34,8 +34,9 @@ def run(
 ) -> Report:
     """Measure every model with the same prompts, questions and seeds.
 
-    Where there are prompts to choose on, the teacher's way of sampling and its guidance are chosen
-    first; see `EvaluationPlan`. To be called by all processes of the share.
+    Where there are prompts to choose on, and something judges them, the teacher's way of sampling
+    and its guidance are chosen first; see `EvaluationPlan`. To be called by all processes of the
+    share.
 
     Args:
         models: The `student`, its `teacher` if it is measured, too, and in between the stages; one
@@ -77,7 +78,9 @@ def run(
 def _measure(report: Report, measurement: Measurement, data: EvaluationData) -> None:
     """Add one model's scores."""
     name, plan = measurement.name, measurement.plan
-    if name == TEACHER and data.choice:
+    if name == TEACHER and data.choice and not plan.metrics and plan.checker is None:
+        report.teacher_sampling = plan.own_teacher_sampling()
+    elif name == TEACHER and data.choice:
         candidates = plan.teacher_candidates()
         report.validation = measurement.images("validation", data.choice, candidates)
         sweep = list(zip(candidates, report.validation, strict=True))

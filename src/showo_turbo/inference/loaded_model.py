@@ -33,6 +33,7 @@ from .loading import (
     image_side,
     load_image_tokenizer,
     load_text_tokenizer,
+    own_vision_encoder,
 )
 
 DECODED_AT_ONCE = 8
@@ -97,8 +98,8 @@ class LoadedModel:
         Args:
             model: `shapes`, a folder, or a hub id such as `showlab/show-o-512x512`. A
                 `generation_config.json` in its folder says how it draws and answers best.
-            image_tokenizer: Likewise; what the model's `config.json` names by default, and
-                `showlab/magvitv2` where it names none, as the released ones.
+            image_tokenizer: Likewise; the one in the model's folder by default, or what its
+                `config.json` names, which is `showlab/magvitv2` for the released ones.
             text_tokenizer: Likewise; `tokenizer.json` in the model's folder by default, or what
                 its `config.json` names.
             device: `cpu`, `cuda`, `cuda:1`, ...; a GPU by default if there is one.
@@ -111,9 +112,9 @@ class LoadedModel:
                 `my_module.MyModel`.
             background: Color that shows through transparent parts of images that are asked about,
                 such as `black` or `#808080`.
-            vision_encoder: A folder or a hub id, for a model that reads images through one; what
-                its `config.json` names by default, and `openai/clip-vit-large-patch14-336` where it
-                names none, as the released ones.
+            vision_encoder: A folder or a hub id, for a model that reads images through one; by
+                default the one in the model's folder, or what its `config.json` names, which is
+                `openai/clip-vit-large-patch14-336` for the released ones.
 
         Raises:
             UserError: If something is missing or damaged or does not belong together.
@@ -122,7 +123,7 @@ class LoadedModel:
         default = "bfloat16" if compile else "float32"
         place, precision = choose_device(device), choose_dtype(dtype or default)
         network = load_model(model, family)
-        images = load_image_tokenizer(network.config, image_tokenizer)
+        images = load_image_tokenizer(network.config, model, image_tokenizer)
         texts = load_text_tokenizer(network.config, model, text_tokenizer)
         best = load_generation_config(model)
         pipeline = cls(
@@ -132,7 +133,7 @@ class LoadedModel:
             best.sampling,
             best.decoding,
             background,
-            vision_encoder,
+            vision_encoder or own_vision_encoder(network, model),
         )
         if compile:
             pipeline.network.compile_decoding()

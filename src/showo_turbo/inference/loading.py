@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from ..errors import UserError
-from ..models.checkpoints import SHAPES
+from ..models.checkpoints import IMAGE_TOKENIZER_FOLDER, VISION_ENCODER_FOLDER, resolve_folder
 from ..models.image_input import ImageEncoder
 from ..models.magvitv2 import MAGVITv2
 from ..models.protocols import ImageModel, ModelConfig
@@ -34,8 +34,9 @@ def load_text_tokenizer(
         return None
     if text_tokenizer is not None:
         return TextTokenizer.from_pretrained(text_tokenizer)
-    if str(model) == SHAPES or (Path(model) / FILE_NAME).is_file():
-        return TextTokenizer.from_pretrained(model)
+    own = resolve_folder(model, "showo", patterns=(FILE_NAME,)) / FILE_NAME
+    if own.is_file():
+        return TextTokenizer.from_file(own)
     if config.tokenizer is None:
         raise UserError(
             f"model {str(model)!r} names no text tokenizer and has no {FILE_NAME}; "
@@ -44,20 +45,49 @@ def load_text_tokenizer(
     return TextTokenizer.from_pretrained(config.tokenizer)
 
 
+def own_folder(model: str | Path, name: str) -> str | None:
+    """A folder within that of a model, such as `image_tokenizer`; None if there is none."""
+    own = resolve_folder(model, "showo", patterns=(f"{name}/*",)) / name
+    return str(own) if own.is_dir() else None
+
+
 def load_image_tokenizer(
-    config: ModelConfig, image_tokenizer: str | Path | None = None
+    config: ModelConfig, model: str | Path, image_tokenizer: str | Path | None = None
 ) -> MAGVITv2:
     """Load a model's image tokenizer, in evaluation mode.
 
     Args:
-        config: The model's, which names one.
-        image_tokenizer: Comes before it.
+        config: The model's.
+        model: Where the model came from. The image tokenizer in its folder comes before what the
+            configuration names.
+        image_tokenizer: Comes before both.
 
     Raises:
-        UserError: If there is none, or it has another number of codes than the model.
+        UserError: If there is none.
     """
-    name = config.image_tokenizer if image_tokenizer is None else image_tokenizer
-    return MAGVITv2.from_pretrained(name).eval()
+    if image_tokenizer is not None:
+        return MAGVITv2.from_pretrained(image_tokenizer)
+    own = own_folder(model, IMAGE_TOKENIZER_FOLDER)
+    if own is not None:
+        return MAGVITv2.from_pretrained(own)
+    if config.image_tokenizer is None:
+        raise UserError(
+            f"model {str(model)!r} names no image tokenizer and has no folder "
+            f"{IMAGE_TOKENIZER_FOLDER}; name one with image_tokenizer"
+        )
+    return MAGVITv2.from_pretrained(config.image_tokenizer)
+
+
+def own_vision_encoder(network: ImageModel, model: str | Path) -> str | None:
+    """The folder of a model's vision encoder within that of the model; None if there is none.
+
+    Args:
+        network: The model.
+        model: Where it came from.
+    """
+    if network.image_input.kind != "clip":
+        return None
+    return own_folder(model, VISION_ENCODER_FOLDER)
 
 
 def vision_encoder_of(
@@ -71,10 +101,16 @@ def vision_encoder_of(
             by default.
 
     Raises:
-        UserError: If it cannot be loaded, or its features are not those that the model reads.
+        UserError: If there is none, it cannot be loaded, or its features are not those that the
+            model reads.
     """
     if not isinstance(vision_encoder, CLIPFeatures):
         name = network.config.vision_encoder if vision_encoder is None else vision_encoder
+        if name is None:
+            raise UserError(
+                "the model names no vision encoder and has no folder "
+                f"{VISION_ENCODER_FOLDER}; name one with vision_encoder"
+            )
         vision_encoder = CLIPFeatures.from_pretrained(name)
     check_vision_encoder(network.image_input, vision_encoder)
     return vision_encoder.to(network.device)

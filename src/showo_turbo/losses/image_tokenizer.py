@@ -30,6 +30,19 @@ def reconstruction_error(
     return squared.mean() if weights is None else (squared * weights).sum() / weights.sum()
 
 
+def signal_to_noise(reconstructed: Tensor, pixels: Tensor) -> Tensor:
+    """Return the peak signal-to-noise ratio of each image `(batch,)`, in decibels.
+
+    Args:
+        reconstructed: `(batch, 3, height, width)` in `[-1, 1]`.
+        pixels: The images themselves, of the same shape.
+
+    Source: `10 log10(peak^2 / mean squared error)`, with the range of the pixels, 2, for the peak.
+    """
+    error = (reconstructed.float() - pixels.float()).square().mean(dim=(1, 2, 3))
+    return 10 * (4 / error.clamp_min(1e-10)).log10()
+
+
 def object_weights(pixels: Tensor, object_weight: float, tolerance: float = 0.1) -> Tensor:
     """Return weights `(batch, height, width)`: `object_weight` for objects, 1 for background.
 

@@ -23,14 +23,26 @@ MODEL_CONFIG_KEY, MAGVITV2_CONFIG_KEY = "showo_config", "magvitv2_config"
 """Where checkpoints of training keep the sizes of the network that they train (the first is that of
 every model family, named after the oldest)..."""
 
-TEXT_TOKENIZER_KEY = "text_tokenizer"
-"""...and the id of its text tokenizer, so that they can be exported on their own."""
+TEXT_TOKENIZER_KEY, IMAGE_TOKENIZER_KEY = "text_tokenizer", "image_tokenizer"
+VISION_ENCODER_KEY = "vision_encoder"
+"""...and the ids of what goes with it, so that they can be exported on their own."""
+
+IMAGE_TOKENIZER_FOLDER, VISION_ENCODER_FOLDER = "image_tokenizer", "vision_encoder"
+"""Where a model's folder holds its image tokenizer and its vision encoder, if it does."""
 
 _ACCEPT_NON_FINITE = ContextVar("accept_non_finite", default=False)
 
 
 def resolve_folder(
-    model: str | Path, kind: Kind, patterns: Sequence[str] = ("*.json", *WEIGHT_FILES, SHARDS)
+    model: str | Path,
+    kind: Kind,
+    patterns: Sequence[str] = (
+        "*.json",
+        *WEIGHT_FILES,
+        SHARDS,
+        f"{IMAGE_TOKENIZER_FOLDER}/*",
+        f"{VISION_ENCODER_FOLDER}/*",
+    ),
 ) -> Path:
     """Find the local folder of a model, downloading it when it is a hub id.
 
@@ -61,6 +73,29 @@ def resolve_folder(
             f"model {shown(str(model))} is not a local folder and could not be downloaded "
             f"({first_line(error)}); correct the name, or see to the connection"
         ) from None
+
+
+def is_portable(model: str | None) -> bool:
+    """Whether a model id means the same on every machine: `shapes` or a hub id, but no folder."""
+    if model is None or model == SHAPES:
+        return True
+    return (
+        model.count("/") == 1 and not model.startswith((".", "/", "~")) and not Path(model).exists()
+    )
+
+
+def without_folders(config: Any, names: Sequence[str | None]) -> Any:
+    """The values of a `config.json` with null in place of these names, where they are folders.
+
+    Args:
+        config: Plain JSON.
+        names: Model ids, such as those of the tokenizers that the folder itself holds.
+    """
+    if isinstance(config, Mapping):
+        return {key: without_folders(value, names) for key, value in config.items()}
+    if isinstance(config, str) and config in names and not is_portable(config):
+        return None
+    return config
 
 
 def read_config(folder: Path) -> dict[str, Any]:

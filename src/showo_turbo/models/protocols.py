@@ -31,7 +31,8 @@ class ModelConfig(Protocol):
         family: Short name of the architecture, recorded with trajectories.
         image_tokens: Tokens an image.
         codebook_size: Codes of the image tokenizer.
-        image_tokenizer: `shapes`, folder or hub id of the image tokenizer.
+        image_tokenizer: `shapes`, folder or hub id of the image tokenizer; None if it lies in the
+            model's own folder, as `image_tokenizer`.
         needs_text_tokenizer: Whether prompts are encoded by a text tokenizer.
         tokenizer: Folder or hub id of the text tokenizer; None if `tokenizer.json` lies in the
             model's own folder, or if there is none.
@@ -52,7 +53,7 @@ class ModelConfig(Protocol):
         """Codes of the image tokenizer."""
 
     @property
-    def image_tokenizer(self) -> str:
+    def image_tokenizer(self) -> str | None:
         """The image tokenizer."""
 
     @property

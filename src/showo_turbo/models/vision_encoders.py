@@ -7,7 +7,13 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError
-from .checkpoints import load_state_into, read_config, resolve_folder
+from .checkpoints import (
+    VISION_ENCODER_FOLDER,
+    load_state_into,
+    read_config,
+    resolve_folder,
+    save_checkpoint,
+)
 from .image_input import Crop, ImageEncoder, ImageInput
 from .magvitv2 import MAGVITv2
 
@@ -103,7 +109,8 @@ class CLIPFeatures(ImageEncoder):
         """Load the vision transformer of a CLIP model, in evaluation mode.
 
         Args:
-            model: Folder or hub id of a CLIP model, or of its vision transformer alone.
+            model: Folder or hub id of a CLIP model, or of its vision transformer alone; likewise
+                those of a model whose folder holds its vision encoder.
 
         Raises:
             UserError: If files are missing, or do not fit their `config.json`.
@@ -111,6 +118,8 @@ class CLIPFeatures(ImageEncoder):
         from transformers import CLIPVisionConfig, CLIPVisionModel
 
         folder = resolve_folder(model, "clip")
+        if (folder / VISION_ENCODER_FOLDER).is_dir():
+            folder = folder / VISION_ENCODER_FOLDER
         values = read_config(folder)
         try:
             config = CLIPVisionConfig(**_vision_sizes(values))
@@ -128,6 +137,15 @@ class CLIPFeatures(ImageEncoder):
         ours = _PREFIX if any(key.startswith(_PREFIX) for key in network.state_dict()) else ""
         load_state_into(network, folder, lambda state: _vision_weights(state, ours))
         return cls(network).eval()
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write `config.json` and `pytorch_model.safetensors` of the vision transformer alone."""
+        state = {
+            _PREFIX + key.removeprefix(_PREFIX): value
+            for key, value in self.model.state_dict().items()
+        }
+        sizes = {name: getattr(self.model.config, name) for name in _SIZES}
+        save_checkpoint(Path(folder), state, {"model_type": "clip_vision_model", **sizes})
 
 
 class LatentFeatures(ImageEncoder):

@@ -1,7 +1,7 @@
 """How answers are decoded: one choice of options over the text samplers."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from torch import Tensor
@@ -164,6 +164,21 @@ class TextDecoding:
             top_p=self.top_p,
             seeds=seeds,
         )
+
+
+def decoding_of(kind: type[ImageModel], decoding: TextDecoding | None) -> TextDecoding | None:
+    """How models of a family answer: as they are meant to, by the one method that theirs has.
+
+    Args:
+        kind: The family.
+        decoding: How they are meant to, if that is known.
+
+    Returns:
+        `decoding`; for a family whose text is denoised, by block diffusion in any case.
+    """
+    if not issubclass(kind, MaskedTextModel):
+        return decoding
+    return replace(decoding or TextDecoding(), method="block_diffusion")
 
 
 REFINED_BY = {

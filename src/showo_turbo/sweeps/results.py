@@ -1,12 +1,15 @@
 """What a sweep has found: tables, files and plots."""
 
 import csv
+import re
 import statistics
 import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from matplotlib import pyplot
+from matplotlib.figure import Figure
 from optuna import Study
 from optuna.trial import FrozenTrial, TrialState
 from optuna.visualization import matplotlib as plots
@@ -15,6 +18,15 @@ from ..evaluation.tables import Figures
 from ..utils.files import write_atomically, write_json
 from .space import SearchSpace
 from .study import FAULT, FOLDER, retried_trials
+
+INCHES_A_LETTER = 0.12
+"""Of labels, in the size that Optuna writes them in."""
+
+LINE_LETTERS = 24
+"""Of a name in a diagram; what is longer goes on below."""
+
+AXES_SHARE = 0.55
+"""How much of a diagram's width is between its outermost axes, at least."""
 
 
 def write_results(study: Study, space: SearchSpace, folder: Path) -> Figures:
@@ -40,7 +52,9 @@ def write_results(study: Study, space: SearchSpace, folder: Path) -> Figures:
     settings = summarize(rows, varied, maximize=space.settings.direction == "maximize")
     found = {"study": study.study_name, "metric": space.settings.metric, "settings": settings}
     write_json(folder / "sweep.json", found | {"trials": rows})
-    _draw_plots(study, folder / "plots")
+    for name, figure in diagrams(study, shown_names(keys)):
+        with write_atomically(folder / "plots" / f"{name}.png") as temporary:
+            figure.savefig(temporary, format="png", dpi=120, bbox_inches="tight")
     return _figures(settings, varied, space)
 
 
@@ -75,11 +89,9 @@ def summarize(
 
 
 def _figures(settings: list[dict[str, Any]], varied: list[str], space: SearchSpace) -> Figures:
-    short = [key.rpartition(".")[2] for key in varied]
-    names = [key if short.count(end) > 1 else end for key, end in zip(varied, short, strict=True)]
     return Figures(
         f"{space.settings.study}: {space.settings.metric}",
-        [*names, "mean", "deviation", "n", "pruned", "failed"],
+        [*shown_names(varied).values(), "mean", "deviation", "n", "pruned", "failed"],
         [
             [
                 *(str(row[key]) for key in varied),
@@ -104,11 +116,25 @@ def _row(trial: FrozenTrial, keys: list[str]) -> dict[str, Any]:
     }
 
 
-def _draw_plots(study: Study, folder: Path) -> None:
-    """Optuna's own diagrams of a study, as PNGs."""
+def shown_names(keys: Sequence[str]) -> dict[str, str]:
+    """What dotted keys are called in tables and diagrams: by their ends, where these differ."""
+    ends = [key.rpartition(".")[2] for key in keys]
+    return {key: key if ends.count(end) > 1 else end for key, end in zip(keys, ends, strict=True)}
+
+
+def diagrams(study: Study, names: Mapping[str, str]) -> Iterator[tuple[str, Figure]]:
+    """Optuna's own diagrams of a study, with their names; none of one without a finished trial.
+
+    Args:
+        study: What was run.
+        names: What its parameters are called.
+
+    Yields:
+        Figures that are closed once the next is asked for.
+    """
     if not study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
         return
-    diagrams: dict[str, Any] = {
+    kinds: dict[str, Any] = {
         "history": plots.plot_optimization_history,
         "slices": plots.plot_slice,
         "parallel_coordinates": plots.plot_parallel_coordinate,
@@ -117,9 +143,45 @@ def _draw_plots(study: Study, folder: Path) -> None:
     with warnings.catch_warnings(), pyplot.rc_context():
         warnings.simplefilter("ignore")  # experimental; axes whose ticks are words
         pyplot.switch_backend("agg")
-        for name, draw in diagrams.items():
-            axes: Any = draw(study)
-            figure = axes.figure if hasattr(axes, "figure") else axes.flat[0].figure
-            with write_atomically(folder / f"{name}.png") as temporary:
-                figure.savefig(temporary, format="png", dpi=120, bbox_inches="tight")
+        for name, draw in kinds.items():
+            drawn: Any = draw(study)
+            figure = drawn.figure if hasattr(drawn, "figure") else drawn.flat[0].figure
+            _make_legible(figure, names)
+            yield name, figure
             pyplot.close(figure)
+
+
+def _make_legible(figure: Figure, names: Mapping[str, str]) -> None:
+    """Keep labels apart: short names of parameters, values that are words upright, more width."""
+    side_by_side: list[str] = []
+    for axes in figure.axes:
+        axes.set_xlabel(_wrapped(names.get(axes.get_xlabel(), axes.get_xlabel())))
+        side_by_side += [axes.get_xlabel()] * bool(axes.get_xlabel())
+        ticks = [tick.get_text() for tick in axes.get_xticklabels()]
+        if any(tick in names for tick in ticks):  # an axis a parameter
+            shown = [_wrapped(names.get(tick, tick)) for tick in ticks]
+            axes.set_xticks(axes.get_xticks(), shown, rotation=0)
+            side_by_side += shown
+        elif any(not _is_number(tick) for tick in ticks):
+            axes.tick_params(axis="x", rotation=90)
+    longest = max((len(line) for name in side_by_side for line in name.split("\n")), default=0)
+    room = (longest * INCHES_A_LETTER + 0.2) * len(side_by_side) / AXES_SHARE
+    figure.set_figwidth(max(figure.get_figwidth(), room))
+
+
+def _wrapped(name: str) -> str:
+    """A name in lines that end at a dot, where it is long."""
+    lines = [""]
+    for part in re.split(r"(?<=\.)", name):
+        if lines[-1] and len(lines[-1] + part) > LINE_LETTERS:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(lines)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text.replace("\N{MINUS SIGN}", "-"))
+    except ValueError:
+        return False
+    return True

@@ -31,8 +31,7 @@ def check_geometry(
         UserError: Naming what differs.
     """
     check_fit(network, image_tokenizer, text_tokenizer)
-    data = getattr(trainer_of(module), "datamodule", None)
-    resolution = getattr(data, "resolution", None)
+    resolution = data_resolution(module)
     if vision_encoder is not None:
         if resolution is not None and resolution != vision_encoder.resolution:
             raise UserError(
@@ -47,3 +46,10 @@ def check_geometry(
             f"the data has resolution {resolution}, but the model's {network.config.image_tokens} "
             f"image tokens are images of {side} x {side} pixels; set resolution to {side}"
         )
+
+
+def data_resolution(module: LightningModule) -> int | None:
+    """Side length in pixels of the images that a module is trained on; None if not known."""
+    data = getattr(trainer_of(module), "datamodule", None)
+    resolution: int | None = getattr(data, "resolution", None)
+    return resolution

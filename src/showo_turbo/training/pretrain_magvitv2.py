@@ -17,9 +17,11 @@ from ..losses.image_tokenizer import (
     entropy_loss,
     object_weights,
     reconstruction_error,
+    signal_to_noise,
 )
 from ..models.checkpoints import MAGVITV2_CONFIG_KEY
 from ..models.magvitv2 import MAGVITv2, MAGVITv2Config
+from .arguments import note_arguments
 from .latent_initialization import spread_latents
 from .optimization import optimizer_and_schedule
 
@@ -39,7 +41,8 @@ class PretrainMAGVITv2(LightningModule):
 
     Logged in training: `train/loss` and its three terms, and `train/codebook_usage` (fraction of
     the codes that occur in the batch). In validation, over all images: `val/reconstruction_error`,
-    `val/codebook_usage`, and `val/same_reading` if `read_image` is given.
+    `val/psnr` (peak signal-to-noise ratio in decibels, mean over the images), `val/codebook_usage`,
+    and `val/same_reading` if `read_image` is given.
 
     Args:
         tokenizer: Sizes of the network.
@@ -147,6 +150,8 @@ class PretrainMAGVITv2(LightningModule):
             batch_size=len(pixels),
             sync_dist=True,
         )
+        ratio = signal_to_noise(decoded, pixels).mean()
+        self.log("val/psnr", ratio, batch_size=len(pixels), sync_dist=True)
         if self.read_image is not None:
             same = [
                 self.read_image(before) == self.read_image(after)
@@ -169,6 +174,7 @@ class PretrainMAGVITv2(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what is needed to export a checkpoint on its own."""
         checkpoint[MAGVITV2_CONFIG_KEY] = self.tokenizer_config.to_dict()
+        note_arguments(self, checkpoint, tokenizer=self.tokenizer_config.to_dict())
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return the optimizer, and the schedule if there is one."""

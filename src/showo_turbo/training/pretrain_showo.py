@@ -1,6 +1,7 @@
 """Pretraining of Show-o: masked image tokens, answers about images, and plain text."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -10,15 +11,21 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
+from torchmetrics import Metric
 
 from ..errors import UserError
-from ..inference.loading import image_encoder_of, vision_encoder_of
+from ..inference.loading import image_encoder_of, own_vision_encoder, vision_encoder_of
 from ..metrics.categories import CategoryScore
 from ..metrics.exact_match import ExactMatch
-from ..models.checkpoints import MODEL_CONFIG_KEY, TEXT_TOKENIZER_KEY
+from ..metrics.names import metric_names
+from ..models.checkpoints import (
+    IMAGE_TOKENIZER_KEY,
+    MODEL_CONFIG_KEY,
+    TEXT_TOKENIZER_KEY,
+    VISION_ENCODER_KEY,
+)
 from ..models.magvitv2 import MAGVITv2
-from ..models.prompts import encode_prompts
-from ..models.showo import Showo, ShowoConfig
+from ..models.showo import Showo, ShowoSizes
 from ..models.showo.sequences import IGNORE, Sequences
 from ..models.vision_encoders import CLIPFeatures
 from ..sampling.autoregressive import autoregressive_decode
@@ -27,8 +34,9 @@ from ..sampling.options import check_not_negative
 from ..sampling.parallel import decode_image_codes
 from ..sampling.text_decoding import TextDecoding
 from ..text_tokenizer import TextTokenizer
+from .arguments import note_arguments
 from .frozen import exclude_from_checkpoints, freeze
-from .geometry import check_geometry
+from .geometry import check_geometry, data_resolution
 from .masking import mask_codes
 from .optimization import optimizer_and_schedule
 
@@ -43,10 +51,12 @@ class PretrainShowo(LightningModule):
 
     Logged in training: `train/loss`, `train/image`, `train/text`, `train/language` and, once there
     are any, `train/captions_left_out`, their number so far. In validation: `val/image_score`
-    (share of prompts satisfied, where there is an `image_score`) and `val/exact_match` (answers).
+    (share of prompts satisfied, where there is an `image_score`), `val/<name>` for each of the
+    `metrics`, and `val/exact_match` (answers).
 
     Args:
-        showo: Sizes of a network that starts from random weights.
+        showo: Sizes of a network that starts from random weights; those that follow from the
+            tokenizers and the images need not be given.
         initial_weights: Model to start from instead: `shapes`, a folder or a hub id.
         image_tokenizer: Frozen image tokenizer: `shapes`, a folder or a hub id.
         text_tokenizer: Text tokenizer: `shapes`, a folder, a file or a hub id.
@@ -55,7 +65,9 @@ class PretrainShowo(LightningModule):
         language_weight: Weight of the plain text loss.
         caption_dropout: Share of captions replaced by the empty prompt.
         max_language_length: Longest piece of plain text in tokens.
-        image_score: Judges the validation images, such as `ShapesScore`; none are drawn without it.
+        image_score: Judges the validation images, such as `ShapesScore`.
+        metrics: More scores of the validation images, such as `CLIPScore`; without these and an
+            `image_score` none are drawn.
         sampling: How validation images are sampled.
         optimizer: Makes the optimizer.
         lr_scheduler: Makes the learning rate schedule, stepped once an optimizer step.
@@ -65,7 +77,7 @@ class PretrainShowo(LightningModule):
 
     def __init__(
         self,
-        showo: ShowoConfig | None = None,
+        showo: ShowoSizes | None = None,
         initial_weights: str | None = None,
         image_tokenizer: str = "shapes",
         text_tokenizer: str = "shapes",
@@ -75,15 +87,17 @@ class PretrainShowo(LightningModule):
         caption_dropout: float = 0.1,
         max_language_length: int = 64,
         image_score: CategoryScore | None = None,
+        metrics: tuple[Metric, ...] = (),
         sampling: ImageSampling = ImageSampling(),
         optimizer: OptimizerCallable = torch.optim.AdamW,
         lr_scheduler: LRSchedulerCallable | None = None,
     ) -> None:
         super().__init__()
-        self.showo_config = showo
+        self.sizes = showo or ShowoSizes()
         self.initial_weights = initial_weights
         self.image_tokenizer_id = image_tokenizer
         self.text_tokenizer_id = text_tokenizer
+        self.vision_encoder_id: str | None = None
         self.text_tokenizer = TextTokenizer.from_pretrained(text_tokenizer)
         check_not_negative(
             image_weight=image_weight, text_weight=text_weight, language_weight=language_weight
@@ -104,6 +118,8 @@ class PretrainShowo(LightningModule):
         self.lr_scheduler = lr_scheduler
         self.captions_left_out = 0
         self.image_score = image_score
+        # Not a part of the module: their networks are neither trained nor saved.
+        self.metrics = dict(zip(metric_names(metrics), metrics, strict=True))
         self.exact_match = ExactMatch()
         self.model: Showo | None = None
         self.image_tokenizer: MAGVITv2 | None = None
@@ -115,14 +131,22 @@ class PretrainShowo(LightningModule):
         """Build or load the networks, once."""
         if self.model is not None:
             return
+        self.image_tokenizer = MAGVITv2.from_pretrained(self.image_tokenizer_id)
+        freeze(self.image_tokenizer)
         if self.initial_weights is not None:
             self.model = Showo.from_pretrained(self.initial_weights)
         else:
-            self.model = Showo(self.showo_config or ShowoConfig())
-        self.image_tokenizer = MAGVITv2.from_pretrained(self.image_tokenizer_id)
-        freeze(self.image_tokenizer)
+            sizes = self.sizes.completed(
+                self.image_tokenizer.config,
+                self.text_tokenizer,
+                data_resolution(self),
+                self.image_tokenizer_id,
+            )
+            self.model = Showo(sizes)
         if self.model.image_input.kind == "clip":
-            self.vision_encoder = vision_encoder_of(self.model)
+            if self.initial_weights is not None:
+                self.vision_encoder_id = own_vision_encoder(self.model, self.initial_weights)
+            self.vision_encoder = vision_encoder_of(self.model, self.vision_encoder_id)
             freeze(self.vision_encoder)
         check_geometry(self, self.model, self.image_tokenizer, self.text_tokenizer)
         config = self.model.config
@@ -232,22 +256,42 @@ class PretrainShowo(LightningModule):
         self, batch: dict[str, dict[str, Any]], batch_index: int, dataloader_idx: int = 0
     ) -> None:
         """Draw the prompts and check the pictures; answer the questions and compare."""
-        assert self.model is not None and self.image_tokenizer is not None
-        if "prompts" in batch and self.image_score is not None:
-            stream = batch["prompts"]
-            prompts = encode_prompts(self.model, self.text_tokenizer, stream["prompt"])
-            codes = decode_image_codes(self.model, prompts, self.sampling, stream["seed"])
-            self.image_score.update(self.image_tokenizer.decode(codes), stream["metadata"])
+        scores: list[Metric] = [metric.to(self.device) for metric in self.metrics.values()]
+        if self.image_score is not None:
+            scores.append(self.image_score)
+        if "prompts" in batch and scores:
+            self._score_images(batch["prompts"], scores)
         if "instructions" in batch:
             stream = batch["instructions"]
             self.exact_match.update(self._answer(stream), stream["answer"])
 
+    def _score_images(self, stream: dict[str, Any], scores: Sequence[Metric]) -> None:
+        """Draw the prompts that are not too long, and give the pictures to the scores."""
+        model = self._network()
+        encoded = [model.encode_prompt(self.text_tokenizer, prompt) for prompt in stream["prompt"]]
+        fitting = [i for i, ids in enumerate(encoded) if len(ids) <= model.longest_prompt]
+        if left_out := len(encoded) - len(fitting):
+            rank_zero_info(
+                f"left out {left_out} of {len(encoded)} prompts of a batch, which have more than "
+                f"{model.longest_prompt} tokens, the longest prompt of this model"
+            )
+        if not fitting:
+            return
+        seeds = [stream["seed"][i] for i in fitting]
+        codes = decode_image_codes(model, [encoded[i] for i in fitting], self.sampling, seeds)
+        assert self.image_tokenizer is not None
+        pixels = self.image_tokenizer.decode(codes)
+        for score in scores:
+            score.update(pixels, [stream["metadata"][i] for i in fitting])
+
     def _answer(self, stream: dict[str, Any]) -> Sequence[str]:
+        model, questions = self._network(), self._encode_questions(stream["question"])
+        room = model.config.text_room - max(map(len, questions))
         results = autoregressive_decode(
-            self._network(),
+            model,
             self._encode_asked_images(stream["pixels"]),
-            self._encode_questions(stream["question"]),
-            max_new_tokens=TextDecoding.max_new_tokens,
+            questions,
+            max_new_tokens=max(1, min(TextDecoding.max_new_tokens, room)),
         )
         return [self.text_tokenizer.decode(result.tokens) for result in results]
 
@@ -258,6 +302,10 @@ class PretrainShowo(LightningModule):
             for name, score in self.image_score.by_category().items():
                 self.log(f"val/image_score/{name}", score)
             self.image_score.reset()
+        for name, metric in self.metrics.items():
+            if metric.update_called:
+                self.log(f"val/{name}", metric.compute())
+                metric.reset()
         if self.exact_match.update_called:
             self.log("val/exact_match", self.exact_match.compute(), prog_bar=True)
         self.exact_match.reset()
@@ -267,6 +315,18 @@ class PretrainShowo(LightningModule):
         assert self.model is not None
         checkpoint[MODEL_CONFIG_KEY] = self.model.config.to_dict()
         checkpoint[TEXT_TOKENIZER_KEY] = self.text_tokenizer_id
+        checkpoint[IMAGE_TOKENIZER_KEY] = self.image_tokenizer_id
+        checkpoint[VISION_ENCODER_KEY] = self.vision_encoder_id
+        sizes = asdict(ShowoSizes.of(self.model.config))
+        if self.vision_encoder_id is not None:
+            sizes["vision_encoder"] = self.vision_encoder_id
+        note_arguments(
+            self,
+            checkpoint,
+            showo=sizes,
+            image_tokenizer=self.image_tokenizer_id,
+            text_tokenizer=self.text_tokenizer_id,
+        )
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return the optimizer over the trainable parameters, and the schedule if there is one."""

@@ -1,5 +1,6 @@
 """Getting at the whole student, however the strategy has spread it."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -9,11 +10,18 @@ from torch import Tensor
 from torch.distributed.fsdp import FullyShardedDataParallel
 
 from ..errors import UserError
-from ..models.checkpoints import save_checkpoint
+from ..inference.loading import image_encoder_of, vision_encoder_of
+from ..inference.model_card import model_card
+from ..inference.model_folder import write_model_folder
+from ..models.image_input import ImageEncoder
 from ..models.lora import merge_lora
+from ..models.magvitv2 import MAGVITv2
 from ..models.protocols import ImageModel
-from ..text_tokenizer import FILE_NAME, TextTokenizer
-from ..utils.files import write_atomically
+from ..models.vision_encoders import CLIPFeatures
+from ..sampling.image_sampling import ImageSampling
+from ..sampling.text_decoding import TextDecoding, decoding_of
+from ..text_tokenizer import TextTokenizer
+from .ranks import is_sharded
 from .turbo import ShowoTurbo
 
 PREFIX = "student."
@@ -66,19 +74,89 @@ def replace_teacher(trainer: Trainer, module: ShowoTurbo, source: ImageModel) ->
             mine.copy_(given)
 
 
-def write_student(folder: Path, trainer: Trainer, module: LightningModule) -> None:
-    """Write the student as a model folder, with its text tokenizer; every process must call this.
+def whole_image_tokenizer(trainer: Trainer, module: LightningModule) -> MAGVITv2:
+    """The module's image tokenizer, or a copy where the strategy has sharded it.
+
+    Args:
+        trainer: Whose strategy holds the weights.
+        module: `ShowoTurbo`, or another module with an `image_tokenizer`.
+    """
+    if is_sharded(trainer):
+        return MAGVITv2.from_pretrained(str(module.image_tokenizer_id)).to(module.device)
+    image_tokenizer = module.image_tokenizer
+    assert isinstance(image_tokenizer, MAGVITv2)
+    return image_tokenizer
+
+
+def whole_vision_encoder(trainer: Trainer, module: LightningModule) -> CLIPFeatures | None:
+    """Likewise the module's vision encoder; None if it has none."""
+    vision_encoder = getattr(module, "vision_encoder", None)
+    if not isinstance(vision_encoder, CLIPFeatures):
+        return None
+    if is_sharded(trainer):
+        student, name = student_of(module, "whole_vision_encoder"), module.vision_encoder_id
+        assert name is None or isinstance(name, str)
+        return vision_encoder_of(student, name)
+    return vision_encoder
+
+
+def whole_image_encoder(trainer: Trainer, module: LightningModule) -> ImageEncoder:
+    """Likewise what encodes the images of questions."""
+    return image_encoder_of(
+        student_of(module, "whole_image_encoder"),
+        whole_image_tokenizer(trainer, module),
+        whole_vision_encoder(trainer, module),
+    )
+
+
+def write_network(
+    folder: Path,
+    state: Mapping[str, Tensor],
+    trainer: Trainer,
+    module: LightningModule,
+    *,
+    sampling: ImageSampling | None = None,
+    decoding: TextDecoding | None = None,
+    origin: Mapping[str, object],
+) -> None:
+    """Write weights of a module's student as a model folder that needs nothing beside it.
 
     Args:
         folder: The model folder.
-        trainer: Whose strategy holds the weights.
-        module: `ShowoTurbo`, or another module with a `student`.
+        state: The weights.
+        trainer: Whose strategy holds those of the image tokenizer and of the vision encoder.
+        module: `ShowoTurbo`, or another module with a `student`, and with the tokenizers.
+        sampling: How the model draws best.
+        decoding: How it answers best, but for the method of a family that has one only.
+        origin: Where the weights come from, for the model card.
     """
+    student = student_of(module, "write_network")
+    text_tokenizer = getattr(module, "text_tokenizer", None)
+    write_model_folder(
+        folder,
+        state,
+        student.config,
+        image_tokenizer=whole_image_tokenizer(trainer, module),
+        text_tokenizer=text_tokenizer if isinstance(text_tokenizer, TextTokenizer) else None,
+        vision_encoder=whole_vision_encoder(trainer, module),
+        sampling=sampling,
+        decoding=decoding_of(type(student), decoding),
+        card=model_card(type(student), student.config, origin),
+    )
+
+
+def write_student(
+    folder: Path,
+    trainer: Trainer,
+    module: LightningModule,
+    sampling: ImageSampling | None = None,
+    decoding: TextDecoding | None = None,
+) -> None:
+    """Write the student as a model folder; every process must call this. See `write_network`."""
     state = gather_student(trainer)
     if not trainer.is_global_zero:
         return
-    save_checkpoint(folder, state, student_of(module, "write_student").config.to_dict())
-    tokenizer = getattr(module, "text_tokenizer", None)
-    if isinstance(tokenizer, TextTokenizer):
-        with write_atomically(folder / FILE_NAME) as temporary:
-            temporary.write_text(tokenizer.tokenizer.to_str(), encoding="utf-8")
+    origin = {"optimizer steps": trainer.global_step}
+    write_network(
+        folder, state, trainer, module, sampling=sampling, decoding=decoding, origin=origin
+    )

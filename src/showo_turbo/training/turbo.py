@@ -1,6 +1,7 @@
 """Consistency distillation of Show-o: the LightningModule."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any, cast
 
 import torch
@@ -12,11 +13,16 @@ from torch.optim import Optimizer
 
 from ..errors import UserError, check_kind
 from ..evaluation.plan import EvaluationPlan
-from ..inference.loading import vision_encoder_of
+from ..inference.loading import own_vision_encoder, vision_encoder_of
 from ..losses.reduction import LossValue
 from ..losses.term import LossTerm, check_weight
 from ..losses.terms import published_losses
-from ..models.checkpoints import MODEL_CONFIG_KEY, TEXT_TOKENIZER_KEY
+from ..models.checkpoints import (
+    IMAGE_TOKENIZER_KEY,
+    MODEL_CONFIG_KEY,
+    TEXT_TOKENIZER_KEY,
+    VISION_ENCODER_KEY,
+)
 from ..models.lora import merge_lora
 from ..models.magvitv2 import MAGVITv2
 from ..models.protocols import ImageModel
@@ -25,6 +31,7 @@ from ..sampling.image_sampling import ImageSampling
 from ..sampling.text_decoding import TextDecoding
 from ..targets import ConsistencyTarget, StudentTarget
 from ..text_tokenizer import TextTokenizer
+from .arguments import note_arguments
 from .averages import (
     check_averages,
     follow_until_begun,
@@ -60,7 +67,7 @@ class ShowoTurbo(MeasuredStudent):
         text_tokenizer: Text tokenizer: `shapes`, a folder or a hub id such as `microsoft/phi-1_5`;
             unused by a family that needs none.
         vision_encoder: Vision encoder of a student that reads images through one: a folder or a hub
-            id; what the student's `config.json` names by default.
+            id; by default the one in the student's folder, or what its `config.json` names.
         family: Class of the student, a model family of your own by its import path, such as
             `my_module.MyModel`; see `ImageModel`.
         noise_size: Numbers of noise that the student reads for each image and each of its masked
@@ -165,6 +172,8 @@ class ShowoTurbo(MeasuredStudent):
         freeze(self.image_tokenizer)
         self.vision_encoder = None
         if self.student.image_input.kind == "clip":
+            if self.vision_encoder_id is None:
+                self.vision_encoder_id = own_vision_encoder(self.student, self.model_id)
             self.vision_encoder = vision_encoder_of(self.student, self.vision_encoder_id)
             freeze(self.vision_encoder)
         check_geometry(
@@ -331,6 +340,20 @@ class ShowoTurbo(MeasuredStudent):
         drop_excluded(self, checkpoint["state_dict"])
         checkpoint[MODEL_CONFIG_KEY] = self.student.config.to_dict()
         checkpoint[TEXT_TOKENIZER_KEY] = self.text_tokenizer_id
+        checkpoint[IMAGE_TOKENIZER_KEY] = self.image_tokenizer_id
+        checkpoint[VISION_ENCODER_KEY] = self.vision_encoder_id
+        note_arguments(
+            self,
+            checkpoint,
+            student=self.model_id,
+            image_tokenizer=self.image_tokenizer_id,
+            text_tokenizer=self.text_tokenizer_id,
+            vision_encoder=self.vision_encoder_id,
+            family=self.family,
+            noise_size=self.noise_size,
+            max_language_length=self.max_language_length,
+            lora=None if self.lora is None else asdict(self.lora),
+        )
 
     def configure_gradient_clipping(
         self,

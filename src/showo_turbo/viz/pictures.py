@@ -110,19 +110,41 @@ def draw_image_grid(captions: Sequence[str], columns: Sequence[GridColumn], path
     _save(figure, path)
 
 
-def draw_quality_by_steps(scores: Sequence[ImageScore], path: Path) -> None:
-    """Plot the score against the sampling steps as a PNG; see `quality_figure`."""
-    _save(quality_figure(scores), path)
+def of_quality(scores: Sequence[ImageScore]) -> tuple[list[ImageScore], str | None] | None:
+    """The scores that tell how good images are, and by which metric.
+
+    Args:
+        scores: Of one split.
+
+    Returns:
+        Those that a checker judged, with None for the metric; where there are none, those with the
+        first metric, and its name; None where nothing tells.
+    """
+    if judged := [row for row in scores if row.judged]:
+        return judged, None
+    metric = next((name for row in scores for name in row.metrics), None)
+    if metric is None:
+        return None
+    return [row for row in scores if row.metrics.get(metric) is not None], metric
+
+
+def draw_quality_by_steps(scores: Sequence[ImageScore], metric: str | None, path: Path) -> None:
+    """Plot the quality against the sampling steps as a PNG; see `quality_figure`."""
+    _save(quality_figure(scores, metric), path)
 
 
 def quality_figure(
-    scores: Sequence[ImageScore], against: Literal["steps", "seconds"] = "steps"
+    scores: Sequence[ImageScore],
+    metric: str | None = None,
+    against: Literal["steps", "seconds"] = "steps",
 ) -> Figure:
-    """Plot the score against the sampling steps or the seconds an image takes, with 95% intervals.
+    """Plot the quality against the sampling steps or the seconds an image takes.
 
     Args:
-        scores: Scores on one split: a line for each model without guidance, and one for its best
-            score with guidance.
+        scores: Scores on one split. Of the checker's, which have 95% intervals, there is a line for
+            each model without guidance, and one for its best with guidance; of a metric's, of which
+            larger or smaller values may be better, one for each guidance scale.
+        metric: The metric that is plotted; None for the checker's scores.
         against: What is on the horizontal axis; scores that were not timed are left out of
             `seconds`.
     """
@@ -130,31 +152,35 @@ def quality_figure(
     for row in scores:
         if against == "seconds" and not row.seconds_per_image:
             continue
-        name = f"{row.model}, guided" if row.guidance > 0 else f"{row.model}, no guidance"
+        guided = "guided" if metric is None else f"guidance {row.guidance:g}"
+        name = f"{row.model}, {guided}" if row.guidance > 0 else f"{row.model}, no guidance"
         best = lines.setdefault(name, {}).get(row.steps)
-        if best is None or row.score > best.score:
+        if best is None or (metric is None and row.score > best.score):
             lines[name][row.steps] = row
     figure = Figure(figsize=(6.4, 4.2), dpi=120, layout="constrained")
     axes = figure.add_subplot()
     for name, by_steps in lines.items():
         points = [by_steps[steps] for steps in sorted(by_steps)]
-        below = [row.score - row.ci95[0] for row in points]
-        above = [row.ci95[1] - row.score for row in points]
+        values = [row.score if metric is None else row.metrics[metric] for row in points]
+        spread: list[list[float]] | None = None
+        if metric is None:
+            below = [row.score - row.ci95[0] for row in points]
+            spread = [below, [row.ci95[1] - row.score for row in points]]
         by_time = against == "seconds"
         places = [(row.seconds_per_image or 0.0) if by_time else row.steps for row in points]
         axes.errorbar(
             places,
-            [row.score for row in points],
-            yerr=[below, above],
+            values,
+            yerr=spread,
             label=name,
             marker="o",
-            linestyle="--" if "guided" in name else "-",
+            linestyle="-" if name.endswith("no guidance") else "--",
             capsize=3,
         )
         if against == "seconds":
-            for row, place in zip(points, places, strict=True):
+            for row, place, value in zip(points, places, values, strict=True):
                 options: dict[str, Any] = {"textcoords": "offset points", "fontsize": 7}
-                axes.annotate(str(row.steps), (place, row.score), (5, -9), **options)
+                axes.annotate(str(row.steps), (place, value), (5, -9), **options)
     if against == "steps":
         axes.set_xscale("log", base=2)
         axes.xaxis.set_major_locator(FixedLocator(sorted({row.steps for row in scores})))
@@ -167,8 +193,9 @@ def quality_figure(
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_xlabel("seconds an image, in batches (beside the points: sampling steps)")
-    axes.set_ylabel("prompts satisfied, mean over categories")
-    axes.set_ylim(0, 1.02)
+    axes.set_ylabel(metric or "prompts satisfied, mean over categories")
+    if metric is None:
+        axes.set_ylim(0, 1.02)
     axes.grid(alpha=0.3)
     if lines:
         axes.legend()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from ..data.prompts import shown_prompts
 from ..evaluation.checker import judge
 from ..evaluation.data import EvaluationData
 from ..evaluation.images import draw_images, prompt_seed
@@ -17,7 +18,7 @@ from ..inference.loaded_model import LoadedModel
 from ..sampling.image_sampling import ImageSampling
 from ..sampling.parallel import gives_one_image
 from ..trajectories.checker import PromptMetadata
-from .pictures import GridColumn, draw_image_grid, draw_quality_by_steps
+from .pictures import GridColumn, draw_image_grid, draw_quality_by_steps, of_quality
 from .strips import draw_answer_strip, draw_sampling_strips
 
 VARIED_ROWS = 6
@@ -36,11 +37,12 @@ def draw_report_pictures(
 ) -> list[Path]:
     """Draw the pictures of a report.
 
-    - `grid.png`: the first test prompt of each category, drawn by the teacher with its guidance at
-      each number of steps and by the student without;
+    - `grid.png`: the first test prompt of each category, and others where these are few, drawn by
+      the teacher with its guidance at each number of steps and by the student without;
     - `variety.png`: the first of these prompts, drawn from several seeds by teacher and student,
       each in its first setting, if variety is measured; once where all seeds give one image;
-    - `quality_by_steps.png`: the scores of the report, if there was a checker;
+    - `quality_by_steps.png`: the scores of the report, or the first metric where there was no
+      checker; not where there was neither;
     - `film_strips/`: the first prompts as teacher and student draw them, and the first long answer
       as they write it.
 
@@ -56,7 +58,7 @@ def draw_report_pictures(
         The files that were written.
     """
     prompts: Sequence[PromptMetadata] = next(iter(data.prompts.values()), ())
-    chosen = _first_of_each_category(prompts)
+    chosen = shown_prompts(prompts)
     entries = [prompts[index] for index in chosen]
     texts = [str(entry["prompt"]) for entry in entries]
     seeds = [prompt_seed(plan.seed, index) for index in chosen]
@@ -92,8 +94,8 @@ def draw_report_pictures(
     if varied:
         draw_image_grid(texts[:varied_rows], varied, folder / "variety.png")
         written.insert(1, folder / "variety.png")
-    if judged := [row for row in report.images if row.judged]:
-        draw_quality_by_steps(judged, folder / "quality_by_steps.png")
+    if quality := of_quality(report.images):
+        draw_quality_by_steps(*quality, folder / "quality_by_steps.png")
         written.insert(1, folder / "quality_by_steps.png")
     return written
 
@@ -112,10 +114,3 @@ def _column(
     guidance = f"guidance {sampling.guidance_scale:g}" if sampling.guidance_scale else "no guidance"
     title = "\n".join([name, f"{sampling.sampling_steps} steps", guidance, *filter(None, [note])])
     return GridColumn(title, pixels, judge(plan.checker, pixels, entries))
-
-
-def _first_of_each_category(prompts: Sequence[PromptMetadata]) -> list[int]:
-    first: dict[str, int] = {}
-    for index, entry in enumerate(prompts):
-        first.setdefault(str(entry["tag"]), index)
-    return list(first.values())

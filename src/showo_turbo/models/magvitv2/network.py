@@ -12,7 +12,13 @@ import torch
 from torch import Tensor
 
 from ...errors import UserError
-from ..checkpoints import load_state_into, read_config, resolve_folder, save_checkpoint
+from ..checkpoints import (
+    IMAGE_TOKENIZER_FOLDER,
+    load_state_into,
+    read_config,
+    resolve_folder,
+    save_checkpoint,
+)
 from ..image_input import ImageEncoder
 from .config import MAGVITv2Config
 from .convolutional import IMAGE_CHANNELS, Decoder, Encoder
@@ -157,12 +163,15 @@ class MAGVITv2(ImageEncoder):
         """Load a tokenizer in evaluation mode.
 
         Args:
-            model_id: Local folder, hub id, or `shapes` for the one in this package.
+            model_id: Local folder, hub id, or `shapes` for the one in this package; likewise those
+                of a model whose folder holds its image tokenizer.
 
         Raises:
             UserError: If files are missing or their keys or shapes are not those of the config.
         """
         folder = resolve_folder(model_id, "magvitv2")
+        if (folder / IMAGE_TOKENIZER_FOLDER).is_dir():
+            folder = folder / IMAGE_TOKENIZER_FOLDER
         config = MAGVITv2Config.from_dict(read_config(folder))
         with torch.device("meta"):
             model = cls(config)

@@ -66,7 +66,8 @@ class MMaDAConfig:
             before June 2025, when attention ignored every mask.
         tokenizer: Folder or hub id of the text tokenizer; none when `tokenizer.json` lies in the
             model's own folder.
-        image_tokenizer: `shapes`, folder or hub id of the image tokenizer.
+        image_tokenizer: `shapes`, folder or hub id of the image tokenizer; none when it lies in the
+            model's own folder, as `image_tokenizer`.
         bos_id: See `Vocabulary`.
         eos_id: Likewise.
         soi_id: Likewise.
@@ -98,7 +99,7 @@ class MMaDAConfig:
     max_text_length: int = 512
     padding: Padding = "masked"
     tokenizer: str | None = "Gen-Verse/MMaDA-8B-Base"
-    image_tokenizer: str = "showlab/magvitv2"
+    image_tokenizer: str | None = "showlab/magvitv2"
     bos_id: int = Vocabulary.bos_id
     eos_id: int = Vocabulary.eos_id
     soi_id: int = Vocabulary.soi_id
@@ -215,7 +216,7 @@ class MMaDAConfig:
             raise _wrong_value("padding", self.padding, "'masked' or 'visible'")
         tokenizers: dict[str, object] = {
             "tokenizer": self.tokenizer or "",
-            "image_tokenizer": self.image_tokenizer,
+            "image_tokenizer": self.image_tokenizer or "",
         }
         for name, text in tokenizers.items():
             if not isinstance(text, str):

@@ -2,5 +2,6 @@
 
 from .config import ShowoConfig
 from .network import Showo
+from .sizes import ShowoSizes
 
-__all__ = ["Showo", "ShowoConfig"]
+__all__ = ["Showo", "ShowoConfig", "ShowoSizes"]

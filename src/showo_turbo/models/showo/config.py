@@ -53,7 +53,8 @@ class ShowoConfig:
             training uses 128 with images.
         tokenizer: Folder or hub id of the text tokenizer; none when `tokenizer.json` lies in the
             model's own folder.
-        image_tokenizer: `shapes`, folder or hub id of the image tokenizer.
+        image_tokenizer: `shapes`, folder or hub id of the image tokenizer; none when it lies in the
+            model's own folder, as `image_tokenizer`.
         eos_id: Id of `<|endoftext|>`.
         hidden_size: Width.
         layers: Number of transformer layers.
@@ -66,7 +67,8 @@ class ShowoConfig:
         image_input: How images are given to the network when it is asked about them: as `codes`, or
             as features that a projector makes embeddings of: those of a vision encoder (`clip`), or
             the image tokenizer's `latents`. It draws codes whatever it reads.
-        vision_encoder: Folder or hub id of CLIP, for `clip`.
+        vision_encoder: Folder or hub id of CLIP, for `clip`; none when it lies in the model's own
+            folder, as `vision_encoder`.
         vision_tokens: Features that it gives of an image.
         vision_width: Numbers of each of them.
         system_prompt: What comes before the features of an image.
@@ -88,7 +90,7 @@ class ShowoConfig:
     image_tokens: int = 256
     max_text_length: int = 128
     tokenizer: str | None = "microsoft/phi-1_5"
-    image_tokenizer: str = "showlab/magvitv2"
+    image_tokenizer: str | None = "showlab/magvitv2"
     eos_id: int = 50256
     hidden_size: int = 2048
     layers: int = 24
@@ -98,7 +100,7 @@ class ShowoConfig:
     max_position_embeddings: int = 2048
     noise_size: int = 0
     image_input: ImageInputKind = "codes"
-    vision_encoder: str = "openai/clip-vit-large-patch14-336"
+    vision_encoder: str | None = "openai/clip-vit-large-patch14-336"
     vision_tokens: int = 576
     vision_width: int = 1024
     system_prompt: str = SYSTEM_PROMPT
@@ -196,8 +198,8 @@ class ShowoConfig:
             raise _wrong_value("prefix_visible", self.prefix_visible, "true or false")
         tokenizers: dict[str, object] = {
             "tokenizer": self.tokenizer or "",
-            "image_tokenizer": self.image_tokenizer,
-            "vision_encoder": self.vision_encoder,
+            "image_tokenizer": self.image_tokenizer or "",
+            "vision_encoder": self.vision_encoder or "",
         }
         for name, text in tokenizers.items():
             if not isinstance(text, str):

@@ -17,8 +17,13 @@ from .cache import KeyValueCache
 from .compiled import CacheSizes, CompiledDecoding, StaticKeyValueCache
 from .config import ShowoConfig
 
-CACHE_ARGUMENT = "cache" if "cache" in signature(PhiModel.forward).parameters else "past_key_values"
-"""How transformers calls it: the first from 5.24 on."""
+
+def cache_argument(kind: type[nn.Module]) -> str:
+    """How a network of transformers calls its cache: `cache` from 5.24 on, before otherwise."""
+    return "cache" if "cache" in signature(kind.forward).parameters else "past_key_values"
+
+
+CACHE_ARGUMENT = cache_argument(PhiModel)
 
 FEW_TOKENS = 8
 """So many tokens at most are scored with the factors of the output head changed over."""

@@ -67,7 +67,8 @@ def loss_figure(curves: Curves) -> Figure:
     grid = figure.subplots(rows, COLUMNS, squeeze=False).flat
     last = max(values[-1][0] for values in curves.points.values())
     edges = [*curves.stage_starts, last]
-    for axes, (name, values) in zip(grid, sorted(curves.points.items()), strict=False):
+    # The terms first: what is left of the diagrams is hidden.
+    for (name, values), axes in zip(sorted(curves.points.items()), grid, strict=False):
         steps, losses = zip(*values, strict=True)
         axes.plot(steps, losses, linewidth=1)
         axes.set_title(name.replace("_", " "), fontsize=9)

@@ -26,7 +26,7 @@ from ...evaluation.plan import TEACHER
 from ...evaluation.tables import Figures
 from ...utils.dotted_keys import flatten
 from ...utils.files import read_json
-from ..pictures import quality_figure
+from ..pictures import of_quality, quality_figure
 from .curves import loss_figure
 from .runs import Run
 
@@ -62,25 +62,26 @@ def _scores(runs: Sequence[Run]) -> list[ImageScore]:
         replace(row, model=f"{run.name}: {row.model}" if len(runs) > 1 else row.model)
         for run in runs
         for row in run.images
-        if row.judged
     ]
 
 
 def _score_tables(scores: Sequence[ImageScore]) -> list[Figures]:
     """What was scored, how long it took and how it was sampled; a table for each set of prompts."""
     tables = []
-    for count in dict.fromkeys(row.n for row in scores):
-        tables.append(image_figures([row for row in scores if row.n == count]))
+    judged = [row for row in scores if row.judged]
+    for count in dict.fromkeys(row.n for row in judged):
+        tables.append(image_figures([row for row in judged if row.n == count]))
     return [*tables, time_figures(scores), sampling_figures(scores)] if scores else []
 
 
 def _quality_pictures(scores: Sequence[ImageScore]) -> list[tuple[str, str]]:
-    """Diagrams of quality, each with what it shows."""
-    if not scores:
+    """Diagrams of quality, each with what it shows; none where nothing tells it."""
+    quality = of_quality(scores)
+    if quality is None:
         return []
-    found = [("Quality against sampling steps", _svg(quality_figure(scores)))]
-    if any(row.seconds_per_image for row in scores):
-        figure = quality_figure(scores, against="seconds")
+    found = [("Quality against sampling steps", _svg(quality_figure(*quality)))]
+    if any(row.seconds_per_image for row in quality[0]):
+        figure = quality_figure(*quality, against="seconds")
         found.append(("Quality against seconds", _svg(figure)))
     return found
 
@@ -101,7 +102,7 @@ def _section(run: Run) -> dict[str, Any]:
         "evaluations": [
             {
                 "command": f"showo-turbo {command}",
-                "quality": _quality_pictures([row for row in found.images if row.judged]),
+                "quality": _quality_pictures(found.images),
                 "tables": evaluation_figures(found.images, found.top_k, found.text),
             }
             for command, found in run.evaluations.items()

@@ -1,28 +1,29 @@
-"""Short model cards of exported networks."""
+"""Short model cards of the networks that are written."""
 
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
 
 import torch
 
 from ..models.magvitv2 import MAGVITv2Config
 from ..models.protocols import ImageModel, ModelConfig, TextModel
+from ..utils.files import write_atomically
+
+CARD_FILE = "README.md"
 
 
 def model_card(
     kind: type[ImageModel],
     config: ModelConfig,
-    content: Mapping[str, Any],
-    checkpoint: str,
-    dtype: torch.dtype,
+    origin: Mapping[str, object],
+    dtype: torch.dtype = torch.float32,
 ) -> str:
     """The card of a model.
 
     Args:
         kind: Its family.
         config: Its sizes.
-        content: The training checkpoint.
-        checkpoint: Name of its file.
+        origin: Where the weights come from, such as the number of optimizer steps.
         dtype: How the weights are stored.
     """
     sizes = {
@@ -40,14 +41,12 @@ def model_card(
         "---\nlibrary_name: showo-turbo\npipeline_tag: text-to-image\n---\n"
         f"# {kind.__name__}, trained with showo-turbo\n\n"
         f"A {kind.__name__} network that draws images{answers}.\n\n"
-        '```\nshowo-turbo generate "a red circle" --output images --model <this folder> '
-        "--sampling_steps 4\n"
-        "```\n\n"
-    ) + _table(rows, content, checkpoint, dtype)
+        '```\nshowo-turbo generate "a red circle" --output images --model <this folder>\n```\n\n'
+    ) + _table(rows, origin, dtype)
 
 
 def image_tokenizer_card(
-    config: MAGVITv2Config, content: Mapping[str, Any], checkpoint: str, dtype: torch.dtype
+    config: MAGVITv2Config, origin: Mapping[str, object], dtype: torch.dtype = torch.float32
 ) -> str:
     """The card of a MAGVIT-v2; arguments as in `model_card`."""
     rows = {
@@ -60,18 +59,17 @@ def image_tokenizer_card(
         "# MAGVIT-v2, trained with showo-turbo\n\n"
         "An image tokenizer: pixels to codes and back. It goes wherever `image_tokenizer` is asked "
         "for.\n\n"
-    ) + _table(rows, content, checkpoint, dtype)
+    ) + _table(rows, origin, dtype)
 
 
-def _table(
-    rows: Mapping[str, object], content: Mapping[str, Any], checkpoint: str, dtype: torch.dtype
-) -> str:
+def write_card(folder: Path, card: str) -> None:
+    """Write a card into a model's folder, atomically."""
+    with write_atomically(folder / CARD_FILE) as temporary:
+        temporary.write_text(card, encoding="utf-8")
+
+
+def _table(rows: Mapping[str, object], origin: Mapping[str, object], dtype: torch.dtype) -> str:
     """The sizes, and where the weights come from."""
-    origin = {
-        "stored as": str(dtype).removeprefix("torch."),
-        "checkpoint": checkpoint,
-        "optimizer steps": content.get("global_step", "unknown"),
-        "epochs": content.get("epoch", "unknown"),
-    }
-    lines = [f"| {name} | {value} |" for name, value in {**rows, **origin}.items()]
+    stored = {"stored as": str(dtype).removeprefix("torch.")}
+    lines = [f"| {name} | {value} |" for name, value in {**rows, **stored, **origin}.items()]
     return "\n".join(["| | |", "|---|---|", *lines]) + "\n"

@@ -1,0 +1,103 @@
+"""Sizes of a new Show-o; those that follow from its tokenizers and images need not be given."""
+
+from dataclasses import asdict, dataclass
+
+from ...errors import UserError
+from ...text_tokenizer import TextTokenizer
+from ..image_input import ImageInputKind
+from ..magvitv2 import MAGVITv2Config
+from .config import ShowoConfig
+
+
+@dataclass(frozen=True)
+class ShowoSizes:
+    """Sizes of a Show-o that starts from random weights.
+
+    Args:
+        text_vocabulary_size: Text tokens; those of the text tokenizer by default.
+        codebook_size: Codes; those of the image tokenizer by default.
+        image_tokens: Tokens an image; by default as many as the data's images have patches.
+        eos_id: Id of `<|endoftext|>`; that of the text tokenizer by default.
+        max_text_length: Longest prompt in tokens, `sot` and `eot` included.
+        hidden_size: Width.
+        layers: Number of transformer layers.
+        heads: Attention heads.
+        intermediate_size: Width of the feed-forward layers; 4 x hidden by default.
+        partial_rotary_factor: Share of each head's dimensions that rotate.
+        max_position_embeddings: Longest sequence that the rotary table is meant for.
+        noise_size: Numbers of noise that an image, and each of its tokens, reads; 0 for none.
+        image_input: How images are given to the network when it is asked about them; see
+            `ShowoConfig`, likewise for what follows.
+        vision_encoder: Folder or hub id of CLIP.
+        vision_tokens: Features that it gives of an image.
+        vision_width: Numbers of each of them.
+        system_prompt: What comes before the features of an image.
+        prefix_visible: Whether features see all that comes before them.
+    """
+
+    text_vocabulary_size: int | None = None
+    codebook_size: int | None = None
+    image_tokens: int | None = None
+    eos_id: int | None = None
+    max_text_length: int = ShowoConfig.max_text_length
+    hidden_size: int = ShowoConfig.hidden_size
+    layers: int = ShowoConfig.layers
+    heads: int = ShowoConfig.heads
+    intermediate_size: int | None = None
+    partial_rotary_factor: float = ShowoConfig.partial_rotary_factor
+    max_position_embeddings: int = ShowoConfig.max_position_embeddings
+    noise_size: int = 0
+    image_input: ImageInputKind = ShowoConfig.image_input
+    vision_encoder: str | None = ShowoConfig.vision_encoder
+    vision_tokens: int = ShowoConfig.vision_tokens
+    vision_width: int = ShowoConfig.vision_width
+    system_prompt: str = ShowoConfig.system_prompt
+    prefix_visible: bool = ShowoConfig.prefix_visible
+
+    def completed(
+        self,
+        images: MAGVITv2Config,
+        text_tokenizer: TextTokenizer,
+        resolution: int | None,
+        image_tokenizer: str,
+    ) -> ShowoConfig:
+        """The configuration of a network for these tokenizers.
+
+        Args:
+            images: Sizes of the image tokenizer.
+            text_tokenizer: The text tokenizer.
+            resolution: Side length of the data's images in pixels, if it is known.
+            image_tokenizer: What the image tokenizer was loaded by.
+
+        Raises:
+            UserError: If the number of image tokens is neither given nor follows from the images,
+                or a size is out of range.
+        """
+        given = {name: value for name, value in asdict(self).items() if value is not None}
+        if self.image_tokens is None:
+            given["image_tokens"] = _image_tokens(resolution, images.patch_size)
+        followed = {
+            "text_vocabulary_size": text_tokenizer.size,
+            "codebook_size": images.codebook_size,
+            "eos_id": text_tokenizer.eos_id,
+        }
+        return ShowoConfig(tokenizer=None, image_tokenizer=image_tokenizer, **{**followed, **given})
+
+    @classmethod
+    def of(cls, config: ShowoConfig) -> "ShowoSizes":
+        """All sizes of a configuration."""
+        return cls(**{name: getattr(config, name) for name in cls.__dataclass_fields__})
+
+
+def _image_tokens(resolution: int | None, patch_size: int) -> int:
+    if resolution is None:
+        raise UserError(
+            "showo.image_tokens is missing, and no data says how large images are; expected the "
+            "number of tokens an image, set it"
+        )
+    if resolution % patch_size:
+        raise UserError(
+            f"the data has resolution {resolution}; expected a multiple of {patch_size}, the side "
+            "of the image tokenizer's patches, choose another"
+        )
+    return (resolution // patch_size) ** 2
