@@ -69,11 +69,37 @@ def test_the_most_relevant_picture_is_taken(networks, prompts):
     assert len(taken) > 1
 
 
+def test_a_later_picture_must_be_better_by_a_margin(networks, prompts):
+    seeds = [stateless_seed(number) for number in range(len(prompts))]
+    collecting = Collecting(networks, SETTINGS)
+    gains = [
+        naive_relevance(networks["base"], prompt.ids, base.codes.long(), seed, SHARES)
+        - naive_relevance(networks["base"], prompt.ids, own.codes.long(), seed, SHARES)
+        for prompt, seed, own, base in zip(
+            prompts,
+            seeds,
+            STUDENT.draw(collecting, prompts, seeds),
+            BASE.draw(collecting, prompts, seeds),
+            strict=True,
+        )
+    ]
+    better = sorted(gain for gain in gains if gain > 0)
+    assert len(better) > 1
+    margin = (better[0] + better[-1]) / 2
+    found = BestOf([STUDENT, BASE], shares=SHARES, margin=margin).draw(collecting, prompts, seeds)
+    sources = [STUDENT, BASE]
+    for place, gain in enumerate(gains):
+        expected = sources[gain > margin].draw(collecting, prompts, seeds)[place]
+        assert torch.equal(found[place].codes, expected.codes)
+
+
 @pytest.mark.bad_input
 def test_choices_that_mean_nothing_are_refused():
     with pytest.raises(UserError, match="tries is 0"):
         BestOf([BASE], tries=0)
     with pytest.raises(UserError, match=r"shares is \[0.0\]"):
         BestOf([BASE], shares=[0.0])
+    with pytest.raises(UserError, match=r"margin is -1.0"):
+        BestOf([BASE], margin=-1.0)
     assert BestOf([STUDENT]).needs_base
     assert not BestOf([STUDENT], network="teacher").needs_base

@@ -9,6 +9,7 @@ from torch import Tensor
 from ..errors import UserError
 from ..models.protocols import ImageModel, with_noise
 from ..sampling.noise import noise_of
+from ..sampling.options import check_not_negative
 from ..utils.random import stateless_seed
 from .image_collector import ImagePrompt
 from .record import ImageTrajectory
@@ -31,14 +32,19 @@ class BestOf(Several):
         tries: Pictures that each source draws of a prompt, from seeds of their own.
         network: Which network judges, see `Sampled`.
         shares: Shares of the positions that are predicted from the others.
+        margin: Nats by which a picture must score higher than the best of those before it to take
+            its place. With the student first and the base second, the student's pictures stay
+            where they are nearly as good, which are easier to learn, and its mistakes are replaced.
 
     Raises:
-        UserError: If there are no sources, tries or shares, or a share is out of range.
+        UserError: If there are no sources, tries or shares, or a share or the margin is out of
+            range.
     """
 
     tries: int = 1
     network: Network = "base"
     shares: list[float] = field(default_factory=lambda: [0.25, 0.5, 0.75, 1.0])
+    margin: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -46,6 +52,7 @@ class BestOf(Several):
             raise UserError(f"tries is {self.tries}; expected at least 1, correct it")
         if not self.shares or not all(0 < share <= 1 for share in self.shares):
             raise UserError(f"shares is {self.shares}; expected values above 0 and at most 1")
+        check_not_negative(margin=self.margin)
 
     @property
     def needs_base(self) -> bool:
@@ -77,7 +84,7 @@ class BestOf(Several):
                     self.shares,
                 )
                 for (place, record), score in zip(drawn, judged.tolist(), strict=True):
-                    if score > scores[place]:
+                    if best[place] is None or score > scores[place] + self.margin:
                         best[place], scores[place] = record, score
         return best
 
