@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
@@ -94,9 +95,8 @@ def whole_vision_encoder(trainer: Trainer, module: LightningModule) -> CLIPFeatu
     if not isinstance(vision_encoder, CLIPFeatures):
         return None
     if is_sharded(trainer):
-        student, name = student_of(module, "whole_vision_encoder"), module.vision_encoder_id
-        assert name is None or isinstance(name, str)
-        return vision_encoder_of(student, name)
+        name: Any = module.vision_encoder_id
+        return vision_encoder_of(student_of(module, "whole_vision_encoder"), name)
     return vision_encoder
 
 
