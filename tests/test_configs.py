@@ -221,10 +221,10 @@ def test_the_quickstart_samples_in_one_order(capsys):
     config = printed(options([CONFIGS / "quickstart.yaml"]), capsys)
     model, stages = config["model"]["init_args"], curriculum_of(config)["stages"]
     teacher = ImageSampling(**model["teacher_sampling"])
-    assert teacher == ImageSampling(18, 2.0, confidence_temperature=10.0, shared_noise_seed=9)
-    first, second = (SamplingChanges(**stage["sampling"]).over(teacher) for stage in stages)
-    assert first == teacher and second == replace(teacher, guidance_scale=0.0)
-    assert ImageSampling(**model["sampling"]) == ImageSampling(
-        4, mask_schedule="pow", confidence_temperature=1.5, shared_noise_seed=9
-    )
+    assert teacher == ImageSampling(18, 1.0, reveal_order="halton")
+    first, *rounds = (SamplingChanges(**stage["sampling"]).over(teacher) for stage in stages)
+    student = ImageSampling(**model["sampling"])
+    assert student == ImageSampling(4, mask_schedule="pow", reveal_order="halton")
+    assert first == teacher
+    assert rounds == [replace(student, sampling_steps=8)] * 2
     assert model["decoding"]["max_new_tokens"] == 96
