@@ -1,5 +1,6 @@
 """Settings of all tests, and the small world and models that several of them share."""
 
+import gc
 import os
 
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -17,6 +18,12 @@ from .support.small_run import write_model
 # The same examples in every run; `benchmarks/fuzz.py` looks for new ones.
 settings.register_profile("repeatable", deadline=None, derandomize=True)
 settings.load_profile("repeatable")
+
+
+def pytest_collection_finish():
+    """Leave the million objects of the imported libraries out of every garbage collection."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -251,13 +251,21 @@ def run_lightning(arguments: Sequence[str]) -> LightningCLI:
 
 
 def _run(arguments: Sequence[str]) -> LightningCLI:
-    check_config_files(arguments, arguments[0])
+    name = arguments[0]
+    check_config_files(arguments, name)
 
     class Parser(OneLineErrors, LightningArgumentParser):
-        command = f"showo-turbo {arguments[0]}"
+        command = f"showo-turbo {name}"
+
+    class OneCommand(_CLI):
+        """Without the parsers of the other commands, each of which takes as long to build."""
+
+        @staticmethod
+        def subcommands() -> dict[str, set[str]]:
+            return {name: LightningCLI.subcommands()[name]}
 
     try:
-        return _CLI(
+        return OneCommand(
             LightningModule,
             LightningDataModule,
             subclass_mode_model=True,
@@ -269,10 +277,7 @@ def _run(arguments: Sequence[str]) -> LightningCLI:
             parser_class=Parser,
             parser_kwargs={
                 "prog": "showo-turbo",
-                **{
-                    name: {"description": f"{summary} {_HELP}"}
-                    for name, summary in LIGHTNING_COMMANDS.items()
-                },
+                name: {"description": f"{LIGHTNING_COMMANDS[name]} {_HELP}"},
             },
             # Lightning warns when it gets arguments beside a command line; where they are the same,
             # it takes them from there.
