@@ -12,6 +12,7 @@ from hypothesis import settings
 
 from showo_turbo.shapes.write import write_world
 
+from .support.forking import forking_python
 from .support.small_run import write_model
 
 # The first call into a library may take long; that says nothing of the code under test.
@@ -24,6 +25,13 @@ def pytest_collection_finish():
     """Leave the million objects of the imported libraries out of every garbage collection."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="session")
+def python():
+    """An interpreter that starts at once, the imports being done: see `support/forking.py`."""
+    with forking_python() as script:
+        yield script
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,7 @@
 """`collect` once, then `fit` on what it made, through the real command."""
 
 import json
-import os
 import subprocess
-import sys
 
 import pytest
 import yaml
@@ -312,17 +310,16 @@ class TestManyMachines:
         assert content(tmp_path / "shared") == content(tmp_path / "whole")
 
     @pytest.mark.slow
-    def test_two_at_once(self, parts, model, world, tmp_path):
+    def test_two_at_once(self, parts, model, world, python, tmp_path):
         parts("whole")
         options = ["collect", tmp_path / "shared", *shapes(world), *IMAGES, *TEXTS]
         options += ["--texts.shard_size", 2, "--num_images", COUNT, "--num_texts", 4]
         runs = [
             subprocess.Popen(
                 [
-                    *(sys.executable, "-m", "showo_turbo", *map(str, options)),
+                    *(python, "-m", "showo_turbo", *map(str, options)),
                     *("--model", str(model), "--rank", str(rank), "--world_size", "2"),
-                ],
-                env=os.environ,
+                ]
             )
             for rank in range(2)
         ]

@@ -250,11 +250,24 @@ def run_lightning(arguments: Sequence[str]) -> LightningCLI:
             sys.argv = given
 
 
+class _Parser(OneLineErrors, LightningArgumentParser):
+    """Writes what it has parsed without checking it again, which takes as long as parsing."""
+
+    def dump(self, *args: Any, **kwargs: Any) -> str:  # type: ignore[override]
+        """The configuration as text."""
+        text: str = super().dump(*args, **{"skip_validation": True} | kwargs)
+        return text
+
+    def save(self, *args: Any, **kwargs: Any) -> None:  # type: ignore[override]
+        """Write the configuration to a file."""
+        super().save(*args, **{"skip_validation": True} | kwargs)
+
+
 def _run(arguments: Sequence[str]) -> LightningCLI:
     name = arguments[0]
     check_config_files(arguments, name)
 
-    class Parser(OneLineErrors, LightningArgumentParser):
+    class Parser(_Parser):
         command = f"showo-turbo {name}"
 
     class OneCommand(_CLI):
