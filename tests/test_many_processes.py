@@ -144,7 +144,6 @@ def test_fully_sharded_networks(model, one, python, tmp_path):
     assert all(exported[name].shape == other[name].shape for name in other)
 
 
-@pytest.mark.slow
 def test_fully_sharded_adapters(model, python, tmp_path):
     """Only they are trained, in the checkpoints they stay apart, and the export is merged."""
     one, two = (Run(tmp_path / name, model, python) for name in ("one", "two"))

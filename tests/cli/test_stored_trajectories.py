@@ -318,7 +318,6 @@ class TestManyMachines:
         parts("shared", "--rank", 0, "--world_size", 2)
         assert content(tmp_path / "shared") == content(tmp_path / "whole")
 
-    @pytest.mark.slow
     def test_two_at_once(self, parts, model, world, python, tmp_path):
         parts("whole")
         options = ["collect", tmp_path / "shared", *shapes(world), *IMAGES, *TEXTS]

@@ -108,7 +108,6 @@ def test_a_killed_sweep_goes_on(files, python, tmp_path):
     assert again.returncode == 0 and "trial 0:" not in again.stdout
 
 
-@pytest.mark.slow
 @pytest.mark.bad_input
 def test_a_misspelt_metric_is_corrected_without_training_again(files, python, tmp_path):
     def sweep(metric):

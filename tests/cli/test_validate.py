@@ -66,7 +66,6 @@ def test_questions_of_benchmarks(command, config, tmp_path):
         assert words in result.output
 
 
-@pytest.mark.slow
 def test_two_processes_measure_what_one_does(config, python, tmp_path):
     def measure(*options):
         command = [python, "-m", "showo_turbo", "validate", "-c", config, *options]
