@@ -72,17 +72,12 @@ def printed(arguments, capsys):
 
 
 @pytest.mark.parametrize("paths", WHOLE, ids=name_of)
-def test_a_config_is_parsed(paths, capsys):
-    config = printed(options(paths), capsys)
-    assert config["model"]["class_path"].startswith("showo_turbo.")
-    assert config["data"]["class_path"].startswith("showo_turbo.")
-
-
-@pytest.mark.parametrize("paths", WHOLE, ids=name_of)
-def test_a_run_moves_as_a_whole(paths, capsys):
+def test_a_config_is_parsed_and_its_run_moves_as_a_whole(paths, capsys):
     """Whatever is written goes where `trainer.default_root_dir` says."""
     own = merged(paths)["trainer"]["default_root_dir"]
     config = printed([*options(paths), "--trainer.default_root_dir", "elsewhere"], capsys)
+    assert config["model"]["class_path"].startswith("showo_turbo.")
+    assert config["data"]["class_path"].startswith("showo_turbo.")
     assert own.startswith("runs/")
     assert own not in yaml.safe_dump(config)
 
