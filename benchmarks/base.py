@@ -15,6 +15,7 @@ from showo_turbo.shapes import ShapesChecker, ShapesWorld
 WAYS = {
     "noise": ImageSampling(16, 1.0, token_temperature=0.5, confidence_temperature=2.0),
     "halton": ImageSampling(16, 1.0, reveal_order="halton"),
+    "halton, drawn": ImageSampling(16, 1.0, reveal_order="halton", token_temperature=1.0),
 }
 
 
