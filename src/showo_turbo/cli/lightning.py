@@ -253,12 +253,12 @@ def run_lightning(arguments: Sequence[str]) -> LightningCLI:
 class _Parser(OneLineErrors, LightningArgumentParser):
     """Writes what it has parsed without checking it again, which takes as long as parsing."""
 
-    def dump(self, *args: Any, **kwargs: Any) -> str:  # type: ignore[override]
+    def dump(self, *args: Any, **kwargs: Any) -> str:
         """The configuration as text."""
         text: str = super().dump(*args, **{"skip_validation": True} | kwargs)
         return text
 
-    def save(self, *args: Any, **kwargs: Any) -> None:  # type: ignore[override]
+    def save(self, *args: Any, **kwargs: Any) -> None:
         """Write the configuration to a file."""
         super().save(*args, **{"skip_validation": True} | kwargs)
 
