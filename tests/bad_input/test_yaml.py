@@ -189,7 +189,11 @@ VALUES = [
         "1 to 16",
     ),
     Case(
-        "more than there are", stage(image_trajectories=9), "9 trajectories", "4 captions", "ask for"
+        "more than there are",
+        stage(image_trajectories=9),
+        "9 trajectories",
+        "4 captions",
+        "ask for",
     ),
     Case("no shard", curriculum(shard_size=0), "shard_size is 0", "at least 1", "expected"),
     Case("no captions", data(captions=None), "captions is missing", "name its files", "or give"),
