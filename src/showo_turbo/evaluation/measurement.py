@@ -79,12 +79,53 @@ class Measurement:
             return []
         checker = self.plan.ability_checker()
         return [
-            self._ability_score(checker, cases, sampling, regenerate)
+            self.ability(checker, cases, sampling, regenerate)
             for ability in ABILITIES
             for cases in [checker.ability_cases(ability, self.plan.abilities)]
             for sampling in samplings
             for regenerate in (False, True)
         ]
+
+    def ability(
+        self,
+        checker: AbilityChecker,
+        cases: Sequence[AbilityCase],
+        sampling: ImageSampling,
+        regenerate: bool,
+    ) -> AbilityScore:
+        """Score the changing of some images in one setting, see `evaluate_ability`."""
+        key = {}
+        if self.cache.folder is not None:
+            key = self._key(
+                cases=fingerprint_cases(cases),
+                checker=describe_options(checker),
+                regenerate=regenerate,
+                **asdict(sampling.resolved),
+            )
+        way = ", regenerated" * regenerate
+        title = f"{self._image_title(sampling)}, {cases[0].ability}{way}"
+
+        def measure() -> AbilityScore:
+            with self._bar(title, len(self.share.indices(len(cases)))) as advance:
+                return evaluate_ability(
+                    self.bundle,
+                    checker,
+                    cases,
+                    sampling,
+                    regenerate=regenerate,
+                    seed=self.plan.seed,
+                    batch_size=self.plan.batch_size,
+                    name=self.name,
+                    share=self.share,
+                    progress=advance,
+                )
+
+        score = self.cache.get(AbilityScore, key, measure)
+        self.bars.console.print(
+            f"{title}: {score.share():.3f} (prompt {score.share('satisfied'):.3f}, rest "
+            f"{score.share('unchanged'):.3f}, n = {score.n})"
+        )
+        return replace(score, model=self.name)
 
     def texts(self, records: Sequence[TextRecord]) -> list[TextScore]:
         """Score answers, autoregressive and by Jacobi decoding; no questions give no scores."""
@@ -177,46 +218,6 @@ class Measurement:
             f"{entropy:.3f} nats ({split}, n = {variety.n})"
         )
         return variety
-
-    def _ability_score(
-        self,
-        checker: AbilityChecker,
-        cases: Sequence[AbilityCase],
-        sampling: ImageSampling,
-        regenerate: bool,
-    ) -> AbilityScore:
-        key = {}
-        if self.cache.folder is not None:
-            key = self._key(
-                cases=fingerprint_cases(cases),
-                checker=describe_options(checker),
-                regenerate=regenerate,
-                **asdict(sampling.resolved),
-            )
-        way = ", regenerated" * regenerate
-        title = f"{self._image_title(sampling)}, {cases[0].ability}{way}"
-
-        def measure() -> AbilityScore:
-            with self._bar(title, len(self.share.indices(len(cases)))) as advance:
-                return evaluate_ability(
-                    self.bundle,
-                    checker,
-                    cases,
-                    sampling,
-                    regenerate=regenerate,
-                    seed=self.plan.seed,
-                    batch_size=self.plan.batch_size,
-                    name=self.name,
-                    share=self.share,
-                    progress=advance,
-                )
-
-        score = self.cache.get(AbilityScore, key, measure)
-        self.bars.console.print(
-            f"{title}: {score.share():.3f} (prompt {score.share('satisfied'):.3f}, rest "
-            f"{score.share('unchanged'):.3f}, n = {score.n})"
-        )
-        return replace(score, model=self.name)
 
     def _image_key(
         self,

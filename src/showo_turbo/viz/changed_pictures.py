@@ -37,18 +37,26 @@ class ChangedPictures:
             checker, count = plan.ability_checker(), min(plan.abilities, ROWS)
             self._cases = {name: checker.ability_cases(name, count) for name in ABILITIES}
 
-    def add(self, name: str, bundle: LoadedModel, settings: Sequence[ImageSampling]) -> None:
+    def add(
+        self,
+        name: str,
+        bundle: LoadedModel,
+        settings: Sequence[ImageSampling],
+        abilities: Sequence[Ability] = ABILITIES,
+    ) -> None:
         """Change the images by a model.
 
         Args:
             name: What the model is called.
             bundle: The model, in eval mode.
             settings: How it samples.
+            abilities: With which of them.
         """
         by_steps = {sampling.sampling_steps: sampling for sampling in settings}
         most, *fewer = sorted(by_steps, reverse=True)
         shown = {steps: by_steps[steps] for steps in (most, *fewer[:-1][-1:])}
-        for ability, cases in self._cases.items():
+        for ability in abilities if self._cases else ():
+            cases = self._cases[ability]
             seeds = [case_seed(self._plan.seed, index) for index in range(len(cases))]
             for steps, sampling in shown.items():
                 found = change_images(bundle, cases, sampling, seeds)
