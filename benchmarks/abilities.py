@@ -3,10 +3,10 @@
     python benchmarks/abilities.py --student runs/quickstart/student
 
 Each model's way of sampling is chosen on validation cases, for each ability and number of steps:
-guidance, noise, and what the mask schedule is a share of. Then it is scored on 300 other cases, and
-once more where it regenerates the images from the prompts alone. The figures go to
-`benchmarks/results/abilities.json`, with pictures beside it, as soon as there are any; finished
-scores are kept in a folder, so that an interrupted run goes on where it stopped.
+guidance, noise, what the mask schedule is a share of, and how much each round of editing masks.
+Then it is scored on 300 other cases, and once more where it regenerates the images from the prompts
+alone. The figures go to `benchmarks/results/abilities.json` as they come, and at the end pictures
+beside it; finished scores are kept in a folder, so that an interrupted run goes on where it stopped.
 """
 
 import argparse
@@ -33,6 +33,7 @@ from showo_turbo.evaluation.abilities import Ability
 from showo_turbo.evaluation.environment import provenance
 from showo_turbo.evaluation.measurement import Measurement
 from showo_turbo.inference.loaded_model import LoadedModel
+from showo_turbo.sampling.editing import ImageEditing
 from showo_turbo.sampling.image_sampling import ImageSampling
 from showo_turbo.shapes import ShapesChecker
 from showo_turbo.utils.files import write_json
@@ -46,22 +47,33 @@ FLOORS = {"inpainting": 0.90, "extrapolation": 0.70, "editing": 0.50}
 STUDENT_STEPS = 4
 """Steps in which the student should do nearly as well."""
 
+EDITINGS = (
+    ImageEditing(),
+    ImageEditing(remasked_share=0.75),
+    ImageEditing(remasked_share=0.75, remask_schedule="cosine"),
+    ImageEditing(remasked_share=0.9, remask_schedule="cosine"),
+)
 
-def candidates(name: str, bundle: LoadedModel) -> list[ImageSampling]:
-    """Ways of sampling that a model chooses from, apart from the number of steps."""
+Way = tuple[ImageSampling, ImageEditing]
+
+
+def candidates(name: str, bundle: LoadedModel, ability: Ability, steps: int) -> list[Way]:
+    """What a model chooses from."""
     own = [bundle.sampling]
     if name == BASE:
         own = [way.with_guidance(scale) for way in WAYS.values() for scale in (1.0, 2.0)]
-    return [replace(way, schedule_base=base) for way, base in product(own, ("image", "unknown"))]
+    own = [replace(way, sampling_steps=steps) for way in own]
+    if ability == "editing":
+        return list(product(own, EDITINGS))
+    every = product(own, ("image", "unknown"))
+    return [(replace(way, schedule_base=base), ImageEditing()) for way, base in every]
 
 
-def choose(
-    measurement: Measurement, ability: Ability, ways: Sequence[ImageSampling], count: int
-) -> ImageSampling:
+def choose(measurement: Measurement, ability: Ability, ways: Sequence[Way], count: int) -> Way:
     """The way with most cases of validation right; the first of equally good ones."""
     checker = measurement.plan.ability_checker()
     cases = checker.ability_cases(ability, count, "validation")
-    scores = [measurement.ability(checker, cases, way, regenerate=False) for way in ways]
+    scores = [measurement.ability(checker, cases, way, False, editing) for way, editing in ways]
     return ways[max(range(len(ways)), key=lambda index: scores[index].share())]
 
 
@@ -103,17 +115,15 @@ def main() -> None:
         measurement = Measurement(name, bundle, plan, ScoreCache(options.scores), Share(), bars)
         for ability in ABILITIES:
             cases = checker.ability_cases(ability, options.cases)
-            chosen = []
             for count in steps:
-                ways = [replace(way, sampling_steps=count) for way in candidates(name, bundle)]
-                way = choose(measurement, ability, ways, options.choice)
+                ways = candidates(name, bundle, ability, count)
+                way, editing = choose(measurement, ability, ways, options.choice)
                 for regenerate in (False, True):
-                    rows.append(measurement.ability(checker, cases, way, regenerate))
-                chosen.append(way)
+                    rows.append(measurement.ability(checker, cases, way, regenerate, editing))
                 found: list[dict[str, Any]] = [row.to_dict() for row in rows]
                 told = {"kept": kept(rows), "choice": options.choice, "rows": found}
                 write_json(options.output, provenance() | told)
-            pictures.add(name, bundle, chosen, [ability])
+                pictures.add(name, bundle, [way], [ability], editing)
     pictures.write(options.output.parent)
     print(to_markdown(ability_figures(found)))
     print(f"written: {options.output}")

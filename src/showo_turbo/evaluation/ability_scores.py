@@ -1,7 +1,7 @@
 """How often a model changes images as it should, and leaves the rest alone."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ..errors import UserError
@@ -34,7 +34,8 @@ class AbilityScore:
         unchanged: Whether the rest of each stayed as it was.
         seconds: Wall clock of all of them, in batches, from pixels to pixels.
         batch_size: Images that were changed at once.
-        sampling: Further options of `ImageSampling` that were not at their defaults.
+        sampling: Further options of `ImageSampling` that were not at their defaults, and in editing
+            those of `ImageEditing`.
     """
 
     model: str
@@ -185,5 +186,12 @@ def evaluate_ability(
         kept,
         sum(share.of_all(seconds)),
         min(batch_size, len(cases)),
-        further_options(sampling),
+        further_options(sampling) | _editing_options(cases[0].ability, editing),
     )
+
+
+def _editing_options(ability: Ability, editing: ImageEditing) -> dict[str, Any]:
+    """What a score says of how images were edited."""
+    plain = asdict(ImageEditing())
+    changed = {name: value for name, value in asdict(editing).items() if value != plain[name]}
+    return changed if ability == "editing" else {}

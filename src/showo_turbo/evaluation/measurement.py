@@ -9,6 +9,7 @@ from typing import Any
 from rich.progress import Progress
 
 from ..inference.loaded_model import LoadedModel
+from ..sampling.editing import ImageEditing
 from ..sampling.image_sampling import ImageSampling
 from ..sampling.parallel import gives_one_image
 from ..sampling.text_decoding import TextDecoding
@@ -92,6 +93,7 @@ class Measurement:
         cases: Sequence[AbilityCase],
         sampling: ImageSampling,
         regenerate: bool,
+        editing: ImageEditing = ImageEditing(),
     ) -> AbilityScore:
         """Score the changing of some images in one setting, see `evaluate_ability`."""
         key = {}
@@ -100,6 +102,7 @@ class Measurement:
                 cases=fingerprint_cases(cases),
                 checker=describe_options(checker),
                 regenerate=regenerate,
+                editing=asdict(editing) if cases[0].ability == "editing" else None,
                 **asdict(sampling.resolved),
             )
         way = ", regenerated" * regenerate
@@ -113,6 +116,7 @@ class Measurement:
                     cases,
                     sampling,
                     regenerate=regenerate,
+                    editing=editing,
                     seed=self.plan.seed,
                     batch_size=self.plan.batch_size,
                     name=self.name,

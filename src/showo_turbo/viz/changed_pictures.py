@@ -10,6 +10,7 @@ from ..evaluation.abilities import ABILITIES, Ability, AbilityCase, change_image
 from ..evaluation.ability_scores import case_seed, judge_changes
 from ..evaluation.plan import EvaluationPlan
 from ..inference.loaded_model import LoadedModel
+from ..sampling.editing import ImageEditing
 from ..sampling.image_sampling import ImageSampling
 from .pictures import GridColumn, draw_image_grid
 
@@ -43,6 +44,7 @@ class ChangedPictures:
         bundle: LoadedModel,
         settings: Sequence[ImageSampling],
         abilities: Sequence[Ability] = ABILITIES,
+        editing: ImageEditing = ImageEditing(),
     ) -> None:
         """Change the images by a model.
 
@@ -51,6 +53,7 @@ class ChangedPictures:
             bundle: The model, in eval mode.
             settings: How it samples.
             abilities: With which of them.
+            editing: How it edits.
         """
         by_steps = {sampling.sampling_steps: sampling for sampling in settings}
         most, *fewer = sorted(by_steps, reverse=True)
@@ -59,7 +62,7 @@ class ChangedPictures:
             cases = self._cases[ability]
             seeds = [case_seed(self._plan.seed, index) for index in range(len(cases))]
             for steps, sampling in shown.items():
-                found = change_images(bundle, cases, sampling, seeds)
+                found = change_images(bundle, cases, sampling, seeds, editing=editing)
                 marks = judge_changes(self._plan.ability_checker(), cases, found)
                 title = f"{name}\n{steps} steps\nguidance {sampling.guidance_scale:g}"
                 column = GridColumn(title, found.pixels.cpu(), [all(mark) for mark in marks])
