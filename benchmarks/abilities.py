@@ -6,7 +6,7 @@ Each model's way of sampling is chosen on validation cases, for each ability and
 guidance, noise, what the mask schedule is a share of, and how much each round of editing masks.
 Then it is scored on 300 other cases, and once more where it regenerates the images from the prompts
 alone. The figures go to `benchmarks/results/abilities.json` as they come, and at the end pictures
-beside it; finished scores are kept in a folder, so that an interrupted run goes on where it stopped.
+beside it; scores are kept in a folder, so that an interrupted run goes on where it stopped.
 """
 
 import argparse
