@@ -62,7 +62,8 @@ class AbilityScore:
 
     def share(self, outcome: str = "joint") -> float:
         """Share of the cases with one of `OUTCOMES`."""
-        return sum(getattr(self, outcome)) / self.n
+        marks: tuple[bool, ...] = getattr(self, outcome)
+        return sum(marks) / self.n
 
     def to_dict(self) -> dict[str, Any]:
         """The shares with their 95% intervals (Wilson), by task, too, for a report."""

@@ -8,12 +8,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from random import Random
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..errors import UserError, shown
 from ..evaluation.abilities import Ability, AbilityCase
+from ..sampling.windows import Direction
 from .combinations import shows_held_out
 from .prompts import Prompt, satisfies
 from .render import render
@@ -164,9 +166,8 @@ def _otherwise(
     """The scene with another shape or color of one of its objects, and where that is."""
     chosen = random.choice(scene.objects)
     other = random.choice([value for value in values if value != getattr(chosen, attribute)])
-    objects = tuple(
-        replace(item, **{attribute: other}) if item == chosen else item for item in scene.objects
-    )
+    change: dict[str, Any] = {attribute: other}
+    objects = tuple(replace(item, **change) if item == chosen else item for item in scene.objects)
     return replace(scene, objects=objects), (chosen.row, chosen.column)
 
 
@@ -184,6 +185,7 @@ def _mask(
 
 
 def _case(ability: Ability, task: str, truth: Truth, mask: Tensor | None = None) -> AbilityCase:
+    right: Direction = "right"
     pixels = torch.from_numpy(render(truth.before)).permute(2, 0, 1) / 127.5 - 1
     return AbilityCase(
         ability,
@@ -191,7 +193,7 @@ def _case(ability: Ability, task: str, truth: Truth, mask: Tensor | None = None)
         tuple(prompt.text for prompt in truth.wanted),
         pixels,
         mask,
-        ("right",) * (len(truth.wanted) - 1),
+        (right,) * (len(truth.wanted) - 1),
         -TOKENS_KEPT_MORE,
         truth,
     )
