@@ -27,9 +27,9 @@ from .collection import (
     collect,
     store_identity,
 )
+from .denoised import RecordedAnswer, record_blocks
 from .manifest import StoreIdentity
 from .model_identity import ModelIdentity
-from .denoised import RecordedAnswer, record_blocks
 from .record import DenoisedText, TextTrajectory, settled_iterates
 from .recorder import id_type
 from .repetition import is_repetitive
