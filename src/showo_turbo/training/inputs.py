@@ -277,8 +277,8 @@ def check_text_terms(losses: Mapping[str, LossTerm], model: ImageModel) -> None:
             }
             raise UserError(
                 f"losses.{name} is {type(term).__name__} on the stream {term.stream}, for text "
-                f"that {kinds[not denoises]}, but that of {type(model).__name__} {kinds[denoises]}; "
-                f"choose {terms[denoises]}"
+                f"that {kinds[not denoises]}, but that of {type(model).__name__} {kinds[denoises]};"
+                f" choose {terms[denoises]}"
             )
 
 

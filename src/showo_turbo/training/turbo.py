@@ -52,7 +52,8 @@ class ShowoTurbo(MeasuredStudent):
     The student is trained; the teacher is frozen, collects the trajectories (see the `Curriculum`
     callback) and is replaced by the student when a stage begins. Only the student is in the
     checkpoints. A batch may hold the streams `image` (image trajectories), `text` (Jacobi
-    trajectories of answers, or how they were denoised) and `language` (plain text), see `DistillationDataModule`.
+    trajectories of answers, or how they were denoised) and `language` (plain text), see
+    `DistillationDataModule`.
 
     Logged in training: `train/loss`, each term `train/<term>` unweighted, and those on image and
     text by segment as `train/<term>/segment_<s>`. On several devices each term is the mean over

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .dataset import DenoisedTextDataset, ImageTrajectoryDataset, open_texts
-from .record import DenoisedText, MaskedTrajectory
+from .record import MaskedTrajectory
 from .store import TrajectoryStore
 
 SAMPLES_SHOWN = 5
@@ -83,7 +83,6 @@ def _samples(store: TrajectoryStore) -> Table:
                 block.steps if isinstance(block, MaskedTrajectory) else len(block) - 1
                 for block in text.blocks
             ]
-            tokens = text.tokens if isinstance(text, DenoisedText) else text.answer_ids
-            row = (Text(text.key), Text(text.text), str(len(tokens)), " ".join(map(str, steps)))
-            table.add_row(*row)
+            counts = str(len(text.answer_ids)), " ".join(map(str, steps))
+            table.add_row(Text(text.key), Text(text.text), *counts)
     return table

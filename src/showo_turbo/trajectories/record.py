@@ -121,6 +121,7 @@ class DenoisedText:
         image: The image that the text is about, see `TextTrajectory`.
         length: Tokens of a whole answer, masked ones at its end among them, which the teacher had
             before it at every step.
+        answer_length: Tokens up to and including the end of the text.
         blocks: The blocks up to the one in which the text ends, of one size and number of steps.
             What the teacher put behind the end of the text is among their tokens.
     """
@@ -130,6 +131,7 @@ class DenoisedText:
     prompt_ids: Tensor
     image: Tensor
     length: int
+    answer_length: int
     blocks: list[MaskedTrajectory]
 
     @property
@@ -141,6 +143,15 @@ class DenoisedText:
     def tokens(self) -> Tensor:
         """`(blocks * block_size,)` long, the final ids."""
         return torch.cat([block.codes for block in self.blocks]).long()
+
+    @property
+    def answer_ids(self) -> Tensor:
+        """`(answer_length,)` long, the answer, up to and including the end of text."""
+        return self.tokens[: self.answer_length]
+
+    def valid_length(self, index: int) -> int:
+        """Number of tokens of block `index` up to and including the end of the answer."""
+        return min(self.block_size, self.answer_length - index * self.block_size)
 
     def columns(self, block: int) -> Tensor:
         """`(block_size,)`, the places of a block's tokens in the answer."""

@@ -105,6 +105,10 @@ def check_denoised_shard(
         _check_range(name, reader.tensor(name), 0)
     counts = _check_offsets(reader, "blocks", samples, blocks).diff()
     _check_range("the number of blocks of an answer", counts, 1, length // block_size)
+    _check_tensor(reader, "answer_length", _INTEGERS, (samples,))
+    answers = reader.tensor("answer_length")
+    if not torch.equal(counts, (answers + block_size - 1) // block_size):
+        raise ValueError("blocks.offsets does not give every answer the blocks that it fills")
 
 
 def _check_questions(reader: ShardReader, samples: int) -> None:

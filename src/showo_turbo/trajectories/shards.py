@@ -116,7 +116,12 @@ def unpack_text(reader: ShardReader, index: int) -> TextTrajectory:
 def pack_denoised(records: Sequence[DenoisedText], block_size: int) -> dict[str, Tensor]:
     """Lay denoised answers out for a shard; there may be none, if all were filtered out."""
     blocks = [block for record in records for block in record.blocks]
-    return {**_pack_questions(records), **_pack_states(blocks, block_size)}
+    lengths = [record.answer_length for record in records]
+    return {
+        **_pack_questions(records),
+        **_pack_states(blocks, block_size),
+        "answer_length": torch.tensor(lengths, dtype=torch.int32),
+    }
 
 
 def unpack_denoised(
@@ -126,6 +131,7 @@ def unpack_denoised(
     return DenoisedText(
         **_unpack_question(reader, index),
         length=length,
+        answer_length=int(reader.row("answer_length", index)),
         blocks=[
             MaskedTrajectory(**_unpack_states(reader, block), recorded_segments=recorded_segments)
             for block in _blocks_of(reader, index)

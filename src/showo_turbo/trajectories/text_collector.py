@@ -199,11 +199,11 @@ def collect_texts(
 
 
 def _denoised_totals(records: Sequence[DenoisedText]) -> dict[str, float]:
-    """Sums of statistics over denoised answers; their tokens are those of whole blocks."""
+    """Sums of statistics over denoised answers."""
     blocks = [block for record in records for block in record.blocks]
     mass = torch.cat([torch.zeros(0), *(block.kept_mass for block in blocks)]).double()
     return {
-        "answer_tokens": mass.numel(),
+        "answer_tokens": sum(record.answer_length for record in records),
         "blocks": len(blocks),
         "positions": mass.numel(),
         "kept_mass": round(float(mass.sum()), 3),
@@ -262,8 +262,15 @@ def _outcome(
     prompt_ids = torch.tensor(list(request.ids), dtype=torch.int32)
     image = request.image.to("cpu", image_type)
     if isinstance(result, RecordedAnswer):
-        length = settings.decoding.max_new_tokens
-        return DenoisedText(request.key, request.text, prompt_ids, image, length, result.blocks)
+        return DenoisedText(
+            key=request.key,
+            text=request.text,
+            prompt_ids=prompt_ids,
+            image=image,
+            length=settings.decoding.max_new_tokens,
+            answer_length=len(result.tokens),
+            blocks=result.blocks,
+        )
     assert isinstance(result, JacobiResult)  # as `TextCollection.recorded` says
     size = settings.decoding.block_size
     valid = [min(size, len(result.tokens) - start) for start in range(0, len(result.tokens), size)]
