@@ -113,7 +113,7 @@ def test_the_regularizer(module, batch, records):
         expected.append(mean(losses))
     found = ImageRegularizer(stream="text").compute(stream_of("text", module, batch))
     close(found.per_sample.double(), torch.tensor(expected).double())
-    assert found.mean == pytest.approx(mean(expected), rel=1e-5)
+    assert float(found.mean) == pytest.approx(mean(expected), rel=1e-5)
 
 
 def test_consistency_and_cross_entropy(module, batch, records):
