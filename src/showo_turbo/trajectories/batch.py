@@ -46,8 +46,8 @@ class DenoisedTextBatch(NamedTuple):
     """Denoised answers, each at a drawn state `k` of a drawn block.
 
     A block is to its answer what an image is to its prompt: what `ImageBatch` calls codes are its
-    ids, and all that is said of codes, steps and segments is said of the block. Only the states
-    are of whole answers, as the network reads them.
+    ids; codes, steps and segments are those of the block. Only the states are of whole answers, as
+    the network reads them.
 
     Attributes:
         prompt_ids: One list of ids for each answer, the text before it.
