@@ -30,12 +30,15 @@ def test_the_files_are_found():
     assert TURBO in FILES
     assert {paths[-1].stem for paths in WHOLE} >= {
         "quickstart",
+        "quickstart_mmada",
         "pretrain_magvitv2",
+        "pretrain_mmada",
         "pretrain_showo",
         "turbo_256",
         "turbo_512",
         "turbo_256_renewed",
         "turbo_512_renewed",
+        "turbo_mmada",
     }
     assert {path.stem for path in OVERLAYS} == {"cpu", "single_gpu", "ddp", "fsdp"}
     assert {path.stem for path in SWEEPS} == {"segments", "table_3"}
@@ -141,13 +144,14 @@ def test_an_unknown_key_is_refused(capsys):
 SMALL_WORLD = ["--data.init_args.shapes.images=48", "--data.init_args.shapes.documents=16"]
 
 
-@pytest.mark.parametrize("name", ["pretrain_magvitv2", "pretrain_showo"])
+@pytest.mark.parametrize("name", ["pretrain_magvitv2", "pretrain_mmada", "pretrain_showo"])
 def test_pretraining_runs(name, tmp_path, monkeypatch, world):
     monkeypatch.chdir(tmp_path)
+    family = name.removeprefix("pretrain_")
     sizes = [
-        "--model.init_args.showo.hidden_size=32",
-        "--model.init_args.showo.heads=2",
-        "--model.init_args.showo.layers=1",
+        f"--model.init_args.{family}.hidden_size=32",
+        f"--model.init_args.{family}.heads=2",
+        f"--model.init_args.{family}.layers=1",
         "--data.init_args.batch_sizes.image=4",
         "--data.init_args.batch_sizes.text=2",
         "--data.init_args.prompts_per_category=1",
@@ -163,7 +167,7 @@ def test_pretraining_runs(name, tmp_path, monkeypatch, world):
             "--data.init_args.shapes.folder",
             str(world),
             "--trainer.fast_dev_run=2",
-            *(sizes if name == "pretrain_showo" else ["--data.init_args.batch_size=4"]),
+            *(["--data.init_args.batch_size=4"] if family == "magvitv2" else sizes),
         ]
     )
 

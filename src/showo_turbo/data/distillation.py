@@ -19,7 +19,11 @@ from .multimodal import MultimodalDataModule
 from .questions import QuestionFiles
 from .sources import CaptionSource, QuestionSource, TextSource, required
 from .streams import Stream
-from .trajectory_streams import ImageTrajectoryStream, TextTrajectoryStream
+from .trajectory_streams import (
+    DenoisedTextStream,
+    ImageTrajectoryStream,
+    TextTrajectoryStream,
+)
 
 _Entry = TypeVar("_Entry")
 
@@ -44,10 +48,10 @@ class DistillationDataModule(MultimodalDataModule):
 
     The teacher samples its trajectories for the captions and the questions of the training files
     (`image_prompts`, `text_requests`); whoever collects them hands the stores back with
-    `set_stores`. Training batches hold the streams `image` (`ImageBatch`), `text` (`TextBatch`) and
-    `language`: `{text, seed}`. Evaluation batches hold `prompts`: `{prompt, category, metadata,
-    split, seed, index}` or `instructions`: `{pixels, question, answer, id, seed, index}`, or
-    `questions`: `{benchmark, pixels, question, truth, seed, index}`.
+    `set_stores`. Training batches hold the streams `image` (`ImageBatch`), `text` (`TextBatch`, or
+    `DenoisedTextBatch`) and `language`: `{text, seed}`. Evaluation batches hold `prompts`:
+    `{prompt, category, metadata, split, seed, index}` or `instructions`: `{pixels, question,
+    answer, id, seed, index}`, or `questions`: `{benchmark, pixels, question, truth, seed, index}`.
 
     Args:
         resolution: Side length of the images in pixels.
@@ -200,6 +204,7 @@ class DistillationDataModule(MultimodalDataModule):
         image_segments: int,
         text_segments: int,
         draws: StateDraws = UniformDraws(),
+        text_mask_id: int | None = None,
     ) -> None:
         """Train on these trajectories from the next training loader on.
 
@@ -209,8 +214,10 @@ class DistillationDataModule(MultimodalDataModule):
             mask_code: The code that stands for a masked image position.
             image_segments: Number of equal segments that image trajectories are cut into; it must
                 divide the number that they were recorded for.
-            text_segments: Number of segments that the Jacobi iterations of a block are cut into.
-            draws: How the state that a sample starts from is drawn, of image trajectories.
+            text_segments: Number of segments that the Jacobi iterations of a block are cut into,
+                or the denoising steps of one, which they must divide.
+            draws: How the state that a sample starts from is drawn, of what is denoised.
+            text_mask_id: The id that stands for a masked token of text, where texts are denoised.
 
         Raises:
             UserError: If a store is not a finished one of its kind, or its trajectories cannot be
@@ -220,7 +227,9 @@ class DistillationDataModule(MultimodalDataModule):
         self._streams.pop("text", None)
         if images is not None:
             self._streams["image"] = ImageTrajectoryStream(images, mask_code, image_segments, draws)
-        if texts is not None:
+        if texts is not None and text_mask_id is not None:
+            self._streams["text"] = DenoisedTextStream(texts, text_mask_id, text_segments, draws)
+        elif texts is not None:
             self._streams["text"] = TextTrajectoryStream(texts, text_segments)
 
     def _select(
