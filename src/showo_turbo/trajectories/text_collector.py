@@ -230,9 +230,9 @@ def record_texts(
     image_type = id_type(teacher.mask_code - 1)
     if teacher.image_input.continuous:
         image_type = torch.float16
-    results: Sequence[TextResult | RecordedAnswer]
+    results: list[TextResult | RecordedAnswer] = []
     if settings.denoised:
-        results = record_blocks(
+        results += record_blocks(
             teacher,
             images,
             prompts,
@@ -242,7 +242,7 @@ def record_texts(
             topk_targets=settings.topk_targets,
         )
     else:
-        results = settings.recorded.decode(teacher, images, prompts, seeds)
+        results += settings.recorded.decode(teacher, images, prompts, seeds)
     return [
         _outcome(request, result, settings, image_type)
         for request, result in zip(batch, results, strict=True)
