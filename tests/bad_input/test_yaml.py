@@ -207,7 +207,7 @@ VALUES = [
     Case(
         "another size", data(resolution=32), "resolution 32", "16 image tokens", "set resolution to"
     ),
-    Case("stream of ours", term("ImageRegularizer", stream="text"), "losses", "'stream'", HELP),
+    Case("stream of ours", term("TextRegularizer", stream="image"), "losses", "'stream'", HELP),
     Case("no student", model(student="nowhere"), "'nowhere' is not a folder", "hub id", "correct"),
     Case(
         "tokenizer",
