@@ -59,7 +59,7 @@ def overlay(
         "seed_everything": seed,
         "model": {"init_args": model},
         "data": {"init_args": {"seed": seed, "shapes": {"init_args": {"folder": str(world)}}}},
-        "trainer": {"default_root_dir": str(folder), "callbacks": callbacks, "logger": False},
+        "trainer": {"default_root_dir": str(folder), "callbacks": callbacks},
     }
 
 
