@@ -8,8 +8,10 @@ from typing import Literal, TypeVar
 
 from ..errors import UserError
 from ..trajectories.draws import StateDraws, UniformDraws
+from ..trajectories.record import DenoisedText, ImageTrajectory, TextTrajectory
 from ..trajectories.store import TrajectoryStore
 from ..trajectories.stored import StoredTrajectories
+from ..trajectories.text_draws import IterateDraws, UniformIterates
 from ..utils.random import Permutation, stable_hash
 from .corpus import Corpus
 from .datamodule import FIT_LIMIT
@@ -204,6 +206,7 @@ class DistillationDataModule(MultimodalDataModule):
         image_segments: int,
         text_segments: int,
         draws: StateDraws = UniformDraws(),
+        text_draws: IterateDraws = UniformIterates(),
         text_mask_id: int | None = None,
     ) -> None:
         """Train on these trajectories from the next training loader on.
@@ -217,6 +220,8 @@ class DistillationDataModule(MultimodalDataModule):
             text_segments: Number of segments that the Jacobi iterations of a block are cut into,
                 or the denoising steps of one, which they must divide.
             draws: How the state that a sample starts from is drawn, of what is denoised.
+            text_draws: How the iterate that a block of an answer starts from is drawn, where texts
+                are not denoised.
             text_mask_id: The id that stands for a masked token of text, where texts are denoised.
 
         Raises:
@@ -230,7 +235,29 @@ class DistillationDataModule(MultimodalDataModule):
         if texts is not None and text_mask_id is not None:
             self._streams["text"] = DenoisedTextStream(texts, text_mask_id, text_segments, draws)
         elif texts is not None:
-            self._streams["text"] = TextTrajectoryStream(texts, text_segments)
+            self._streams["text"] = TextTrajectoryStream(texts, text_segments, text_draws)
+
+    def first_images(self, count: int) -> list[ImageTrajectory]:
+        """The first image trajectories that are trained on, so many at most; none without any."""
+        found = self._streams.get("image")
+        if not isinstance(found, ImageTrajectoryStream):
+            return []
+        return [found.dataset[index] for index in range(min(count, len(found)))]
+
+    def first_texts(self, count: int) -> list[TextTrajectory | DenoisedText]:
+        """The first text trajectories that are trained on, so many at most; none without any."""
+        found = self._streams.get("text")
+        if not isinstance(found, TextTrajectoryStream | DenoisedTextStream):
+            return []
+        return [found.dataset[index] for index in range(min(count, len(found)))]
+
+    @property
+    def trained_on(self) -> str:
+        """Names the trajectories that are trained on; others have another name."""
+        kinds = ImageTrajectoryStream | TextTrajectoryStream | DenoisedTextStream
+        streams = [self._streams[name] for name in sorted(self._streams)]
+        found = [stream.dataset.store for stream in streams if isinstance(stream, kinds)]
+        return "/".join(store.fingerprint for store in found)
 
     def _select(
         self, entries: Sequence[_Entry], count: int | None, used: int, what: str

@@ -7,6 +7,7 @@ state dict. It draws images (`ImageModel`); a family that writes text as well is
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, Protocol, Self, cast
 
 import torch
@@ -101,11 +102,12 @@ class TextPrefix(Protocol):
         """Predict what follows each row's last token and each of its guesses.
 
         Args:
-            guesses: Guessed continuation of each row, all of one length g (may be 0).
+            guesses: Guessed continuation of each row, of any length, of none as well.
             restrict_to_text: Whether only text tokens are scored.
 
         Returns:
-            `(rows, g + 1, candidates)`.
+            `(predictions, candidates)`, row after row: as many of each as it has guesses, and one
+            more.
         """
 
     def keep(self, tokens: Sequence[Sequence[int]]) -> None:
@@ -383,19 +385,27 @@ class TextModel(ImageModel):
 
     @abstractmethod
     def answer_logits(
-        self, batch: AnswerBlocks, versions: Mapping[str, Tensor], *, fixed_point: bool = False
+        self,
+        batch: AnswerBlocks,
+        versions: Mapping[str, Tensor],
+        *,
+        chains: Mapping[str, Tensor] = MappingProxyType({}),
+        fixed_point: bool = False,
     ) -> dict[str, Tensor]:
         """Predict every token of every block from the tokens before it; with gradients.
 
         Args:
             batch: Answers with their images, questions and blocks.
-            versions: Names of versions, with the tokens `(blocks, block tokens)` of each.
+            versions: Names of versions, with the tokens `(blocks, block tokens)` of each. Before
+                each block is what the answer has there.
+            chains: Likewise, of versions before each of whose blocks are the others of the same
+                version.
             fixed_point: Whether to predict from the answers themselves, too.
 
         Returns:
-            For each version, and under `FIXED_POINT` if asked for, `(blocks, block tokens, text
-            vocabulary)`: row i predicts the block's token i. Rows after the answer's end are
-            arbitrary.
+            For each version and chain, and under `FIXED_POINT` if asked for, `(blocks, block
+            tokens, text vocabulary)`: row i predicts the block's token i. Rows after the answer's
+            end are arbitrary.
         """
 
     @abstractmethod
