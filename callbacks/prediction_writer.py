@@ -44,10 +44,7 @@ class PredictionWriter(BasePredictionWriter):
         trainer: Trainer,
         pl_module: LightningModule,
         prediction: Sequence[dict[str, Any]],
-        batch_indices: Sequence[int] | None,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int,
+        *arguments: Any,
     ) -> None:
         """Write a batch; the first process does, since all predict the same."""
         if not trainer.is_global_zero:
