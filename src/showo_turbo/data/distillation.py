@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from ..errors import UserError
 from ..trajectories.draws import StateDraws, UniformDraws
@@ -13,13 +13,9 @@ from ..trajectories.store import TrajectoryStore
 from ..trajectories.stored import StoredTrajectories
 from ..trajectories.text_draws import IterateDraws, UniformIterates
 from ..utils.random import Permutation, stable_hash
-from .corpus import Corpus
-from .datamodule import FIT_LIMIT
-from .files import PromptFiles
-from .loader import LoaderOptions
 from .multimodal import MultimodalDataModule
 from .questions import QuestionFiles
-from .sources import CaptionSource, QuestionSource, TextSource, required
+from .sources import required
 from .streams import Stream
 from .trajectory_streams import (
     DenoisedTextStream,
@@ -59,30 +55,16 @@ class DistillationDataModule(MultimodalDataModule):
         resolution: Side length of the images in pixels.
         batch_sizes: Samples of each stream in the batch of one device.
         val_batch_size: Samples in an evaluation batch.
-        captions: Captions for the teacher to draw; images that belong to them are not read.
-        instructions: Images with questions for the teacher to answer.
-        web_text: Texts that keep the language ability.
         trajectories: Stores that `collect` made with the model that is distilled: they are what the
             first round trains on, in place of trajectories that it would collect. Captions and
             instructions are then needed for later rounds only.
-        prompts: Prompts to evaluate on; none if missing.
-        val_instructions: Images, questions and answers to evaluate on; none if missing.
         questions: Benchmarks whose questions `validate` and `test` ask.
-        prompts_per_category: Evaluates on the first so many prompts of each category of each file;
-            on all if missing.
         skip_prompts: Regular expression; captions in which it is found are not drawn.
         repeat_captions: Draw a caption as often as the files have it, in place of once, so that
             what is frequent in the data is frequent in training.
-        seed: Chooses the order of the samples, what is drawn for each of them, and the captions and
-            questions that trajectories are collected for.
-        samples_per_epoch: Samples of the first stream in an epoch, over all devices; all of them if
-            missing.
-        loader: How samples are loaded.
-        shapes: A corpus for all files that are not named, such as a generated `ShapesWorld`.
-        max_bad_samples: Bad samples (damaged images, malformed records) that are left out, and
-            listed in `bad_samples.txt` in the run's folder, before the run ends.
-        fit_limit: Prompts of each file, and questions, that the validations of `fit` take at most,
-            spread evenly; null for all. `validate` and `test` take all.
+        **options: Those of `MultimodalDataModule`, above all `captions`, `instructions` and
+            `web_text`, or `shapes` in their place; and those of `StreamsDataModule`, such as `seed`
+            and `loader`.
     """
 
     def __init__(
@@ -91,39 +73,14 @@ class DistillationDataModule(MultimodalDataModule):
         batch_sizes: DistillationBatchSizes = DistillationBatchSizes(),
         val_batch_size: int = 32,
         *,
-        captions: CaptionSource | None = None,
-        instructions: QuestionSource | None = None,
-        web_text: TextSource | None = None,
         trajectories: StoredTrajectories | None = None,
-        prompts: PromptFiles | None = None,
-        val_instructions: QuestionSource | None = None,
         questions: Sequence[QuestionFiles] = (),
-        prompts_per_category: int | None = None,
         skip_prompts: str | None = None,
         repeat_captions: bool = False,
-        seed: int = 0,
-        samples_per_epoch: int | None = None,
-        loader: LoaderOptions = LoaderOptions(),
-        shapes: Corpus | None = None,
-        max_bad_samples: int = 0,
-        fit_limit: int | None = FIT_LIMIT,
+        **options: Any,
     ) -> None:
         super().__init__(
-            resolution,
-            captions,
-            instructions,
-            web_text,
-            prompts,
-            val_instructions,
-            prompts_per_category,
-            batch_sizes=asdict(batch_sizes),
-            val_batch_size=val_batch_size,
-            seed=seed,
-            samples_per_epoch=samples_per_epoch,
-            loader=loader,
-            shapes=shapes,
-            max_bad_samples=max_bad_samples,
-            fit_limit=fit_limit,
+            resolution, batch_sizes=asdict(batch_sizes), val_batch_size=val_batch_size, **options
         )
         self.skip_prompts = _pattern(skip_prompts)
         self.repeat_captions = repeat_captions
