@@ -4,13 +4,15 @@ A new version of Lightning may rename any of it: `PRIVATE` lists the names for a
 bounds the versions to those that it was tried with.
 """
 
+import signal
 from collections.abc import Callable
 from typing import Any
 
+from lightning.fabric.plugins.environments import SLURMEnvironment
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from lightning.pytorch.trainer.connectors import checkpoint_connector
+from lightning.pytorch.trainer.connectors import checkpoint_connector, signal_connector
 from torch import nn
 
 PRIVATE: dict[Callable[..., Any], tuple[str, ...]] = {
@@ -29,9 +31,10 @@ PRIVATE: dict[Callable[..., Any], tuple[str, ...]] = {
         "_save_topk_checkpoint",
         "_should_skip_saving_checkpoint",
     ),
-    Trainer: ("_checkpoint_connector", "_signal_connector"),
+    Trainer: ("_accelerator_connector", "_checkpoint_connector", "_signal_connector"),
     WeightAveraging: ("_average_model",),
     checkpoint_connector._CheckpointConnector: ("_hpc_resume_path",),
+    signal_connector._SignalConnector: ("_sigterm_notifier_fn",),
 }
 """Class -> its private attributes that are used or overridden here."""
 
@@ -100,6 +103,23 @@ class HeldCheckpoint(ModelCheckpoint):
 def end_after_step(trainer: Trainer) -> None:
     """Ask a trainer to end after its step, as SIGTERM does: it then raises `SIGTERMException`."""
     trainer._signal_connector.received_sigterm = True
+
+
+def leave_sigterm_alone(trainer: Trainer) -> None:
+    """Keep Lightning's own handler of SIGTERM from running before others.
+
+    It passes the signal on and then broadcasts, from within whatever the process was at. Where its
+    peers wait for it in another collective, all of them hang.
+    """
+    trainer._signal_connector._sigterm_notifier_fn = lambda *_: None  # type: ignore[method-assign]
+
+
+def requeue_signal(trainer: Trainer) -> signal.Signals | None:
+    """What Slurm sends before it ends a job that is to be requeued; None without Slurm."""
+    environment = trainer._accelerator_connector.cluster_environment
+    if isinstance(environment, SLURMEnvironment) and environment.auto_requeue:
+        return environment.requeue_signal
+    return None
 
 
 def trainer_of(module: nn.Module) -> Trainer | None:
