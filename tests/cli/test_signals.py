@@ -144,8 +144,8 @@ def start(python, tmp_path):
         shutil.copy(module.__file__, tmp_path)
     started = []
 
-    def run(*options, at=5, environment=(), **trainer):
-        waits = {"class_path": "pause.Pause", "init_args": {"at": at}}
+    def run(*options, at=5, rank=0, environment=(), **trainer):
+        waits = {"class_path": "pause.Pause", "init_args": {"at": at, "rank": rank}}
         model, data = ({"class_path": f"counter.{name}"} for name in ("Counter", "Batches"))
         write_config(tmp_path, waits, model=model, data=data, **trainer)
         process = subprocess.Popen(
@@ -165,13 +165,14 @@ def start(python, tmp_path):
 
 
 def send_when_begun(process, number, folder):
-    """Send a signal within the step, and give the status and the errors."""
+    """Send a signal to the process that waits, and give the status and the errors of the run."""
+    begun = folder / "begun"
     deadline = time.monotonic() + 120
-    while not (folder / "begun").exists():
+    while not begun.exists() or not begun.read_text():
         assert process.poll() is None, process.communicate()[1]
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    process.send_signal(number)
+    os.kill(int(begun.read_text()), number)
     _, errors = process.communicate(timeout=120)
     return process.returncode, errors
 
@@ -192,11 +193,12 @@ def test_a_process_of_its_own(start, tmp_path, number, status):
     assert_it_ends(start("--resume", "auto"), tmp_path)
 
 
-def test_two_processes_end_after_the_same_step(start, tmp_path):
-    """Only the first gets the signal, while the second waits for it in the middle of the step."""
+@pytest.mark.parametrize("rank", [0, 1])
+def test_two_processes_end_after_the_same_step(start, tmp_path, rank):
+    """Only one gets the signal, while the other waits for it in the middle of the step."""
     both = {"devices": 2, "strategy": "ddp", "max_epochs": 6}  # two steps each
     port = {"MASTER_PORT": str(free_port())}
-    process = start(at=4, environment=port, **both)
+    process = start(at=4, rank=rank, environment=port, **both)
     ended, errors = send_when_begun(process, signal.SIGTERM, tmp_path)
     assert ended == 143
     assert saved(tmp_path) == (5, 5)

@@ -1,5 +1,6 @@
 """`fit`, `validate`, `test` and `predict`: LightningCLI over our modules and DataModules."""
 
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -30,6 +31,7 @@ from ..utils.interruption import Interruption
 from ..utils.lightning_internals import (
     HookedCLI,
     end_after_step,
+    is_watched_by_first,
     leave_sigterm_alone,
     requeue_signal,
 )
@@ -172,6 +174,8 @@ class _CLI(HookedCLI):
             with interruption.handled():
                 super().run_subcommand("fit")
         except (SIGTERMException, KeyboardInterrupt, SystemExit) as error:
+            if isinstance(error, SIGTERMException) and interruption.received is None:
+                interruption.received = signal.SIGTERM  # another process got it
             if interruption.received is None:
                 raise
             if trainer.is_global_zero:
@@ -179,7 +183,8 @@ class _CLI(HookedCLI):
                 print(f"showo-turbo: {ended}", file=sys.stderr, flush=True)
                 if interruption.received == requeue:
                     requeue_job()
-            raise SystemExit(interruption.status) from error
+            status = 0 if is_watched_by_first(trainer) else interruption.status
+            raise SystemExit(status) from error
 
     def _choose_checkpoint(self, subcommand: str) -> Path | None:
         """The checkpoint that the options name, or the one to resume from."""

@@ -8,7 +8,7 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
-from lightning.fabric.plugins.environments import SLURMEnvironment
+from lightning.fabric.plugins.environments import LightningEnvironment, SLURMEnvironment
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
@@ -111,7 +111,17 @@ def leave_sigterm_alone(trainer: Trainer) -> None:
     It passes the signal on and then broadcasts, from within whatever the process was at. Where its
     peers wait for it in another collective, all of them hang.
     """
-    trainer._signal_connector._sigterm_notifier_fn = lambda *_: None  # type: ignore[method-assign]
+    trainer._signal_connector._sigterm_notifier_fn = _do_nothing  # type: ignore[method-assign]
+
+
+def _do_nothing(*_: Any) -> None:
+    """In place of a handler; some strategies pickle the trainer, and so this."""
+
+
+def is_watched_by_first(trainer: Trainer) -> bool:
+    """Whether the run's first process started this one; it ends at once if this one fails."""
+    environment = trainer._accelerator_connector.cluster_environment
+    return not trainer.is_global_zero and isinstance(environment, LightningEnvironment)
 
 
 def requeue_signal(trainer: Trainer) -> signal.Signals | None:
