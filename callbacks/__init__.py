@@ -12,6 +12,7 @@ from .speedup_report import SpeedupReport
 from .stage_progress_bar import StageProgressBar
 from .step_checkpoint import StepCheckpoint
 from .sweep_metric import SweepMetric
+from .training_speed import TrainingSpeed
 
 __all__ = [
     "CollapseAlarm",
@@ -27,4 +28,5 @@ __all__ = [
     "StageProgressBar",
     "StepCheckpoint",
     "SweepMetric",
+    "TrainingSpeed",
 ]

@@ -199,11 +199,12 @@ class Curriculum(Callback):
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note how long the last round trained, and say which stages did not run."""
         self.clock.tick(self.round)
-        left = len(self.stages) - self.stage_index - 1
+        left = [str(number + 1) for number in range(self.stage_index + 1, len(self.stages))]
         if left and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             rank_zero_warn(
-                f"training has ended in stage {self.stage_index + 1} of {len(self.stages)}, so "
-                f"that {left} did not run; with max_epochs -1 and --resume auto they do"
+                f"training has ended in stage {self.stage_index + 1} of {len(self.stages)}, and "
+                f"did not run stage {' and '.join(left)}; with max_epochs -1 and --resume auto it "
+                "goes on"
             )
 
     def _advance(self, trainer: Trainer, module: ShowoTurbo) -> None:

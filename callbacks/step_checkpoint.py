@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from showo_turbo.utils.lightning_internals import HeldCheckpoint, end_after_step
 
@@ -58,6 +59,15 @@ class StepCheckpoint(HeldCheckpoint):
         """Save where the run ends."""
         super().on_train_end(trainer, pl_module)
         self.save_now(trainer)
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Save where a signal came too late for `on_train_batch_end`, between two batches."""
+        super().on_exception(trainer, pl_module, exception)
+        between = isinstance(exception, SIGTERMException) and trainer.training  # type: ignore[attr-defined]
+        if between and not trainer.is_last_batch:
+            self.save_now(trainer)
 
 
 def ends_after_step(trainer: Trainer) -> bool:

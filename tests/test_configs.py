@@ -15,6 +15,7 @@ from showo_turbo.sweeps import SearchSpace
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 FILES = sorted(CONFIGS.rglob("*.yaml"))
+RECIPES = sorted((CONFIGS.parent / "recipes").rglob("*.yaml"))
 OVERLAYS = [path for path in FILES if path.parent.name == "hardware"]
 SWEEPS = [path for path in FILES if path.parent.name == "sweeps"]
 TURBO = CONFIGS / "turbo.yaml"
@@ -23,6 +24,7 @@ LOGGERS = [path for path in FILES if path.parent.name == "loggers"]
 PARTS = [*OVERLAYS, *SWEEPS, *LOGGERS, TURBO, *RESOLUTIONS]
 WHOLE = [[path] for path in FILES if path not in PARTS]
 WHOLE += [[TURBO, path] for path in RESOLUTIONS]
+WHOLE += [[path] for path in RECIPES]
 """The files of each run, in the order in which they are merged."""
 
 
@@ -42,6 +44,7 @@ def test_the_files_are_found():
     }
     assert {path.stem for path in OVERLAYS} == {"cpu", "single_gpu", "ddp", "fsdp"}
     assert {path.stem for path in SWEEPS} == {"segments", "table_3"}
+    assert {path.stem for path in RECIPES} == {"image_tokenizer", "base", "student"}
     assert {path.stem for path in LOGGERS} == {"tensorboard", "csv", "wandb", "mlflow"}
 
 
@@ -91,6 +94,12 @@ def test_a_run_stops_where_its_numbers_go_wrong(paths):
     assert "FiniteGuard" in [entry["class_path"] for entry in callbacks]
 
 
+@pytest.mark.parametrize("paths", WHOLE, ids=name_of)
+def test_a_log_of_a_run_has_lines(paths):
+    callbacks = merged(paths)["trainer"]["callbacks"]
+    assert "StageProgressBar" in [entry["class_path"] for entry in callbacks]
+
+
 @pytest.mark.parametrize("path", [TURBO, *RESOLUTIONS], ids=lambda path: path.stem)
 def test_every_value_is_commented(path):
     lines = path.read_text().splitlines()
@@ -113,6 +122,23 @@ def test_an_overlay_fits_over_a_config_that_chooses_the_precision(path, capsys):
     assert (
         config["trainer"]["precision"] == yaml.safe_load(path.read_text())["trainer"]["precision"]
     )
+
+
+def kinds_of(callbacks):
+    return [entry["class_path"].rpartition(".")[2] for entry in callbacks]
+
+
+@pytest.mark.parametrize("number", range(len(WHOLE)), ids=[name_of(paths) for paths in WHOLE])
+def test_overlays_fit_over_every_config(number, capsys):
+    """A machine and a logger, others for each; the callbacks stay, and the logger's are added."""
+    machine, logger = OVERLAYS[number % len(OVERLAYS)], LOGGERS[number // 2 % len(LOGGERS)]
+    config = printed(options([*WHOLE[number], machine, logger]), capsys)["trainer"]
+    for key, value in yaml.safe_load(machine.read_text())["trainer"].items():
+        assert config[key] == value or key == "strategy"
+    asked = yaml.safe_load(logger.read_text())["trainer"]
+    assert config["logger"]["class_path"] == asked["logger"]["class_path"]
+    own = kinds_of(merged(WHOLE[number])["trainer"]["callbacks"])
+    assert kinds_of(config["callbacks"]) == [*own, "LearningRateMonitor", "TrainingSpeed"]
 
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)

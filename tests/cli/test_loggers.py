@@ -51,8 +51,14 @@ def the_one(paths):
 def test_csv(logged):
     folder = logged("csv")
     with open(the_one(folder.rglob("metrics.csv"))) as file:
-        rows = [row["train/count"] for row in csv.DictReader(file)]
-    assert rows == ["2.5", "3.5", "4.5", "5.5"]
+        rows = list(csv.DictReader(file))
+
+    def column(name):
+        return [float(row[name]) for row in rows if row[name]]
+
+    assert column("train/count") == [2.5, 3.5, 4.5, 5.5]
+    assert column("lr-SGD") == [1.0] * 4
+    assert len(column("speed/steps_per_second")) == 4 and min(column("speed/steps_per_second")) > 0
     values = yaml.safe_load(the_one(folder.rglob("hparams.yaml")).read_text())
     assert values["model.init_args.start"] == 2.5
     assert values["trainer.max_epochs"] == 1
@@ -67,17 +73,24 @@ def test_tensorboard(logged):
     events = EventAccumulator(str(the_one(folder.rglob("events.*")).parent))
     events.Reload()
     assert [event.value for event in events.Scalars("train/count")] == [2.5, 3.5, 4.5, 5.5]
+    assert [event.value for event in events.Scalars("lr-SGD")] == [1.0] * 4
+    assert all(event.value > 0 for event in events.Scalars("speed/steps_per_second"))
 
 
 def test_weights_and_biases(logged, monkeypatch):
     pytest.importorskip("wandb")
     monkeypatch.setenv("WANDB_MODE", "offline")
-    assert list(logged("wandb").rglob("*.wandb"))
+    content = the_one(logged("wandb").rglob("*.wandb")).read_bytes()
+    for name in ("train/count", "lr-SGD", "speed/steps_per_second", "model.init_args.start"):
+        assert name.encode() in content, name
 
 
 def test_mlflow(logged):
     pytest.importorskip("mlflow")
-    assert list(logged("mlflow").rglob("train/count"))
+    folder = logged("mlflow")
+    for name in ("train/count", "lr-SGD", "speed/steps_per_second"):
+        assert list(folder.rglob(f"metrics/{name}")), name
+    assert the_one(folder.rglob("params/model.init_args.start")).read_text() == "2.5"
 
 
 def test_pictures_go_to_whatever_takes_them():

@@ -114,7 +114,7 @@ def export(
             `my_module.MyModel`.
     """
     if (output / "config.json").exists() and not overwrite:
-        raise UserError(f"{output} holds a model; name another folder, or overwrite it")
+        raise UserError(f"{output} holds a model; name another folder, or give --overwrite")
     if output.exists() and not output.is_dir():
         raise UserError(f"{output} is a file; name a folder for the model")
     dtype = torch.float16 if half else torch.float32

@@ -89,19 +89,25 @@ class Report:
             "settings": self.settings,
         }
 
-    def scalars(self, prefix: str) -> dict[str, float]:
+    def scalars(self, prefix: str, seconds: bool = False) -> dict[str, float]:
         """The student's scores under names for a logger.
 
         Args:
             prefix: What the names begin with, such as `val`.
+            seconds: Whether speeds are among them, which differ from run to run.
         """
         values: dict[str, float] = {}
-        for image in (row for row in self.images if row.model == STUDENT):
+        measured = [*self.images, *self.unseen_combinations]
+        for image in (row for row in measured if row.model == STUDENT):
             setting = f"{image.steps}_steps_guidance_{image.guidance:g}"
             if image.judged:
                 values[f"{prefix}/{image.split}/score/{setting}"] = image.score
             for name, value in image.metrics.items():
                 values[f"{prefix}/{image.split}/{name}/{setting}"] = value
+            if seconds and image.seconds_per_image is not None:
+                values[f"{prefix}/{image.split}/seconds_per_image/{setting}"] = (
+                    image.seconds_per_image
+                )
             for name, (value, _) in image.variety.figures.items() if image.variety else ():
                 values[f"{prefix}/{image.split}/{name}/{setting}"] = value
         for ability in (row for row in self.abilities if row.model == STUDENT):
@@ -117,6 +123,8 @@ class Report:
             else:
                 values[f"{prefix}/{text.decoding}/exact_match"] = text.exact_match
                 values[f"{prefix}/{text.decoding}/tokens_per_forward"] = text.tokens_per_forward
+                if seconds and text.tokens_per_second is not None:
+                    values[f"{prefix}/{text.decoding}/tokens_per_second"] = text.tokens_per_second
         return values
 
     def write(self, folder: Path, name: str = "report") -> None:

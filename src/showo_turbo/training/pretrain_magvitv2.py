@@ -24,6 +24,7 @@ from ..models.magvitv2 import MAGVITv2, MAGVITv2Config
 from .arguments import note_arguments
 from .latent_initialization import spread_latents
 from .optimization import optimizer_and_schedule
+from .precision import check_trainable
 
 
 class PixelBatch(TypedDict):
@@ -90,6 +91,11 @@ class PretrainMAGVITv2(LightningModule):
         self.model: MAGVITv2 | None = None
         self._has_started = False
         self._codes_seen = torch.zeros(tokenizer.codebook_size, dtype=torch.bool)
+
+    def setup(self, stage: str) -> None:
+        """Look at the precision before anything is trained."""
+        if stage == "fit":
+            check_trainable(self.trainer)
 
     def configure_model(self) -> None:
         """Build the network once, where the strategy wants it."""

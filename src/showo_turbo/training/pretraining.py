@@ -36,6 +36,7 @@ from .frozen import exclude_from_checkpoints, freeze
 from .geometry import check_geometry
 from .masking import mask_codes
 from .optimization import optimizer_and_schedule
+from .precision import check_trainable
 
 
 class Pretraining(LightningModule, ABC):
@@ -138,6 +139,11 @@ class Pretraining(LightningModule, ABC):
     @abstractmethod
     def sizes_of(self) -> dict[str, Any]:
         """All sizes of the network, as plain values of the option `family`."""
+
+    def setup(self, stage: str) -> None:
+        """Look at the precision before anything is trained."""
+        if stage == "fit":
+            check_trainable(self.trainer)
 
     def configure_model(self) -> None:
         """Build or load the networks, once."""

@@ -4,13 +4,19 @@ A new version of Lightning may rename any of it: `PRIVATE` lists the names for a
 bounds the versions to those that it was tried with.
 """
 
+import signal
 from collections.abc import Callable
 from typing import Any
 
+from lightning.fabric.plugins.environments import LightningEnvironment, SLURMEnvironment
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from lightning.pytorch.trainer.connectors import checkpoint_connector, logger_connector
+from lightning.pytorch.trainer.connectors import (
+    checkpoint_connector,
+    logger_connector,
+    signal_connector,
+)
 from torch import nn
 
 PRIVATE: dict[Callable[..., Any], tuple[str, ...]] = {
@@ -29,10 +35,16 @@ PRIVATE: dict[Callable[..., Any], tuple[str, ...]] = {
         "_save_topk_checkpoint",
         "_should_skip_saving_checkpoint",
     ),
-    Trainer: ("_checkpoint_connector", "_logger_connector", "_signal_connector"),
+    Trainer: (
+        "_accelerator_connector",
+        "_checkpoint_connector",
+        "_logger_connector",
+        "_signal_connector",
+    ),
     WeightAveraging: ("_average_model",),
     checkpoint_connector._CheckpointConnector: ("_hpc_resume_path",),
     logger_connector._LoggerConnector: ("update_train_step_metrics",),
+    signal_connector._SignalConnector: ("_sigterm_notifier_fn",),
 }
 """Class -> its private attributes that are used or overridden here."""
 
@@ -106,6 +118,33 @@ def end_after_step(trainer: Trainer) -> None:
 def log_this_step(trainer: Trainer) -> None:
     """Have a trainer log what a step of training has logged, as it would a moment later."""
     trainer._logger_connector.update_train_step_metrics()
+
+
+def leave_sigterm_alone(trainer: Trainer) -> None:
+    """Keep Lightning's own handler of SIGTERM from running before others.
+
+    It passes the signal on and then broadcasts, from within whatever the process was at. Where its
+    peers wait for it in another collective, all of them hang.
+    """
+    trainer._signal_connector._sigterm_notifier_fn = _do_nothing  # type: ignore[method-assign]
+
+
+def _do_nothing(*_: Any) -> None:
+    """In place of a handler; some strategies pickle the trainer, and so this."""
+
+
+def is_watched_by_first(trainer: Trainer) -> bool:
+    """Whether the run's first process started this one; it ends at once if this one fails."""
+    environment = trainer._accelerator_connector.cluster_environment
+    return not trainer.is_global_zero and isinstance(environment, LightningEnvironment)
+
+
+def requeue_signal(trainer: Trainer) -> signal.Signals | None:
+    """What Slurm sends before it ends a job that is to be requeued; None without Slurm."""
+    environment = trainer._accelerator_connector.cluster_environment
+    if isinstance(environment, SLURMEnvironment) and environment.auto_requeue:
+        return environment.requeue_signal
+    return None
 
 
 def trainer_of(module: nn.Module) -> Trainer | None:
