@@ -1,6 +1,6 @@
 """Lightning callbacks, installed as showo_turbo.callbacks."""
 
-from .collapse_alarm import CollapseAlarm, CollapseLimits
+from .collapse_alarm import CollapseAlarm
 from .curriculum import Curriculum
 from .evaluation_table import EvaluationTable
 from .export_student import ExportStudent
@@ -15,7 +15,6 @@ from .sweep_metric import SweepMetric
 
 __all__ = [
     "CollapseAlarm",
-    "CollapseLimits",
     "Curriculum",
     "EvaluationTable",
     "ExportStudent",
