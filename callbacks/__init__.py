@@ -1,6 +1,6 @@
 """Lightning callbacks, installed as showo_turbo.callbacks."""
 
-from .collapse_alarm import CollapseAlarm, CollapseLimits
+from .collapse_alarm import CollapseAlarm
 from .curriculum import Curriculum
 from .evaluation_table import EvaluationTable
 from .export_student import ExportStudent
@@ -16,7 +16,6 @@ from .training_speed import TrainingSpeed
 
 __all__ = [
     "CollapseAlarm",
-    "CollapseLimits",
     "Curriculum",
     "EvaluationTable",
     "ExportStudent",

@@ -2,7 +2,8 @@ import pytest
 import torch
 from lightning.pytorch import Callback
 
-from showo_turbo.callbacks import CollapseAlarm, CollapseLimits, Curriculum
+from showo_turbo.callbacks import CollapseAlarm, Curriculum
+from showo_turbo.callbacks.collapse_alarm import CollapseLimits
 from showo_turbo.curriculum import Stage
 from showo_turbo.errors import UserError
 from showo_turbo.sampling.image_sampling import SamplingChanges

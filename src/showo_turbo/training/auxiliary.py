@@ -55,9 +55,11 @@ class Auxiliary:
             loss = token_cross_entropy(forward(self.network), labels).mean
         with torch.autocast(labels.device.type, enabled=False):  # as outside of `training_step`
             loss.backward()
-        for parameter in self.parameters:
-            if distributed.is_initialized() and parameter.grad is not None:
-                distributed.all_reduce(parameter.grad, distributed.ReduceOp.AVG)
+        if distributed.is_initialized():
+            for parameter in self.parameters:
+                if parameter.grad is not None:
+                    distributed.all_reduce(parameter.grad)
+                    parameter.grad /= distributed.get_world_size()
         self.optimizer.step()
         self.optimizer.zero_grad()
         return loss.detach()
