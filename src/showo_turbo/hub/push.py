@@ -39,13 +39,13 @@ def find_model(folder: Path) -> tuple[Path, Path | None]:
     return folder, above if (above / "report.json").is_file() else None
 
 
-def check_push(name: str, license: str | None = None, update: bool = False) -> None:
+def check_push(name: str, license: str | None = None, overwrite: bool = False) -> None:
     """Raise before anything is done on what would end a push: name, licence, token.
 
     Args:
         name: `user/name`.
         license: An identifier of the hub.
-        update: Whether the model may exist.
+        overwrite: Whether the model may exist.
 
     Raises:
         UserError: If the name is malformed or taken, or there is no token.
@@ -64,10 +64,10 @@ def check_push(name: str, license: str | None = None, update: bool = False) -> N
             "there is no token of the hub; expected one that may write, log in with "
             "`hf auth login` or set HF_TOKEN"
         )
-    if not update and _files_of(name):
+    if not overwrite and _files_of(name):
         raise UserError(
             f"{name} exists on the hub and holds files; name another, or write into it with "
-            "--update"
+            "--overwrite"
         )
 
 
@@ -76,7 +76,7 @@ def push_model(
     name: str,
     license: str | None = None,
     private: bool = False,
-    update: bool = False,
+    overwrite: bool = False,
     message: str = "Model and card",
 ) -> str:
     """Write a model folder to the hub, in one commit: all of it is there, or nothing.
@@ -88,7 +88,7 @@ def push_model(
         name: `user/name`.
         license: An identifier of the hub, for the card.
         private: Whether only its owner may see it.
-        update: Whether it may exist already.
+        overwrite: Whether it may exist already.
         message: Of the commit.
 
     Returns:
@@ -98,7 +98,7 @@ def push_model(
         UserError: See `check_push`; or if the hub does not take it.
     """
     model, run = find_model(folder)
-    check_push(name, license, update)
+    check_push(name, license, overwrite)
     card = run_card(model, run, name, license)
     files = {
         path.relative_to(model).as_posix(): path
