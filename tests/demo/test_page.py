@@ -15,7 +15,7 @@ from showo_turbo.demo.drawing import Frame
 from showo_turbo.errors import UserError
 from showo_turbo.inference import ShowoPipeline
 
-from ..support.browser import WIDTHS, needs_browser, opened_browser, overflow
+from ..support.browser import WIDTHS, needs_browser, open_page, opened_browser, overflow
 
 
 def free_port():
@@ -106,8 +106,7 @@ def address():
 @pytest.mark.parametrize("width", WIDTHS)
 def test_a_browser_draws_asks_and_inpaints(address, width, tmp_path):
     with opened_browser() as browser:
-        size = dict(zip(("width", "height"), WIDTHS[width], strict=True))
-        page = browser.new_page(viewport=size)
+        page = open_page(browser, width)
         asked = []
         page.on("request", lambda request: asked.append(request.url))
         page.goto(address)

@@ -32,6 +32,13 @@ def opened_browser() -> Iterator[Any]:
             browser.close()
 
 
+def open_page(browser: Any, width: str) -> Any:
+    """A new page in a window of a size; it waits long, since the machine may be busy."""
+    page = browser.new_page(viewport=dict(zip(("width", "height"), WIDTHS[width], strict=True)))
+    page.set_default_timeout(120_000)
+    return page
+
+
 def overflow(page: Any) -> int:
     """Pixels by which a page is wider than its window."""
     script = "document.documentElement.scrollWidth - document.documentElement.clientWidth"

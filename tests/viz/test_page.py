@@ -22,7 +22,7 @@ from showo_turbo.viz.strips import draw_answer_strip, draw_sampling_strips
 
 from ..evaluation.test_report import VARIETY, make_report
 from ..evaluation.worlds import records, score, shapes_bundle
-from ..support.browser import WIDTHS, needs_browser, opened_browser, overflow
+from ..support.browser import WIDTHS, needs_browser, open_page, opened_browser, overflow
 from .test_pictures import BLUE, RED, column
 
 
@@ -278,8 +278,7 @@ def test_a_browser_shows_it(run, tmp_path, width):
     page_file = tmp_path / "report.html"
     page_file.write_text(html, encoding="utf-8")
     with opened_browser() as browser:
-        size = dict(zip(("width", "height"), WIDTHS[width], strict=True))
-        page = browser.new_page(viewport=size)
+        page = open_page(browser, width)
         page.goto(page_file.as_uri())
         images = page.evaluate("[...document.images].map(i => i.complete && i.naturalWidth > 0)")
         assert len(images) >= 4 and all(images)
