@@ -6,6 +6,7 @@ from .evaluation_table import EvaluationTable
 from .export_student import ExportStudent
 from .finite_guard import FiniteGuard
 from .prediction_writer import PredictionWriter
+from .push_to_hub import PushToHub
 from .reconstruction_grid import ReconstructionGrid
 from .sample_grid import SampleGrid
 from .speedup_report import SpeedupReport
@@ -21,6 +22,7 @@ __all__ = [
     "ExportStudent",
     "FiniteGuard",
     "PredictionWriter",
+    "PushToHub",
     "ReconstructionGrid",
     "SampleGrid",
     "SpeedupReport",

@@ -45,7 +45,7 @@ def test_the_files_are_found():
     assert {path.stem for path in OVERLAYS} == {"cpu", "single_gpu", "ddp", "fsdp"}
     assert {path.stem for path in SWEEPS} == {"segments", "table_3"}
     assert {path.stem for path in RECIPES} == {"image_tokenizer", "base", "student"}
-    assert {path.stem for path in LOGGERS} == {"tensorboard", "csv", "wandb", "mlflow"}
+    assert {path.stem for path in LOGGERS} == {"tensorboard", "csv", "wandb", "mlflow", "none"}
 
 
 def options(paths):

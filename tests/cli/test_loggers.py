@@ -64,6 +64,11 @@ def test_csv(logged):
     assert values["trainer.max_epochs"] == 1
 
 
+def test_none(logged, tmp_path):
+    assert not logged("none").exists()
+    assert not list(tmp_path.rglob("metrics.csv")) and not list(tmp_path.rglob("events.*"))
+
+
 def test_tensorboard(logged):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

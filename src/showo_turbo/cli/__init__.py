@@ -13,8 +13,10 @@ COMMANDS = {
     "extrapolate": "Let images grow beyond their edges.",
     "edit": "Change what images show, without a mask.",
     "answer": "Answer questions about images.",
+    "demo": "Serve a page on which teacher and student draw, answer and inpaint side by side.",
     "split-pictures": "Split pictures with captions into training, validation and test.",
     "train-text-tokenizer": "Train a text tokenizer on captions, questions and texts.",
+    "download": "Fetch a published data set to where the configurations look for it.",
     "make-shapes": "Write the shapes world to a folder, in the formats of the real data sets.",
     "collect": "Record a model's trajectories: images for captions, answers to questions.",
     "trajectories": "Show what stores of trajectories hold, and draw film strips of a few.",
@@ -22,5 +24,6 @@ COMMANDS = {
     "report": "Write one self-contained HTML page about runs.",
     "replay": "Run a batch that stopped a training again, and show where it goes wrong.",
     "export": "Write the network of a training checkpoint as a model folder.",
+    "push": "Write a model to the hub, with a card made from its run.",
 }
 """The first line of each command's help, here so that listing them imports none."""

@@ -29,7 +29,7 @@ class ShowoPipeline(Answering):
     which batch size (but for the rounding of floating-point numbers).
 
     All that draw take the same further arguments. `sampling` says how to sample; `self.sampling` by
-    default, which a model's `generation_config.json` sets; **changes are options of `ImageSampling`
+    default, which a model's `generation_config.json` sets; `changes` are options of `ImageSampling`
     that are to be otherwise, such as `sampling_steps=4`, see `SamplingChanges`. `negative_prompts`
     are texts that guidance moves away from, one an image or one for all, in place of the empty
     prompt. `seeds` are one an image, or one for all; 0, 1, 2, ... by default. `batch_size` is how

@@ -133,7 +133,21 @@ def settling_table(
             for row in known
         ]
         return states, [valid] * len(states)
-    iterates = trajectory.blocks[index][:, :valid]
+    return settling_rows(trajectory.blocks[index][:, :valid], decode)
+
+
+def settling_rows(
+    iterates: Tensor, decode: Callable[[list[int]], str]
+) -> tuple[list[list[str | None]], list[int]]:
+    """Show how a block settled by Jacobi iteration.
+
+    Args:
+        iterates: `(iterations + 1, tokens)`, the fixed point last.
+        decode: Turns token ids into text.
+
+    Returns:
+        See `settling_table`.
+    """
     rows: list[list[str | None]] = [
         [_visible(decode([token])) for token in row] for row in iterates.tolist()
     ]
