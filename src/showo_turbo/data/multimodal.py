@@ -40,6 +40,9 @@ class MultimodalDataModule(StreamsDataModule):
             listed in `bad_samples.txt` in the run's folder, before the run ends.
         fit_limit: Prompts of each file, and questions, that the validations of `fit` take at most,
             spread evenly; null for all. `validate` and `test` take all.
+
+    Attributes:
+        question_resolution: Side length of the images of questions in pixels; the resolution.
     """
 
     def __init__(
@@ -81,7 +84,7 @@ class MultimodalDataModule(StreamsDataModule):
             web_text = web_text or shapes.web_text()
             val_instructions = val_instructions or shapes.instructions("val")
             prompts = prompts or shapes.prompts()
-        self.resolution = resolution
+        self.resolution = self.question_resolution = resolution
         self.captions = captions
         self.instructions = instructions
         self.web_text = web_text
@@ -98,6 +101,6 @@ class MultimodalDataModule(StreamsDataModule):
             paths = [self.prompts.validation] if stage == "validate" else self.prompts.test
             streams += [("prompts", PromptFile(path, self.prompts_per_category)) for path in paths]
         if self.val_instructions is not None:
-            questions = self.val_instructions.open(self.resolution, self.bad_samples.skip)
+            questions = self.val_instructions.open(self.question_resolution, self.bad_samples.skip)
             streams.append(("instructions", questions))
         return streams

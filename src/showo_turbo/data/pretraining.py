@@ -55,6 +55,8 @@ class PretrainDataModule(MultimodalDataModule):
             listed in `bad_samples.txt` in the run's folder, before the run ends.
         fit_limit: Prompts of each file, and questions, that the validations of `fit` take at most,
             spread evenly; null for all. `validate` and `test` take all.
+        question_resolution: Side length of the images of questions in pixels, where a vision
+            encoder takes others than those that are drawn, such as 336 for CLIP.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class PretrainDataModule(MultimodalDataModule):
         shapes: Corpus | None = None,
         max_bad_samples: int = 0,
         fit_limit: int | None = FIT_LIMIT,
+        question_resolution: int | None = None,
     ) -> None:
         super().__init__(
             resolution,
@@ -93,6 +96,7 @@ class PretrainDataModule(MultimodalDataModule):
             max_bad_samples=max_bad_samples,
             fit_limit=fit_limit,
         )
+        self.question_resolution = question_resolution or resolution
 
     def open_streams(self) -> dict[str, Stream]:
         """Open the training streams that have a batch size."""
@@ -102,7 +106,7 @@ class PretrainDataModule(MultimodalDataModule):
             streams["image"] = required(self.captions, "captions").open(self.resolution, skip)
         if "text" in self.batch_sizes:
             streams["text"] = required(self.instructions, "instructions").open(
-                self.resolution, skip
+                self.question_resolution, skip
             )
         if "language" in self.batch_sizes:
             streams["language"] = required(self.web_text, "web_text").open()
