@@ -192,6 +192,12 @@ class TestBadInput:
         with pytest.raises(UserError, match="'latents', but the model reads images as 'clip'"):
             made.configure_model()
 
+    def test_an_encoder_of_another_width(self, random_shapes_model, tmp_path):
+        wider = write_tiny_clip(tmp_path / "clip", hidden_size=12)
+        made = module(random_shapes_model, wider)
+        with pytest.raises(UserError, match="have width 12, those of the model's images 8"):
+            made.configure_model()
+
     def test_an_unknown_part(self, random_shapes_model):
         with pytest.raises(UserError, match="trained is 'head'; choose 'all' or 'projector'"):
             module(random_shapes_model, trained="head")
