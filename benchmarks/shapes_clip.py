@@ -89,13 +89,13 @@ def train_encoder(folder: Path, train: Pairs, steps: int, batch_size: int = 256)
         folder: Where the training's state goes.
         train: Images with their descriptions.
         steps: Of the optimizer.
-        batch_size: Pairs that are told from each other.
+        batch_size: Pairs of a batch, among which each image finds its description.
     """
     model = new_clip()
     normalize = CLIPFeatures(model.vision_model).normalize
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.1)
     schedule = WarmupStableDecay(optimizer, min(100, steps // 5), steps, steps // 2)
-    parts = {"model": model, "optimizer": optimizer, "schedule": schedule}
+    parts: dict[str, Any] = {"model": model, "optimizer": optimizer, "schedule": schedule}
     path, first = folder / "training.pt", 0
     if path.exists():
         state = torch.load(path, weights_only=True)
