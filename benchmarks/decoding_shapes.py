@@ -8,11 +8,13 @@ from comparing import Row, compare_images, row_of
 from measuring import in_turns
 from PIL import Image
 from random_networks import Scale
+from torch import Tensor
 
 from showo_turbo.inference import ShowoPipeline
 from showo_turbo.models.showo.sequences import format_question
 from showo_turbo.sampling.autoregressive import autoregressive_decode
 from showo_turbo.sampling.jacobi import jacobi_decode
+from showo_turbo.sampling.text_decoding import TextDecoding
 from showo_turbo.shapes.conversations import DESCRIBE_QUESTION
 from showo_turbo.shapes.render import render
 from showo_turbo.shapes.sampling import sample_example
@@ -35,6 +37,7 @@ class ShapesRows:
         self.by_name: dict[str, Callable[[], Row]] = {
             f"{name}_t2i": self.images,
             f"{name}_jacobi_vs_ar": self.jacobi_vs_ar,
+            f"{name}_jacobi_vs_ar_batched": self.jacobi_vs_ar_batched,
         }
 
     @cached_property
@@ -49,14 +52,56 @@ class ShapesRows:
         )
         return compare_images(self.pipeline.network, prompts, self.scale.repeats, 0.0)
 
-    def jacobi_vs_ar(self) -> Row:
-        """Answers at batch 1, by the better of the two drivers."""
+    def requests(self, count: int) -> tuple[Tensor, list[int]]:
+        """Codes of test images, and the question to describe them."""
         pixels = [
             Image.fromarray(render(sample_example(index, split="test").scene))
-            for index in range(self.scale.answers)
+            for index in range(count)
         ]
         codes = self.pipeline.encode_images(pixels)
-        question = self.pipeline.text_tokenizer.encode(format_question(DESCRIBE_QUESTION))
+        return codes, self.pipeline.text_tokenizer.encode(format_question(DESCRIBE_QUESTION))
+
+    def jacobi_vs_ar_batched(self) -> Row:
+        """Answers in one batch, guessed as far ahead as `TextDecoding` does, and as at batch 1."""
+        count = self.scale.batch
+        codes, question = self.requests(count)
+        network, prompts = self.pipeline.network, [question] * count
+        shared = TextDecoding().forward_tokens
+        how = {"window": shared, "window, whole blocks": None}
+
+        def decoded(tokens: int | None) -> Callable[[], list[Any]]:
+            return lambda: jacobi_decode(
+                network,
+                codes,
+                prompts,
+                max_new_tokens=64,
+                driver="window",
+                forward_tokens=tokens,
+            )
+
+        ways: dict[str, Callable[[], list[Any]]] = {
+            "ar": lambda: autoregressive_decode(network, codes, prompts, max_new_tokens=64)
+        }
+        ways |= {name: decoded(tokens) for name, tokens in how.items()}
+        found = in_turns(ways, self.scale.repeats)
+        tokens = [result.tokens for result in found["ar"].result]
+        exact = all([r.tokens for r in found[name].result] == tokens for name in how)
+        row = row_of(
+            found["ar"],
+            found["window"],
+            exact,
+            f"cached autoregression against Jacobi, window, batch {count}, {shared} tokens a pass",
+        )
+        whole = found["window, whole blocks"]
+        return row | {
+            "answers": count,
+            "tokens": sum(map(len, tokens)),
+            "whole_blocks_ratio": round(found["ar"].seconds / whole.seconds, 3),
+        }
+
+    def jacobi_vs_ar(self) -> Row:
+        """Answers at batch 1, by the better of the two drivers."""
+        codes, question = self.requests(self.scale.answers)
 
         def each(decode: Callable[..., Any], **more: Any) -> Callable[[], list[Any]]:
             network = self.pipeline.network

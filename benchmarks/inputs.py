@@ -27,7 +27,7 @@ from showo_turbo.evaluation.environment import describe_hardware, provenance
 from showo_turbo.evaluation.tables import Figures, with_interval
 from showo_turbo.inference.loaded_model import LoadedModel
 from showo_turbo.sampling.text_decoding import TextDecoding
-from showo_turbo.utils.files import read_json, write_atomically, write_json
+from showo_turbo.utils.files import read_json, write_json, write_text
 
 RESULTS = Path(__file__).resolve().parent / "results"
 KINDS = {"codes": "codes", "latents": "MAGVIT-v2 latents", "clip": "vision transformer"}
@@ -92,8 +92,7 @@ def main() -> None:
         write_json(path, about | {"rows": rows})
         print(f"{kind}, {start}: {rows[-1]['exact_match']}", flush=True)
     text = to_markdown([table(rows, len(records))])
-    with write_atomically(path.with_suffix(".md")) as temporary:
-        temporary.write_text(f"{text}\nOne seed each. {describe_hardware()}.\n", "utf-8")
+    write_text(path.with_suffix(".md"), f"{text}\nOne seed each. {describe_hardware()}.\n")
     print(text)
 
 

@@ -1,5 +1,6 @@
 """Lightning callbacks, installed as showo_turbo.callbacks."""
 
+from .collapse_alarm import CollapseAlarm, CollapseLimits
 from .curriculum import Curriculum
 from .evaluation_table import EvaluationTable
 from .export_student import ExportStudent
@@ -13,6 +14,8 @@ from .step_checkpoint import StepCheckpoint
 from .sweep_metric import SweepMetric
 
 __all__ = [
+    "CollapseAlarm",
+    "CollapseLimits",
     "Curriculum",
     "EvaluationTable",
     "ExportStudent",

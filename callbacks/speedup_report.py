@@ -35,7 +35,7 @@ from showo_turbo.training.student_weights import (
     whole_image_tokenizer,
     whole_vision_encoder,
 )
-from showo_turbo.utils.files import write_atomically
+from showo_turbo.utils.files import write_text
 from showo_turbo.viz.report_pictures import draw_report_pictures
 
 from .curriculum import Curriculum
@@ -157,8 +157,7 @@ class SpeedupReport(Callback):
             seconds = report.seconds["validate"] + time.perf_counter() - began
             report.seconds = self._seconds(trainer, seconds)
             report.write(folder)
-            with write_atomically(folder / "report.md") as temporary:
-                temporary.write_text(report_markdown(report), encoding="utf-8")
+            write_text(folder / "report.md", report_markdown(report))
             _show(report, [folder / "report.json", folder / "report.md", *files])
         trainer.strategy.barrier("speed-up report")
 

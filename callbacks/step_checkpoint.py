@@ -38,21 +38,14 @@ class StepCheckpoint(HeldCheckpoint):
             self.dirpath = str(Path(trainer.default_root_dir).absolute() / "checkpoints")
         super().setup(trainer, pl_module, stage)
 
-    def on_train_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
+    def on_train_batch_end(self, trainer: Trainer, *arguments: Any) -> None:
         """Save if it is time, but not after an epoch's last step."""
         if trainer.is_last_batch:
             self._waits = self.is_due(trainer)
         elif ends_after_step(trainer):
             self.save_now(trainer)
         else:
-            super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+            super().on_train_batch_end(trainer, *arguments)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save what has waited."""

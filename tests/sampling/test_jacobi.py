@@ -28,9 +28,18 @@ DRIVERS = ["block", "window"]
     max_new_tokens=st.integers(1, 14),
     with_image=st.booleans(),
     block_start=st.sampled_from(["vocabulary", "prompt"]),
+    forward_tokens=st.sampled_from([None, 1, 7, 20]),
 )
 def test_as_naive(
-    precise_model, driver, seed, count, block_size, max_new_tokens, with_image, block_start
+    precise_model,
+    driver,
+    seed,
+    count,
+    block_size,
+    max_new_tokens,
+    with_image,
+    block_start,
+    forward_tokens,
 ):
     codes, prompts = make_requests(precise_model, seed, count)
     codes = codes if with_image else None
@@ -43,6 +52,7 @@ def test_as_naive(
         driver=driver,
         block_start=block_start,
         seeds=[seed + i for i in range(count)],
+        forward_tokens=forward_tokens,
     )
     for sample, result in enumerate(results):
         image = None if codes is None else codes[sample].tolist()
@@ -62,6 +72,24 @@ def test_hundreds_of_prompts_in_single_precision(model, driver, weights):
     parallel = jacobi_decode(network, codes, prompts, driver=driver, **options)
     assert [r.tokens for r in parallel] == [r.tokens for r in plain]
     assert [r.finished for r in parallel] == [r.finished for r in plain]
+
+
+@pytest.mark.parametrize("forward_tokens", [1, 40, 400, None])
+def test_batches_in_single_precision_however_far_ahead(forward_tokens):
+    network = golden_showo()
+    codes, prompts = make_requests(network, 8, 120, longest=20)
+    plain = autoregressive_decode(network, codes, prompts, max_new_tokens=24)
+    found = jacobi_decode(
+        network,
+        codes,
+        prompts,
+        max_new_tokens=24,
+        driver="window",
+        forward_tokens=forward_tokens,
+    )
+    assert [r.tokens for r in found] == [r.tokens for r in plain]
+    if forward_tokens == 1:
+        assert [r.forwards for r in found] == [len(r.tokens) for r in plain], "autoregression"
 
 
 @pytest.fixture(scope="module")
@@ -170,6 +198,7 @@ class TestBadInput:
         [
             ({"max_new_tokens": 0}, "max_new_tokens is 0; it must be at least 1"),
             ({"block_size": 0}, "block_size is 0; it must be at least 1"),
+            ({"forward_tokens": 0}, "forward_tokens is 0; it must be at least 1"),
             ({"driver": "both"}, "driver is 'both'; choose 'block' or 'window'"),
             ({"block_start": "eot"}, "block_start is 'eot'; choose 'vocabulary' or 'prompt'"),
             ({"seeds": []}, "0 seeds for 1 prompt"),

@@ -135,6 +135,13 @@ def test_all_differences_are_named():
     assert identity().differences(identity()) == []
 
 
+def test_a_store_from_before_an_option_was_made_with_its_default():
+    before = identity(settings={"sampling.sampling_steps": 8})
+    for base, differences in (("image", 0), ("unknown", 1)):
+        now = {"sampling.sampling_steps": 8, "sampling.schedule_base": base}
+        assert len(before.differences(identity(settings=now))) == differences
+
+
 def test_another_teacher_or_kind_is_refused_on_reading(finished):
     with pytest.raises(
         UserError, match=r"was made by teacher a{12}\.\.\., but the teacher is c{12}"

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import UserError
-from ..utils.files import write_atomically
+from ..utils.files import write_text
 from ..viz.page import read_runs, render_page
 from .command_line import run_function
 
@@ -28,6 +28,5 @@ def report(runs: list[str], output: Path | None = None) -> None:
     path = Path(runs[0]) / "report.html" if output is None else output
     if path.is_dir():
         raise UserError(f"{path} is a folder; name a file, such as {path / 'report.html'}")
-    with write_atomically(path) as temporary:
-        temporary.write_text(render_page(found), encoding="utf-8")
+    write_text(path, render_page(found))
     print(f"written: {path}")

@@ -12,10 +12,12 @@ from ..sampling.text_decoding import DecodingChanges
 from ..targets import ConsistencyTarget
 from ..trajectories import (
     ImageSource,
+    IterateDraws,
     PartlyKnown,
     StateDraws,
     StoredTrajectories,
     UniformDraws,
+    UniformIterates,
 )
 
 
@@ -53,6 +55,8 @@ class Stage:
             `UniformDraws` and `SamplerDraws`.
         partly_known: How often a part of an image is known from the beginning, as when images are
             inpainted or extrapolated; by default never, see `PartlyKnown`.
+        text_draws: How the Jacobi iterate that a block of an answer starts from is drawn; uniformly
+            by default, see `GrowingNoise`.
         skip_prompts: Regular expression; captions in which it is found are not drawn in this stage,
             in place of the data module's `skip_prompts`.
         loss_weights: Weights of loss terms in this stage, by their names in the module's `losses`;
@@ -81,6 +85,7 @@ class Stage:
     source: ImageSource | None = None
     draws: StateDraws = field(default_factory=UniformDraws)
     partly_known: PartlyKnown = field(default_factory=PartlyKnown)
+    text_draws: IterateDraws = field(default_factory=UniformIterates)
     skip_prompts: str | None = None
     loss_weights: dict[str, float] = field(default_factory=dict)
     consistency_target: ConsistencyTarget | None = None
@@ -89,6 +94,7 @@ class Stage:
         if self.source is not None:
             check_kind(self.source, ImageSource, "source")
         check_kind(self.draws, StateDraws, "draws")
+        check_kind(self.text_draws, IterateDraws, "text_draws")
         if self.consistency_target is not None:
             check_kind(self.consistency_target, ConsistencyTarget, "consistency_target")
         segments = ("image_segments", "text_segments")

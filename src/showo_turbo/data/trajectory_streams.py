@@ -28,6 +28,7 @@ from ..trajectories.record import (
 )
 from ..trajectories.segments import check_recorded, draw_step
 from ..trajectories.store import TrajectoryStore
+from ..trajectories.text_draws import IterateDraws, UniformIterates
 from ..utils.random import stateless_seed
 
 
@@ -65,17 +66,21 @@ class ImageTrajectoryStream:
         """Number of trajectories."""
         return len(self.dataset)
 
-    def draw(self, index: int, seed: int) -> tuple[ImageTrajectory, int]:
-        """The trajectory at `index` and its step k, at which something of it is masked."""
+    def draw(self, index: int, seed: int) -> tuple[ImageTrajectory, int, int]:
+        """The trajectory at `index`, its step k, and a seed for what else is drawn.
+
+        At state k something of it is masked.
+        """
         drawn = stateless_seed(seed, 0, index, stream="image")
         record = self.partly_known.drawn(self.dataset[index], drawn)
-        return record, self.draws.draw(_masked_counts(record), drawn)
+        k = self.draws.draw(_masked_counts(record), drawn)
+        return record, k, stateless_seed(seed, 0, index, stream="image/draft")
 
-    def collate(self, items: Sequence[tuple[ImageTrajectory, int]]) -> ImageBatch:
+    def collate(self, items: Sequence[tuple[ImageTrajectory, int, int]]) -> ImageBatch:
         """The states at k and at the end of k's segment."""
-        records, steps = zip(*items, strict=True)
+        records, steps, seeds = zip(*items, strict=True)
         return collate_image_trajectories(
-            records, steps, segments=self.segments, mask_code=self.mask_code
+            records, steps, segments=self.segments, mask_code=self.mask_code, seeds=seeds
         )
 
 
@@ -85,11 +90,18 @@ class TextTrajectoryStream:
     Args:
         store: A finished store of texts, or its folder.
         segments: Number of segments that a block's iterations are cut into.
+        draws: How k is drawn; uniformly by default.
     """
 
-    def __init__(self, store: TrajectoryStore | Path, segments: int) -> None:
+    def __init__(
+        self,
+        store: TrajectoryStore | Path,
+        segments: int,
+        draws: IterateDraws = UniformIterates(),
+    ) -> None:
         self.dataset = TextTrajectoryDataset(store)
         self.segments = segments
+        self.draws = draws
 
     def __len__(self) -> int:
         """Number of answers."""
@@ -98,10 +110,9 @@ class TextTrajectoryStream:
     def draw(self, index: int, seed: int) -> tuple[TextTrajectory, list[int]]:
         """The answer at `index` and the iteration k of each of its blocks."""
         record = self.dataset[index]
-        return record, [
-            _draw(seed, index, len(block) - 1, f"text/{number}")
-            for number, block in enumerate(record.blocks)
-        ]
+        numbers = range(len(record.blocks))
+        seeds = [stateless_seed(seed, 0, index, stream=f"text/{number}") for number in numbers]
+        return record, self.draws.draw(record, seeds)
 
     def collate(self, items: Sequence[tuple[TextTrajectory, list[int]]]) -> TextBatch:
         """The iterates of all blocks at k and at the end of k's segment."""

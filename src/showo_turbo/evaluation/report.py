@@ -1,13 +1,13 @@
 """The report of a distillation: every figure with its count and interval, as JSON and CSV."""
 
-import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from ..sampling.image_sampling import ImageSampling
-from ..utils.files import write_atomically, write_json
+from ..utils.files import write_csv, write_json
 from .ability_scores import OUTCOMES, AbilityScore
 from .image_scores import ImageScore
 from .plan import STUDENT
@@ -140,18 +140,8 @@ def write_scores_csv(
         text: Each gives its exact match and its speeds.
         abilities: Each gives its three shares.
     """
-    with (
-        write_atomically(path) as temporary,
-        open(temporary, "w", newline="", encoding="utf-8") as file,
-    ):
-        writer = csv.DictWriter(file, CSV_COLUMNS, restval="")
-        writer.writeheader()
-        for image in images:
-            writer.writerows(_image_lines(image))
-        for answer in text:
-            writer.writerows(_text_lines(answer))
-        for ability in abilities:
-            writer.writerows(_ability_lines(ability))
+    parts = (map(_image_lines, images), map(_text_lines, text), map(_ability_lines, abilities))
+    write_csv(path, CSV_COLUMNS, chain.from_iterable(chain(*parts)))
 
 
 def _image_lines(row: ImageScore) -> Iterator[dict[str, Any]]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ..sampling.jacobi import Driver
-from .intervals import Difference, Interval, paired_difference, wilson_interval
+from .intervals import Difference, Interval, paired_difference, rounded, wilson_interval
 
 Decoding = Literal["ar", "jacobi", "block_diffusion"]
 
@@ -37,10 +37,11 @@ class TextScore:
         block_iterations: See above; only with the `block` driver.
         block_forwards: See above.
         batch_size: Questions answered at once.
-        batched_seconds: Wall clock of all answers in batches.
+        batched_seconds: Wall clock of answers in batches.
         timed: How many questions were answered again, one by one, to measure the time.
         timed_tokens: Tokens of those.
         timed_seconds: Wall clock of those, prefill included.
+        batched_tokens: Tokens of those; None for those of all answers.
         cider_long: CIDEr-D of the answers whose reference fills at least one block (captions); None
             if there are none.
         benchmark: The benchmark that the questions are from, if they are from one.
@@ -64,6 +65,7 @@ class TextScore:
     timed: int
     timed_tokens: int
     timed_seconds: float
+    batched_tokens: int | None = None
     cider_long: float | None = None
     benchmark: str | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
@@ -103,6 +105,12 @@ class TextScore:
         """Tokens a second of wall clock with one question at a time; None if not timed."""
         return self.timed_tokens / self.timed_seconds if self.timed else None
 
+    @property
+    def tokens_per_second_batched(self) -> float:
+        """Tokens a second of wall clock in batches."""
+        tokens = self.tokens if self.batched_tokens is None else self.batched_tokens
+        return tokens / self.batched_seconds
+
     def exact_match_of(self, long: bool) -> tuple[float | None, int]:
         """Exact match, and the count, of the long references (captions) or of the short ones."""
         chosen = [
@@ -125,19 +133,18 @@ class TextScore:
             **(self._quality() if self.benchmark is None else self._metrics()),
             "tokens_per_second": _rounded(self.tokens_per_second),
             "n_timed": self.timed,
-            "tokens_per_second_batched": round(self.tokens / self.batched_seconds, 4),
+            "tokens_per_second_batched": round(self.tokens_per_second_batched, 4),
             "batch_size": self.batch_size,
             "unfinished": self.unfinished,
             "n": self.n,
         }
 
     def _quality(self) -> dict[str, Any]:
-        low, high = self.ci95
         long, n_long = self.exact_match_of(long=True)
         short, n_short = self.exact_match_of(long=False)
         return {
             "exact_match": round(self.exact_match, 4),
-            "ci95": [round(low, 4), round(high, 4)],
+            "ci95": rounded(self.ci95),
             "exact_match_long": _rounded(long),
             "n_long": n_long,
             "cider_long": _rounded(self.cider_long),
@@ -171,12 +178,8 @@ def agreement(first: TextScore, second: TextScore) -> dict[str, Any]:
     """Share of questions that two models answer with the same words, right or wrong."""
     pairs = zip(first.answers, second.answers, strict=True)
     same = sum(a.strip() == b.strip() for a, b in pairs)
-    low, high = wilson_interval(same, first.n)
-    return {
-        "agreement": round(same / first.n, 4),
-        "ci95": [round(low, 4), round(high, 4)],
-        "n": first.n,
-    }
+    ends = rounded(wilson_interval(same, first.n))
+    return {"agreement": round(same / first.n, 4), "ci95": ends, "n": first.n}
 
 
 def _mean(values: Sequence[float]) -> float | None:

@@ -39,8 +39,8 @@ class ShowoPipeline(Answering):
         network: The network, of any family.
         image_tokenizer: Its image tokenizer.
         text_tokenizer: Its text tokenizer; None for a family that needs none.
-        sampling: How it draws best; `generate` takes from here what it is not told.
-        decoding: How it answers best; `answer` takes from here what it is not told.
+        sampling: How it draws best: the default of `generate`.
+        decoding: How it answers best: the default of `answer`.
         background: Color that shows through transparent parts of images that are given.
         vision_encoder: Its vision encoder, if it reads images through one; see `LoadedModel`.
 

@@ -48,6 +48,10 @@ class TextDecoding:
         reveal_order: Of block diffusion: with `confidence` the surest tokens are revealed first,
             with `random` any.
         guidance_scale: Of block diffusion, w of classifier-free guidance, which doubles the work.
+        forward_tokens: Of Jacobi decoding by the `window` driver, tokens that a forward pass may
+            compute for all answers of a batch, see `jacobi_decode`: about as many as take the
+            hardware hardly longer than one of each answer. None for `block_size` of each, however
+            large the batch. It changes the work, but no answer.
     """
 
     method: DecodingMethod = "jacobi"
@@ -61,6 +65,7 @@ class TextDecoding:
     sampling_steps: int | None = None
     reveal_order: TextRevealOrder = "confidence"
     guidance_scale: float = 0.0
+    forward_tokens: int | None = 128
 
     def check(self) -> None:
         """Raise on combinations that mean nothing.
@@ -69,7 +74,7 @@ class TextDecoding:
             UserError: Naming the value and the remedy.
         """
         check_choice(DecodingMethod, method=self.method)
-        check_blocks(self.block_size, self.driver, self.block_start)
+        check_blocks(self.block_size, self.driver, self.block_start, self.forward_tokens)
         check_whole(max_new_tokens=self.max_new_tokens, top_k=self.top_k)
         if self.max_new_tokens < 1:
             raise UserError(f"max_new_tokens is {self.max_new_tokens}; it must be at least 1")
@@ -153,6 +158,7 @@ class TextDecoding:
                 driver=self.driver,
                 block_start=self.block_start,
                 seeds=seeds,
+                forward_tokens=self.forward_tokens,
             )
         return autoregressive_decode(
             model,

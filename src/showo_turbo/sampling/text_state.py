@@ -54,10 +54,11 @@ class TextState:
         """One forward: what follows each active sample's last token and each of its guesses.
 
         Args:
-            guesses: Guessed continuation of each active sample, all of one length g (may be 0).
+            guesses: Guessed continuation of each active sample, of any length, of none as well.
 
         Returns:
-            Logits `(active, g + 1, candidates)` float32.
+            Logits `(predictions, candidates)` float32, sample after sample: as many of each as it
+            has guesses, and one more.
         """
         for sample in self.active:
             self.forwards[sample] += 1
@@ -83,6 +84,23 @@ class TextState:
             if not self.finished[sample] and len(answer) < self.max_new_tokens:
                 staying.append(place)
         self._prefix.keep(tokens)
-        if staying and len(staying) < len(self.active):
-            self._prefix.select(staying)
+        if len(staying) < len(self.active):
+            staying = closed_up(staying)
+            if staying:
+                self._prefix.select(staying)
         self.active = [self.active[place] for place in staying]
+
+
+def closed_up(places: Sequence[int]) -> list[int]:
+    """An order of places that leaves most where they are: the last ones fill the gaps.
+
+    Args:
+        places: Different ones, ascending.
+
+    Returns:
+        The same places. Of n, those below n are at their own index.
+    """
+    count = len(places)
+    at_home = {place for place in places if place < count}
+    others = iter([place for place in places if place >= count])
+    return [place if place in at_home else next(others) for place in range(count)]

@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from ..errors import UserError, check_kind
 from ..evaluation.plan import EvaluationPlan
 from ..inference.loading import own_vision_encoder, vision_encoder_of
+from ..losses.distribution_matching import DistributionMatching
 from ..losses.reduction import LossValue
 from ..losses.term import LossTerm, check_weight
 from ..losses.terms import published_losses
@@ -32,6 +33,7 @@ from ..sampling.text_decoding import TextDecoding
 from ..targets import ConsistencyTarget, StudentTarget
 from ..text_tokenizer import TextTokenizer
 from .arguments import note_arguments
+from .auxiliary import Auxiliary
 from .averages import (
     check_averages,
     follow_until_begun,
@@ -44,6 +46,9 @@ from .lora import LoRAOptions, add_lora, seed_step
 from .measured_student import MeasuredStudent
 from .optimization import optimizer_and_schedule
 from .ranks import global_means
+
+AUXILIARY_KEY = "auxiliary"
+"""Of the auxiliary network in checkpoints."""
 
 
 class ShowoTurbo(MeasuredStudent):
@@ -151,6 +156,8 @@ class ShowoTurbo(MeasuredStudent):
         self.optimizer = optimizer
         self.lr_scheduler = lr_scheduler
         self.teacher: ImageModel
+        self._auxiliary: Auxiliary | None = None
+        self._auxiliary_state: dict[str, Any] | None = None
         if noise_size < 0:
             raise UserError(f"noise_size is {noise_size}; expected 0 or more, correct it")
         if max_language_length < 2:
@@ -158,6 +165,7 @@ class ShowoTurbo(MeasuredStudent):
                 f"max_language_length is {max_language_length}; expected at least 2, set it so"
             )
         exclude_from_checkpoints(self, "teacher")
+        exclude_from_checkpoints(self, "base")
         exclude_from_checkpoints(self, "image_tokenizer")
         exclude_from_checkpoints(self, "vision_encoder")
 
@@ -203,12 +211,37 @@ class ShowoTurbo(MeasuredStudent):
             network.add_noise(self.noise_size)
         return network
 
+    @property
+    def base(self) -> ImageModel:
+        """The model that training started from, frozen; loaded when it is first asked for."""
+        if "base" not in self._modules:
+            self._modules["base"] = freeze(self.load_base().to(self.device))
+        return cast(ImageModel, self._modules["base"])
+
+    def auxiliary(self, rank: int, learning_rate: float) -> Auxiliary:
+        """The auxiliary network of distribution matching, made when it is first asked for.
+
+        Args:
+            rank: Of its adapters.
+            learning_rate: Of their optimizer.
+        """
+        if self._auxiliary is None:
+            self._auxiliary = Auxiliary(self.base, rank, learning_rate)
+            if self._auxiliary_state is not None:
+                self._auxiliary.load_state_dict(self._auxiliary_state)
+        return self._auxiliary
+
     def setup(self, stage: str) -> None:
-        """Look for what the target needs, and for losses, before anything is collected."""
+        """Look for what target and terms need, and for losses, before anything is collected."""
         if stage != "fit":
             return
         check_averages(self.trainer)
         self.consistency_target.setup(self)
+        for term in self.losses.values():
+            if term.needs_base:
+                self.base  # noqa: B018 - loaded now
+            if isinstance(term, DistributionMatching):
+                self.auxiliary(term.auxiliary_rank, term.auxiliary_learning_rate)
         streams = self._streams()
         if streams and not any(map(self._is_trained_on, streams)):
             raise UserError(
@@ -350,6 +383,8 @@ class ShowoTurbo(MeasuredStudent):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what is needed to export a checkpoint on its own."""
         drop_excluded(self, checkpoint["state_dict"])
+        if self._auxiliary is not None:
+            checkpoint[AUXILIARY_KEY] = self._auxiliary.state_dict()
         checkpoint[MODEL_CONFIG_KEY] = self.student.config.to_dict()
         checkpoint[TEXT_TOKENIZER_KEY] = self.text_tokenizer_id
         checkpoint[IMAGE_TOKENIZER_KEY] = self.image_tokenizer_id
@@ -366,6 +401,12 @@ class ShowoTurbo(MeasuredStudent):
             max_language_length=self.max_language_length,
             lora=None if self.lora is None else asdict(self.lora),
         )
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on with the auxiliary network of a checkpoint, if it has one."""
+        self._auxiliary_state = checkpoint.get(AUXILIARY_KEY)
+        if self._auxiliary is not None and self._auxiliary_state is not None:
+            self._auxiliary.load_state_dict(self._auxiliary_state)
 
     def configure_gradient_clipping(
         self,

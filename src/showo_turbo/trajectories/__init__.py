@@ -42,6 +42,7 @@ from .sources import FirstAccepted, Mixed, Sampled
 from .store import TrajectoryStore
 from .stored import StoredTrajectories
 from .text_collector import TextCollection, TextRequest, collect_texts, text_identity
+from .text_draws import GrowingNoise, IterateDraws, UniformIterates
 
 __all__ = [
     "BestOf",
@@ -52,12 +53,14 @@ __all__ = [
     "DenoisedTextBatch",
     "DenoisedTextDataset",
     "FirstAccepted",
+    "GrowingNoise",
     "ImageBatch",
     "ImageCollection",
     "ImagePrompt",
     "ImageSource",
     "ImageTrajectory",
     "ImageTrajectoryDataset",
+    "IterateDraws",
     "MaskedTrajectory",
     "Mixed",
     "ModelIdentity",
@@ -77,6 +80,7 @@ __all__ = [
     "TrajectoryCollector",
     "TrajectoryStore",
     "UniformDraws",
+    "UniformIterates",
     "check_segments",
     "collate_denoised_texts",
     "collate_image_trajectories",

@@ -73,8 +73,8 @@ def collect(
     Args:
         teacher: Put into evaluation mode meanwhile.
         store: Begun with `TrajectoryStore.create_or_continue`.
-        make_shard: Called with the prompts' indices and with a function that is to be told how
-            many of them have been done.
+        make_shard: Called with the prompts' indices and with a function that counts how many
+            of them have been done.
         processes: Who shares the work.
         progress: Whether to show a progress bar; only the first process does.
 

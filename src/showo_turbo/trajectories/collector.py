@@ -30,7 +30,7 @@ class TrajectoryCollector:
         fingerprint: Its `fingerprint_module`.
         text_tokenizer: Its text tokenizer, if it has one.
         folder: The stores go to `images` and `texts` in it.
-        say: Told how many captions or questions are left out, and why.
+        say: Called with a line on how many captions or questions are left out, and why.
         processes: Who shares the work.
         image_tokenizer: Fingerprint of the `ImageEncoder` of the images of questions, which is the
             image tokenizer where they are codes.

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ..errors import UserError
 from ..models.protocols import ImageModel
 from ..sampling.image_sampling import ImageSampling
 from ..sampling.options import check_seed, seed_of_each
@@ -84,6 +85,11 @@ class ImageCollection:
         check_segments(self.sampling.sampling_steps, self.segments)
         check_positive(self, "topk_targets", "batch_size", "shard_size")
         check_seed(self.seed)
+        if self.sampling.revise_below > 0:
+            raise UserError(
+                f"revise_below is {self.sampling.revise_below}, but a trajectory has one step that "
+                "reveals a token; leave it out where trajectories are collected"
+            )
 
     def check(self, model: ImageModel, captions: Sequence[str] = ()) -> None:
         """Raise on what a model cannot do.
@@ -119,6 +125,9 @@ def image_identity(
     """
     rows = ([prompt.key, prompt.text, list(prompt.ids)] for prompt in prompts)
     recorded = asdict(replace(settings, sampling=settings.sampling.resolved, source=None))
+    del recorded["sampling"]["revise_below"]
+    if not settings.sampling.random_start:
+        del recorded["sampling"]["random_start"]
     del recorded["source"]
     if settings.source is not None:
         recorded["source"] = settings.source.identity()

@@ -19,6 +19,14 @@ _MOST = 2**63 - 1
 _LONGEST_REASON = 200
 
 
+ADDED = {
+    "settings.sampling.schedule_base": "image",
+    "settings.decoding.guidance_scale": 0.0,
+    "settings.decoding.reveal_order": "confidence",
+}
+"""Options that came after the format, and what stores without them were made with."""
+
+
 @dataclass(frozen=True)
 class StoreIdentity:
     """What determines every byte of a store; two that differ in it cannot be mixed.
@@ -58,7 +66,10 @@ class StoreIdentity:
 
     def differences(self, other: "StoreIdentity") -> list[str]:
         """Return one phrase for each field in which `other` (what is asked for) differs."""
-        mine, theirs = _flat(asdict(self)), _flat(asdict(other))
+        theirs = _flat(asdict(other))
+        mine = {name: value for name, value in ADDED.items() if name in theirs} | _flat(
+            asdict(self)
+        )
         return [
             f"{name} is {_short(mine.get(name))} there but {_short(theirs.get(name))} is asked for"
             for name in sorted(mine | theirs)

@@ -75,7 +75,7 @@ class StoredTrajectories:
         Args:
             kind: `images` or `texts`.
             training: What is asked of the store.
-            warn: Told of mismatches that are accepted.
+            warn: Called with each mismatch that is accepted.
             verify: Whether to compare the shards' checksums, which reads them once.
 
         Raises:

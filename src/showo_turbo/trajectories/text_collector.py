@@ -131,6 +131,7 @@ def text_identity(
     """
     rows = ([r.key, r.text, list(r.ids), _image_fingerprint(r.image)] for r in requests)
     recorded = asdict(settings) | {"decoding": asdict(settings.recorded)}
+    del recorded["decoding"]["forward_tokens"]  # of the window driver, which records nothing
     if not settings.denoised:
         for name in ("segments", "topk_targets"):
             del recorded[name]

@@ -10,7 +10,7 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from lightning.pytorch.trainer.connectors import checkpoint_connector
+from lightning.pytorch.trainer.connectors import checkpoint_connector, logger_connector
 from torch import nn
 
 PRIVATE: dict[Callable[..., Any], tuple[str, ...]] = {
@@ -29,9 +29,10 @@ PRIVATE: dict[Callable[..., Any], tuple[str, ...]] = {
         "_save_topk_checkpoint",
         "_should_skip_saving_checkpoint",
     ),
-    Trainer: ("_checkpoint_connector", "_signal_connector"),
+    Trainer: ("_checkpoint_connector", "_logger_connector", "_signal_connector"),
     WeightAveraging: ("_average_model",),
     checkpoint_connector._CheckpointConnector: ("_hpc_resume_path",),
+    logger_connector._LoggerConnector: ("update_train_step_metrics",),
 }
 """Class -> its private attributes that are used or overridden here."""
 
@@ -100,6 +101,11 @@ class HeldCheckpoint(ModelCheckpoint):
 def end_after_step(trainer: Trainer) -> None:
     """Ask a trainer to end after its step, as SIGTERM does: it then raises `SIGTERMException`."""
     trainer._signal_connector.received_sigterm = True
+
+
+def log_this_step(trainer: Trainer) -> None:
+    """Have a trainer log what a step of training has logged, as it would a moment later."""
+    trainer._logger_connector.update_train_step_metrics()
 
 
 def trainer_of(module: nn.Module) -> Trainer | None:

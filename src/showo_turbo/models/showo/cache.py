@@ -5,6 +5,8 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from .attention import Packing
+
 BLOCK = 16
 """Key slots are attended over in whole blocks, as wide as a processor's vectors: how far the
 longest sample of a batch reaches then changes no sum of the others, not even in its last bit."""
@@ -32,6 +34,7 @@ class KeyValueCache:
         self._values: list[Tensor | None] = [None] * layers
         self._slots = torch.empty(batch, 0, dtype=torch.long, device=device)
         self._extent = 0
+        self._packing: Packing | None = None
 
     def append(self, new_tokens: int) -> tuple[Tensor, int]:
         """Announce the next forward; call before the model runs.
@@ -46,13 +49,32 @@ class KeyValueCache:
         Raises:
             ValueError: If the capacity is exceeded.
         """
-        needed = int(self.lengths.max()) + new_tokens
+        self._reach(int(self.lengths.max()) + new_tokens)
+        offsets = torch.arange(new_tokens, device=self.lengths.device)
+        self._slots, self._packing = self.lengths[:, None] + offsets, None
+        return self._slots, self._extent
+
+    def append_packed(self, packing: Packing) -> tuple[Tensor, int]:
+        """Announce a forward in which samples append different numbers of tokens.
+
+        Args:
+            packing: Of the new tokens; its rows are the samples.
+
+        Returns:
+            Their slots `(1, new tokens)` and the number of key slots, see `append`.
+
+        Raises:
+            ValueError: If the capacity is exceeded.
+        """
+        slots = self.lengths[packing.row] + packing.place
+        self._reach(int(slots.max()) + 1)
+        self._slots, self._packing = slots[None], packing
+        return self._slots, self._extent
+
+    def _reach(self, needed: int) -> None:
         if needed > self.capacity:
             raise ValueError(f"{needed} tokens do not fit a cache of {self.capacity} slots")
         self._extent = round_up(needed, BLOCK)
-        offsets = torch.arange(new_tokens, device=self.lengths.device)
-        self._slots = self.lengths[:, None] + offsets
-        return self._slots, self._extent
 
     def update(
         self, keys: Tensor, values: Tensor, layer: int, *_: object, **__: object
@@ -60,7 +82,8 @@ class KeyValueCache:
         """Store a layer's new keys and values; give all that the layer attends over.
 
         Args:
-            keys: `(batch, heads, new_tokens, head_size)`.
+            keys: `(batch, heads, new_tokens, head_size)`, or `(1, heads, new tokens, head_size)` of
+                packed ones.
             values: Likewise.
             layer: Index of the layer.
 
@@ -78,8 +101,11 @@ class KeyValueCache:
             batch, heads, _, size = new.shape
             buffer = new.new_zeros(batch, heads, round_up(self.capacity, BLOCK), size)
             buffers[layer] = buffer
-        index = self._slots[:, None, :, None].expand_as(new)
-        buffer.scatter_(2, index, new)
+        if self._packing is None:
+            index = self._slots[:, None, :, None].expand_as(new)
+            buffer.scatter_(2, index, new)
+        else:
+            buffer[self._packing.row, :, self._slots[0]] = new[0].transpose(0, 1)
         return buffer[:, :, : self._extent]
 
     def get_seq_length(self, layer: int = 0) -> int:
@@ -97,6 +123,30 @@ class KeyValueCache:
         chosen._keys = [None if k is None else k[samples] for k in self._keys]
         chosen._values = [None if v is None else v[samples] for v in self._values]
         return chosen
+
+    def retain(self, samples: Tensor) -> Self:
+        """Go on with some of the samples only, in that order, in the same buffers where possible.
+
+        Samples that take the place of one that leaves are moved, and no others, if each sample
+        stays where it is or comes from behind those that stay. Otherwise see `select`. This cache
+        must not be used any longer.
+
+        Args:
+            samples: `(new_batch,)` indices.
+        """
+        count = len(samples)
+        places = torch.arange(count, device=samples.device)
+        moved = samples != places
+        if not bool((~moved | (samples >= count)).all()):
+            return self.select(samples)
+        sources, targets = samples[moved], places[moved]
+        self.lengths = self.lengths[samples]
+        for buffers in (self._keys, self._values):
+            for layer, buffer in enumerate(buffers):
+                if buffer is not None:
+                    buffer[targets] = buffer[sources]
+                    buffers[layer] = buffer[:count]
+        return self
 
 
 def round_up(number: int, multiple: int) -> int:

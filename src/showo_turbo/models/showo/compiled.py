@@ -102,6 +102,10 @@ class StaticKeyValueCache(KeyValueCache):
         chosen.lengths, chosen.filled = lengths, True
         return chosen
 
+    def retain(self, samples: Tensor) -> "StaticKeyValueCache":
+        """The given samples only; see `select`."""
+        return self.select(samples)
+
 
 class CompiledDecoding:
     """Runs appended tokens through compiled code, padded to shapes that recur.

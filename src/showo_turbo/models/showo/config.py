@@ -7,6 +7,7 @@ from transformers import PhiConfig
 
 from ...errors import UserError, shown
 from ..image_input import ImageInput, ImageInputKind
+from .attention import PACKED_ATTENTION
 from .vocabulary import Vocabulary
 
 LARGEST_SIZE = 2**24
@@ -247,7 +248,7 @@ class ShowoConfig:
             "bos_token_id": None,
             "eos_token_id": None,
             "pad_token_id": None,
-            "attn_implementation": "sdpa",
+            "attn_implementation": PACKED_ATTENTION,
         }
         return PhiConfig(**sizes)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from torch import Tensor
@@ -240,10 +241,15 @@ class Showo(CachedPhi):
         return put_features(embeddings, sequences.features_at, projected)
 
     def answer_logits(
-        self, batch: AnswerBlocks, versions: Mapping[str, Tensor], *, fixed_point: bool = False
+        self,
+        batch: AnswerBlocks,
+        versions: Mapping[str, Tensor],
+        *,
+        chains: Mapping[str, Tensor] = MappingProxyType({}),
+        fixed_point: bool = False,
     ) -> dict[str, Tensor]:
         """Predict the blocks of answers; see `TextModel.answer_logits`."""
-        return answer_logits(self, batch, versions, fixed_point=fixed_point)
+        return answer_logits(self, batch, versions, chains=chains, fixed_point=fixed_point)
 
     def language_logits(
         self, texts: Sequence[Sequence[int]], max_length: int
