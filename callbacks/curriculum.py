@@ -235,6 +235,7 @@ class Curriculum(Callback):
             image_segments=self.stage.image_segments,
             text_segments=self.stage.text_segments,
             draws=self.stage.draws,
+            partly_known=self.stage.partly_known,
             text_draws=self.stage.text_draws,
             text_mask_id=getattr(module.student, "text_mask_id", None),
         )

@@ -11,7 +11,10 @@ from showo_turbo.cli.main import main
 from showo_turbo.cli.sweep import check_examples, full_config, read_settings
 from showo_turbo.sampling.image_sampling import ImageSampling, SamplingChanges
 from showo_turbo.shapes import ShapesWorld
+from showo_turbo.shapes.write import LLAVA_TRAIN_FILE
 from showo_turbo.sweeps import SearchSpace
+
+from .continuous import write_shapes_model
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 FILES = sorted(CONFIGS.rglob("*.yaml"))
@@ -31,6 +34,8 @@ WHOLE += [[path] for path in RECIPES]
 def test_the_files_are_found():
     assert TURBO in FILES
     assert {paths[-1].stem for paths in WHOLE} >= {
+        "clip_projector",
+        "clip_instructions",
         "quickstart",
         "quickstart_mmada",
         "pretrain_magvitv2",
@@ -194,6 +199,46 @@ def test_pretraining_runs(name, tmp_path, monkeypatch, world):
             str(world),
             "--trainer.fast_dev_run=2",
             *(["--data.init_args.batch_size=4"] if family == "magvitv2" else sizes),
+        ]
+    )
+
+
+@pytest.mark.parametrize("name", ["clip_projector", "clip_instructions"])
+def test_the_steps_over_clip_run(name, tmp_path, monkeypatch, world, random_shapes_model):
+    monkeypatch.chdir(tmp_path)
+    folder = write_shapes_model(tmp_path / "features", "clip")
+    model = ["--model.init_args.initial_weights", str(folder)]
+    files = {
+        "instructions.init_args.images": world,
+        "instructions.init_args.annotations": world / LLAVA_TRAIN_FILE,
+    }
+    if name == "clip_projector":
+        model[1] = str(random_shapes_model)
+        sizes = {"encoder": folder / "clip", "tokens": 16, "width": 8}
+        for key, value in sizes.items():
+            model += [f"--model.init_args.showo.vision_{key}", str(value)]
+    else:
+        files |= {
+            "captions.init_args.images": world / "train2017",
+            "captions.init_args.annotations": world / "annotations/captions_train2017.json",
+            "web_text.init_args.files": [str(world / "refinedweb")],
+        }
+    main(
+        [
+            "fit",
+            "-c",
+            str(CONFIGS / f"{name}.yaml"),
+            *model,
+            "--model.init_args.image_tokenizer=shapes",
+            f"--model.init_args.text_tokenizer={folder}",
+            "--data.init_args.resolution=24",
+            "--data.init_args.question_resolution=24",
+            "--data.init_args.loader.num_workers=0",
+            "--data.init_args.loader.pin_memory=false",
+            *(f"--data.init_args.{key}={value}" for key, value in files.items()),
+            "--trainer.accelerator=cpu",
+            "--trainer.precision=32-true",
+            "--trainer.fast_dev_run=2",
         ]
     )
 

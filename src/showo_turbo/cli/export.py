@@ -196,7 +196,10 @@ def _find_network(
         "epochs": content.get("epoch", "unknown"),
     }
     for start in _MODEL_KEYS:
-        if found := _part(content["state_dict"], start.partition(".")[0], (start,)):
+        attribute = start.partition(".")[0]
+        if _part(content["state_dict"], attribute, (start,)):
+            # Beside what tells it from others: the projector of features, and what reads noise.
+            found = _part(content["state_dict"], attribute, (f"{attribute}.",))
             state = merge_lora(found)
             kind, config = _model_config(content, path, config_from, family)
             with torch.device("meta"):

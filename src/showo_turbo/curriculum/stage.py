@@ -13,6 +13,7 @@ from ..targets import ConsistencyTarget
 from ..trajectories import (
     ImageSource,
     IterateDraws,
+    PartlyKnown,
     StateDraws,
     StoredTrajectories,
     UniformDraws,
@@ -52,6 +53,8 @@ class Stage:
             default; see `Sampled`, `Mixed` and `FirstAccepted`.
         draws: How the state that a training sample starts from is drawn; uniformly by default, see
             `UniformDraws` and `SamplerDraws`.
+        partly_known: How often a part of an image is known from the beginning, as when images are
+            inpainted or extrapolated; by default never, see `PartlyKnown`.
         text_draws: How the Jacobi iterate that a block of an answer starts from is drawn; uniformly
             by default, see `GrowingNoise`.
         skip_prompts: Regular expression; captions in which it is found are not drawn in this stage,
@@ -81,6 +84,7 @@ class Stage:
     keep_optimizer: bool = False
     source: ImageSource | None = None
     draws: StateDraws = field(default_factory=UniformDraws)
+    partly_known: PartlyKnown = field(default_factory=PartlyKnown)
     text_draws: IterateDraws = field(default_factory=UniformIterates)
     skip_prompts: str | None = None
     loss_weights: dict[str, float] = field(default_factory=dict)

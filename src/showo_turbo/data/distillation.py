@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeVar
 
 from ..errors import UserError
 from ..trajectories.draws import StateDraws, UniformDraws
+from ..trajectories.partly_known import PartlyKnown
 from ..trajectories.record import DenoisedText, ImageTrajectory, TextTrajectory
 from ..trajectories.store import TrajectoryStore
 from ..trajectories.stored import StoredTrajectories
@@ -163,6 +164,7 @@ class DistillationDataModule(MultimodalDataModule):
         image_segments: int,
         text_segments: int,
         draws: StateDraws = UniformDraws(),
+        partly_known: PartlyKnown = PartlyKnown(),
         text_draws: IterateDraws = UniformIterates(),
         text_mask_id: int | None = None,
     ) -> None:
@@ -177,6 +179,7 @@ class DistillationDataModule(MultimodalDataModule):
             text_segments: Number of segments that the Jacobi iterations of a block are cut into,
                 or the denoising steps of one, which they must divide.
             draws: How the state that a sample starts from is drawn, of what is denoised.
+            partly_known: How often a part of an image is known from the beginning.
             text_draws: How the iterate that a block of an answer starts from is drawn, where texts
                 are not denoised.
             text_mask_id: The id that stands for a masked token of text, where texts are denoised.
@@ -188,7 +191,9 @@ class DistillationDataModule(MultimodalDataModule):
         self._streams.pop("image", None)
         self._streams.pop("text", None)
         if images is not None:
-            self._streams["image"] = ImageTrajectoryStream(images, mask_code, image_segments, draws)
+            self._streams["image"] = ImageTrajectoryStream(
+                images, mask_code, image_segments, draws, partly_known
+            )
         if texts is not None and text_mask_id is not None:
             self._streams["text"] = DenoisedTextStream(texts, text_mask_id, text_segments, draws)
         elif texts is not None:

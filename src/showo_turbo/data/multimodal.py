@@ -30,6 +30,9 @@ class MultimodalDataModule(StreamsDataModule):
         batch_sizes: Samples of each stream in the batch of one device; 0 leaves a stream out.
         shapes: A corpus for all files that are not named, such as a generated `ShapesWorld`.
         **options: Those of `StreamsDataModule`.
+
+    Attributes:
+        question_resolution: Side length of the images of questions in pixels; the resolution.
     """
 
     def __init__(
@@ -57,7 +60,7 @@ class MultimodalDataModule(StreamsDataModule):
             web_text = web_text or shapes.web_text()
             val_instructions = val_instructions or shapes.instructions("val")
             prompts = prompts or shapes.prompts()
-        self.resolution = resolution
+        self.resolution = self.question_resolution = resolution
         self.captions = captions
         self.instructions = instructions
         self.web_text = web_text
@@ -74,6 +77,6 @@ class MultimodalDataModule(StreamsDataModule):
             paths = [self.prompts.validation] if stage == "validate" else self.prompts.test
             streams += [("prompts", PromptFile(path, self.prompts_per_category)) for path in paths]
         if self.val_instructions is not None:
-            questions = self.val_instructions.open(self.resolution, self.bad_samples.skip)
+            questions = self.val_instructions.open(self.question_resolution, self.bad_samples.skip)
             streams.append(("instructions", questions))
         return streams

@@ -37,6 +37,8 @@ class PretrainDataModule(MultimodalDataModule):
         resolution: Side length of the images in pixels.
         batch_sizes: Samples of each stream in the batch of one device.
         val_batch_size: Samples in an evaluation batch.
+        question_resolution: Side length of the images of questions in pixels, where a vision
+            encoder takes others than those that are drawn, such as 336 for CLIP.
         **options: Those of `MultimodalDataModule` and of `StreamsDataModule`.
     """
 
@@ -45,11 +47,14 @@ class PretrainDataModule(MultimodalDataModule):
         resolution: int,
         batch_sizes: PretrainBatchSizes = PretrainBatchSizes(),
         val_batch_size: int = 64,
+        *,
+        question_resolution: int | None = None,
         **options: Any,
     ) -> None:
         super().__init__(
             resolution, batch_sizes=asdict(batch_sizes), val_batch_size=val_batch_size, **options
         )
+        self.question_resolution = question_resolution or resolution
 
     def open_streams(self) -> dict[str, Stream]:
         """Open the training streams that have a batch size."""
@@ -59,7 +64,7 @@ class PretrainDataModule(MultimodalDataModule):
             streams["image"] = required(self.captions, "captions").open(self.resolution, skip)
         if "text" in self.batch_sizes:
             streams["text"] = required(self.instructions, "instructions").open(
-                self.resolution, skip
+                self.question_resolution, skip
             )
         if "language" in self.batch_sizes:
             streams["language"] = required(self.web_text, "web_text").open()

@@ -19,6 +19,7 @@ from ..trajectories.dataset import (
     TextTrajectoryDataset,
 )
 from ..trajectories.draws import StateDraws, UniformDraws
+from ..trajectories.partly_known import PartlyKnown
 from ..trajectories.record import (
     DenoisedText,
     ImageTrajectory,
@@ -39,6 +40,7 @@ class ImageTrajectoryStream:
         mask_code: The code that stands for a masked position.
         segments: Number of equal segments that the trajectories are cut into.
         draws: How k is drawn; uniformly by default.
+        partly_known: How often a part of an image is known from the beginning.
 
     Raises:
         UserError: If the store is not a finished one of images, or was not recorded for these
@@ -51,21 +53,26 @@ class ImageTrajectoryStream:
         mask_code: int,
         segments: int,
         draws: StateDraws = UniformDraws(),
+        partly_known: PartlyKnown = PartlyKnown(),
     ) -> None:
         self.dataset = ImageTrajectoryDataset(store)
         check_recorded(segments, self.dataset.steps, self.dataset.recorded_segments)
         self.mask_code = mask_code
         self.segments = segments
         self.draws = draws
+        self.partly_known = partly_known
 
     def __len__(self) -> int:
         """Number of trajectories."""
         return len(self.dataset)
 
     def draw(self, index: int, seed: int) -> tuple[ImageTrajectory, int, int]:
-        """The trajectory at `index`, its step k, and a seed for what else is drawn."""
-        record = self.dataset[index]
+        """The trajectory at `index`, its step k, and a seed for what else is drawn.
+
+        At state k something of it is masked.
+        """
         drawn = stateless_seed(seed, 0, index, stream="image")
+        record = self.partly_known.drawn(self.dataset[index], drawn)
         k = self.draws.draw(_masked_counts(record), drawn)
         return record, k, stateless_seed(seed, 0, index, stream="image/draft")
 
@@ -165,10 +172,10 @@ class DenoisedTextStream:
 
 
 def _masked_counts(record: MaskedTrajectory) -> list[int]:
-    """Number of masked tokens of each state, `0 .. steps - 1`."""
+    """Number of masked tokens of each state, `0 .. steps - 1`, as long as there are any."""
     revealed = torch.bincount(record.reveal_step.long(), minlength=record.steps + 1)
     counts: list[int] = (len(record.reveal_step) - revealed.cumsum(0))[:-1].tolist()
-    return counts
+    return [count for count in counts if count]
 
 
 def _draw(seed: int, index: int, steps: int, stream: str) -> int:

@@ -2,18 +2,23 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..errors import UserError
 from ..models.magvitv2 import MAGVITv2
 from ..models.showo import Showo, ShowoSizes
 from ..models.showo.sequences import IGNORE, Sequences
 from ..sampling.autoregressive import autoregressive_decode
+from ..sampling.options import check_choice
 from ..sampling.text_decoding import TextDecoding
+from ..utils.lightning_internals import trainer_of
 from .geometry import data_resolution
 from .pretraining import Pretraining
+
+Trained = Literal["all", "projector"]
 
 
 class PretrainShowo(Pretraining):
@@ -23,23 +28,74 @@ class PretrainShowo(Pretraining):
     tokens), `text` (image, question and answer: predict the answer) and `language` (text: predict
     the next token). All else is as in `Pretraining`.
 
+    A model that reads codes becomes one that reads features in two steps, as published: its new
+    projector alone learns from captions, then all weights learn from questions.
+
     Args:
         showo: Sizes of a network that starts from random weights; those that follow from the
-            tokenizers and the images need not be given.
+            tokenizers and the images need not be given. With `initial_weights`, `image_input` and
+            what follows it give a model that reads codes a new projector for features.
+        trained: Whether all weights are trained, or only the `projector` of features.
+        as_captions: Whether the answers of the stream `text` are learned as captions, which answer
+            no question; their questions are left out.
         **options: Those of `Pretraining`.
 
-    Source: Show-o (arXiv 2408.12528), section 3.3.
+    Raises:
+        UserError: If only the projector is to be trained, but there is none, or a stream that it
+            has no part in.
+
+    Source: Show-o (arXiv 2408.12528), sections 3.3 and 4, and its released code.
     """
 
     family: ClassVar[str] = "showo"
 
-    def __init__(self, showo: ShowoSizes | None = None, **options: Any) -> None:
+    def __init__(
+        self,
+        showo: ShowoSizes | None = None,
+        trained: Trained = "all",
+        as_captions: bool = False,
+        **options: Any,
+    ) -> None:
         super().__init__(**options)
         self.sizes = showo or ShowoSizes()
+        check_choice(Trained, trained=trained)
+        self.trained = trained
+        self.as_captions = as_captions
 
     def load_network(self, model: str) -> Showo:
-        """The network of a model."""
-        return Showo.from_pretrained(model)
+        """The network of a model, with a new projector where its sizes ask for one."""
+        network = Showo.from_pretrained(model)
+        if self.sizes.image_input not in (ShowoSizes.image_input, network.image_input.kind):
+            network.read_features(self.sizes.features)
+        return network
+
+    def configure_model(self) -> None:
+        """Build or load the networks, once, and freeze what is not trained."""
+        super().configure_model()
+        if self.trained == "projector":
+            network = self._network()
+            self._check_projector(network)
+            network.requires_grad_(False)
+            network.mm_projector.requires_grad_(True)
+
+    def _check_projector(self, network: Showo) -> None:
+        """Raise if the projector cannot be trained alone.
+
+        Raises:
+            UserError: If there is none, or a stream that it has no part in.
+        """
+        if not network.image_input.continuous:
+            raise UserError(
+                "trained is 'projector', but the model reads images as codes and has none; set "
+                "showo.image_input to clip or latents, or train all"
+            )
+        data = getattr(trainer_of(self), "datamodule", None)
+        idle = [name for name in getattr(data, "batch_sizes", {}) if name != "text"]
+        if idle:
+            raise UserError(
+                f"trained is 'projector', but there is a batch size for {' and '.join(idle)}, where"
+                f" the projector has no part; set {' and '.join(idle)} of batch_sizes to 0"
+            )
 
     def new_network(self, image_tokenizer: MAGVITv2) -> Showo:
         """A network with random weights."""
@@ -72,8 +128,13 @@ class PretrainShowo(Pretraining):
 
     def _text_loss(self, stream: dict[str, Any]) -> Tensor:
         model, images = self._network(), self._encode_asked_images(stream["pixels"])
-        prompts = self._encode_questions(stream["question"])
-        answers = [self.text_tokenizer.encode(answer) for answer in stream["answer"]]
+        tokenizer = self.text_tokenizer
+        if self.as_captions:
+            captions = [model.encode_caption(tokenizer, text) for text in stream["answer"]]
+            prompts, answers = map(list, zip(*captions, strict=True))
+        else:
+            prompts = self._encode_questions(stream["question"])
+            answers = [model.encode_answer(tokenizer, text) for text in stream["answer"]]
         sequences = model.understanding(images, prompts, answers)
         return self._next_token_loss(sequences, model.embeddings_of(sequences, images))
 

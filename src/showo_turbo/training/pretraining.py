@@ -31,9 +31,10 @@ from ..sampling.image_sampling import ImageSampling
 from ..sampling.options import check_not_negative
 from ..sampling.parallel import decode_image_codes
 from ..text_tokenizer import TextTokenizer
+from ..utils.lightning_internals import trainer_of
 from .arguments import note_arguments
 from .frozen import exclude_from_checkpoints, freeze
-from .geometry import check_geometry
+from .geometry import check_asked_images, check_geometry
 from .masking import mask_codes
 from .optimization import optimizer_and_schedule
 from .precision import check_trainable
@@ -65,6 +66,7 @@ class Pretraining(LightningModule, ABC):
         metrics: More scores of the validation images, such as `CLIPScore`; without these and an
             `image_score` none are drawn.
         sampling: How validation images are sampled.
+        gradient_checkpointing: Recompute activations in the backward pass to save memory.
         optimizer: Makes the optimizer.
         lr_scheduler: Makes the learning rate schedule, stepped once an optimizer step.
 
@@ -87,6 +89,7 @@ class Pretraining(LightningModule, ABC):
         image_score: CategoryScore | None = None,
         metrics: tuple[Metric, ...] = (),
         sampling: ImageSampling = ImageSampling(),
+        gradient_checkpointing: bool = False,
         optimizer: OptimizerCallable = torch.optim.AdamW,
         lr_scheduler: LRSchedulerCallable | None = None,
     ) -> None:
@@ -111,6 +114,7 @@ class Pretraining(LightningModule, ABC):
         self.caption_dropout = caption_dropout
         self.max_language_length = max_language_length
         self.sampling = sampling
+        self.gradient_checkpointing = gradient_checkpointing
         self.optimizer = optimizer
         self.lr_scheduler = lr_scheduler
         self.captions_left_out = 0
@@ -161,6 +165,12 @@ class Pretraining(LightningModule, ABC):
             self.vision_encoder = vision_encoder_of(self.model, self.vision_encoder_id)
             freeze(self.vision_encoder)
         check_geometry(self, self.model, self.image_tokenizer, self.text_tokenizer)
+        if self.vision_encoder is not None:
+            data = getattr(trainer_of(self), "datamodule", None)
+            resolution = getattr(data, "question_resolution", None)
+            check_asked_images("question_resolution", resolution, self.vision_encoder)
+        if self.gradient_checkpointing:
+            self.model.gradient_checkpointing_enable()
         config = self.model.config
         self.sampling.check(config.image_tokens, config.codebook_size)
 

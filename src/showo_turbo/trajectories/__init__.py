@@ -26,6 +26,7 @@ from .image_collector import ImageCollection, ImagePrompt, collect_images, image
 from .manifest import StoreIdentity
 from .model_identity import ModelIdentity
 from .on_policy import OnPolicy
+from .partly_known import PartlyKnown
 from .record import DenoisedText, ImageTrajectory, MaskedTrajectory, TextTrajectory
 from .segments import (
     check_segments,
@@ -64,6 +65,7 @@ __all__ = [
     "Mixed",
     "ModelIdentity",
     "OnPolicy",
+    "PartlyKnown",
     "Processes",
     "Sampled",
     "SamplerDraws",

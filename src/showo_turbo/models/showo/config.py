@@ -25,7 +25,7 @@ _RELEASED_NAMES = {
 _RELEASED_CLIP = "w_clip_vit"
 """Of the released `config.json` files, whether the model reads features of CLIP."""
 
-_OF_FEATURES = (
+OF_FEATURES = (
     "image_input",
     "vision_encoder",
     "vision_tokens",
@@ -149,7 +149,7 @@ class ShowoConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """The `config.json` that both the released code and `from_dict` read."""
-        unused = {"vocabulary"} if self.reads.continuous else {"vocabulary", *_OF_FEATURES}
+        unused = {"vocabulary"} if self.reads.continuous else {"vocabulary", *OF_FEATURES}
         own = {k: v for k, v in asdict(self).items() if k not in unused}
         return {
             "_class_name": "Showo",

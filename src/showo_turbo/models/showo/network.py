@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor
 
+from ...errors import UserError
 from ...text_tokenizer import TextTokenizer
 from ..image_input import ImageInput
 from ..prompts import required_tokenizer
@@ -45,10 +46,13 @@ class Showo(CachedPhi):
         self.vocabulary = config.vocabulary
         self.sequences = UnifiedPrompting(config.vocabulary, config.max_text_length)
         if config.reads.continuous:
-            # Named by its keys in the released checkpoints.
-            self.mm_projector = new_projector(config.reads.width, config.hidden_size)
+            self._add_projector()
         if config.noise_size:
             self.noise = NoiseEmbedding(config.noise_size, config.hidden_size)
+
+    def _add_projector(self) -> None:
+        # Named by its keys in the released checkpoints.
+        self.mm_projector = new_projector(self.config.reads.width, self.config.hidden_size)
 
     @property
     def image_input(self) -> ImageInput:
@@ -99,6 +103,28 @@ class Showo(CachedPhi):
             return [*tokenizer.encode(self.config.system_prompt), v.soi_id, v.eoi_id, *ids]
         return ids
 
+    def encode_answer(self, text_tokenizer: TextTokenizer | None, answer: str) -> list[int]:
+        """Ids of an answer to learn, without its end.
+
+        Where images are features, a space is between the question and the answer, as published.
+        """
+        text = f" {answer}" if self.config.reads.continuous else answer
+        return required_tokenizer(self, text_tokenizer).encode(text)
+
+    def encode_caption(
+        self, text_tokenizer: TextTokenizer | None, caption: str
+    ) -> tuple[list[int], list[int]]:
+        """Ids of a caption to learn that answers no question, and of what comes before it.
+
+        There is neither a system prompt nor a question; a line break is at the caption's end.
+
+        Returns:
+            The prompt, as `encode_question` gives one, and the caption without its end.
+        """
+        v = self.vocabulary
+        prompt = [v.soi_id, v.eoi_id] if self.config.reads.continuous else []
+        return prompt, required_tokenizer(self, text_tokenizer).encode(f"{caption}\n")
+
     @property
     def noise_size(self) -> int:
         """Numbers of noise that an image, and each of its tokens, reads; 0 for none."""
@@ -108,6 +134,25 @@ class Showo(CachedPhi):
         """Read noise from now on, at first without an effect; see `NoiseEmbedding`."""
         self.config = replace(self.config, noise_size=size)
         self.noise = NoiseEmbedding(size, self.config.hidden_size).to(self.device, self.dtype)
+
+    def read_features(self, features: Mapping[str, Any]) -> None:
+        """Be asked about features of images from now on, through a projector with random weights.
+
+        Args:
+            features: What changes of the configuration: `image_input` and what belongs to it.
+
+        Raises:
+            UserError: If features are read already, or a size is out of range.
+        """
+        if self.config.reads.continuous:
+            raise UserError(
+                f"image_input is {features['image_input']!r}, but the model reads images as "
+                f"{self.config.image_input!r} already; name a model that reads codes, or leave "
+                "image_input out"
+            )
+        self.config = replace(self.config, **features)
+        self._add_projector()
+        self.mm_projector.to(self.device, self.dtype)
 
     def image_logits(
         self, prompts: Sequence[Sequence[int]], codes: Tensor, noise: Tensor | None = None
