@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Sequence
+from typing import Any
 
 from ..errors import UserError
 from ..inference import ShowoPipeline
@@ -43,7 +44,7 @@ def demo(
             f'the demo needs gradio ({error}); install it with pip install -e ".[demo]"'
         ) from None
     expect_free(host, port)
-    options = {"device": device, "dtype": dtype, "family": family}
+    options: dict[str, Any] = {"device": device, "dtype": dtype, "family": family}
     left = ShowoPipeline.from_pretrained(teacher, **options)
     right = None if student is None else ShowoPipeline.from_pretrained(student, **options)
     serve(build_app(left, right), host, port)

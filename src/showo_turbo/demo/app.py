@@ -85,7 +85,7 @@ def build_app(teacher: ShowoPipeline, student: ShowoPipeline | None = None) -> g
         image, mask = _painted(editor)
         pictures, labels = [], []
         for name, model, guidance in zip(names, (teacher, right), (None, 0.0), strict=True):
-            changes = {} if guidance is None else {"guidance_scale": guidance}
+            changes: dict[str, Any] = {} if guidance is None else {"guidance_scale": guidance}
             found = model.inpaint(image, mask, prompt, seeds=int(seed), paste=True, **changes)
             pictures.append(enlarged(found.images[0]))
             labels.append(f"**{name}**: {1000 * found.statistics.seconds:.0f} ms")

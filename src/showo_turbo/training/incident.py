@@ -81,7 +81,7 @@ def rebuild_term(name: str, entry: Mapping[str, Any]) -> LossTerm:
     module, _, kind = str(entry["class_path"]).rpartition(".")
     found = getattr(losses, kind, None)
     is_term = isinstance(found, type) and issubclass(found, LossTerm)
-    if not is_term or found.__module__ != module:
+    if found is None or not is_term or found.__module__ != module:
         raise UserError(
             f"losses.{name} of the incident is {shown(entry['class_path'])}; replay makes "
             f"the terms of {losses.__name__} alone, so it cannot compute this one"

@@ -8,15 +8,16 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
-from lightning.fabric.plugins.environments import LightningEnvironment, SLURMEnvironment
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.trainer.connectors import (
     checkpoint_connector,
-    logger_connector,
     signal_connector,
 )
+from lightning.pytorch.trainer.connectors.logger_connector import logger_connector
 from torch import nn
 
 PRIVATE: dict[Callable[..., Any], tuple[str, ...]] = {
@@ -126,7 +127,7 @@ def leave_sigterm_alone(trainer: Trainer) -> None:
     It passes the signal on and then broadcasts, from within whatever the process was at. Where its
     peers wait for it in another collective, all of them hang.
     """
-    trainer._signal_connector._sigterm_notifier_fn = _do_nothing  # type: ignore[method-assign]
+    trainer._signal_connector._sigterm_notifier_fn = _do_nothing  # type: ignore[assignment]
 
 
 def _do_nothing(*_: Any) -> None:
