@@ -94,7 +94,7 @@ def test_no_more_than_the_largest_share_of_visible_tokens_is_replaced():
     assert not found[~visible].any()
     shares = found.sum(1) / visible.sum(1)
     assert float(shares.mean()) == pytest.approx(0.2, abs=0.02)
-    assert shares.min() < 0.05 and 0.3 < shares.max() < 0.6
+    assert shares.min() < 0.05 and 0.3 < shares.max() < 0.65, "binomial about a uniform share"
 
 
 @torch.no_grad()

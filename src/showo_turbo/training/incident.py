@@ -79,7 +79,7 @@ def rebuild_term(name: str, entry: Mapping[str, Any]) -> LossTerm:
         UserError: If it is another one.
     """
     module, _, kind = str(entry["class_path"]).rpartition(".")
-    found = getattr(losses, kind, None)
+    found: Any = getattr(losses, kind, None)
     is_term = isinstance(found, type) and issubclass(found, LossTerm)
     if found is None or not is_term or found.__module__ != module:
         raise UserError(
