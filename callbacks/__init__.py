@@ -13,7 +13,7 @@ from .speedup_report import SpeedupReport
 from .stage_progress_bar import StageProgressBar
 from .step_checkpoint import StepCheckpoint
 from .sweep_metric import SweepMetric
-from .training_speed import TrainingSpeed
+from .throughput import Throughput
 
 __all__ = [
     "CollapseAlarm",
@@ -29,5 +29,5 @@ __all__ = [
     "StageProgressBar",
     "StepCheckpoint",
     "SweepMetric",
-    "TrainingSpeed",
+    "Throughput",
 ]

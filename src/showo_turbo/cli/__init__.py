@@ -13,7 +13,7 @@ COMMANDS = {
     "extrapolate": "Let images grow beyond their edges.",
     "edit": "Change what images show, without a mask.",
     "answer": "Answer questions about images.",
-    "demo": "Serve a page on which teacher and student draw, answer and inpaint side by side.",
+    "demo": "Serve a page on which teacher and student work side by side.",
     "split-pictures": "Split pictures with captions into training, validation and test.",
     "train-text-tokenizer": "Train a text tokenizer on captions, questions and texts.",
     "download": "Fetch a published data set to where the configurations look for it.",

@@ -23,7 +23,7 @@ def demo(
     dtype: str | None = None,
     family: str | None = None,
 ) -> None:
-    """Serve a page on which teacher and student draw, answer and inpaint side by side.
+    """Serve a page on which teacher and student work side by side.
 
     Images come out of the mask as the milliseconds count, answers settle token by token, and what
     is painted over is drawn again. Needs the extra `demo`. Nothing is fetched or sent.
