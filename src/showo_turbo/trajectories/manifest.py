@@ -62,7 +62,7 @@ class StoreIdentity:
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
 
     def setting(self, name: str) -> Any:
-        """A setting of the collection; None if there is none of the name."""
+        """A setting of the collection; None for a name without one."""
         return self.settings.get(name, ADDED.get(name))
 
     def shard_prompts(self, index: int) -> range:
