@@ -10,7 +10,8 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from lightning.pytorch.trainer.connectors import checkpoint_connector, logger_connector
+from lightning.pytorch.trainer.connectors import checkpoint_connector
+from lightning.pytorch.trainer.connectors.logger_connector import logger_connector
 from torch import nn
 
 PRIVATE: dict[Callable[..., Any], tuple[str, ...]] = {
