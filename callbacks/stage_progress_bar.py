@@ -52,7 +52,11 @@ class StageProgressBar(TQDMProgressBar):
         super().on_train_epoch_end(trainer, pl_module)
         if self._lines and trainer.is_global_zero:
             metrics = self.get_metrics(trainer, pl_module)
-            shown = [f"{name} {value}" for name, value in metrics.items() if name != "v_num"]
+            numbers = {name: value for name, value in metrics.items() if name != "v_num"}
+            shown = [
+                f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+                for name, value in numbers.items()
+            ]
             seconds = time.perf_counter() - self._began
             parts = [f"step {trainer.global_step}", *shown, f"{seconds:.0f} s"]
             print(f"{_epoch_of(trainer)}: {', '.join(parts)}", flush=True)

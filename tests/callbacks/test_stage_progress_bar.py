@@ -43,11 +43,17 @@ def test_without_a_curriculum():
 
 def test_a_log_has_a_line_for_each_epoch(tmp_path, capsys):
     trainer = make_trainer(tmp_path, StageProgressBar(), enable_progress_bar=True, max_epochs=2)
-    trainer.fit(Bystander())
+
+    class Logging(Bystander):
+        def training_step(self, batch, batch_index):
+            self.log("loss", 12.586845397949219, prog_bar=True)
+            return super().training_step(batch, batch_index)
+
+    trainer.fit(Logging())
     printed = capsys.readouterr()
     assert "\r" not in printed.out + printed.err
     first, second = [line for line in printed.out.splitlines() if line.startswith("epoch")]
-    assert first.startswith("epoch 1: step 2, ") and first.endswith(" s")
+    assert first.startswith("epoch 1: step 2, loss 12.59, ") and first.endswith(" s")
     assert second.startswith("epoch 2: step 4, ")
 
 

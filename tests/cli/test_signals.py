@@ -204,7 +204,7 @@ def test_two_processes_end_after_the_same_step(start, tmp_path, rank):
     assert saved(tmp_path) == (5, 5)
     assert errors.count("ended by SIGTERM at step 5; go on from") == 1
     port = {"MASTER_PORT": str(free_port())}
-    assert_it_ends(start("--resume", "auto", environment=port, **both), tmp_path)
+    assert_it_ends(start("--resume", "auto", at=4, environment=port, **both), tmp_path)
 
 
 @pytest.mark.parametrize(

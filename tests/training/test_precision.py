@@ -42,9 +42,8 @@ def pretraining(request, random_shapes_model, world):
         sizes = PretrainBatchSizes(image=2, text=1, language=1)
         module = PretrainShowo(initial_weights=str(random_shapes_model), text_tokenizer="shapes")
         return module, PretrainDataModule(24, shapes=shapes, batch_sizes=sizes)
-    return PretrainMAGVITv2(tiny_magvitv2().config), ImageDataModule(
-        24, batch_size=4, shapes=shapes
-    )
+    data = ImageDataModule(24, batch_size=4, shapes=shapes)
+    return PretrainMAGVITv2(tiny_magvitv2().config), data
 
 
 @pytest.mark.parametrize(

@@ -70,10 +70,6 @@ class StoreIdentity:
         start = index * self.shard_size
         return range(start, min(start + self.shard_size, self.num_prompts))
 
-    def setting(self, name: str) -> Any:
-        """The value of a setting; where it is a newer option, what the store was made with."""
-        return self.settings.get(name, ADDED.get(f"settings.{name}"))
-
     def differences(self, other: "StoreIdentity") -> list[str]:
         """Return one phrase for each field in which `other` (what is asked for) differs."""
         theirs = _flat(asdict(other))
