@@ -1,7 +1,7 @@
 """Rows of `decoding.py` on the shapes models: what training changes."""
 
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from comparing import Row, compare_images, row_of
@@ -14,12 +14,13 @@ from showo_turbo.inference import ShowoPipeline
 from showo_turbo.models.showo.sequences import format_question
 from showo_turbo.sampling.autoregressive import autoregressive_decode
 from showo_turbo.sampling.jacobi import jacobi_decode
-from showo_turbo.sampling.text_decoding import TextDecoding
 from showo_turbo.shapes.conversations import DESCRIBE_QUESTION
 from showo_turbo.shapes.render import render
 from showo_turbo.shapes.sampling import sample_example
 
 DRIVERS = ("block", "window")
+SHARED = 256
+"""Tokens of a forward pass that the answers of a batch share."""
 
 
 class ShapesRows:
@@ -62,15 +63,16 @@ class ShapesRows:
         return codes, self.pipeline.text_tokenizer.encode(format_question(DESCRIBE_QUESTION))
 
     def jacobi_vs_ar_batched(self) -> Row:
-        """Answers in one batch, guessed as far ahead as `TextDecoding` does, and as at batch 1."""
+        """Answers in one batch, each guessed whole windows ahead, or what a pass shares out."""
         count = self.scale.batch
         codes, question = self.requests(count)
         network, prompts = self.pipeline.network, [question] * count
-        shared = TextDecoding().forward_tokens
-        how = {"window": shared, "window, whole blocks": None}
-
-        def decoded(tokens: int | None) -> Callable[[], list[Any]]:
-            return lambda: jacobi_decode(
+        ways: dict[str, Callable[[], list[Any]]] = {
+            "ar": lambda: autoregressive_decode(network, codes, prompts, max_new_tokens=64)
+        }
+        for name, tokens in (("window", None), ("shared", SHARED)):
+            ways[name] = partial(
+                jacobi_decode,
                 network,
                 codes,
                 prompts,
@@ -78,25 +80,16 @@ class ShapesRows:
                 driver="window",
                 forward_tokens=tokens,
             )
-
-        ways: dict[str, Callable[[], list[Any]]] = {
-            "ar": lambda: autoregressive_decode(network, codes, prompts, max_new_tokens=64)
-        }
-        ways |= {name: decoded(tokens) for name, tokens in how.items()}
         found = in_turns(ways, self.scale.repeats)
-        tokens = [result.tokens for result in found["ar"].result]
-        exact = all([r.tokens for r in found[name].result] == tokens for name in how)
-        row = row_of(
-            found["ar"],
-            found["window"],
-            exact,
-            f"cached autoregression against Jacobi, window, batch {count}, {shared} tokens a pass",
-        )
-        whole = found["window, whole blocks"]
-        return row | {
+        plain, shared = found["ar"], found["shared"]
+        tokens = [result.tokens for result in plain.result]
+        exact = all([r.tokens for r in found[name].result] == tokens for name in ways)
+        what = f"cached autoregression against Jacobi, window, batch {count}"
+        return row_of(plain, found["window"], exact, what) | {
             "answers": count,
             "tokens": sum(map(len, tokens)),
-            "whole_blocks_ratio": round(found["ar"].seconds / whole.seconds, 3),
+            f"ratio_sharing_{SHARED}": round(plain.seconds / shared.seconds, 3),
+            f"cpu_ratio_sharing_{SHARED}": round(plain.cpu_seconds / shared.cpu_seconds, 3),
         }
 
     def jacobi_vs_ar(self) -> Row:

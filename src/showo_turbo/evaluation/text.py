@@ -95,10 +95,8 @@ def evaluate_text(
 ) -> TextScore:
     """Answer every question greedily and compare with the references.
 
-    Quality and forwards are measured in batches, in which each answer is guessed as far ahead as if
-    it were alone. Where that is not how batches are decoded, see `forward_tokens`, the first batch
-    is answered once more for the wall clock, if that is asked for: `timed` questions are answered
-    one at a time, too.
+    Quality and forwards are measured in batches; the wall clock also one question at a time, on
+    the first `timed` questions.
 
     Args:
         bundle: The networks to measure.
@@ -127,14 +125,12 @@ def evaluate_text(
         encoded = encode_records(bundle.image_encoder, encoded, batch_size)
     images = dict(zip(own, [record.image for record in encoded], strict=True))
 
-    alone = replace(decoding, forward_tokens=None)
-
-    def answer(indices: Sequence[int], how: TextDecoding) -> tuple[list[Answer], float]:
+    def answer(indices: Sequence[int]) -> tuple[list[Answer], float]:
         given = torch.stack([images[index] for index in indices])
         ids = [writer.encode_question(tokenizer, records[index].question) for index in indices]
         seeds = [stateless_seed(seed, index, stream="jacobi") for index in indices]
         began = seconds_now(bundle.device)
-        results = [*how.decode(writer, given, ids, seeds)]
+        results = [*decoding.decode(writer, given, ids, seeds)]
         seconds = seconds_now(bundle.device) - began
         return [_answer(result, read(result.tokens), block_size) for result in results], seconds
 
@@ -143,20 +139,16 @@ def evaluate_text(
     timed = min(timed, len(records))
     with evaluating(bundle.network):
         for start in range(0, len(own), batch_size):
-            answered, seconds = answer(own[start : start + batch_size], alone)
+            answered, seconds = answer(own[start : start + batch_size])
             answers += answered
             batched_seconds += seconds
             if progress is not None:
                 progress(len(answered))
-        batched_tokens = sum(found.tokens for found in answers)
         to_time = [index for index in own if index < timed]
-        if to_time and alone != decoding and by_jacobi and decoding.driver == "window":
-            answered, batched_seconds = answer(own[:batch_size], decoding)
-            batched_tokens = sum(found.tokens for found in answered)
         if to_time:
-            answer(to_time[:1], decoding)  # warms up kernels of this shape
+            answer(to_time[:1])  # warms up kernels of this shape
         for index in to_time:
-            timed_seconds += answer([index], decoding)[1]
+            timed_seconds += answer([index])[1]
 
     answers = share.gather(answers)
     long = tuple(len(encode(record.answer)) + 1 >= block_size for record in records)
@@ -178,7 +170,6 @@ def evaluate_text(
         block_iterations=tuple(count for found in answers for count in found.iterations),
         block_forwards=tuple(count for found in answers for count in found.block_forwards),
         batch_size=batch_size,
-        batched_tokens=sum(share.of_all(batched_tokens)),
         batched_seconds=sum(share.of_all(batched_seconds)),
         timed=timed,
         timed_tokens=sum(found.tokens for found in answers[:timed]),

@@ -37,11 +37,10 @@ class TextScore:
         block_iterations: See above; only with the `block` driver.
         block_forwards: See above.
         batch_size: Questions answered at once.
-        batched_seconds: Wall clock of answers in batches.
+        batched_seconds: Wall clock of all answers in batches.
         timed: How many questions were answered again, one by one, to measure the time.
         timed_tokens: Tokens of those.
         timed_seconds: Wall clock of those, prefill included.
-        batched_tokens: Tokens of those; None for those of all answers.
         cider_long: CIDEr-D of the answers whose reference fills at least one block (captions); None
             if there are none.
         benchmark: The benchmark that the questions are from, if they are from one.
@@ -65,7 +64,6 @@ class TextScore:
     timed: int
     timed_tokens: int
     timed_seconds: float
-    batched_tokens: int | None = None
     cider_long: float | None = None
     benchmark: str | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
@@ -105,12 +103,6 @@ class TextScore:
         """Tokens a second of wall clock with one question at a time; None if not timed."""
         return self.timed_tokens / self.timed_seconds if self.timed else None
 
-    @property
-    def tokens_per_second_batched(self) -> float:
-        """Tokens a second of wall clock in batches."""
-        tokens = self.tokens if self.batched_tokens is None else self.batched_tokens
-        return tokens / self.batched_seconds
-
     def exact_match_of(self, long: bool) -> tuple[float | None, int]:
         """Exact match, and the count, of the long references (captions) or of the short ones."""
         chosen = [
@@ -133,7 +125,7 @@ class TextScore:
             **(self._quality() if self.benchmark is None else self._metrics()),
             "tokens_per_second": _rounded(self.tokens_per_second),
             "n_timed": self.timed,
-            "tokens_per_second_batched": round(self.tokens_per_second_batched, 4),
+            "tokens_per_second_batched": round(self.tokens / self.batched_seconds, 4),
             "batch_size": self.batch_size,
             "unfinished": self.unfinished,
             "n": self.n,

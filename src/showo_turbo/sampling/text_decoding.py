@@ -49,9 +49,9 @@ class TextDecoding:
             with `random` any.
         guidance_scale: Of block diffusion, w of classifier-free guidance, which doubles the work.
         forward_tokens: Of Jacobi decoding by the `window` driver, tokens that a forward pass may
-            compute for all answers of a batch, see `jacobi_decode`: about as many as take the
-            hardware hardly longer than one of each answer. None for `block_size` of each, however
-            large the batch. It changes the work, but no answer.
+            compute for all answers of a batch, see `jacobi_decode`, for hardware that a large batch
+            of whole windows keeps busy. By default `block_size` of each answer. It changes the
+            work, but no answer.
     """
 
     method: DecodingMethod = "jacobi"
@@ -65,7 +65,7 @@ class TextDecoding:
     sampling_steps: int | None = None
     reveal_order: TextRevealOrder = "confidence"
     guidance_scale: float = 0.0
-    forward_tokens: int | None = 128
+    forward_tokens: int | None = None
 
     def check(self) -> None:
         """Raise on combinations that mean nothing.
