@@ -17,7 +17,7 @@ from showo_turbo.viz.film_strip import hide_masked
 PROMPTS = (
     "a photo of a red circle",
     "a photo of a blue square and a yellow triangle",
-    "a photo of three green squares",
+    "a photo of three squares",
     "a photo of a yellow circle",
     "a photo of a green triangle right of a blue circle",
     "a photo of two red triangles",

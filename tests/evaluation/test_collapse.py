@@ -40,7 +40,7 @@ def test_a_student_that_draws_what_was_recorded(student):
 
 
 def test_a_student_that_draws_one_image(student):
-    records = images(student)
+    records = images(tiny_showo(1))  # of several images
     say(student, 3)
     signs = image_signs(student, records, SAMPLING)
     codes = torch.stack([record.codes for record in records])
