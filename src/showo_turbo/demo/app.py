@@ -38,7 +38,7 @@ CSS = """
 """
 
 EXAMPLES = ["a photo of a red circle", "a photo of a blue square and a yellow triangle"]
-EXAMPLES += ["a photo of three green squares"]
+EXAMPLES += ["a photo of three squares"]
 QUESTION = "Describe the image in detail."
 
 
@@ -92,7 +92,8 @@ def build_app(teacher: ShowoPipeline, student: ShowoPipeline | None = None) -> g
             labels.append(f"**{name}**: {way.sampling_steps} steps, {milliseconds:.0f} ms")
         return *pictures, *labels
 
-    with gr.Blocks(title="showo-turbo", analytics_enabled=False) as app:
+    app: gr.Blocks = gr.Blocks(title="showo-turbo", analytics_enabled=False)
+    with app:
         gr.Markdown("# showo-turbo\nOne prompt, one seed, two models. Times are of this machine.")
         with gr.Tab("Draw"):
             prompt = gr.Textbox(EXAMPLES[0], label="Prompt", elem_id="prompt")
@@ -106,10 +107,7 @@ def build_app(teacher: ShowoPipeline, student: ShowoPipeline | None = None) -> g
                 )
                 own_steps = gr.Slider(1, 16, few, step=1, label="Steps, right")
             start = gr.Button("Draw", variant="primary", elem_id="draw")
-            with gr.Row():
-                pictures = [_picture(name) for name in names]
-            with gr.Row():
-                labels = [gr.Markdown(elem_id=f"time-{side}") for side in ("left", "right")]
+            pictures, labels = _side_by_side(names, "time")
             gr.Examples([[text] for text in EXAMPLES], [prompt])
             start.click(
                 told_errors(draw),
@@ -155,10 +153,7 @@ def build_app(teacher: ShowoPipeline, student: ShowoPipeline | None = None) -> g
                 new_prompt = gr.Textbox(EXAMPLES[1], label="What the whole image is to show")
                 new_seed = gr.Number(0, label="Seed", precision=0, minimum=0)
             redraw = gr.Button("Draw again", variant="primary", elem_id="redraw")
-            with gr.Row():
-                redrawn = [_picture(name) for name in names]
-            with gr.Row():
-                times = [gr.Markdown(elem_id=f"redrawn-{side}") for side in ("left", "right")]
+            redrawn, times = _side_by_side(names, "redrawn")
             take_too.click(lambda picture: picture, [pictures[0]], [editor])
             redraw.click(told_errors(inpainted), [editor, new_prompt, new_seed], [*redrawn, *times])
     app.queue(default_concurrency_limit=1)
@@ -252,16 +247,25 @@ def _painted(editor: dict[str, Any] | None) -> tuple[Image.Image, Image.Image]:
     return background.convert("RGB"), mask.point(lambda value: 255 if value >= 128 else 0)
 
 
-def _picture(name: str) -> gr.Image:
-    return gr.Image(
-        label=name,
-        type="pil",
-        format="png",
-        interactive=False,
-        elem_classes="pixels",
-        height=340,
-        buttons=["download"],
-    )
+def _side_by_side(names: tuple[str, str], what: str) -> tuple[list[gr.Image], list[gr.Markdown]]:
+    """A picture of each model, with a line under it that is called `<what>-left` or `-right`."""
+    pictures, lines = [], []
+    with gr.Row():
+        for name, side in zip(names, ("left", "right"), strict=True):
+            with gr.Column(min_width=320):
+                pictures.append(
+                    gr.Image(
+                        label=name,
+                        type="pil",
+                        format="png",
+                        interactive=False,
+                        elem_classes="pixels",
+                        height=340,
+                        buttons=["download"],
+                    )
+                )
+                lines.append(gr.Markdown(elem_id=f"{what}-{side}"))
+    return pictures, lines
 
 
 if __name__ == "__main__":

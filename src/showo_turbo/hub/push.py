@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from huggingface_hub import CommitOperationAdd, get_token
-from huggingface_hub.utils import validate_repo_id
+from huggingface_hub.utils._validators import validate_repo_id
 
 from ..errors import UserError, shown
 from ..inference.model_card import CARD_FILE
