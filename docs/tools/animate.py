@@ -19,8 +19,8 @@ PROMPTS = (
     "a photo of a blue square and a yellow triangle",
     "a photo of three squares",
     "a photo of a yellow circle",
-    "a photo of a green triangle right of a blue circle",
-    "a photo of two red triangles",
+    "a photo of a triangle right of a circle",
+    "a photo of two crosses on a white background",
 )
 SCALE, GAP = 4, 6
 FRAME_MS, PAUSE_MS = 140, 1800

@@ -148,7 +148,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     emojis = chosen(list(all_emojis()), options.people)
     if options.limit is not None:
-        emojis = sorted(emojis, key=lambda one: stable_hash(2, one.file))[: options.limit]
+        # People with all their variants first, so that there are combinations to hold out.
+        emojis.sort(key=lambda one: (not one.variant, stable_hash(2, one.base), one.file))
+        emojis = emojis[: options.limit]
     unseen = held_out(emojis)
     folder = options.output / "drawn"
     with progress_bar("pictures", len(emojis)) as advance:

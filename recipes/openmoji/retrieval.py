@@ -17,7 +17,7 @@ from showo_turbo.trajectories.checker import PromptMetadata
 class NearestPicture(Checker):
     """An image is right if the picture that was asked for is the nearest to it, of all there are.
 
-    The prompt's metadata names the one that was asked for, as `image`, a file name. Distances are
+    `image` in the prompt's metadata, a file name, names the one that was asked for. Distances are
     Euclidean, of pixels or of what an image tokenizer makes of them before it quantizes. Pictures
     that are alike in them, such as drawings that differ in their names only, count as one.
 

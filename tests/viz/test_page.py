@@ -168,7 +168,8 @@ def test_the_result_comes_first(run, tmp_path):
     assert html.index("result") < html.index("<h2>")
     shutil.copytree(run, tmp_path / "second")
     html = render_page(read_runs([run, tmp_path / "second"]))
-    assert html.count("<li>first: 4 steps: 89%") == html.count("<li>second: 4 steps: 89%") == 1
+    for number, name in ((1, "first"), (2, "second")):
+        assert html.count(f'<li><a href="#run-{number}">{name}</a>: 4 steps: 89%') == 1
 
 
 def test_no_diagram_is_empty():

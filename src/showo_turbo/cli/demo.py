@@ -2,7 +2,6 @@
 
 import socket
 from collections.abc import Sequence
-from typing import Any
 
 from ..errors import UserError
 from ..inference import ShowoPipeline
@@ -44,10 +43,12 @@ def demo(
             f'the demo needs gradio ({error}); install it with pip install -e ".[demo]"'
         ) from None
     expect_free(host, port)
-    options: dict[str, Any] = {"device": device, "dtype": dtype, "family": family}
-    left = ShowoPipeline.from_pretrained(teacher, **options)
-    right = None if student is None else ShowoPipeline.from_pretrained(student, **options)
-    serve(build_app(left, right), host, port)
+
+    def load(model: str) -> ShowoPipeline:
+        return ShowoPipeline.from_pretrained(model, device=device, dtype=dtype, family=family)
+
+    right = None if student is None else load(student)
+    serve(build_app(load(teacher), right), host, port)
 
 
 def expect_free(host: str, port: int) -> None:

@@ -38,7 +38,7 @@ CSS = """
 """
 
 EXAMPLES = ["a photo of a red circle", "a photo of a blue square and a yellow triangle"]
-EXAMPLES += ["a photo of three green squares"]
+EXAMPLES += ["a photo of three squares"]
 QUESTION = "Describe the image in detail."
 
 
@@ -49,7 +49,7 @@ def build_app(teacher: ShowoPipeline, student: ShowoPipeline | None = None) -> g
         teacher: The model on the left.
         student: The one on the right; the teacher in few steps by default, to be compared with.
     """
-    names = ("Teacher", "Student" if student is not None else "Teacher in few steps")
+    names = ("Teacher", "Student" if student is not None else "Teacher, few steps")
     right = student or teacher
     few = min(FEW_STEPS, right.sampling.sampling_steps)
 
@@ -84,31 +84,30 @@ def build_app(teacher: ShowoPipeline, student: ShowoPipeline | None = None) -> g
     def inpainted(editor: dict[str, Any] | None, prompt: str, seed: float) -> tuple[Any, ...]:
         image, mask = _painted(editor)
         pictures, labels = [], []
-        for name, model, guidance in zip(names, (teacher, right), (None, 0.0), strict=True):
-            changes: dict[str, Any] = {} if guidance is None else {"guidance_scale": guidance}
-            found = model.inpaint(image, mask, prompt, seeds=int(seed), paste=True, **changes)
+        ways = (teacher.sampling, replace(right.sampling, sampling_steps=few, guidance_scale=0.0))
+        for name, model, way in zip(names, (teacher, right), ways, strict=True):
+            found = model.inpaint(image, mask, prompt, way, seeds=int(seed), paste=True)
             pictures.append(enlarged(found.images[0]))
-            labels.append(f"**{name}**: {1000 * found.statistics.seconds:.0f} ms")
+            milliseconds = 1000 * found.statistics.seconds
+            labels.append(f"**{name}**: {way.sampling_steps} steps, {milliseconds:.0f} ms")
         return *pictures, *labels
 
-    with gr.Blocks(title="showo-turbo", analytics_enabled=False) as app:
+    app: gr.Blocks = gr.Blocks(title="showo-turbo", analytics_enabled=False)
+    with app:
         gr.Markdown("# showo-turbo\nOne prompt, one seed, two models. Times are of this machine.")
         with gr.Tab("Draw"):
             prompt = gr.Textbox(EXAMPLES[0], label="Prompt", elem_id="prompt")
             with gr.Row():
                 seed = gr.Number(0, label="Seed", precision=0, minimum=0)
                 steps = gr.Slider(
-                    1, 32, teacher.sampling.sampling_steps, step=1, label="Teacher's steps"
+                    1, 32, teacher.sampling.sampling_steps, step=1, label="Steps, left"
                 )
                 guidance = gr.Slider(
-                    0, 15, teacher.sampling.guidance_scale, step=0.25, label="Teacher's guidance"
+                    0, 15, teacher.sampling.guidance_scale, step=0.25, label="Guidance, left"
                 )
-                own_steps = gr.Slider(1, 16, few, step=1, label=f"{names[1]}: steps")
+                own_steps = gr.Slider(1, 16, few, step=1, label="Steps, right")
             start = gr.Button("Draw", variant="primary", elem_id="draw")
-            with gr.Row():
-                pictures = [_picture(name) for name in names]
-            with gr.Row():
-                labels = [gr.Markdown(elem_id=f"time-{side}") for side in ("left", "right")]
+            pictures, labels = _side_by_side(names, "time")
             gr.Examples([[text] for text in EXAMPLES], [prompt])
             start.click(
                 told_errors(draw),
@@ -117,14 +116,24 @@ def build_app(teacher: ShowoPipeline, student: ShowoPipeline | None = None) -> g
             )
         with gr.Tab("Ask"):
             with gr.Row():
-                image = gr.Image(type="pil", label="Image", elem_classes="pixels", height=320)
+                image = gr.Image(
+                    type="pil",
+                    label="Image",
+                    sources=["upload", "clipboard"],
+                    elem_classes="pixels",
+                    height=320,
+                )
                 with gr.Column():
                     question = gr.Textbox(QUESTION, label="Question", elem_id="question")
                     take = gr.Button("Take the image that was drawn", elem_id="take")
                     ask_them = gr.Button("Ask", variant="primary", elem_id="ask")
             gr.Markdown("A row is a Jacobi iteration; green, bold tokens are final.")
-            texts = [gr.Markdown(elem_id=f"answer-{side}") for side in ("left", "right")]
-            tables = [gr.HTML(elem_id=f"settling-{side}") for side in ("left", "right")]
+            texts, tables = [], []
+            with gr.Row():
+                for side in ("left", "right"):
+                    with gr.Column(min_width=340):
+                        texts.append(gr.Markdown(elem_id=f"answer-{side}"))
+                        tables.append(gr.HTML(elem_id=f"settling-{side}"))
             take.click(lambda picture: picture, [pictures[0]], [image])
             ask_them.click(told_errors(asked), [image, question], [*tables, *texts])
         with gr.Tab("Inpaint"):
@@ -133,7 +142,8 @@ def build_app(teacher: ShowoPipeline, student: ShowoPipeline | None = None) -> g
                 type="pil",
                 label="Image and mask",
                 elem_id="editor",
-                brush=gr.Brush(colors=["#ffffff"], default_size=40, color_mode="fixed"),
+                sources=["upload", "clipboard"],
+                brush=gr.Brush(colors=["#ffffff"], default_size=24, color_mode="fixed"),
                 transforms=(),
                 layers=False,
                 canvas_size=(320, 320),
@@ -143,10 +153,7 @@ def build_app(teacher: ShowoPipeline, student: ShowoPipeline | None = None) -> g
                 new_prompt = gr.Textbox(EXAMPLES[1], label="What the whole image is to show")
                 new_seed = gr.Number(0, label="Seed", precision=0, minimum=0)
             redraw = gr.Button("Draw again", variant="primary", elem_id="redraw")
-            with gr.Row():
-                redrawn = [_picture(name) for name in names]
-            with gr.Row():
-                times = [gr.Markdown(elem_id=f"redrawn-{side}") for side in ("left", "right")]
+            redrawn, times = _side_by_side(names, "redrawn")
             take_too.click(lambda picture: picture, [pictures[0]], [editor])
             redraw.click(told_errors(inpainted), [editor, new_prompt, new_seed], [*redrawn, *times])
     app.queue(default_concurrency_limit=1)
@@ -240,16 +247,25 @@ def _painted(editor: dict[str, Any] | None) -> tuple[Image.Image, Image.Image]:
     return background.convert("RGB"), mask.point(lambda value: 255 if value >= 128 else 0)
 
 
-def _picture(name: str) -> gr.Image:
-    return gr.Image(
-        label=name,
-        type="pil",
-        format="png",
-        interactive=False,
-        elem_classes="pixels",
-        height=340,
-        buttons=["download"],
-    )
+def _side_by_side(names: tuple[str, str], what: str) -> tuple[list[gr.Image], list[gr.Markdown]]:
+    """A picture of each model, with a line under it that is called `<what>-left` or `-right`."""
+    pictures, lines = [], []
+    with gr.Row():
+        for name, side in zip(names, ("left", "right"), strict=True):
+            with gr.Column(min_width=320):
+                pictures.append(
+                    gr.Image(
+                        label=name,
+                        type="pil",
+                        format="png",
+                        interactive=False,
+                        elem_classes="pixels",
+                        height=340,
+                        buttons=["download"],
+                    )
+                )
+                lines.append(gr.Markdown(elem_id=f"{what}-{side}"))
+    return pictures, lines
 
 
 if __name__ == "__main__":

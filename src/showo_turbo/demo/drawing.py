@@ -53,6 +53,7 @@ def drawing_frames(
         UserError: If the prompt is too long or an option is out of range.
     """
     ids = pipeline.encode_prompts([prompt])
+    next(denoise_images(pipeline.network, ids, sampling, [seed]))  # the first one is slower
     steps = denoise_images(pipeline.network, ids, sampling, [seed])
     mask = pipeline.network.mask_code
     shape = (1, pipeline.network.config.image_tokens)

@@ -52,7 +52,7 @@ def render_page(runs: Sequence[Run]) -> str:
     scores = _scores(runs)
     shown: set[bytes] = set()
     return template.render(
-        headlines=[(run.name, text) for run in runs if (text := _headline(run))],
+        headlines=[_headline(run) for run in runs],
         runs=[_section(run, shown) for run in runs],
         quality=_quality_pictures(scores),
         tables=_score_tables(scores),
@@ -84,7 +84,9 @@ def _score_tables(scores: Sequence[ImageScore]) -> list[Figures]:
     judged = [row for row in scores if row.judged]
     for count in dict.fromkeys(row.n for row in judged):
         tables.append(image_figures([row for row in judged if row.n == count]))
-    return [*tables, time_figures(scores), sampling_figures(scores)] if scores else []
+    if _timed(scores):
+        tables.append(time_figures(scores))
+    return [*tables, sampling_figures(scores)] if scores else []
 
 
 def _quality_pictures(scores: Sequence[ImageScore]) -> list[tuple[str, str]]:
