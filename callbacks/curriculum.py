@@ -44,6 +44,10 @@ class Curriculum(Callback):
     `on_train_start`. The stages decide how many epochs the run has, unless `trainer.max_epochs`
     asks for fewer. Loaders are rebuilt every epoch.
 
+    Beside the student there is a teacher only where a consistency target needs it. Otherwise the
+    student collects while its weights are still the teacher's, and where a resumed run has to
+    collect later than that, the saved teacher is read and dropped again.
+
     With several devices all switch together, and each collects its part of the shards; trajectories
     depend neither on the number of devices nor on an interruption. Where the strategy shards the
     networks (FSDP), every process collects with a whole teacher of its own, read from the round's

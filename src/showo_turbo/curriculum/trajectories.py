@@ -31,7 +31,6 @@ from ..trajectories import (
 from ..trajectories.stored import Training
 from .rounds import rounds_of, stored_trajectories, used_before
 from .stage import Stage
-from .teacher import base_model
 
 
 @dataclass(frozen=True)
@@ -129,7 +128,7 @@ class RoundTrajectories:
                 if given is not None and kinds and round_index >= current:
                     known = teacher
                     if round_index == 0 and teacher is None:
-                        known = fingerprint_module(base_model(trainer, module))
+                        known = fingerprint_module(module.load_base())
                     elif round_index > current:
                         known = None
                     for kind in kinds:
@@ -160,7 +159,7 @@ class RoundTrajectories:
             trainer: Knows the processes and the precision.
             module: Whose tokenizers are used; it says how its teacher is sampled.
             data: Knows the captions and questions, and for which of them trajectories are wanted.
-            teacher: The whole teacher, and its fingerprint.
+            teacher: The whole teacher, wherever it is, and its fingerprint.
             folder: The round's.
             stages: The stages.
             round_index: Which round it is.
@@ -188,6 +187,7 @@ class RoundTrajectories:
                     processes,
                     base=_base(module, folder) if source and source.needs_base else None,
                     decode=image_tokenizer.decode,
+                    device=module.device,
                 )
                 captions = _captions(data, stages, round_index)
                 captions = captions[: _wanted(trainer, data.batch_sizes["image"])]
@@ -204,6 +204,7 @@ class RoundTrajectories:
                     rank_zero_info,
                     processes,
                     fingerprint_module(encoder),
+                    device=module.device,
                 )
 
                 def encoded(pixels: Tensor) -> Tensor:

@@ -59,10 +59,12 @@ def gather_student(trainer: Trainer) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def replace_teacher(trainer: Trainer, module: ShowoTurbo, source: ImageModel) -> None:
-    """Give the module's teacher, sharded or not, the weights of a whole network.
+    """Give the module's teacher, sharded or not, the weights of a whole network, if it has one.
 
     Every process must call this, with the same network.
     """
+    if not module.has_teacher():
+        return
     if not isinstance(trainer.strategy, FSDPStrategy):
         module.reseed_teacher(source)
         return

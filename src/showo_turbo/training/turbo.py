@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -143,7 +144,8 @@ class ShowoTurbo(MeasuredStudent):
         self.gradient_checkpointing = gradient_checkpointing
         self.optimizer = optimizer
         self.lr_scheduler = lr_scheduler
-        self.teacher: ImageModel
+        self._teacher_folder: Path | None = None
+        self._stage_needs_teacher = False
         if noise_size < 0:
             raise UserError(f"noise_size is {noise_size}; expected 0 or more, correct it")
         if max_language_length < 2:
@@ -166,8 +168,8 @@ class ShowoTurbo(MeasuredStudent):
                 text_model(self.student, f"the stream {stream}")
         if self.lora is not None:
             add_lora(self.student, self.lora)
-        self.teacher = self.load_base()
-        freeze(self.teacher)
+        if self.consistency_target.needs_teacher or self._stage_needs_teacher:
+            self._modules["teacher"] = freeze(self.load_base())
         self.image_tokenizer = MAGVITv2.from_pretrained(self.image_tokenizer_id)
         freeze(self.image_tokenizer)
         self.vision_encoder = None
@@ -185,6 +187,28 @@ class ShowoTurbo(MeasuredStudent):
         )
         if self.gradient_checkpointing:
             self.student.gradient_checkpointing_enable()
+
+    @property
+    def teacher(self) -> ImageModel:
+        """The network that made the trajectories, frozen.
+
+        It stays beside the student where a consistency target says that it needs it. Otherwise it
+        is where its round has saved it; whoever asks for it all the same brings it beside the
+        student.
+        """
+        if "teacher" not in self._modules:
+            folder = self._teacher_folder
+            network = self.load_base() if folder is None else load_model(folder, self.family)
+            self._modules["teacher"] = freeze(network.to(self.device))
+        return cast(ImageModel, self._modules["teacher"])
+
+    def has_teacher(self) -> bool:
+        """Whether a teacher is beside the student."""
+        return "teacher" in self._modules
+
+    def set_teacher_folder(self, folder: Path) -> None:
+        """Note where the current teacher is saved."""
+        self._teacher_folder = folder
 
     def load_base(self) -> ImageModel:
         """The model that training starts from."""
@@ -224,6 +248,7 @@ class ShowoTurbo(MeasuredStudent):
             check_weight(name, weight)
         if consistency_target is not None:
             consistency_target.setup(self)
+            self._stage_needs_teacher |= consistency_target.needs_teacher
 
     def set_stage(
         self, loss_weights: Mapping[str, float], consistency_target: ConsistencyTarget | None

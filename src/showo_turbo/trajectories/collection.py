@@ -5,6 +5,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+import torch
 from torch import Tensor, nn
 
 from ..errors import UserError
@@ -63,6 +64,7 @@ def collect(
     make_shard: MakeShard,
     processes: Processes = ALONE,
     progress: bool = True,
+    device: torch.device | None = None,
 ) -> TrajectoryStore:
     """Make all shards that are yet to be made, and finish the store.
 
@@ -77,6 +79,8 @@ def collect(
             many of them have been done.
         processes: Who shares the work.
         progress: Whether to show a progress bar; only the first process does.
+        device: Where the teacher decodes; it is brought there if anything is left to collect. By
+            default it stays where it is.
 
     Returns:
         The finished store; where separate processes collect it, the store as far as it is finished.
@@ -87,7 +91,7 @@ def collect(
     """
     if processes.separate:
         with part_lock(store, processes.rank):
-            _make_shards(teacher, store, make_shard, processes, progress)
+            _make_shards(teacher, store, make_shard, processes, progress, device)
         return finish_if_whole(store)
     first = processes.rank == 0
     with folder_lock(store.folder) if first else nullcontext():
@@ -95,7 +99,7 @@ def collect(
             check_no_part_is_written(store.folder)
             remove_leftovers(store.folder)
         processes.barrier()
-        _make_shards(teacher, store, make_shard, processes, progress and first)
+        _make_shards(teacher, store, make_shard, processes, progress and first, device)
         processes.barrier()
         if first:
             store.finish()
@@ -109,11 +113,14 @@ def _make_shards(
     make_shard: MakeShard,
     processes: Processes,
     progress: bool,
+    device: torch.device | None,
 ) -> None:
     """Make the shards that are this process's and are yet to be made."""
     pending = store.pending(processes.rank, processes.world_size)
     count = sum(len(store.identity.shard_prompts(index)) for index in pending)
     bar = progress_bar(f"collecting {store.identity.kind}", count, progress)
+    if pending and device is not None:
+        teacher.to(device)
     with evaluating(teacher), bar as advance:
         for index in pending:
             content = make_shard(store.identity.shard_prompts(index), advance)

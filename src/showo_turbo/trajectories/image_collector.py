@@ -139,6 +139,7 @@ def collect_images(
     *,
     base: ImageModel | None = None,
     decode: Callable[[Tensor], Tensor] | None = None,
+    device: torch.device | None = None,
 ) -> TrajectoryStore:
     """Decode images as the settings say and record how; continue what an earlier run began.
 
@@ -151,6 +152,8 @@ def collect_images(
         progress: Whether to show a progress bar.
         base: The model that the run started from, for sources that draw with it.
         decode: Turns codes into pixels, for sources that look at them.
+        device: Where the teacher decodes; it is brought there if anything is left to collect. By
+            default it stays where it is.
 
     Returns:
         The finished store.
@@ -184,7 +187,7 @@ def collect_images(
             tensors = pack_images(records, teacher.config.image_tokens)
             return ShardContent(tensors, len(records), filtered, totals)
 
-    return collect(teacher, store, make_shard, processes, progress)
+    return collect(teacher, store, make_shard, processes, progress, device)
 
 
 @torch.no_grad()

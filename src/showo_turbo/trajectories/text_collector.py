@@ -122,6 +122,7 @@ def collect_texts(
     store: TrajectoryStore,
     processes: Processes = ALONE,
     progress: bool = True,
+    device: torch.device | None = None,
 ) -> TrajectoryStore:
     """Answer by greedy Jacobi decoding and record the iterates; continue what a run began.
 
@@ -134,6 +135,8 @@ def collect_texts(
         store: Begun with the `text_identity` of these arguments.
         processes: Who shares the work.
         progress: Whether to show a progress bar.
+        device: Where the teacher decodes; it is brought there if anything is left to collect. By
+            default it stays where it is.
 
     Returns:
         The finished store.
@@ -165,7 +168,7 @@ def collect_texts(
             pack_texts(records, settings.decoding.block_size), len(records), filtered, totals
         )
 
-    return collect(teacher, store, make_shard, processes, progress)
+    return collect(teacher, store, make_shard, processes, progress, device)
 
 
 @torch.no_grad()
