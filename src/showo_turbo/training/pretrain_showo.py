@@ -35,6 +35,7 @@ from ..sampling.parallel import decode_image_codes
 from ..sampling.text_decoding import TextDecoding
 from ..text_tokenizer import TextTokenizer
 from .arguments import note_arguments
+from .clipping import clip_gradients
 from .frozen import exclude_from_checkpoints, freeze
 from .geometry import check_geometry, data_resolution
 from .masking import mask_codes
@@ -327,6 +328,8 @@ class PretrainShowo(LightningModule):
             image_tokenizer=self.image_tokenizer_id,
             text_tokenizer=self.text_tokenizer_id,
         )
+
+    configure_gradient_clipping = clip_gradients
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return the optimizer over the trainable parameters, and the schedule if there is one."""

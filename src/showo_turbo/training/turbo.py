@@ -9,8 +9,6 @@ import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.utilities.types import LRSchedulerTypeUnion, OptimizerLRScheduler
 from torch import Tensor
-from torch.distributed.fsdp import FullyShardedDataParallel
-from torch.optim import Optimizer
 
 from ..errors import UserError, check_kind
 from ..evaluation.plan import EvaluationPlan
@@ -38,6 +36,7 @@ from .averages import (
     follow_until_begun,
     warn_of_averages_that_never_began,
 )
+from .clipping import clip_gradients
 from .frozen import drop_excluded, exclude_from_checkpoints, freeze
 from .geometry import check_geometry
 from .inputs import STREAMS, check_losses
@@ -380,19 +379,7 @@ class ShowoTurbo(MeasuredStudent):
             lora=None if self.lora is None else asdict(self.lora),
         )
 
-    def configure_gradient_clipping(
-        self,
-        optimizer: Optimizer,
-        gradient_clip_val: float | None = None,
-        gradient_clip_algorithm: str | None = None,
-    ) -> None:
-        """Clip by the norm over all shards, which Lightning leaves to the module under FSDP."""
-        network = self.trainer.strategy.model
-        sharded = isinstance(network, FullyShardedDataParallel)
-        if sharded and gradient_clip_val and gradient_clip_algorithm != "value":
-            cast(FullyShardedDataParallel, network).clip_grad_norm_(gradient_clip_val)
-        else:
-            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+    configure_gradient_clipping = clip_gradients
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return the optimizer over the student, and the schedule if there is one."""
