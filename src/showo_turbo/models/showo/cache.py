@@ -16,7 +16,8 @@ class KeyValueCache:
     Appended tokens go to the slots right after each sample's own prefix, so prompts of different
     lengths need no padding inside, and forgetting tokens is only a change of `lengths`: what lies
     beyond is stale and overwritten later. transformers' attention layers call `update`; the rest
-    is for the samplers. Buffers are written in place, so this is for inference.
+    is for the samplers. Buffers are written in place, so this is for inference. Under autocast keys
+    and values are kept in its type, to which attention would cast them at every pass.
 
     Args:
         layers: Number of transformer layers.
@@ -76,10 +77,11 @@ class KeyValueCache:
         buffer = buffers[layer]
         if buffer is None:
             batch, heads, _, size = new.shape
-            buffer = new.new_zeros(batch, heads, round_up(self.capacity, BLOCK), size)
+            shape = (batch, heads, round_up(self.capacity, BLOCK), size)
+            buffer = torch.zeros(shape, dtype=attended_type(new), device=new.device)
             buffers[layer] = buffer
         index = self._slots[:, None, :, None].expand_as(new)
-        buffer.scatter_(2, index, new)
+        buffer.scatter_(2, index, new.to(buffer.dtype))
         return buffer[:, :, : self._extent]
 
     def get_seq_length(self, layer: int = 0) -> int:
@@ -97,6 +99,14 @@ class KeyValueCache:
         chosen._keys = [None if k is None else k[samples] for k in self._keys]
         chosen._values = [None if v is None else v[samples] for v in self._values]
         return chosen
+
+
+def attended_type(tensor: Tensor) -> torch.dtype:
+    """The type in which attention reads a tensor: autocast's where that is on."""
+    kind = tensor.device.type
+    if tensor.dtype == torch.float32 and torch.is_autocast_enabled(kind):
+        return torch.get_autocast_dtype(kind)
+    return tensor.dtype
 
 
 def round_up(number: int, multiple: int) -> int:
