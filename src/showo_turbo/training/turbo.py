@@ -9,6 +9,7 @@ import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.utilities.types import LRSchedulerTypeUnion, OptimizerLRScheduler
 from torch import Tensor
+from torch.optim import Optimizer
 
 from ..errors import UserError, check_kind
 from ..evaluation.plan import EvaluationPlan
@@ -44,6 +45,7 @@ from .lora import LoRAOptions, add_lora, seed_step
 from .measured_student import MeasuredStudent
 from .optimization import optimizer_and_schedule
 from .ranks import global_means
+from .stream_backward import backward_now, begin_step, check_stream_backward
 
 
 class ShowoTurbo(MeasuredStudent):
@@ -86,6 +88,9 @@ class ShowoTurbo(MeasuredStudent):
             PyTorch's generators are seeded again before every training step, from `seed_everything`
             and the step, so that a resumed run drops the same as one that was never stopped.
         gradient_checkpointing: Recompute activations in the backward pass to save memory.
+        backward_by_stream: Take the backward pass of each stream before the next one's forward
+            pass, so that only one of them holds activations. Gradients are the same but for the
+            order in which they are summed. On one device or under DDP.
         sampling: How the student is sampled: in validation, prediction, pictures and reports, and
             by whoever loads the exported student.
         teacher_sampling: How the teacher is sampled when its trajectories are collected, and where
@@ -113,6 +118,7 @@ class ShowoTurbo(MeasuredStudent):
         max_language_length: int = 512,
         lora: LoRAOptions | None = None,
         gradient_checkpointing: bool = False,
+        backward_by_stream: bool = False,
         sampling: ImageSampling = ImageSampling(sampling_steps=4),
         teacher_sampling: ImageSampling = ImageSampling(),
         decoding: TextDecoding = TextDecoding(),
@@ -141,6 +147,7 @@ class ShowoTurbo(MeasuredStudent):
         self.noise_size = noise_size
         self.lora = lora
         self.gradient_checkpointing = gradient_checkpointing
+        self.backward_by_stream = backward_by_stream
         self.optimizer = optimizer
         self.lr_scheduler = lr_scheduler
         self._teacher_folder: Path | None = None
@@ -221,6 +228,8 @@ class ShowoTurbo(MeasuredStudent):
         if stage != "fit":
             return
         check_averages(self.trainer)
+        if self.backward_by_stream:
+            check_stream_backward(self.trainer)
         self.consistency_target.setup(self)
         streams = self._streams()
         if streams and not any(map(self._is_trained_on, streams)):
@@ -296,22 +305,55 @@ class ShowoTurbo(MeasuredStudent):
         """Return the weighted sum of the loss terms of the streams that the batch holds."""
         if self.lora is not None and self.lora.dropout > 0:
             seed_step(self.global_step, batch_index, self.global_rank)
-        inputs = self._inputs(batch)
-        terms = self._compute(inputs)
-        if not terms:
+        streams = list(dict.fromkeys(term.stream for term in self.losses.values()))
+        present = [name for name in streams if name in batch and self._is_trained_on(name)]
+        if not present:
             raise UserError(
                 f"all weights of the loss terms of the batch's streams ({', '.join(batch)}) are 0; "
                 "expected one above 0, set it"
             )
-        own, overall = global_means(terms, tuple(self.losses))
+        if self.backward_by_stream:
+            begin_step(self, batch_index)
+        overall: dict[str, Tensor] = {}
+        by_segment: list[tuple[str, Tensor, Tensor]] = []
+        earlier: list[Tensor] = []
+        # All processes go through all streams, since they exchange the means of each.
+        for group in [[name] for name in streams] if self.backward_by_stream else [streams]:
+            chosen = {name: batch[name] for name in batch if name in group}
+            own, means, segments = self._means(chosen)
+            overall |= means
+            by_segment += segments
+            if present[-1] in group:
+                loss = self.weighted_sum(own)
+            elif own:
+                earlier.append(self.weighted_sum(own))
+                backward_now(self, earlier[-1])
         for name, mean in overall.items():
             self.log(f"train/{name}", mean, batch_size=1)
         self.log("train/loss", self.weighted_sum(overall), prog_bar=True, batch_size=1)
+        for name, per_sample, segment in by_segment:
+            self._log_segments(name, per_sample, segment)
+        return sum((value.detach() for value in earlier), start=loss)
+
+    def _means(
+        self, batch: Mapping[str, Any]
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor], list[tuple[str, Tensor, Tensor]]]:
+        """The terms of some streams: this process's share, the joint mean, values by segment."""
+        inputs = self._inputs(batch)
+        terms = self._compute(inputs)
+        own, overall = global_means(terms, tuple(self.losses), self.device)
+        segments = []
         for name, value in terms.items():
             segment = getattr(inputs[self.losses[name].stream], "segment", None)
             if segment is not None:
-                self._log_segments(name, value, segment)
-        return self.weighted_sum(own)
+                counted = value.counted > 0
+                segments.append((name, value.per_sample.detach()[counted], segment[counted]))
+        return own, overall, segments
+
+    def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: Optimizer) -> None:
+        """Forget the gradients, unless the step has begun with that."""
+        if not self.backward_by_stream:
+            super().optimizer_zero_grad(epoch, batch_idx, optimizer)
 
     def loss_terms(self, batch: Mapping[str, Any]) -> dict[str, LossValue]:
         """Return the loss terms, unweighted, of the streams that the batch holds."""
@@ -348,11 +390,10 @@ class ShowoTurbo(MeasuredStudent):
         """Whether a term of the stream has a weight."""
         return any(term.weight > 0 and term.stream == stream for term in self.losses.values())
 
-    def _log_segments(self, name: str, value: LossValue, segment: Tensor) -> None:
+    def _log_segments(self, name: str, per_sample: Tensor, segment: Tensor) -> None:
         """Log a term's means by segment, over the samples of this process."""
-        counted = value.counted > 0
-        for index in segment[counted].unique().tolist():
-            chosen = value.per_sample.detach()[counted & (segment == index)]
+        for index in segment.unique().tolist():
+            chosen = per_sample[segment == index]
             self.log(f"train/{name}/segment_{index}", chosen.mean(), batch_size=len(chosen))
 
     def reseed_teacher(self, source: ImageModel | None = None) -> None:
