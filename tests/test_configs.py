@@ -37,7 +37,15 @@ def test_the_files_are_found():
         "turbo_256_renewed",
         "turbo_512_renewed",
     }
-    assert {path.stem for path in OVERLAYS} == {"cpu", "single_gpu", "ddp", "fsdp"}
+    assert {path.stem for path in OVERLAYS} == {
+        "cpu",
+        "single_gpu",
+        "ddp",
+        "fsdp",
+        "24gb",
+        "80gb",
+        "8x24gb",
+    }
     assert {path.stem for path in SWEEPS} == {"segments", "table_3"}
     assert {path.stem for path in LOGGERS} == {"tensorboard", "csv", "wandb", "mlflow"}
 
@@ -106,6 +114,19 @@ def test_an_overlay_fits_over_a_config(path, capsys):
     config = printed(options([TURBO, CONFIGS / "turbo_256.yaml", path]), capsys)
     for key, value in yaml.safe_load(path.read_text())["trainer"].items():
         assert config["trainer"][key] == value or key == "strategy"
+
+
+@pytest.mark.parametrize("size", ["24gb", "80gb", "8x24gb"])
+def test_a_card_s_overlay_keeps_the_learning_rate(size, capsys):
+    overlay = CONFIGS / "hardware" / f"{size}.yaml"
+    config = printed(options([TURBO, CONFIGS / "turbo_256.yaml", overlay]), capsys)
+    model = config["model"]["init_args"]
+    assert model["gradient_checkpointing"] is (size != "80gb")
+    assert model["backward_by_stream"] is (size == "24gb")
+    optimizer = model["optimizer"]
+    assert optimizer["init_args"]["lr"] == 1e-5 and optimizer["init_args"]["weight_decay"] == 0.01
+    assert optimizer["class_path"].endswith("EightBitAdamW" if size == "24gb" else ".AdamW")
+    assert size == "24gb" or optimizer["init_args"]["fused"] is True
 
 
 @pytest.mark.parametrize("path", OVERLAYS, ids=lambda path: path.stem)

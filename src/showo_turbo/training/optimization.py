@@ -27,6 +27,8 @@ def optimizer_and_schedule(
     try:
         made = optimizer(parameter_groups(module))
         _try_fused(made, optimizer)
+    except UserError:
+        raise
     except (TypeError, ValueError, RuntimeError) as error:  # such as a negative rate
         raise UserError(
             f"the optimizer cannot be made ({error}); correct its options, or name another"

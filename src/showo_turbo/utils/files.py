@@ -70,6 +70,19 @@ def _write_atomically(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def replace_link(link: Path, target: Path) -> None:
+    """Have a relative symbolic link lead to a file from one moment to the next.
+
+    Args:
+        link: Its place; a file or another link there is replaced.
+        target: Where it leads.
+    """
+    temporary = link.with_name(f".{link.name}.link.tmp")
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(os.path.relpath(target, link.parent))
+    os.replace(temporary, link)
+
+
 def remove_leftovers(folder: Path, recursive: bool = False) -> None:
     """Remove what processes that died left half-written in a folder; none may be writing there.
 
