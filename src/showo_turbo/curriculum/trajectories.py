@@ -177,8 +177,6 @@ class RoundTrajectories:
                 training = _training(trainer, module, stage, teacher[1], kind)
                 stores[kind] = given.open(kind, training, rank_zero_warn, verify=False)
         with isolate_rng(), torch.no_grad(), trainer.precision_plugin.forward_context():
-            # The weights stand still: cast once, and not in every pass, as in training.
-            torch.set_autocast_cache_enabled(True)
             if "image" in data.batch_sizes and "images" not in stores:
                 source = stage.source
                 collector = TrajectoryCollector(
