@@ -119,6 +119,9 @@ class TextPrefix(Protocol):
     def select(self, rows: Sequence[int]) -> None:
         """Go on with some of the rows only, in this order."""
 
+    def join(self, other: Self) -> None:
+        """Go on with the rows of another prefix of the same network, too, behind these."""
+
 
 class WholeSequences:
     """An `ImagePrefix` of a family whose prompts see the image: each step computes everything.

@@ -1,6 +1,6 @@
 """Jacobi decoding: guess a block of tokens, correct all of them in parallel, repeat."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -55,6 +55,8 @@ def jacobi_decode(
     seeds: Sequence[int] | None = None,
     starts: Sequence[Sequence[int]] | None = None,
     restrict_to_text: bool = True,
+    at_once: int | None = None,
+    done: Callable[[int], None] | None = None,
 ) -> list[JacobiResult]:
     """Write the greedy answers, several tokens per forward pass.
 
@@ -78,6 +80,9 @@ def jacobi_decode(
         seeds: One a sample, for the random start tokens; 0, 1, 2, ... by default.
         starts: Start tokens of each sample's first block, instead of random ones.
         restrict_to_text: Whether only text tokens may be predicted.
+        at_once: Answers in progress at most; all by default. As some are done, others take their
+            places, which changes no more than the rounding of floating-point numbers.
+        done: Told how many answers have just come to their end.
 
     Raises:
         UserError: If an option is out of range, or the model does not write text.
@@ -94,7 +99,9 @@ def jacobi_decode(
             raise UserError(
                 f"there are {len(start)} start tokens; expected block_size={block_size}"
             )
-    state = TextState(model, images, prompts, max_new_tokens, block_size, restrict_to_text)
+    state = TextState(
+        model, images, prompts, max_new_tokens, block_size, restrict_to_text, at_once, done
+    )
     vocabulary = range(model.config.text_vocabulary_size)
     samples = [
         _Guesses(

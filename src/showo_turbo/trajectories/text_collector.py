@@ -21,7 +21,6 @@ from .collection import (
     ALONE,
     Processes,
     ShardContent,
-    batches,
     check_items,
     check_positive,
     collect,
@@ -64,7 +63,8 @@ class TextCollection:
         longest_ngram: Repetitions of 1 to this many tokens are looked for.
         max_repeats: How often in a row an n-gram is accepted; texts that repeat one more often are
             filtered out.
-        batch_size: Requests decoded at once. It changes no more than the rounding of
+        batch_size: Requests decoded at once; as some are done, others of the shard take their
+            places. It changes no more than the rounding of
             floating-point numbers, and is not part of a store's identity.
         shard_size: Requests that go into a shard: what an interruption costs at most.
 
@@ -151,13 +151,11 @@ def collect_texts(
     def make_shard(indices: range, advance: Callable[[int], None]) -> ShardContent:
         records: list[TextTrajectory] = []
         filtered: Counter[str] = Counter()
-        for batch in batches(indices, settings.batch_size):
-            for outcome in record_texts(teacher, requests, batch, settings):
-                if isinstance(outcome, str):
-                    filtered[outcome] += 1
-                else:
-                    records.append(outcome)
-            advance(len(batch))
+        for outcome in record_texts(teacher, requests, indices, settings, advance):
+            if isinstance(outcome, str):
+                filtered[outcome] += 1
+            else:
+                records.append(outcome)
         blocks = [block for record in records for block in record.blocks]
         totals = {
             "answer_tokens": sum(len(record.answer_ids) for record in records),
@@ -173,11 +171,22 @@ def collect_texts(
 
 @torch.no_grad()
 def record_texts(
-    teacher: ImageModel, requests: Sequence[TextRequest], indices: range, settings: TextCollection
+    teacher: ImageModel,
+    requests: Sequence[TextRequest],
+    indices: range,
+    settings: TextCollection,
+    done: Callable[[int], None] | None = None,
 ) -> list[TextTrajectory | str]:
-    """Answer some of the requests as one batch.
+    """Answer some of the requests, `settings.batch_size` at once.
 
     Each block's random start depends on the seed and on the request's index alone.
+
+    Args:
+        teacher: The network to record.
+        requests: All requests.
+        indices: Which of them.
+        settings: How to collect.
+        done: Told how many answers have just come to their end.
 
     Returns:
         For each the trajectory, or the reason for which it is left out: `unfinished` or
@@ -189,6 +198,8 @@ def record_texts(
         torch.stack([_given(request.image) for request in batch]),
         [request.ids for request in batch],
         [stateless_seed(settings.seed, index, stream="jacobi") for index in indices],
+        at_once=settings.batch_size,
+        done=done,
     )
     image_type = torch.int16 if teacher.mask_code <= 2**15 else torch.int32
     if teacher.image_input.continuous:

@@ -3,6 +3,7 @@
 from typing import Self
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 BLOCK = 16
@@ -99,6 +100,28 @@ class KeyValueCache:
         chosen._keys = [None if k is None else k[samples] for k in self._keys]
         chosen._values = [None if v is None else v[samples] for v in self._values]
         return chosen
+
+    def join(self, other: "KeyValueCache") -> None:
+        """Take in the samples of another cache, behind these, layer by layer.
+
+        Args:
+            other: Of the same network; it is used up.
+        """
+        self.capacity = max(self.capacity, other.capacity)
+        self.lengths = torch.cat([self.lengths, other.lengths])
+        for mine, theirs in ((self._keys, other._keys), (self._values, other._values)):
+            for layer, (first, second) in enumerate(zip(mine, theirs, strict=True)):
+                if first is not None and second is not None:
+                    mine[layer] = _joined(first, second)
+                theirs[layer] = None
+
+
+def _joined(first: Tensor, second: Tensor) -> Tensor:
+    """Buffers `(batch, heads, slots, size)` behind each other, with as many slots as the larger."""
+    slots = max(first.shape[2], second.shape[2])
+    return torch.cat(
+        [F.pad(buffer, (0, 0, 0, slots - buffer.shape[2])) for buffer in (first, second)]
+    )
 
 
 def attended_type(tensor: Tensor) -> torch.dtype:
