@@ -11,6 +11,7 @@ from .speedup_report import SpeedupReport
 from .stage_progress_bar import StageProgressBar
 from .step_checkpoint import StepCheckpoint
 from .sweep_metric import SweepMetric
+from .throughput import Throughput
 
 __all__ = [
     "Curriculum",
@@ -24,4 +25,5 @@ __all__ = [
     "StageProgressBar",
     "StepCheckpoint",
     "SweepMetric",
+    "Throughput",
 ]
