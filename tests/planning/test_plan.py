@@ -20,10 +20,10 @@ PARAMETERS = 24 * (4 * 2048**2 + 2 * 4 * 2048**2) + 2 * 58498 * 2048
 
 LIMITS = {
     # overlay: devices, GB of training, GB of collecting
-    "single_gpu": (1, 26, 15),
+    "single_gpu": (1, 30, 15),
     "24gb": (1, 20, 15),
-    "80gb": (1, 40, 15),
-    "8x24gb": (8, 12, 16),
+    "80gb": (1, 50, 15),
+    "8x24gb": (8, 14, 16),
 }
 
 
