@@ -86,8 +86,8 @@ class Throughput(Callback):
             return
         # The rate is that of one batch fewer than there are points.
         spent = (self.window_size - 1) / found["device/batches_per_sec"]
-        self.log("train/samples_per_second", speed, prog_bar=True, batch_size=1)
-        self.log("train/waiting_for_data", sum(self._waits) / spent, batch_size=1)
+        pl_module.log("train/samples_per_second", speed, prog_bar=True, batch_size=1)
+        pl_module.log("train/waiting_for_data", sum(self._waits) / spent, batch_size=1)
 
 
 def samples_of(batch: Any) -> int:

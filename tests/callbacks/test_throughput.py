@@ -24,7 +24,7 @@ def clock(monkeypatch):
 
 def run(clock, callback, batches, wait, train):
     logged = []
-    callback.log = lambda name, value, **_: logged.append((name, float(value)))
+    trained = SimpleNamespace(log=lambda name, value, **_: logged.append((name, float(value))))
     callback.setup(SimpleNamespace(world_size=2), None, "fit")
     for index in range(batches):
         if index in (
@@ -36,7 +36,7 @@ def run(clock, callback, batches, wait, train):
         clock.seconds += wait
         callback.on_train_batch_start(None, None, BATCH, index)
         clock.seconds += train
-        callback.on_train_batch_end(None, None, None, BATCH, index)
+        callback.on_train_batch_end(None, trained, None, BATCH, index)
     return logged
 
 

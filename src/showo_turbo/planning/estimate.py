@@ -171,7 +171,8 @@ def _operations(run: Run, network: nn.Module) -> dict[str, float]:
     model, layers = run.model, _layers(network)
 
     def forward(tokens: float, length: float) -> float:
-        return 2 * tokens * layers + 4 * tokens * length * model.hidden_size * model.layers
+        attention = 4 * tokens * length * model.hidden_size * model.layers
+        return float(2 * tokens * layers + attention)
 
     step = 0.0
     for stream, (count, length, rows, classes) in tokens_of(run).items():
@@ -225,9 +226,8 @@ def _stores(run: Run, stage: StageOfRun) -> float:
     image = model.image_tokens * position + masked * 4 * run.topk_targets
     answer = ANSWER * run.answer_length
     text = 2 * model.image_tokens + 4 * answer * (ITERATIONS + 2)
-    return stage.images * image * ("image" in run.streams) + stage.texts * text * (
-        "text" in run.streams
-    )
+    images = stage.images * image * ("image" in run.streams)
+    return float(images + stage.texts * text * ("text" in run.streams))
 
 
 def _layers(network: nn.Module) -> int:

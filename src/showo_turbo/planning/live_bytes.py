@@ -27,7 +27,7 @@ class LiveBytes(TorchDispatchMode):
     def __init__(
         self, there: Iterable[Tensor] = (), classes: Collection[int] = (), shards: int = 1
     ) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.classes = frozenset(classes)
         self.shards = shards
         self.live = {"logits": 0, "activations": 0, "gradients": 0}

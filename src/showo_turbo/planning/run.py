@@ -277,7 +277,7 @@ def _devices(value: Any, asked: int | None) -> int:
 def _options_of(callbacks: Any, name: str) -> Mapping[str, Any]:
     for entry in callbacks or ():
         if _name(entry) == name:
-            return entry.get("init_args") or {}  # type: ignore[no-any-return]
+            return entry.get("init_args") or {}
     return {}
 
 

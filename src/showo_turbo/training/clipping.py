@@ -1,7 +1,5 @@
 """Clipping of gradients, also where Lightning leaves it to the module."""
 
-from typing import cast
-
 from lightning.pytorch import LightningModule
 from torch import nn
 from torch.distributed.fsdp import FullyShardedDataParallel
@@ -36,7 +34,7 @@ def clip_gradients(
     if not gradient_clip_val:
         return
     if isinstance(network, FullyShardedDataParallel) and not by_value:
-        cast(FullyShardedDataParallel, network).clip_grad_norm_(gradient_clip_val)
+        network.clip_grad_norm_(gradient_clip_val)
         return
     if not getattr(optimizer, "_step_supports_amp_scaling", False):
         module.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)

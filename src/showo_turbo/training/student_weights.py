@@ -96,9 +96,8 @@ def whole_vision_encoder(trainer: Trainer, module: LightningModule) -> CLIPFeatu
     if not isinstance(vision_encoder, CLIPFeatures):
         return None
     if is_sharded(trainer):
-        student, name = student_of(module, "whole_vision_encoder"), module.vision_encoder_id
-        assert name is None or isinstance(name, str)
-        return vision_encoder_of(student, name)
+        student = student_of(module, "whole_vision_encoder")
+        return vision_encoder_of(student, getattr(module, "vision_encoder_id", None))
     return vision_encoder
 
 
