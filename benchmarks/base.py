@@ -14,13 +14,14 @@ from showo_turbo.shapes import ShapesChecker, ShapesWorld
 
 WAYS = {
     "noise": ImageSampling(16, 1.0, token_temperature=0.5, confidence_temperature=2.0),
-    "one order": ImageSampling(16, 2.0, confidence_temperature=10.0, shared_noise_seed=9),
+    "halton": ImageSampling(16, 1.0, reveal_order="halton"),
+    "halton, drawn": ImageSampling(16, 1.0, reveal_order="halton", token_temperature=1.0),
 }
 
 
 def main() -> None:
     world = Path("runs/methods/data")
-    ShapesWorld(world, images=4000, documents=1000, validation_images=400).write()
+    ShapesWorld(world, images=12000, documents=1000, validation_images=400).write()
     base = LoadedModel.from_pretrained("shapes", "shapes", "shapes", device="cpu")
     prompts = splits(world)
     for name, sampling in WAYS.items():

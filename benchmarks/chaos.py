@@ -18,16 +18,15 @@ import random
 import sys
 import time
 from collections import Counter
-from importlib import import_module
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from showo_turbo.evaluation.environment import provenance
 from showo_turbo.utils.files import write_json
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from tests.support.forking import forking_python
 from tests.support.killing import PHASES, Moment, Run
 from tests.support.outcome import contents, unequal
 from tests.support.small_run import write_model
@@ -55,10 +54,8 @@ def main() -> None:
     )
     parser.add_argument("--output", type=Path, help="JSON file for the result")
     options = parser.parse_args()
-    if options.fork:
-        import_module("showo_turbo.cli.lightning")
-        torch.set_num_threads(1)
-    result = chaos(options.folder, options.runs, options.kills, options.seed, options.fork)
+    with forking_python() if options.fork else nullcontext(sys.executable) as python:
+        result = chaos(options.folder, options.runs, options.kills, options.seed, python)
     result |= provenance()
     print(json.dumps(result, indent=2))
     if options.output:
@@ -66,12 +63,12 @@ def main() -> None:
     raise SystemExit(bool(result["differences"]))
 
 
-def chaos(folder: Path, runs: int, kills: int, seed: int, fork: bool) -> dict[str, Any]:
+def chaos(folder: Path, runs: int, kills: int, seed: int, python: str) -> dict[str, Any]:
     """Run until there were so many runs and kills, and a kill in every phase."""
     folder.mkdir(parents=True)
     write_model(folder / "model")
     began = time.monotonic()
-    calm = Run(folder / "left-alone", folder / "model", fork)
+    calm = Run(folder / "left-alone", folder / "model", python)
     assert calm.start_and_kill(None), f"the run that is left alone failed; see {calm.log}"
     seconds = time.monotonic() - began
     expected = contents(calm.folder)
@@ -81,7 +78,7 @@ def chaos(folder: Path, runs: int, kills: int, seed: int, fork: bool) -> dict[st
     differences: list[str] = []
     starts = done = 0
     while done < runs or by_phase.total() < kills or len(by_phase & Counter(PHASES)) < len(PHASES):
-        run = Run(folder / f"killed-{done}", folder / "model", fork)
+        run = Run(folder / f"killed-{done}", folder / "model", python)
         moments = plan(by_phase, durations, max(5, -(-kills // runs)), choice)
         ended = False
         for moment in [*moments, None]:

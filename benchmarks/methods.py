@@ -13,7 +13,7 @@ import argparse
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,15 +33,22 @@ from showo_turbo.utils.files import read_json, write_atomically, write_json
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
-WAYS = (
-    ImageSampling(TEACHER_STEPS, confidence_temperature=10.0, shared_noise_seed=9),
-    ImageSampling(TEACHER_STEPS, token_temperature=0.5, confidence_temperature=2.0),
-    ImageSampling(TEACHER_STEPS, confidence_temperature=2.0),
-    ImageSampling(TEACHER_STEPS, reveal_order="halton"),
-    ImageSampling(TEACHER_STEPS, reveal_order="halton", token_temperature=0.5),
+FIXED_ORDER = ImageSampling(TEACHER_STEPS, confidence_temperature=10.0, shared_noise_seed=9)
+NOISE = ImageSampling(TEACHER_STEPS, confidence_temperature=2.0)
+DRAWN = ImageSampling(TEACHER_STEPS, token_temperature=0.5, confidence_temperature=2.0)
+HALTON = ImageSampling(TEACHER_STEPS, reveal_order="halton")
+CANDIDATES = (
+    replace(FIXED_ORDER, guidance_scale=1.0),
+    replace(FIXED_ORDER, guidance_scale=2.0),
+    replace(FIXED_ORDER, guidance_scale=0.0, guidance_end=4.0),
+    replace(NOISE, guidance_scale=1.0),
+    replace(DRAWN, guidance_scale=1.0),
+    replace(DRAWN, guidance_scale=2.0),
+    replace(DRAWN, guidance_scale=0.0, guidance_end=2.0),
+    replace(HALTON, guidance_scale=1.0),
+    replace(HALTON, guidance_scale=2.0),
 )
-GUIDANCE = ((1.0, None), (2.0, None), (3.0, None), (0.0, 2.0), (0.0, 4.0))
-"""Scales at the first step, and at the last where they change."""
+"""Ways in which the teacher may sample."""
 
 
 def main() -> None:
@@ -53,7 +60,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
     world = options.runs / "data"
-    ShapesWorld(world, images=4000, documents=1000, validation_images=400).write()
+    ShapesWorld(world, images=12000, documents=1000, validation_images=400).write()
     if options.action == "run":
         run(options.methods, options.seeds, options.runs, world, options.results / "methods")
     else:
@@ -87,29 +94,23 @@ def measure_teacher(world: Path) -> dict[str, Any]:
     """The base at its best in 16 guided steps, its way of sampling being chosen for each split."""
     bundle = LoadedModel.from_pretrained("shapes", "shapes", "shapes", device="cpu")
     prompts = splits(world)
-    candidates = [way_with(way, *scales) for way in WAYS for scales in GUIDANCE]
     found: dict[str, Any] = {"steps": TEACHER_STEPS}
     for split, choice in (("test", "choice"), ("unseen", "unseen_choice")):
-        best, tried = choose(bundle, prompts[choice], candidates)
+        best, tried = choose(bundle, prompts[choice], CANDIDATES)
         found[split] = {
             "sampling": asdict(best),
             "outcomes": image_outcomes(bundle, prompts[split], best),
             "tried": tried,
         }
-    # Variety needs a sampler whose images differ: the one that draws its tokens.
-    drawn = [way_with(WAYS[1], *scales) for scales in GUIDANCE]
-    best, _ = choose(bundle, prompts["choice"], drawn)
+    # Variety needs a sampler whose images differ: one that draws its tokens.
+    drawn = [row["score"] if row["token_temperature"] else 0.0 for row in found["test"]["tried"]]
+    best = CANDIDATES[drawn.index(max(drawn))]
     found["variety"] = variety(bundle, prompts["test"], best) | {
         "sampling": asdict(best),
         "outcomes": image_outcomes(bundle, prompts["test"], best),
     }
     found["text"] = text_outcomes(bundle, world, TextDecoding(max_new_tokens=96))
     return found
-
-
-def way_with(way: ImageSampling, guidance: float, end: float | None) -> ImageSampling:
-    """A way of sampling with guidance."""
-    return ImageSampling(**asdict(way) | {"guidance_scale": guidance, "guidance_end": end})
 
 
 def write_table(results: Path, world: Path) -> None:

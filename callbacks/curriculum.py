@@ -62,7 +62,7 @@ class Curriculum(Callback):
 
     How the teacher is sampled is in the module's `teacher_sampling`, which a stage may change parts
     of; how long answers may be (longer ones are left out and counted) and in blocks of which size
-    they are decoded, in its `decoding`.
+    they are decoded, in its `decoding`, or in its `teacher_decoding`, likewise.
 
     Args:
         stages: The stages, in order.
@@ -238,6 +238,7 @@ class Curriculum(Callback):
             image_segments=self.stage.image_segments,
             text_segments=self.stage.text_segments,
             draws=self.stage.draws,
+            text_mask_id=getattr(module.student, "text_mask_id", None),
         )
         module.set_stage(self.stage.loss_weights, self.stage.consistency_target)
         self._entered = self.round

@@ -59,7 +59,8 @@ class SpeedupReport(Callback):
     in the first stage, and the report shows pictures, steps and milliseconds.
 
     Into `folder` go `report.json`, `report.csv`, `report.md`, `grid.png`, `quality_by_steps.png`,
-    `film_strips/*.png` and, with `variety_prompts` in the settings, `variety.png`. Every score is
+    `film_strips/*.png` and, with `variety_prompts` in the settings, `variety.png`, with `abilities`
+    `abilities-*.png`. Every score is
     kept in `scores` as soon as it is measured; resume a killed run with `--ckpt_path`, and the
     report goes on where it stopped. Runs that share the folder of scores, such as the trials of a
     sweep, measure a teacher that they share only once.

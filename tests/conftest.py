@@ -1,5 +1,6 @@
 """Settings of all tests, and the small world and models that several of them share."""
 
+import gc
 import os
 
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -9,9 +10,13 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 import pytest
 from hypothesis import settings
 
-from showo_turbo.shapes.write import write_world
+from .support.forking import forking_python
 
-from .support.small_run import write_model
+# What follows imports none of the package before it is used: the process that hands out tests to
+# others needs nothing of it.
+
+# Imports make a million objects that stay.
+gc.disable()
 
 # The first call into a library may take long; that says nothing of the code under test.
 # The same examples in every run; `benchmarks/fuzz.py` looks for new ones.
@@ -19,9 +24,24 @@ settings.register_profile("repeatable", deadline=None, derandomize=True)
 settings.load_profile("repeatable")
 
 
+def pytest_collection_finish():
+    """Leave what was imported out of every garbage collection."""
+    gc.freeze()
+    gc.enable()
+
+
+@pytest.fixture(scope="session")
+def python():
+    """An interpreter that starts at once, the imports being done: see `support/forking.py`."""
+    with forking_python() as script:
+        yield script
+
+
 @pytest.fixture(scope="session")
 def world(tmp_path_factory):
     """A small shapes world."""
+    from showo_turbo.shapes.write import write_world
+
     folder = tmp_path_factory.mktemp("world") / "shapes"
     write_world(folder, images=48, documents=16, validation_images=8, seed=0, progress=False)
     return folder
@@ -30,6 +50,8 @@ def world(tmp_path_factory):
 @pytest.fixture(scope="session")
 def random_shapes_model(tmp_path_factory):
     """A model folder for the shapes world, with random weights and hardly any width."""
+    from .support.small_run import write_model
+
     folder = tmp_path_factory.mktemp("model")
     write_model(folder)
     return folder

@@ -35,20 +35,21 @@ def limits(monkeypatch):
     return import_module("limits")
 
 
-def run(*arguments):
-    return subprocess.run(
-        [sys.executable, BENCHMARKS / "decoding.py", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=BENCHMARKS.parent,
-    )
+@pytest.fixture
+def run(python):
+    """Runs a benchmark; gives the ended process."""
+
+    def run(name, *arguments):
+        command = [python, str(BENCHMARKS / name), *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, cwd=BENCHMARKS.parent)
+
+    return run
 
 
-def test_every_row_runs_and_is_exact(tmp_path):
+def test_every_row_runs_and_is_exact(run, tmp_path):
     student = resolve_folder("shapes", "showo")
     path = tmp_path / "results.json"
-    done = run("--smoke", "--student", student, "--output", path)
+    done = run("decoding.py", "--smoke", "--student", student, "--output", path)
     assert done.returncode == 0, done.stderr
     found = json.loads(path.read_text())
     rows = {row["name"]: row for row in found["rows"]}
@@ -58,20 +59,19 @@ def test_every_row_runs_and_is_exact(tmp_path):
         assert row["naive_s"] > 0 and row["ours_s"] > 0
     assert rows["student_jacobi_vs_ar"]["tokens_per_forward"] >= 1
     assert found["hardware"]
-    again = run("--smoke", "--only", "t2i_256", "--output", path)
+    again = run("decoding.py", "--smoke", "--only", "t2i_256", "--output", path)
     assert again.returncode == 0, again.stderr
     assert [row["name"] for row in json.loads(path.read_text())["rows"]] == list(rows)
 
 
 @pytest.mark.bad_input
-def test_unknown_rows_and_missing_students(tmp_path):
-    unknown = run("--only", "t2i_128")
+def test_unknown_rows_and_missing_students(run, tmp_path):
+    unknown = run("decoding.py", "--only", "t2i_128")
     assert unknown.returncode == 2
     assert "there is no row 't2i_128'" in unknown.stderr
     path = tmp_path / "results.json"
-    missing = run(
-        "--smoke", "--only", "student_t2i", "--student", tmp_path / "none", "--output", path
-    )
+    nothing = ["--only", "student_t2i", "--student", tmp_path / "none"]
+    missing = run("decoding.py", "--smoke", *nothing, "--output", path)
     assert missing.returncode == 0
     assert "left out: student_t2i" in missing.stderr
     assert not path.exists()
@@ -105,18 +105,15 @@ def test_bytes_of_a_text_token(limits):
     assert limits.text_forward_bytes(network.config, 16, 4) == 4 * (matrices + head + cached)
 
 
-def test_training_on_whole_answers_is_compared_with_single_blocks():
-    ended = subprocess.run(
-        [sys.executable, BENCHMARKS / "answers.py", "--smoke", "--repeats", "1"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+def test_training_on_whole_answers_is_compared_with_single_blocks(run):
+    ended = run("answers.py", "--smoke", "--repeats", "1")
+    assert ended.returncode == 0, ended.stderr
     (row,) = json.loads(ended.stdout)["rows"].values()
     assert row["exact"] and row["blocks"] == 4
 
 
-def test_training_beside_a_busy_core(monkeypatch):
+def test_training_beside_a_busy_core(python, monkeypatch):
+    monkeypatch.setattr(sys, "executable", python)
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     busy_core = import_module("busy_core")
     with busy_core.busy_core(True):

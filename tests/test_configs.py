@@ -30,12 +30,15 @@ def test_the_files_are_found():
     assert TURBO in FILES
     assert {paths[-1].stem for paths in WHOLE} >= {
         "quickstart",
+        "quickstart_mmada",
         "pretrain_magvitv2",
+        "pretrain_mmada",
         "pretrain_showo",
         "turbo_256",
         "turbo_512",
         "turbo_256_renewed",
         "turbo_512_renewed",
+        "turbo_mmada",
     }
     assert {path.stem for path in OVERLAYS} == {
         "cpu",
@@ -80,17 +83,12 @@ def printed(arguments, capsys):
 
 
 @pytest.mark.parametrize("paths", WHOLE, ids=name_of)
-def test_a_config_is_parsed(paths, capsys):
-    config = printed(options(paths), capsys)
-    assert config["model"]["class_path"].startswith("showo_turbo.")
-    assert config["data"]["class_path"].startswith("showo_turbo.")
-
-
-@pytest.mark.parametrize("paths", WHOLE, ids=name_of)
-def test_a_run_moves_as_a_whole(paths, capsys):
+def test_a_config_is_parsed_and_its_run_moves_as_a_whole(paths, capsys):
     """Whatever is written goes where `trainer.default_root_dir` says."""
     own = merged(paths)["trainer"]["default_root_dir"]
     config = printed([*options(paths), "--trainer.default_root_dir", "elsewhere"], capsys)
+    assert config["model"]["class_path"].startswith("showo_turbo.")
+    assert config["data"]["class_path"].startswith("showo_turbo.")
     assert own.startswith("runs/")
     assert own not in yaml.safe_dump(config)
 
@@ -167,13 +165,14 @@ def test_an_unknown_key_is_refused(capsys):
 SMALL_WORLD = ["--data.init_args.shapes.images=48", "--data.init_args.shapes.documents=16"]
 
 
-@pytest.mark.parametrize("name", ["pretrain_magvitv2", "pretrain_showo"])
+@pytest.mark.parametrize("name", ["pretrain_magvitv2", "pretrain_mmada", "pretrain_showo"])
 def test_pretraining_runs(name, tmp_path, monkeypatch, world):
     monkeypatch.chdir(tmp_path)
+    family = name.removeprefix("pretrain_")
     sizes = [
-        "--model.init_args.showo.hidden_size=32",
-        "--model.init_args.showo.heads=2",
-        "--model.init_args.showo.layers=1",
+        f"--model.init_args.{family}.hidden_size=32",
+        f"--model.init_args.{family}.heads=2",
+        f"--model.init_args.{family}.layers=1",
         "--data.init_args.batch_sizes.image=4",
         "--data.init_args.batch_sizes.text=2",
         "--data.init_args.prompts_per_category=1",
@@ -189,7 +188,7 @@ def test_pretraining_runs(name, tmp_path, monkeypatch, world):
             "--data.init_args.shapes.folder",
             str(world),
             "--trainer.fast_dev_run=2",
-            *(sizes if name == "pretrain_showo" else ["--data.init_args.batch_size=4"]),
+            *(["--data.init_args.batch_size=4"] if family == "magvitv2" else sizes),
         ]
     )
 
@@ -242,10 +241,10 @@ def test_the_quickstart_samples_in_one_order(capsys):
     config = printed(options([CONFIGS / "quickstart.yaml"]), capsys)
     model, stages = config["model"]["init_args"], curriculum_of(config)["stages"]
     teacher = ImageSampling(**model["teacher_sampling"])
-    assert teacher == ImageSampling(18, 2.0, confidence_temperature=10.0, shared_noise_seed=9)
-    first, second = (SamplingChanges(**stage["sampling"]).over(teacher) for stage in stages)
-    assert first == teacher and second == replace(teacher, guidance_scale=0.0)
-    assert ImageSampling(**model["sampling"]) == ImageSampling(
-        4, mask_schedule="pow", confidence_temperature=1.5, shared_noise_seed=9
-    )
+    assert teacher == ImageSampling(18, 1.0, reveal_order="halton")
+    first, *rounds = (SamplingChanges(**stage["sampling"]).over(teacher) for stage in stages)
+    student = ImageSampling(**model["sampling"])
+    assert student == ImageSampling(4, mask_schedule="pow", reveal_order="halton")
+    assert first == teacher
+    assert rounds == [replace(student, sampling_steps=8)] * 2
     assert model["decoding"]["max_new_tokens"] == 96

@@ -20,7 +20,10 @@ IN_ORDER = [
 
 @pytest.fixture(scope="module")
 def calm(tmp_path_factory):
-    """A run that is left alone, and what it ends in."""
+    """A run that is left alone, and what it ends in.
+
+    Its interpreter is another than that of the killed ones, so sets have another order in it.
+    """
     folder = tmp_path_factory.mktemp("chaos")
     small_run.write_model(folder / "model")
     run = killing.Run(folder / "left-alone", folder / "model")
@@ -28,9 +31,9 @@ def calm(tmp_path_factory):
     return run, outcome.contents(run.folder)
 
 
-def killed(calm, *moments):
+def killed(calm, python, *moments):
     """A run that is killed at these moments, and then left to end."""
-    run = killing.Run(calm.folder.with_name(f"killed-{len(moments)}-times"), calm.model)
+    run = killing.Run(calm.folder.with_name(f"killed-{len(moments)}-times"), calm.model, python)
     for moment in moments:
         assert not run.start_and_kill(moment)
     assert run.start_and_kill(None)
@@ -48,10 +51,10 @@ def test_what_a_run_ends_in_is_all_there(calm):
     assert steps == set(map(str, range(int(found["checkpoint: global_step"]))))
 
 
-def test_killed_in_every_phase(calm):
+def test_killed_in_every_phase(calm, python):
     run, expected = calm
     moments = [killing.Moment(phase, 1, run.seconds[phase] / 2) for phase in IN_ORDER]
-    again = killed(run, *moments)
+    again = killed(run, python, *moments)
     assert outcome.unequal(expected, outcome.contents(again.folder)) == []
 
 

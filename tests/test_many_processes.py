@@ -28,16 +28,16 @@ def model(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def one(model, tmp_path_factory):
+def one(model, python, tmp_path_factory):
     """One process with the batch that two have together."""
-    run = Run(tmp_path_factory.mktemp("one") / "run", model)
+    run = Run(tmp_path_factory.mktemp("one") / "run", model, python)
     whole(run.fit(4, processes=1))
     return run
 
 
 @pytest.fixture(scope="module")
-def two(model, tmp_path_factory):
-    run = Run(tmp_path_factory.mktemp("two") / "run", model)
+def two(model, python, tmp_path_factory):
+    run = Run(tmp_path_factory.mktemp("two") / "run", model, python)
     whole(run.fit(2, processes=2))
     return run
 
@@ -101,10 +101,10 @@ def once_each(by_epoch):
         assert len({sample.rpartition(",")[0] for sample in samples}) == 12
 
 
-def test_a_process_that_dies_ends_the_run_with_a_message(model, tmp_path):
+def test_a_process_that_dies_ends_the_run_with_a_message(model, python, tmp_path):
     """It dies before it has consumed anything of step 1; one process goes on from there."""
     rank = 0  # the other one dies in `test_fully_sharded_networks`
-    run = Run(tmp_path / "run", model)
+    run = Run(tmp_path / "run", model, python)
     ended = run.fit(2, processes=2, die=f"{rank} at 1")
     assert ended.returncode != 0
     assert "another process of this run has died" in ended.stderr
@@ -119,16 +119,16 @@ def test_a_process_that_dies_ends_the_run_with_a_message(model, tmp_path):
     once_each(samples_of_the_run(run))
 
 
-def test_a_run_of_one_process_goes_on_in_two(model, tmp_path):
-    run = Run(tmp_path / "run", model)
+def test_a_run_of_one_process_goes_on_in_two(model, python, tmp_path):
+    run = Run(tmp_path / "run", model, python)
     assert run.fit(2, processes=1, die="0 at 2").returncode == -signal.SIGKILL
     whole(run.fit(2, processes=2))
     once_each(samples_of_the_run(run))
 
 
-def test_fully_sharded_networks(model, one, tmp_path):
+def test_fully_sharded_networks(model, one, python, tmp_path):
     """Collected, trained, saved, killed, resumed and exported, with the losses of one process."""
-    run = Run(tmp_path / "run", model)
+    run = Run(tmp_path / "run", model, python)
     sharded = {"strategy": {"class_path": "my_callbacks.CPUFSDP", "init_args": FSDP}}
     ended = run.fit(2, processes=2, die="1 at 7", **sharded)
     assert "another process of this run has died" in ended.stderr
@@ -144,10 +144,9 @@ def test_fully_sharded_networks(model, one, tmp_path):
     assert all(exported[name].shape == other[name].shape for name in other)
 
 
-@pytest.mark.slow
-def test_fully_sharded_adapters(model, tmp_path):
+def test_fully_sharded_adapters(model, python, tmp_path):
     """Only they are trained, in the checkpoints they stay apart, and the export is merged."""
-    one, two = Run(tmp_path / "one", model), Run(tmp_path / "two", model)
+    one, two = (Run(tmp_path / name, model, python) for name in ("one", "two"))
     whole(one.fit(4, processes=1, lora={"rank": 2}))
     sharded = {"strategy": {"class_path": "my_callbacks.CPUFSDP", "init_args": FSDP}}
     whole(two.fit(2, processes=2, lora={"rank": 2}, **sharded))

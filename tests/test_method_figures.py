@@ -1,6 +1,7 @@
 """The figures of the comparison of methods, by hand."""
 
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -114,3 +115,14 @@ def test_sequences_are_counted_and_training_three_times(counter):
         counter.teardown(None, None, "fit")
     network.image_logits([[3]], torch.zeros(1, 16, dtype=torch.long))
     assert counter.counts["training"] == 3
+
+
+def test_counts_and_cpu_time_go_on_over_tries(counter):
+    counter.counts["training"] = 5
+    counter.seconds = 100.0
+    saved = counter.state_dict()
+    counter.counts["training"] = 9
+    again = type(counter)()
+    again.load_state_dict(saved)
+    assert again.forwards == 15
+    assert 100.0 <= again.seconds < 100.0 + time.process_time()

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from showo_turbo.cli.main import main
+from showo_turbo.evaluation import EvaluationPlan
+from showo_turbo.sampling.text_decoding import TextDecoding
 from showo_turbo.shapes.write import write_world
 from showo_turbo.trajectories import TrajectoryStore
 
@@ -27,6 +29,7 @@ def with_fewer_samples(text):
     world = "images=48, documents=16, validation_images=8"
     text = re.sub(r'ShapesWorld\((Path\("data/shapes"\))\)', rf"ShapesWorld(\1, {world})", text)
     smaller["DistillationDataModule(24,"] = "DistillationDataModule(24, prompts_per_category=1,"
+    smaller["ShowoTurbo()"] = "ShowoTurbo(**small)"
     for old, new in smaller.items():
         assert old in text
         text = text.replace(old, new)
@@ -46,10 +49,17 @@ def test_collecting_and_showing(here, monkeypatch, capsys):
     assert list((here / "data").rglob("*-strips/*.png"))
 
 
-@pytest.mark.slow
-def test_training_from_python(here):
+def test_training_from_python(here, random_shapes_model):
+    """With networks of hardly any width in place of the shapes model."""
     (code, *_) = re.findall(r"```python\n(from pathlib.*?)```", SECTION, flags=re.DOTALL)
-    exec(compile(with_fewer_samples(code), "README.md", "exec"), {})
+    small = {
+        "student": str(random_shapes_model),
+        "text_tokenizer": str(random_shapes_model),
+        "max_language_length": 32,
+        "decoding": TextDecoding(max_new_tokens=32),
+        "evaluation": EvaluationPlan(decoding=TextDecoding(max_new_tokens=6)),
+    }
+    exec(compile(with_fewer_samples(code), "README.md", "exec"), {"small": small})
     for round_index in (0, 1):
         store = here / f"runs/mine/curriculum/round-{round_index}/images"
         assert TrajectoryStore.open(store).num_samples == 4

@@ -1,5 +1,6 @@
-"""Counts the forward passes of a run, whoever makes them."""
+"""Counts the forward passes of a run, whoever makes them, and its CPU time."""
 
+import time
 from typing import Any
 
 import torch
@@ -14,12 +15,15 @@ class ForwardCounter(Callback):
     """Counts the sequences that networks compute: to collect, to judge, as targets, and to train.
 
     A sequence that is trained on counts three times, since a backward pass costs two forward ones.
-    The counts are in the checkpoints.
+    The counts are in the checkpoints, and so are the seconds of CPU time that a run took, over its
+    tries and those of the run that it branched from.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.counts = {"inference": 0, "training": 0}
+        self.seconds = 0.0
+        self._began = time.process_time()
         self._handle: RemovableHandle | None = None
 
     @property
@@ -29,6 +33,7 @@ class ForwardCounter(Callback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Begin to count."""
+        self._began = time.process_time()
         self._handle = register_module_forward_hook(self._count)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -41,10 +46,14 @@ class ForwardCounter(Callback):
             kind = "training" if torch.is_grad_enabled() else "inference"
             self.counts[kind] += len(output.last_hidden_state)
 
-    def state_dict(self) -> dict[str, int]:
+    def state_dict(self) -> dict[str, Any]:
         """The counts so far."""
-        return dict(self.counts)
+        return {
+            "counts": dict(self.counts),
+            "seconds": self.seconds + time.process_time() - self._began,
+        }
 
-    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a checkpoint's counts."""
-        self.counts = dict(state_dict)
+        self.counts = dict(state_dict["counts"])
+        self.seconds = state_dict["seconds"]

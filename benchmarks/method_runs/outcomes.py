@@ -65,26 +65,44 @@ def image_outcomes(bundle: LoadedModel, prompts: Prompts, sampling: ImageSamplin
 
 
 def student_outcomes(
-    bundle: LoadedModel, world: Path, sampling: ImageSampling, decoding: TextDecoding
+    bundle: LoadedModel, world: Path, deployed: ImageSampling, decoding: TextDecoding
 ) -> dict[str, Any]:
-    """All that is measured of a student."""
+    """All that is measured of a student, its reveal order and schedule being chosen for it.
+
+    Args:
+        bundle: The student.
+        world: The shapes world that the prompts are from.
+        deployed: How it samples by itself.
+        decoding: How it answers.
+    """
     prompts = splits(world)
-    return {
-        "test": {
-            str(steps): image_outcomes(
-                bundle, prompts["test"], replace(sampling, sampling_steps=steps)
-            )
+    candidates = [replace(deployed, sampling_steps=4), *student_ways(deployed)]
+    best, tried = choose(bundle, prompts["choice"], candidates)
+
+    def by_steps(split: str) -> dict[str, str]:
+        return {
+            str(steps): image_outcomes(bundle, prompts[split], replace(best, sampling_steps=steps))
             for steps in STEPS
-        },
-        "unseen": {
-            str(steps): image_outcomes(
-                bundle, prompts["unseen"], replace(sampling, sampling_steps=steps)
-            )
-            for steps in (4, 2, 1)
-        },
-        "variety": variety(bundle, prompts["test"], replace(sampling, sampling_steps=4)),
+        }
+
+    return {
+        "sampling": asdict(best),
+        "tried": tried,
+        "test": by_steps("test"),
+        "unseen": by_steps("unseen"),
+        "variety": variety(bundle, prompts["test"], best),
         "text": text_outcomes(bundle, world, decoding),
     }
+
+
+def student_ways(deployed: ImageSampling) -> list[ImageSampling]:
+    """Other ways for a student to sample in 4 steps, with the tokens that it draws."""
+    plain = ImageSampling(4, token_temperature=deployed.token_temperature, top_k=deployed.top_k)
+    return [
+        replace(plain, mask_schedule="pow", reveal_order="halton"),
+        replace(plain, mask_schedule="cosine"),
+        replace(plain, mask_schedule="pow", confidence_temperature=1.5, shared_noise_seed=9),
+    ]
 
 
 def variety(bundle: LoadedModel, prompts: Prompts, sampling: ImageSampling) -> dict[str, Any]:

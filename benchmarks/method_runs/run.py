@@ -3,7 +3,6 @@
 import json
 import shutil
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -70,8 +69,8 @@ def with_weights(stage: dict[str, Any], method: dict[str, Any]) -> dict[str, Any
     return stage if weights is None else stage | {"loss_weights": weights}
 
 
-def fit(folder: Path, config: dict[str, Any], branch: Path | None = None) -> float:
-    """Train, going on where an earlier try ended; return the seconds of this one."""
+def fit(folder: Path, config: dict[str, Any], branch: Path | None = None) -> None:
+    """Train, going on where an earlier try ended."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "overlay.yaml"
     path.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
@@ -81,9 +80,7 @@ def fit(folder: Path, config: dict[str, Any], branch: Path | None = None) -> flo
         arguments += ["--ckpt_path", str(branch / LAST)]
     else:
         arguments += ["--resume", "auto"]
-    began = time.perf_counter()
     showo_turbo(arguments)
-    return time.perf_counter() - began
 
 
 def measure(folder: Path, world: Path) -> dict[str, Any]:
@@ -96,11 +93,13 @@ def measure(folder: Path, world: Path) -> dict[str, Any]:
     return student_outcomes(bundle, world, sampling, decoding)
 
 
-def counts_of(folder: Path) -> dict[str, int]:
-    """The forward passes of a run, from its last checkpoint."""
+def cost_of(folder: Path) -> dict[str, int]:
+    """The forward passes of a run and its CPU time, from its last checkpoint."""
     state = torch.load(folder / LAST, weights_only=True, map_location="cpu")
-    found: dict[str, int] = state["callbacks"]["ForwardCounter"]
-    return found
+    counter = ForwardCounter()
+    counter.load_state_dict(state["callbacks"]["ForwardCounter"])
+    seconds = round(counter.seconds)
+    return {"forwards": counter.forwards, "seconds": seconds} | counter.counts
 
 
 def main() -> None:
@@ -117,18 +116,11 @@ def main() -> None:
     if not from_base:
         stages = [described["first"], *stages]
     branch = first if stages and not from_base and name != "first" else None
-    seconds = fit(folder, overlay(folder, world, seed, method, stages), branch)
+    fit(folder, overlay(folder, world, seed, method, stages), branch)
     if name == "first":
         return
-    counts = counts_of(folder)
-    counter = ForwardCounter()
-    counter.load_state_dict(counts)
     found = measure(folder, world)
-    found |= {
-        "method": name,
-        "seed": seed,
-        "training": {"forwards": counter.forwards, "seconds": round(seconds)} | counts,
-    }
+    found |= {"method": name, "seed": seed, "training": cost_of(folder)}
     write_json(results / f"{name}-seed{seed}.json", found | provenance())
 
 

@@ -8,7 +8,7 @@ from .sampling.editing import ImageEditing
 from .sampling.image_sampling import ImageSampling, SamplingChanges
 from .sampling.text_decoding import DecodingChanges, TextDecoding
 from .text_tokenizer import TextTokenizer
-from .training import PretrainMAGVITv2, PretrainShowo, ShowoTurbo
+from .training import PretrainMAGVITv2, PretrainMMaDA, PretrainShowo, ShowoTurbo
 from .version import __version__
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "MAGVITv2Config",
     "PretrainDataModule",
     "PretrainMAGVITv2",
+    "PretrainMMaDA",
     "PretrainShowo",
     "SamplingChanges",
     "Showo",

@@ -1,15 +1,14 @@
 """Some of the malformed inputs, given to `showo-turbo` as a process of its own."""
 
 import subprocess
-import sys
 
 import pytest
 
 pytestmark = pytest.mark.bad_input
 
 
-def run(*arguments, cwd):
-    command = [sys.executable, "-m", "showo_turbo", *map(str, arguments)]
+def run(python, *arguments, cwd):
+    command = [python, "-m", "showo_turbo", *map(str, arguments)]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
 
 
@@ -31,10 +30,10 @@ def answer(bench):
         (fit, "image_segments is 0; expected at least 1, correct the stage"),
     ],
 )
-def test_a_process_ends_with_one_line_and_status_2(bench, prepare, message):
+def test_a_process_ends_with_one_line_and_status_2(bench, python, prepare, message):
     arguments = prepare(bench)
     before = bench.listing()
-    ended = run(*arguments, cwd=bench.folder)
+    ended = run(python, *arguments, cwd=bench.folder)
     assert ended.returncode == 2, ended
     *_, last = ended.stderr.splitlines()
     assert last.startswith("showo-turbo: ") and message in last
@@ -42,8 +41,8 @@ def test_a_process_ends_with_one_line_and_status_2(bench, prepare, message):
     assert bench.listing() == before
 
 
-def test_debug_shows_the_traceback(bench):
-    ended = run(*answer(bench), "--debug", cwd=bench.folder)
+def test_debug_shows_the_traceback(bench, python):
+    ended = run(python, *answer(bench), "--debug", cwd=bench.folder)
     assert ended.returncode == 1
     assert "Traceback (most recent call last)" in ended.stderr
     assert "BadSample: " in ended.stderr and "a.png cannot be read as an image" in ended.stderr

@@ -38,17 +38,6 @@ def curriculum(**changes):
     return changed(**{f"trainer__callbacks__0__init_args__{key}": changes[key] for key in changes})
 
 
-def teacher(**changes):
-    """The same, with the teacher sampled otherwise."""
-    return changed(
-        **{f"model__init_args__teacher_sampling__{key}": changes[key] for key in changes}
-    )
-
-
-def decoding(**changes):
-    return model(**{f"decoding__{key}": changes[key] for key in changes})
-
-
 def model(**changes):
     return changed(**{f"model__init_args__{key}": changes[key] for key in changes})
 
@@ -188,21 +177,10 @@ VALUES = [
         "'cosine'",
         HELP,
     ),
-    Case("stages empty", curriculum(stages=[]), "no stages", "at least one", "give"),
     Case("stages null", curriculum(stages=None), "stages", "are required", HELP),
     Case("stages as mapping", curriculum(stages={"epochs": 1}), "stages", "list", HELP),
     Case("no epochs", stage(epochs=0), "epochs is 0", "at least 1", "correct the stage"),
-    Case("no steps", teacher(sampling_steps=0), "steps is 0", "at least 1", "set the number"),
-    Case(
-        "endless steps",
-        teacher(sampling_steps=10**12),
-        "steps is 1000000000000",
-        "at most 32,767",
-        "set the number",
-    ),
     Case("segments", stage(image_segments=3), "3 segments", "do not divide 4 steps", "choose"),
-    Case("no segment", stage(image_segments=0), "image_segments is 0", "at least 1", "correct"),
-    Case("no text segment", stage(text_segments=0), "text_segments is 0", "at least 1", "correct"),
     Case(
         "K above the image",
         stage(sampling={"sampling_steps": 17}, image_segments=17),
@@ -211,50 +189,14 @@ VALUES = [
         "1 to 16",
     ),
     Case(
-        "guidance below 0",
-        stage(sampling={"guidance_scale": -1}),
-        "guidance_scale is -1",
-        "0 or more",
-        "must",
+        "more than there are",
+        stage(image_trajectories=9),
+        "9 trajectories",
+        "4 captions",
+        "ask for",
     ),
-    Case("guidance NaN", teacher(guidance_scale=float("nan")), "nan", "0 or more", "must be"),
-    Case(
-        "no trajectory", stage(image_trajectories=0), "trajectories is 0", "at least 1", "correct"
-    ),
-    Case(
-        "more than there are", stage(image_trajectories=9), "9 trajectories", "hold 4", "ask for 1"
-    ),
-    Case(
-        "refresh below 0", stage(refresh_every_n_epochs=-1), "epochs is -1", "0 or more", "correct"
-    ),
-    Case("rate below 0", stage(learning_rate=-1.0), "learning_rate is -1", "above 0", "correct"),
-    Case(
-        "rate NaN", stage(learning_rate=float("nan")), "learning_rate is nan", "above 0", "correct"
-    ),
-    Case("no code kept", curriculum(topk_targets=0), "topk_targets is 0", "at least 1", "expected"),
-    Case(
-        "no batch to collect", curriculum(batch_size=0), "batch_size is 0", "at least 1", "expected"
-    ),
-    Case("no block", decoding(block_size=0), "block_size is 0", "at least 1", "must"),
-    Case("no new token", decoding(max_new_tokens=0), "max_new_tokens is 0", "at least 1", "must"),
     Case("no shard", curriculum(shard_size=0), "shard_size is 0", "at least 1", "expected"),
-    Case("batch below 0", data(batch_sizes={"image": -1}), "'image': -1", "at least 1", "0 for"),
-    Case(
-        "no batch",
-        data(batch_sizes={"image": 0, "text": 0, "language": 0}),
-        "'image': 0",
-        "at least 1 for one",
-        "0 for those to leave out",
-    ),
-    Case(
-        "no batch to measure", data(val_batch_size=0), "val_batch_size is 0", "at least 1", "set it"
-    ),
-    Case("no epoch", data(samples_per_epoch=0), "samples_per_epoch is 0", "at least 1", "expected"),
     Case("no captions", data(captions=None), "captions is missing", "name its files", "or give"),
-    Case(
-        "bad samples", data(max_bad_samples=-1), "max_bad_samples is -1", "0 or more", "leaves out"
-    ),
-    Case("workers", data(loader={"num_workers": -1}), "num_workers is -1", "0 or more", "set"),
     Case(
         "half a patch",
         data(resolution=18),
@@ -265,19 +207,7 @@ VALUES = [
     Case(
         "another size", data(resolution=32), "resolution 32", "16 image tokens", "set resolution to"
     ),
-    Case("language", model(max_language_length=1), "max_language_length is 1", "at least 2", "set"),
-    Case("negative weight", term("ImageRegularizer", weight=-1), "is -1", "0 or more", "correct"),
-    Case("no weight", term("ImageRegularizer", weight=0), "(mine) are 0", "above 0", "set"),
-    Case("no term", model(losses={}), "there are none", "above 0", "set"),
-    Case("stream of ours", term("ImageRegularizer", stream="text"), "losses", "'stream'", HELP),
-    Case(
-        "name of the sum",
-        model(losses={"loss": {"class_path": "ImageRegularizer"}}),
-        "losses.loss has the name of the sum",
-        "train/loss",
-        "give the term another",
-    ),
-    Case("steps of nothing", stage(lr_interval="step"), "no lr_scheduler", "name one", "leave"),
+    Case("stream of ours", term("TextRegularizer", stream="image"), "losses", "'stream'", HELP),
     Case("no student", model(student="nowhere"), "'nowhere' is not a folder", "hub id", "correct"),
     Case(
         "tokenizer",
@@ -295,13 +225,6 @@ VALUES = [
     ),
     Case("optimizer", model(optimizer={"class_path": "Adam9"}), "Adam9", "no class", HELP),
     Case(
-        "optimizer value",
-        model(optimizer={"class_path": "torch.optim.AdamW", "init_args": {"lr": -1.0}}),
-        "Invalid learning rate: -1.0",
-        "the optimizer cannot be made",
-        "correct its options",
-    ),
-    Case(
         "optimizer option",
         model(optimizer={"class_path": "torch.optim.AdamW", "init_args": {"lrr": 1}}),
         "lrr",
@@ -315,27 +238,7 @@ VALUES = [
     Case("devices as text", trainer(devices="abc"), "'abc'", "an int > 0", "correct it"),
     Case("clip", trainer(gradient_clip_val="a"), "gradient_clip_val", "a", HELP),
     Case("clip below 0", trainer(gradient_clip_val=-1), "val is -1", "0 or more", "null not to"),
-    Case(
-        "clip NaN", trainer(gradient_clip_val=float("nan")), "val is nan", "0 or more", "null not"
-    ),
-    Case(
-        "accumulate none", trainer(accumulate_grad_batches=0), "is 0", "number from 1", "such as 1"
-    ),
-    Case(
-        "a file for the run",
-        trainer(default_root_dir="config.yaml"),
-        "default_root_dir: config.yaml is a file",
-        "the folder of the run",
-        "name another",
-    ),
     Case("seed below 0", changed(seed_everything=-5), "-5", "0 to 4294967295", "choose another"),
-    Case(
-        "seed of 20 digits",
-        changed(seed_everything=12345678901234567890),
-        "12345678901234567890",
-        "0 to 4294967295",
-        "choose another",
-    ),
     Case(
         "no Curriculum", trainer(callbacks=[]), "no data for image", "expected data", "batch size 0"
     ),

@@ -3,12 +3,15 @@ import torch
 
 from showo_turbo.callbacks import ExportStudent
 from showo_turbo.errors import UserError
+from showo_turbo.inference import ShowoPipeline
 from showo_turbo.inference.generation_config import load_generation_config
 from showo_turbo.models.magvitv2 import MAGVITv2
 from showo_turbo.models.showo import Showo
 from showo_turbo.sampling.image_sampling import ImageSampling
+from showo_turbo.sampling.text_decoding import TextDecoding
 from showo_turbo.text_tokenizer import TextTokenizer
 
+from ..tiny_mmada import shapes_mmada
 from .runs import Bystander, make_trainer, turbo_module
 
 
@@ -35,6 +38,21 @@ def test_the_trained_student_is_exported(tmp_path):
     text = "a red circle above a blue square"
     tokenizer = TextTokenizer.from_pretrained(tmp_path / "student")
     assert tokenizer.encode(text) == module.text_tokenizer.encode(text)
+
+
+def test_a_student_that_denoises_its_text(tmp_path):
+    """How it answers is written in any case: by the one method that it has."""
+    module = Bystander()
+    module.student = shapes_mmada()
+    make_trainer(tmp_path, ExportStudent()).fit(module)
+    (tmp_path / "student").rename(tmp_path / "moved")
+    assert load_generation_config(tmp_path / "moved").decoding == TextDecoding("block_diffusion")
+    loaded = ShowoPipeline.from_pretrained(tmp_path / "moved")
+    expected = ShowoPipeline(module.student, module.image_tokenizer, module.text_tokenizer)
+    (image,) = expected.generate(["a red circle"], sampling_steps=2).images
+    own = loaded.answer([image], "What is it?", max_new_tokens=16)
+    method = {"method": "block_diffusion", "max_new_tokens": 16}
+    assert own.tokens == expected.answer([image], "What is it?", **method).tokens
 
 
 def test_into_another_folder_and_over_an_older_export(tmp_path):

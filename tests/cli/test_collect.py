@@ -149,7 +149,7 @@ class TestBadInput:
         [
             (["--images.segments", 3], "3 segments do not divide 4 steps"),
             (["--images.sampling.sampling_steps", 18], "steps is 18; choose 1 to 16"),
-            (["--num_images", 4], "4 trajectories asked for, but the captions hold 3"),
+            (["--num_images", 4], "4 trajectories asked for, but there are 3 captions"),
             (["--texts.decoding.block_size", 0], "block_size is 0"),
             (["--images.colour", "red"], "unrecognized arguments: --images.colour red"),
             (["--captions.annotations", "none.json"], "none.json does not exist"),

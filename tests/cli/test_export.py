@@ -1,8 +1,10 @@
 import json
 import pickle
+import shutil
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from showo_turbo.data import (
@@ -14,7 +16,9 @@ from showo_turbo.data import (
 )
 from showo_turbo.inference import ShowoPipeline
 from showo_turbo.inference.generation_config import load_generation_config
+from showo_turbo.inference.model_folder import write_model_folder
 from showo_turbo.models.magvitv2 import MAGVITv2
+from showo_turbo.models.registry import load_model
 from showo_turbo.models.showo import Showo
 from showo_turbo.sampling.image_sampling import ImageSampling
 from showo_turbo.shapes import ShapesWorld
@@ -22,6 +26,7 @@ from showo_turbo.text_tokenizer import TextTokenizer
 from showo_turbo.training import PretrainMAGVITv2, PretrainShowo, ShowoTurbo
 
 from ..callbacks.runs import make_trainer, shapes_showo
+from ..continuous import feature_showo, write_tiny_clip
 from ..tiny import (
     GOLDEN_CONFIG,
     released_keys,
@@ -29,6 +34,7 @@ from ..tiny import (
     tiny_networks,
     write_tiny_model,
 )
+from ..tiny_mmada import shapes_mmada
 
 
 def state_of(module):
@@ -173,6 +179,56 @@ def test_it_goes_where_a_model_id_is_taken(command, tmp_path):
     expected = ShowoPipeline(showo, images, TextTokenizer.from_pretrained("shapes"))
     codes = [p.generate(["a red circle"], sampling_steps=2).codes for p in (loaded, expected)]
     assert torch.equal(*codes)
+
+
+@pytest.mark.parametrize("family", ["features", "masked text"])
+def test_all_that_a_model_answers_with_goes_with_it(command, tmp_path, family):
+    """The folder is moved, and where it came from is gone."""
+    made = tmp_path / "made"
+    places = {"image_tokenizer": str(made / "magvitv2"), "tokenizer": "shapes"}
+    content = {}
+    if family == "features":
+        network = feature_showo(
+            **places,
+            vision_encoder="openai/clip-vit-large-patch14-336",
+            text_vocabulary_size=640,
+            codebook_size=512,
+            image_tokens=36,
+            max_text_length=32,
+            eos_id=0,
+        )
+        content["vision_encoder"] = str(write_tiny_clip(made / "clip"))
+    else:
+        network = shapes_mmada(**places)
+    tiny_magvitv2(bits=9).save_pretrained(made / "magvitv2")
+    content["state_dict"] = {f"student.{k}": value for k, value in network.state_dict().items()}
+    content["showo_config"] = network.config.to_dict()
+    torch.save(content, made / "last.ckpt")
+    result = command("export", made / "last.ckpt", made / "out")
+    assert result.status == 0, result.errors
+    shutil.move(made / "out", tmp_path / "moved")
+    shutil.rmtree(made)
+    Image.new("RGB", (24, 24), "red").save(tmp_path / "red.png")
+    asked = ["answer", tmp_path / "red.png", "--question", "What is it?", "--max_new_tokens", 16]
+    result = command(*asked, "--model", tmp_path / "moved")
+    assert result.status == 0, result.errors
+    drawn = ["generate", "a red circle", "--output", tmp_path / "drawn", "--sampling_steps", 2]
+    result = command(*drawn, "--model", tmp_path / "moved")
+    assert result.status == 0, result.errors
+    assert type(load_model(tmp_path / "moved")) is type(network)
+
+
+def test_sizes_and_parts_from_another_model(command, tmp_path):
+    """What lies in the folder that the sizes are from comes along."""
+    showo, images, texts = tiny_networks(image_tokenizer=None, tokenizer=None)
+    parts = {"image_tokenizer": images, "text_tokenizer": texts}
+    write_model_folder(tmp_path / "like", showo.state_dict(), showo.config, **parts)
+    write_checkpoint(tmp_path / "last.ckpt", showo_config=None)
+    run = ["export", tmp_path / "last.ckpt", tmp_path / "out", "--config_from", tmp_path / "like"]
+    assert command(*run).status == 0
+    found = MAGVITv2.from_pretrained(tmp_path / "out").state_dict()
+    for key, value in images.state_dict().items():
+        assert torch.equal(found[key], value), key
 
 
 def test_half_precision(command, tmp_path):

@@ -1,13 +1,13 @@
 """`collect` once, then `fit` on what it made, through the real command."""
 
 import json
-import os
+import shutil
 import subprocess
-import sys
 
 import pytest
 import yaml
 
+from showo_turbo.cli.main import main
 from showo_turbo.inference import ShowoPipeline
 from showo_turbo.models.showo import Showo
 from showo_turbo.trajectories import TrajectoryStore, fingerprint_module
@@ -40,13 +40,20 @@ def shapes(world):
     return options
 
 
-@pytest.fixture
-def stores(command, model, world, tmp_path):
+@pytest.fixture(scope="module")
+def collected(model, world, tmp_path_factory):
     """Image trajectories for all captions, and text trajectories for a few questions."""
-    run = ["collect", tmp_path / "stores", *shapes(world), *IMAGES, *TEXTS]
-    result = command(*run, "--num_images", COUNT, "--num_texts", 4, "--model", model)
-    assert result.status == 0, result.errors
-    return tmp_path / "stores"
+    folder = tmp_path_factory.mktemp("collected") / "stores"
+    counts = ["--num_images", COUNT, "--num_texts", 4]
+    run = ["collect", folder, *shapes(world), *IMAGES, *TEXTS, *counts, "--model", model]
+    main([str(argument) for argument in run])
+    return folder
+
+
+@pytest.fixture
+def stores(collected, tmp_path):
+    """The same, for a test to spoil."""
+    return shutil.copytree(collected, tmp_path / "stores")
 
 
 @pytest.fixture
@@ -311,18 +318,16 @@ class TestManyMachines:
         parts("shared", "--rank", 0, "--world_size", 2)
         assert content(tmp_path / "shared") == content(tmp_path / "whole")
 
-    @pytest.mark.slow
-    def test_two_at_once(self, parts, model, world, tmp_path):
+    def test_two_at_once(self, parts, model, world, python, tmp_path):
         parts("whole")
         options = ["collect", tmp_path / "shared", *shapes(world), *IMAGES, *TEXTS]
         options += ["--texts.shard_size", 2, "--num_images", COUNT, "--num_texts", 4]
         runs = [
             subprocess.Popen(
                 [
-                    *(sys.executable, "-m", "showo_turbo", *map(str, options)),
+                    *(python, "-m", "showo_turbo", *map(str, options)),
                     *("--model", str(model), "--rank", str(rank), "--world_size", "2"),
-                ],
-                env=os.environ,
+                ]
             )
             for rank in range(2)
         ]

@@ -75,7 +75,7 @@ def test_without_optuna(files, mistake, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_killed_sweep_goes_on(files, tmp_path):
+def test_a_killed_sweep_goes_on(files, python, tmp_path):
     start = (
         "from showo_turbo.sweeps import storage, study\n"
         "storage.HEARTBEAT_SECONDS = 1\n"
@@ -83,7 +83,7 @@ def test_a_killed_sweep_goes_on(files, tmp_path):
         "from showo_turbo.cli.main import main\n"
         "main()"
     )
-    command = [sys.executable, "-c", start, *files()]
+    command = [python, "-c", start, *files()]
     first = tmp_path / "runs/sweeps/weights/trial-0000"
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 400
@@ -108,12 +108,11 @@ def test_a_killed_sweep_goes_on(files, tmp_path):
     assert again.returncode == 0 and "trial 0:" not in again.stdout
 
 
-@pytest.mark.slow
 @pytest.mark.bad_input
-def test_a_misspelt_metric_is_corrected_without_training_again(files, tmp_path):
+def test_a_misspelt_metric_is_corrected_without_training_again(files, python, tmp_path):
     def sweep(metric):
         arguments = files(metric=metric, parameters={KEY: [0.1]})
-        command = [sys.executable, "-m", "showo_turbo", *arguments]
+        command = [python, "-m", "showo_turbo", *arguments]
         return subprocess.run(command, capture_output=True, text=True, timeout=500)
 
     wrong = sweep("val/ar/tokens_per_forwrad")

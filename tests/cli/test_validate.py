@@ -2,8 +2,6 @@
 
 import json
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import yaml
@@ -68,13 +66,10 @@ def test_questions_of_benchmarks(command, config, tmp_path):
         assert words in result.output
 
 
-@pytest.mark.slow
-def test_two_processes_measure_what_one_does(config, tmp_path):
+def test_two_processes_measure_what_one_does(config, python, tmp_path):
     def measure(*options):
-        script = Path(sys.executable).with_name("showo-turbo")
-        done = subprocess.run(
-            [script, "validate", "-c", config, *options], capture_output=True, text=True
-        )
+        command = [python, "-m", "showo_turbo", "validate", "-c", config, *options]
+        done = subprocess.run(command, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr[-3000:]
         found = json.loads((tmp_path / "runs/base/evaluation/validate.json").read_text())
         rows = [*found["images"], *found["text"]]

@@ -1,4 +1,5 @@
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +158,18 @@ def test_prompts_are_a_random_selection_of_the_captions(tmp_path: Path) -> None:
     assert set(without_places) == {text for text in everything if " at the " not in text}
 
 
+def test_captions_are_repeated_as_often_as_the_files_have_them(tmp_path: Path) -> None:
+    once, again = make(tmp_path), make(tmp_path, repeat_captions=True)
+    file = tmp_path / "world/annotations/captions_train2017.json"
+    captions = json.loads(file.read_text())
+    captions["annotations"] += [captions["annotations"][0]] * 3
+    file.write_text(json.dumps(captions))
+    texts = Counter(annotation["caption"] for annotation in captions["annotations"])
+    assert Counter(again.image_prompts()) == texts
+    assert Counter(once.image_prompts()) == dict.fromkeys(texts, 1)
+    assert again.image_prompts(3, used=2) == again.image_prompts()[2:5]
+
+
 def test_requests_are_a_random_selection_of_the_questions(tmp_path: Path) -> None:
     requests = make(tmp_path).text_requests(6)
     assert len(set(requests)) == 6
@@ -199,11 +212,11 @@ def test_photographs_are_asked_about_too(photographs: Any, tmp_path: Path) -> No
 @pytest.mark.bad_input
 def test_mistakes_are_explained(tmp_path: Path) -> None:
     data = make(tmp_path)
-    with pytest.raises(UserError, match=r"500 trajectories asked for, but the captions hold \d+"):
+    with pytest.raises(UserError, match=r"500 trajectories asked for, but there are \d+ captions"):
         data.image_prompts(500)
-    with pytest.raises(UserError, match="0 trajectories asked for, but the instructions hold"):
+    with pytest.raises(UserError, match="0 trajectories asked for, but there are"):
         data.text_requests(0)
-    with pytest.raises(UserError, match="but the captions hold 0 different ones"):
+    with pytest.raises(UserError, match="but there are 0 captions"):
         make(tmp_path, skip_prompts="").image_prompts(1)
     with pytest.raises(UserError, match=r"skip_prompts is '\(', which is not a regular expression"):
         make(tmp_path, skip_prompts="(")

@@ -30,11 +30,12 @@ from ..bad_input.bench import source
 CONFIGS = Path(__file__).parents[2] / "configs"
 
 
-def write_models(folder, image_tokens=256):
-    """Narrow random networks in the released layout: 16 px a token, 8,192 codes."""
+def write_models(folder, image_tokens=256, bits=13):
+    """Narrow random networks in the released layout: 16 px a token, 8,192 codes of 13 bits."""
     torch.manual_seed(0)
     config = ShowoConfig(
         text_vocabulary_size=640,
+        codebook_size=2**bits,
         image_tokens=image_tokens,
         tokenizer=None,
         eos_id=0,
@@ -49,7 +50,7 @@ def write_models(folder, image_tokens=256):
     tokenizer = resolve_folder("shapes", "showo") / "tokenizer.json"
     (folder / "showo/tokenizer.json").write_bytes(tokenizer.read_bytes())
     sizes = {"channels": 8, "encoder_blocks": (1,) * 5, "decoder_blocks": (1,) * 5}
-    image_tokenizer = MAGVITv2(MAGVITv2Config(norm_groups=4, **sizes))
+    image_tokenizer = MAGVITv2(MAGVITv2Config(bits=bits, norm_groups=4, **sizes))
     image_tokenizer.save_pretrained(folder / "magvitv2")
 
 
@@ -96,9 +97,9 @@ def test_photographs_are_collected_for_and_trained_on(photographs, tmp_path):
     [("turbo_256", 256), pytest.param("turbo_512", 512, marks=pytest.mark.slow)],
 )
 def test_the_papers_configs_run(photographs, tmp_path, monkeypatch, name, resolution):
-    """Both stages as they are written, with narrow networks and few trajectories."""
+    """Both stages as they are written, with narrow networks, fewer codes and few trajectories."""
     monkeypatch.chdir(tmp_path)
-    write_models(tmp_path, image_tokens=(resolution // 16) ** 2)
+    write_models(tmp_path, image_tokens=(resolution // 16) ** 2, bits=10)
     config = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
     (callback,) = config["trainer"]["callbacks+"]
     curriculum = callback["init_args"]

@@ -2,12 +2,14 @@
 
 import json
 import os
+import subprocess
 import sys
 from functools import cache
+from pathlib import Path
 
 import pytest
 import torch
-from torch import distributed, multiprocessing, nn
+from torch import distributed, nn
 
 from showo_turbo.evaluation import Checker, EvaluationData, EvaluationPlan, ScoreCache, Share, run
 from showo_turbo.evaluation.data import GatheredBatches
@@ -15,6 +17,7 @@ from showo_turbo.metrics import FID
 from showo_turbo.sampling.image_sampling import ImageSampling
 from showo_turbo.sampling.text_decoding import TextDecoding
 
+from ..support.watched_run import free_port
 from .worlds import Brightness, metadata, records, shapes_bundle
 
 NOISY = ImageSampling(token_temperature=1.0, confidence_temperature=2.0)
@@ -105,23 +108,14 @@ def close(first, second):
     return first == (pytest.approx(second, rel=1e-6) if isinstance(second, float) else second)
 
 
-def one_of_two(rank, folder, port):
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    torch.set_num_threads(1)
+def one_of_two(rank, folder):
+    """What a process of its own runs."""
     distributed.init_process_group("gloo", rank=rank, world_size=2)
     try:
         found = measure(folder / "photographs", folder / "scores")
         (folder / f"{rank}.json").write_text(json.dumps(found))
     finally:
         distributed.destroy_process_group()
-
-
-def free_port():
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.fixture
@@ -136,9 +130,19 @@ def photographs(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="gloo over fork and TCP")
-def test_two_processes_measure_what_one_does(tmp_path, photographs):
+def test_two_processes_measure_what_one_does(tmp_path, photographs, python):
     alone = without_times(measure(photographs, None))
-    multiprocessing.spawn(one_of_two, (tmp_path, free_port()), nprocs=2)
+    port = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    code = "from pathlib import Path; from tests.evaluation.test_share import one_of_two; "
+    processes = [
+        subprocess.Popen(
+            [python, "-c", f"{code} one_of_two({rank}, Path({str(tmp_path)!r}))"],
+            cwd=Path(__file__).parents[2],
+            env=os.environ | port | {"OMP_NUM_THREADS": "1"},
+        )
+        for rank in range(2)
+    ]
+    assert [process.wait() for process in processes] == [0, 0]
     first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
     assert without_times(first) == without_times(second)
     assert close(without_times(first), json.loads(json.dumps(alone)))

@@ -13,10 +13,16 @@ from showo_turbo.inference import ShowoPipeline
 from showo_turbo.inference.model_folder import write_model_folder
 from showo_turbo.models.checkpoints import is_portable
 from showo_turbo.models.magvitv2 import MAGVITv2
+from showo_turbo.models.mmada import MMaDA
+from showo_turbo.models.showo import Showo
 from showo_turbo.sampling.image_sampling import ImageSampling
-from showo_turbo.sampling.text_decoding import TextDecoding
+from showo_turbo.sampling.text_decoding import TextDecoding, decoding_of
+from showo_turbo.text_tokenizer import TextTokenizer
+from showo_turbo.trajectories import fingerprint_module
 
-from ..tiny import tiny_networks
+from ..continuous import feature_networks, tiny_clip
+from ..tiny import tiny_magvitv2, tiny_networks
+from ..tiny_mmada import shapes_mmada
 
 FILES = {
     "config.json",
@@ -56,7 +62,7 @@ def files_in(folder):
 
 
 def assert_equal(loaded, expected):
-    assert (loaded.sampling, loaded.decoding) == (WAYS["sampling"], WAYS["decoding"])
+    assert (loaded.sampling, loaded.decoding) == (expected.sampling, expected.decoding)
     pictures = [pipeline.generate(["a red circle"]) for pipeline in (loaded, expected)]
     assert torch.equal(pictures[0].codes, pictures[1].codes)
     assert pictures[0].images[0].tobytes() == pictures[1].images[0].tobytes()
@@ -82,6 +88,48 @@ def test_a_folder_that_was_moved(written, tmp_path):
     images = MAGVITv2.from_pretrained(moved).state_dict()
     for key, value in expected.image_tokenizer.state_dict().items():
         assert torch.equal(images[key], value), key
+
+
+@pytest.mark.parametrize("kind", ["clip", "latents"])
+def test_a_moved_folder_of_a_model_that_reads_features(tmp_path, kind):
+    made = tmp_path / "made"
+    places = {"image_tokenizer": str(made / "images"), "vision_encoder": str(made / "clip")}
+    showo, images, texts = feature_networks(image_input=kind, **places)
+    parts = {"vision_encoder": tiny_clip() if kind == "clip" else None}
+    write_model_folder(
+        made,
+        showo.state_dict(),
+        showo.config,
+        image_tokenizer=images,
+        text_tokenizer=texts,
+        **WAYS,
+        **parts,
+    )
+    moved = tmp_path / "elsewhere"
+    shutil.move(made, moved)
+    encoder = {"vision_encoder/config.json", "vision_encoder/pytorch_model.safetensors"}
+    assert files_in(moved) == FILES - {"README.md"} | (encoder if kind == "clip" else set())
+    assert str(tmp_path) not in (moved / "config.json").read_text()
+    loaded = ShowoPipeline.from_pretrained(moved)
+    expected = ShowoPipeline(showo, images, texts, **WAYS, **parts)
+    assert fingerprint_module(loaded.image_encoder) == fingerprint_module(expected.image_encoder)
+    assert_equal(loaded, expected)
+
+
+def test_a_moved_folder_of_a_model_that_denoises_its_text(tmp_path):
+    made = tmp_path / "made"
+    network = shapes_mmada(image_tokenizer=str(made / "images"), tokenizer=str(made))
+    parts = {
+        "image_tokenizer": tiny_magvitv2(bits=9),
+        "text_tokenizer": TextTokenizer.from_pretrained("shapes"),
+        "sampling": WAYS["sampling"],
+        "decoding": decoding_of(MMaDA, TextDecoding(max_new_tokens=8, block_size=4)),
+    }
+    write_model_folder(made, network.state_dict(), network.config, **parts)
+    moved = tmp_path / "elsewhere"
+    shutil.move(made, moved)
+    assert str(tmp_path) not in (moved / "config.json").read_text()
+    assert_equal(ShowoPipeline.from_pretrained(moved), ShowoPipeline(network, **parts))
 
 
 def test_a_folder_of_the_hub(written, tmp_path, monkeypatch):
@@ -117,6 +165,24 @@ def test_which_names_mean_the_same_everywhere(tmp_path, monkeypatch):
         assert is_portable(name)
     for name in ("runs/mine", "a/b/c", str(tmp_path), "./a", "~/a", "folder", ""):
         assert not is_portable(name)
+
+
+def test_the_method_of_a_family():
+    own = TextDecoding(max_new_tokens=8, block_size=4)
+    diffusion = TextDecoding("block_diffusion", 8, block_size=4)
+    assert decoding_of(MMaDA, own) == decoding_of(MMaDA, diffusion) == diffusion
+    assert decoding_of(MMaDA, None) == TextDecoding("block_diffusion")
+    assert decoding_of(Showo, own) == own and decoding_of(Showo, None) is None
+
+
+@pytest.mark.bad_input
+def test_a_folder_without_its_vision_encoder(tmp_path):
+    showo, images, texts = feature_networks(vision_encoder=str(tmp_path / "clip"))
+    parts = {"image_tokenizer": images, "text_tokenizer": texts}
+    write_model_folder(tmp_path / "made", showo.state_dict(), showo.config, **parts)
+    loaded = ShowoPipeline.from_pretrained(tmp_path / "made")
+    with pytest.raises(UserError, match="names no vision encoder and has no folder vision_enc"):
+        loaded.answer(loaded.generate(["a star"], sampling_steps=1).images, "What is it?")
 
 
 @pytest.mark.bad_input

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-import traceback
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -46,11 +45,19 @@ class Moment:
 
 @dataclass
 class Run:
-    """One run of the command, in as many processes as it takes."""
+    """One run of the command, in as many processes as are needed.
+
+    Attributes:
+        folder: A new folder.
+        model: That of the networks.
+        python: What runs it, such as one of `forking_python`.
+        died_in: The phase in which it was last killed.
+        seconds: How long the phases took in the process that came to the end.
+    """
 
     folder: Path
     model: Path
-    fork: bool = False
+    python: str = sys.executable
     died_in: str = ""
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -71,7 +78,7 @@ class Run:
             Whether the run ended by itself.
         """
         reading, writing = os.pipe()
-        process = (Forked if self.fork else Started)(self, writing)
+        process = Started(self, writing)
         os.close(writing)
         state = Phases()
         try:
@@ -100,7 +107,7 @@ class Started(subprocess.Popen[bytes]):
     """A process of a run."""
 
     def __init__(self, run: Run, descriptor: int) -> None:
-        command = [sys.executable, marked_run.__file__, str(descriptor), *COMMAND]
+        command = [run.python, marked_run.__file__, str(descriptor), *COMMAND]
         environment = os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
         with open(run.log, "a") as log:
             super().__init__(
@@ -111,35 +118,6 @@ class Started(subprocess.Popen[bytes]):
                 stderr=log,
                 pass_fds=[descriptor],
             )
-
-
-class Forked:
-    """The same, forked from this process, which has done the imports."""
-
-    def __init__(self, run: Run, descriptor: int) -> None:
-        sys.stdout.flush()
-        self.pid = os.fork()
-        if self.pid:
-            return
-        status = 1
-        try:
-            log = os.open(run.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-            os.dup2(log, 1)
-            os.dup2(log, 2)
-            os.chdir(run.folder)
-            marked_run.child(descriptor, COMMAND)
-            status = 0
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            sys.stdout.flush()
-            os._exit(status)
-
-    def kill(self) -> None:
-        os.kill(self.pid, signal.SIGKILL)
-
-    def wait(self) -> int:
-        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
 
 @dataclass

@@ -6,9 +6,7 @@ import json
 import os
 import socket
 import subprocess
-import sys
 from contextlib import suppress
-from pathlib import Path
 
 import yaml
 
@@ -104,10 +102,11 @@ def free_port():
 
 
 class Run:
-    """A run in a folder of its own, process after process."""
+    """A run in a folder of its own, process after process, each started by `python`."""
 
-    def __init__(self, folder, model):
+    def __init__(self, folder, model, python):
         self.folder = folder
+        self.python = python
         folder.mkdir(parents=True)
         (folder / "model").symlink_to(model)
         (folder / "my_callbacks.py").write_text(WATCH)
@@ -118,9 +117,9 @@ class Run:
             trainer = {"strategy": "ddp"} | trainer
         config = config_of(batch_size, lora, devices=processes, **trainer)
         (self.folder / "config.yaml").write_text(yaml.safe_dump(config))
-        command = [Path(sys.executable).with_name("showo-turbo"), "fit", "-c", "config.yaml"]
+        command = [self.python, "-m", "showo_turbo", "fit", "-c", "config.yaml"]
         return subprocess.run(
-            [*map(str, command), "--resume", "auto"],
+            [*command, "--resume", "auto"],
             cwd=self.folder,
             env=os.environ | {"OMP_NUM_THREADS": "1", "DIE": die, "MASTER_PORT": str(free_port())},
             capture_output=True,

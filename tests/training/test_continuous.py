@@ -1,5 +1,6 @@
 """Training of models that read continuous features of images."""
 
+import json
 from functools import partial
 
 import pytest
@@ -12,6 +13,8 @@ from showo_turbo.callbacks import Curriculum
 from showo_turbo.curriculum import Stage
 from showo_turbo.data import DistillationBatchSizes, DistillationDataModule
 from showo_turbo.errors import UserError
+from showo_turbo.inference.loaded_model import LoadedModel
+from showo_turbo.inference.model_folder import write_model_folder
 from showo_turbo.models.registry import load_model
 from showo_turbo.sampling.image_sampling import SamplingChanges
 from showo_turbo.sampling.text_decoding import TextDecoding
@@ -91,6 +94,16 @@ def test_distillation_trains_on_features(model, kind, world, tmp_path):
     assert saved["state_dict"].keys() == {f"student.{key}" for key in base.state_dict()}
     assert saved["showo_config"] == base.config.to_dict()
     assert module.student.training and not encoder.training
+    # The teacher's folder is a whole model, and so is what a checkpoint holds.
+    teacher = (tmp_path / "curriculum/round-0/teacher").rename(tmp_path / "moved")
+    assert (
+        json.loads((teacher / "config.json").read_text())["showo_turbo"]["vision_encoder"] is None
+    )
+    again = ShowoTurbo(student=str(teacher), text_tokenizer=str(teacher))
+    again.configure_model()
+    from_checkpoint = ShowoTurbo.load_from_checkpoint(tmp_path / "checkpoints/last.ckpt")
+    for other in (LoadedModel.from_pretrained(teacher), again, from_checkpoint):
+        assert fingerprint_module(other.image_encoder) == fingerprint_module(encoder)
 
 
 @pytest.mark.bad_input
@@ -100,7 +113,7 @@ def test_images_of_another_size_than_the_encoder_takes(model, world, tmp_path):
     assert not (tmp_path / "curriculum").exists()
 
 
-def test_pretraining_predicts_answers_from_features(model):
+def test_pretraining_predicts_answers_from_features(model, tmp_path):
     torch.manual_seed(0)
     made = PretrainShowo(initial_weights=str(model), text_tokenizer=str(model))
     made.configure_model()
@@ -124,5 +137,21 @@ def test_pretraining_predicts_answers_from_features(model):
     torch.testing.assert_close(loss, torch.stack(losses).mean())
     loss.backward()
     assert all(p.grad.abs().sum() > 0 for p in network.mm_projector.parameters())
+    # A checkpoint of what began with a whole folder.
+    write_model_folder(
+        tmp_path,
+        network.state_dict(),
+        network.config,
+        text_tokenizer=made.text_tokenizer,
+        vision_encoder=made.vision_encoder,
+    )
+    began = PretrainShowo(initial_weights=str(tmp_path), text_tokenizer=str(tmp_path))
+    began.configure_model()
+    checkpoint = {"state_dict": began.state_dict(), "pytorch-lightning_version": "2.5.0"}
+    began.on_save_checkpoint(checkpoint)
+    torch.save(checkpoint, tmp_path / "last.ckpt")
+    again = PretrainShowo.load_from_checkpoint(tmp_path / "last.ckpt")
+    torch.testing.assert_close(again._encode_asked_images(stream["pixels"]), features)
+    assert again.model.config.reads == network.config.reads
     trained = {name for name, parameter in made.named_parameters() if parameter.requires_grad}
     assert trained == {f"model.{name}" for name, _ in network.named_parameters()}

@@ -36,8 +36,8 @@ from ..sampling.text_decoding import TextDecoding, decoding_of
 from ..text_tokenizer import TextTokenizer
 from .command_line import run_function
 
-_MODEL_KEYS = ("student.", "model.showo.")
-"""How the keys of a model begin in checkpoints of ShowoTurbo and PretrainShowo."""
+_MODEL_KEYS = ("student.", "model.showo.", "model.model.")
+"""How the keys of a model begin in checkpoints of ShowoTurbo, PretrainShowo and PretrainMMaDA."""
 
 _MAGVITV2_KEYS = ("model.encoder.", "model.decoder.", "model.quantize.")
 """How the keys of the image tokenizer begin in checkpoints of PretrainMAGVITv2."""
@@ -93,8 +93,8 @@ def export(
     be moved, and goes wherever a model id is taken, `from_pretrained` among them.
 
     Args:
-        checkpoint: A `.ckpt` file of ShowoTurbo, whose student is written, of PretrainShowo, or of
-            PretrainMAGVITv2, whose image tokenizer is.
+        checkpoint: A `.ckpt` file of ShowoTurbo, whose student is written, of PretrainShowo or
+            PretrainMMaDA, or of PretrainMAGVITv2, whose image tokenizer is.
         output: The model folder to write.
         config_from: Model that has the network's sizes, if the checkpoint does not hold them:
             `shapes`, a folder or a hub id.

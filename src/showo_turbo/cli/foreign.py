@@ -51,4 +51,6 @@ def _constructions(error: BaseException | None) -> Iterator[tuple[type, BaseExce
 
 def _is_machinery(built: type) -> bool:
     """Whether a class builds others: the command line itself, and its parser."""
-    return built.__module__.partition(".")[0] == "jsonargparse" or built.__name__ == "_CLI"
+    if built.__module__.partition(".")[0] == "jsonargparse":
+        return True
+    return any(kind.__name__ == "LightningCLI" for kind in built.__mro__)

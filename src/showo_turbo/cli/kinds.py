@@ -66,12 +66,24 @@ def options_like(option: str, class_path: str) -> str:
     """
     found = class_at(class_path)
     try:
-        known = [*inspect.signature(found).parameters] if found is not None else []
+        known = option_names(found) if found is not None else []
     except ValueError:
         return ""
     close = difflib.get_close_matches(option, known, n=1)
     shown = close or (known if len(known) <= _FEW_OPTIONS else [])
     return f", expected {' or '.join(repr(name) for name in shown)}" if shown else ""
+
+
+def option_names(kind: Any) -> list[str]:
+    """Names of a class's options, those among them that it hands on to its base class."""
+    names: list[str] = []
+    for base in getattr(kind, "__mro__", [kind]):
+        parameters = inspect.signature(base).parameters.values()
+        hands_on = [entry for entry in parameters if entry.kind is entry.VAR_KEYWORD]
+        names += [entry.name for entry in parameters if entry not in hands_on]
+        if not hands_on:
+            break
+    return names
 
 
 def _methods(names: list[str]) -> str:

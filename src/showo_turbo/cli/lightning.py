@@ -251,14 +251,35 @@ def run_lightning(arguments: Sequence[str]) -> LightningCLI:
             sys.argv = given
 
 
-def _run(arguments: Sequence[str]) -> LightningCLI:
-    check_config_files(arguments, arguments[0])
+class _Parser(OneLineErrors, LightningArgumentParser):
+    """Writes what it has parsed without checking it again, which takes as long as parsing."""
 
-    class Parser(OneLineErrors, LightningArgumentParser):
-        command = f"showo-turbo {arguments[0]}"
+    def dump(self, *args: Any, **kwargs: Any) -> str:
+        """The configuration as text."""
+        text: str = super().dump(*args, **{"skip_validation": True} | kwargs)
+        return text
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Write the configuration to a file."""
+        super().save(*args, **{"skip_validation": True} | kwargs)
+
+
+def _run(arguments: Sequence[str]) -> LightningCLI:
+    name = arguments[0]
+    check_config_files(arguments, name)
+
+    class Parser(_Parser):
+        command = f"showo-turbo {name}"
+
+    class OneCommand(_CLI):
+        """Without the parsers of the other commands, each of which takes as long to build."""
+
+        @staticmethod
+        def subcommands() -> dict[str, set[str]]:
+            return {name: LightningCLI.subcommands()[name]}
 
     try:
-        return _CLI(
+        return OneCommand(
             LightningModule,
             LightningDataModule,
             subclass_mode_model=True,
@@ -270,10 +291,7 @@ def _run(arguments: Sequence[str]) -> LightningCLI:
             parser_class=Parser,
             parser_kwargs={
                 "prog": "showo-turbo",
-                **{
-                    name: {"description": f"{summary} {_HELP}"}
-                    for name, summary in LIGHTNING_COMMANDS.items()
-                },
+                name: {"description": f"{LIGHTNING_COMMANDS[name]} {_HELP}"},
             },
             # Lightning warns when it gets arguments beside a command line; where they are the same,
             # it takes them from there.

@@ -11,9 +11,9 @@ from ..models.checkpoints import SHAPES
 from ..models.registry import load_config
 from ..trajectories import (
     ImageTrajectoryDataset,
-    TextTrajectoryDataset,
     TrajectoryStore,
     describe_store,
+    open_texts,
 )
 from ..trajectories.store import MANIFEST_NAME
 from ..viz.film_strip import draw_film_strip, draw_text_strip, evenly_chosen
@@ -126,7 +126,7 @@ def _draw_texts(
     tokenizer = load_text_tokenizer(load_config(model, family), model, text_tokenizer)
     if tokenizer is None:
         raise UserError(f"{model} has no text tokenizer; name the model that wrote {store.folder}")
-    dataset = TextTrajectoryDataset(store)
+    dataset = open_texts(store)
     for index in chosen:
         path = folder / f"text-{index:05d}.png"
         draw_text_strip(dataset[index], tokenizer.decode, path)

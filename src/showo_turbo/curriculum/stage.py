@@ -8,6 +8,7 @@ from lightning.pytorch.cli import LRSchedulerCallable
 
 from ..errors import UserError, check_kind
 from ..sampling.image_sampling import ImageSampling, SamplingChanges
+from ..sampling.text_decoding import DecodingChanges
 from ..targets import ConsistencyTarget
 from ..trajectories import ImageSource, StateDraws, StoredTrajectories, UniformDraws
 
@@ -20,9 +21,12 @@ class Stage:
         epochs: Passes over the stage's image trajectories.
         sampling: What this stage changes of how the module's teacher is sampled: its denoising
             steps K; its guidance w, which is distilled into the student; and so on.
+        decoding: What this stage changes of how the module's teacher answers, such as the denoising
+            steps of a model whose text is denoised.
         image_segments: S, equal segments that image trajectories are trained in; must divide K, and
             the number that stored trajectories were recorded for.
-        text_segments: Segments of a block's Jacobi iterations.
+        text_segments: Segments of a block's Jacobi iterations, or equal segments of its denoising
+            steps, which they must divide.
         image_trajectories: Captions to collect for; all by default.
         images_per_caption: Pictures to collect of each caption, from seeds of their own.
         text_trajectories: Questions to collect for; all by default.
@@ -54,6 +58,7 @@ class Stage:
 
     epochs: int
     sampling: SamplingChanges = field(default_factory=SamplingChanges)
+    decoding: DecodingChanges = field(default_factory=DecodingChanges)
     image_segments: int = 4
     text_segments: int = 4
     image_trajectories: int | None = None

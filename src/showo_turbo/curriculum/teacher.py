@@ -137,7 +137,7 @@ def _save(
             trainer,
             module,
             sampling=sampling,
-            decoding=module.decoding,
+            decoding=module.teacher_decoding,
             origin={"teacher of": folder.parent.name},
         )
         fingerprint = fingerprint_module(load_model(folder, module.family))

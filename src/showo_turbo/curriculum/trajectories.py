@@ -60,13 +60,15 @@ class RoundTrajectories:
             source=stage.source,
         )
 
-    def texts(self, module: ShowoTurbo, round_index: int) -> TextCollection:
-        """How a round's text trajectories are collected: as the module says."""
+    def texts(self, module: ShowoTurbo, stage: Stage, round_index: int) -> TextCollection:
+        """How a round's text trajectories are collected: as the module and its stage say."""
         return TextCollection(
-            decoding=module.decoding,
+            decoding=stage.decoding.over(module.teacher_decoding),
             seed=round_index,
             batch_size=self.batch_size,
             shard_size=self.shard_size,
+            segments=stage.text_segments,
+            topk_targets=self.topk_targets,
         )
 
     def check_settings(self, stages: Sequence[Stage], module: ShowoTurbo) -> None:
@@ -79,7 +81,7 @@ class RoundTrajectories:
             try:
                 self.images(module, stage, index)
                 self._check_groups(stage)
-                self.texts(module, index)
+                self.texts(module, stage, index)
             except UserError as error:
                 raise UserError(f"stage {index + 1}: {error}") from None
 
@@ -138,6 +140,7 @@ class RoundTrajectories:
                     captions = _captions(data, stages, round_index)
                     self.images(module, stage, round_index).check(module.student, captions)
                 if "text" in data.batch_sizes and "texts" not in kinds:
+                    self.texts(module, stage, round_index).recorded.check_for(module.student)
                     _questions(data, stages, round_index)
             except UserError as error:
                 raise UserError(f"stage {stage_index + 1}: {error}") from None
@@ -223,7 +226,7 @@ class RoundTrajectories:
                 questions = _questions(data, stages, round_index)
                 questions = questions[: _wanted(trainer, data.batch_sizes["text"])]
                 stores["texts"] = collector.texts(
-                    questions, encode, self.texts(module, round_index)
+                    questions, encode, self.texts(module, stage, round_index)
                 )
         return stores
 

@@ -1,7 +1,7 @@
 """The DataModule of consistency distillation."""
 
 import re
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -19,9 +19,13 @@ from .multimodal import MultimodalDataModule
 from .questions import QuestionFiles
 from .sources import CaptionSource, QuestionSource, TextSource, required
 from .streams import Stream
-from .trajectory_streams import ImageTrajectoryStream, TextTrajectoryStream
+from .trajectory_streams import (
+    DenoisedTextStream,
+    ImageTrajectoryStream,
+    TextTrajectoryStream,
+)
 
-_Entry = TypeVar("_Entry", bound=Hashable)
+_Entry = TypeVar("_Entry")
 
 
 @dataclass(frozen=True)
@@ -44,10 +48,10 @@ class DistillationDataModule(MultimodalDataModule):
 
     The teacher samples its trajectories for the captions and the questions of the training files
     (`image_prompts`, `text_requests`); whoever collects them hands the stores back with
-    `set_stores`. Training batches hold the streams `image` (`ImageBatch`), `text` (`TextBatch`) and
-    `language`: `{text, seed}`. Evaluation batches hold `prompts`: `{prompt, category, metadata,
-    split, seed, index}` or `instructions`: `{pixels, question, answer, id, seed, index}`, or
-    `questions`: `{benchmark, pixels, question, truth, seed, index}`.
+    `set_stores`. Training batches hold the streams `image` (`ImageBatch`), `text` (`TextBatch`, or
+    `DenoisedTextBatch`) and `language`: `{text, seed}`. Evaluation batches hold `prompts`:
+    `{prompt, category, metadata, split, seed, index}` or `instructions`: `{pixels, question,
+    answer, id, seed, index}`, or `questions`: `{benchmark, pixels, question, truth, seed, index}`.
 
     Args:
         resolution: Side length of the images in pixels.
@@ -65,6 +69,8 @@ class DistillationDataModule(MultimodalDataModule):
         prompts_per_category: Evaluates on the first so many prompts of each category of each file;
             on all if missing.
         skip_prompts: Regular expression; captions in which it is found are not drawn.
+        repeat_captions: Draw a caption as often as the files have it, in place of once, so that
+            what is frequent in the data is frequent in training.
         seed: Chooses the order of the samples, what is drawn for each of them, and the captions and
             questions that trajectories are collected for.
         samples_per_epoch: Samples of the first stream in an epoch, over all devices; all of them if
@@ -92,6 +98,7 @@ class DistillationDataModule(MultimodalDataModule):
         questions: Sequence[QuestionFiles] = (),
         prompts_per_category: int | None = None,
         skip_prompts: str | None = None,
+        repeat_captions: bool = False,
         seed: int = 0,
         samples_per_epoch: int | None = None,
         loader: LoaderOptions = LoaderOptions(),
@@ -117,6 +124,7 @@ class DistillationDataModule(MultimodalDataModule):
             fit_limit=fit_limit,
         )
         self.skip_prompts = _pattern(skip_prompts)
+        self.repeat_captions = repeat_captions
         self.questions = questions
         self.trajectories = trajectories
         self._captions: list[str] | None = None
@@ -154,12 +162,12 @@ class DistillationDataModule(MultimodalDataModule):
         """Captions for the teacher to generate images for, in a random order of this module's seed.
 
         Args:
-            count: How many different captions; all if missing.
+            count: How many captions, different ones but with `repeat_captions`; all if missing.
             used: How many earlier rounds have taken: as long as there are others, they are taken.
             skip: Regular expression in place of `skip_prompts`.
 
         Raises:
-            UserError: If there are fewer different captions that are drawn.
+            UserError: If there are fewer that are drawn.
         """
         if self._captions is None:
             source = required(self.captions, "captions")
@@ -168,6 +176,8 @@ class DistillationDataModule(MultimodalDataModule):
         pattern = self.skip_prompts if skip is None else _pattern(skip)
         if pattern is not None:
             captions = [text for text in captions if not pattern.search(text)]
+        if not self.repeat_captions:
+            captions = list(dict.fromkeys(captions))
         return self._select(captions, count, used, "captions")
 
     def text_requests(self, count: int | None = None, used: int = 0) -> list[tuple[Path, str]]:
@@ -183,7 +193,7 @@ class DistillationDataModule(MultimodalDataModule):
         if self._requests is None:
             source = required(self.instructions, "instructions")
             self._requests = list(source.requests(self.bad_samples.skip))
-        return self._select(self._requests, count, used, "instructions")
+        return self._select(list(dict.fromkeys(self._requests)), count, used, "instructions")
 
     def set_stores(
         self,
@@ -194,6 +204,7 @@ class DistillationDataModule(MultimodalDataModule):
         image_segments: int,
         text_segments: int,
         draws: StateDraws = UniformDraws(),
+        text_mask_id: int | None = None,
     ) -> None:
         """Train on these trajectories from the next training loader on.
 
@@ -203,8 +214,10 @@ class DistillationDataModule(MultimodalDataModule):
             mask_code: The code that stands for a masked image position.
             image_segments: Number of equal segments that image trajectories are cut into; it must
                 divide the number that they were recorded for.
-            text_segments: Number of segments that the Jacobi iterations of a block are cut into.
-            draws: How the state that a sample starts from is drawn, of image trajectories.
+            text_segments: Number of segments that the Jacobi iterations of a block are cut into,
+                or the denoising steps of one, which they must divide.
+            draws: How the state that a sample starts from is drawn, of what is denoised.
+            text_mask_id: The id that stands for a masked token of text, where texts are denoised.
 
         Raises:
             UserError: If a store is not a finished one of its kind, or its trajectories cannot be
@@ -214,28 +227,29 @@ class DistillationDataModule(MultimodalDataModule):
         self._streams.pop("text", None)
         if images is not None:
             self._streams["image"] = ImageTrajectoryStream(images, mask_code, image_segments, draws)
-        if texts is not None:
+        if texts is not None and text_mask_id is not None:
+            self._streams["text"] = DenoisedTextStream(texts, text_mask_id, text_segments, draws)
+        elif texts is not None:
             self._streams["text"] = TextTrajectoryStream(texts, text_segments)
 
     def _select(
-        self, entries: Iterable[_Entry], count: int | None, used: int, what: str
+        self, entries: Sequence[_Entry], count: int | None, used: int, what: str
     ) -> list[_Entry]:
-        """The `count` distinct entries that follow those used, in a random order, round and round.
+        """The `count` entries that follow those used, in a random order, round and round.
 
         Raises:
             UserError: If there are fewer.
         """
-        distinct = list(dict.fromkeys(entries))
         if count is None:
-            count = len(distinct)
-        if not 1 <= count <= len(distinct):
+            count = len(entries)
+        if not 1 <= count <= len(entries):
             raise UserError(
-                f"{count} trajectories asked for, but the {what} hold {len(distinct)} different "
-                f"ones; ask for 1 to {len(distinct)}"
+                f"{count} trajectories asked for, but there are {len(entries)} {what} for them; "
+                f"ask for 1 to {len(entries)}"
             )
-        order = Permutation(len(distinct), stable_hash(self.seed, f"{what}/0"))
+        order = Permutation(len(entries), stable_hash(self.seed, f"{what}/0"))
         places = range(used, used + count)
-        return [distinct[order[place % len(distinct)]] for place in places]
+        return [entries[order[place % len(entries)]] for place in places]
 
 
 def _pattern(skip_prompts: str | None) -> re.Pattern[str] | None:

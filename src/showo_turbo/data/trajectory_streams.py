@@ -6,14 +6,25 @@ from pathlib import Path
 import torch
 
 from ..trajectories.batch import (
+    DenoisedTextBatch,
     ImageBatch,
     TextBatch,
+    collate_denoised_texts,
     collate_image_trajectories,
     collate_text_trajectories,
 )
-from ..trajectories.dataset import ImageTrajectoryDataset, TextTrajectoryDataset
+from ..trajectories.dataset import (
+    DenoisedTextDataset,
+    ImageTrajectoryDataset,
+    TextTrajectoryDataset,
+)
 from ..trajectories.draws import StateDraws, UniformDraws
-from ..trajectories.record import ImageTrajectory, TextTrajectory
+from ..trajectories.record import (
+    DenoisedText,
+    ImageTrajectory,
+    MaskedTrajectory,
+    TextTrajectory,
+)
 from ..trajectories.segments import check_recorded, draw_step
 from ..trajectories.store import TrajectoryStore
 from ..utils.random import stateless_seed
@@ -53,9 +64,8 @@ class ImageTrajectoryStream:
     def draw(self, index: int, seed: int) -> tuple[ImageTrajectory, int]:
         """The trajectory at `index` and its step k."""
         record = self.dataset[index]
-        revealed = torch.bincount(record.reveal_step.long(), minlength=record.steps + 1)
-        masked = (len(record.reveal_step) - revealed.cumsum(0))[:-1].tolist()
-        return record, self.draws.draw(masked, stateless_seed(seed, 0, index, stream="image"))
+        drawn = stateless_seed(seed, 0, index, stream="image")
+        return record, self.draws.draw(_masked_counts(record), drawn)
 
     def collate(self, items: Sequence[tuple[ImageTrajectory, int]]) -> ImageBatch:
         """The states at k and at the end of k's segment."""
@@ -93,6 +103,64 @@ class TextTrajectoryStream:
         """The iterates of all blocks at k and at the end of k's segment."""
         records, steps = zip(*items, strict=True)
         return collate_text_trajectories(records, steps, segments=self.segments)
+
+
+class DenoisedTextStream:
+    """Denoised answers, each with a block and a step k of that block.
+
+    Args:
+        store: A finished store of denoised texts, or its folder.
+        mask_id: The id that stands for a masked token.
+        segments: Number of equal segments that the steps of a block are cut into.
+        draws: How k is drawn; uniformly by default.
+
+    Raises:
+        UserError: If the store is not a finished one of denoised texts, or was not recorded for
+            these segments.
+    """
+
+    def __init__(
+        self,
+        store: TrajectoryStore | Path,
+        mask_id: int,
+        segments: int,
+        draws: StateDraws = UniformDraws(),
+    ) -> None:
+        self.dataset = DenoisedTextDataset(store)
+        if len(self.dataset):
+            steps = self.dataset[0].blocks[0].steps
+            check_recorded(segments, steps, self.dataset.recorded_segments)
+        self.mask_id = mask_id
+        self.segments = segments
+        self.draws = draws
+
+    def __len__(self) -> int:
+        """Number of answers."""
+        return len(self.dataset)
+
+    def draw(self, index: int, seed: int) -> tuple[DenoisedText, tuple[int, int], int]:
+        """The answer at `index`, a block and its step k, and a seed for what else is drawn."""
+        record = self.dataset[index]
+        block = _draw(seed, index, len(record.blocks), "text/block")
+        drawn = stateless_seed(seed, 0, index, stream="text/step")
+        k = self.draws.draw(_masked_counts(record.blocks[block]), drawn)
+        return record, (block, k), stateless_seed(seed, 0, index, stream="text/masks")
+
+    def collate(
+        self, items: Sequence[tuple[DenoisedText, tuple[int, int], int]]
+    ) -> DenoisedTextBatch:
+        """The states at k and at the end of k's segment."""
+        records, places, seeds = zip(*items, strict=True)
+        return collate_denoised_texts(
+            records, places, seeds, segments=self.segments, mask_id=self.mask_id
+        )
+
+
+def _masked_counts(record: MaskedTrajectory) -> list[int]:
+    """Number of masked tokens of each state, `0 .. steps - 1`."""
+    revealed = torch.bincount(record.reveal_step.long(), minlength=record.steps + 1)
+    counts: list[int] = (len(record.reveal_step) - revealed.cumsum(0))[:-1].tolist()
+    return counts
 
 
 def _draw(seed: int, index: int, steps: int, stream: str) -> int:

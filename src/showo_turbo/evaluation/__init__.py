@@ -1,9 +1,11 @@
 """Measuring models: one plan, one run, and a report of images and texts."""
 
 from ..trajectories.checker import Checker
+from .abilities import ABILITIES, AbilityCase, AbilityChecker, change_images
+from .ability_scores import AbilityScore, evaluate_ability
 from .cache import ScoreCache
 from .data import EvaluationData
-from .figures import by_split, evaluation_figures, image_figures, text_figures
+from .figures import ability_figures, by_split, evaluation_figures, image_figures, text_figures
 from .image_scores import ImageScore
 from .images import choose_sampling, draw_images, evaluate_images
 from .intervals import Difference, paired_difference, stratified_interval, wilson_interval
@@ -18,6 +20,10 @@ from .text_scores import TextScore, agreement, exact_match_difference
 from .variety import Variety, measure_variety
 
 __all__ = [
+    "ABILITIES",
+    "AbilityCase",
+    "AbilityChecker",
+    "AbilityScore",
     "Checker",
     "Difference",
     "EvaluationData",
@@ -29,11 +35,14 @@ __all__ = [
     "TextRecord",
     "TextScore",
     "Variety",
+    "ability_figures",
     "agreement",
     "by_split",
+    "change_images",
     "choose_sampling",
     "draw_images",
     "encode_records",
+    "evaluate_ability",
     "evaluate_images",
     "evaluate_text",
     "evaluation_figures",

@@ -9,12 +9,13 @@ from typing import Any, TypeVar
 from ..errors import UserError
 from ..utils.files import read_json, write_json
 from ..utils.hashing import fingerprint_lines
+from .ability_scores import AbilityScore
 from .image_scores import ImageScore
 from .share import Share
 from .text_scores import TextScore
 from .variety import Variety
 
-Score = TypeVar("Score", ImageScore, TextScore, Variety)
+Score = TypeVar("Score", ImageScore, TextScore, Variety, AbilityScore)
 
 
 class ScoreCache:
@@ -41,7 +42,7 @@ class ScoreCache:
         A file that cannot be read is measured again.
 
         Args:
-            kind: `ImageScore`, `TextScore` or `Variety`.
+            kind: `ImageScore`, `TextScore`, `Variety` or `AbilityScore`.
             key: All that the score depends on, as JSON values; not looked at without a folder.
             measure: Measures it.
         """

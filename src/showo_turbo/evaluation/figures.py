@@ -170,8 +170,40 @@ def benchmark_figures(rows: Sequence[Mapping[str, Any]]) -> list[Figures]:
     return tables
 
 
+def ability_figures(rows: Sequence[Mapping[str, Any]]) -> list[Figures]:
+    """A table for each ability: model and way of drawing (down), sampling steps (across).
+
+    Args:
+        rows: What `AbilityScore.to_dict` gave.
+    """
+    tables = []
+    for ability in dict.fromkeys(row["ability"] for row in rows):
+        of_it = [row for row in rows if row["ability"] == ability]
+        steps = sorted({row["steps"] for row in of_it}, reverse=True)
+        cells: dict[tuple[str, str], dict[int, str]] = {}
+        for row in of_it:
+            way = "regenerated" if row["regenerated"] else "changed"
+            name = row["model"], f"{way}, guidance {row['guidance']:g}"
+            cells.setdefault(name, {})[row["steps"]] = (
+                f"{with_interval(row['joint'], row['joint_ci95'])} "
+                f"({row['satisfied']:.2f}, {row['unchanged']:.2f})"
+            )
+        tables.append(
+            Figures(
+                f"{ability.capitalize()}: prompt satisfied and rest unchanged (each by itself; "
+                f"n = {of_it[0]['n']})",
+                ["model", "way", *(f"{count} step{'s' * (count > 1)}" for count in steps)],
+                [[*key, *(own.get(count, "") for count in steps)] for key, own in cells.items()],
+            )
+        )
+    return tables
+
+
 def evaluation_figures(
-    images: Sequence[ImageScore], top_k: Sequence[ImageScore], text: Sequence[Mapping[str, Any]]
+    images: Sequence[ImageScore],
+    top_k: Sequence[ImageScore],
+    text: Sequence[Mapping[str, Any]],
+    abilities: Sequence[Mapping[str, Any]] = (),
 ) -> list[Figures]:
     """All tables of a validation.
 
@@ -179,6 +211,7 @@ def evaluation_figures(
         images: Scores by sampling steps and guidance.
         top_k: Scores by top-k.
         text: What `TextScore.to_dict` gave.
+        abilities: What `AbilityScore.to_dict` gave.
     """
     figures = []
     for of_split in by_split(images):
@@ -189,7 +222,7 @@ def evaluation_figures(
         figures += top_k_figures(of_split)
     if described := [row for row in text if row.get("benchmark") is None]:
         figures.append(text_figures(described))
-    return figures + benchmark_figures(text)
+    return figures + benchmark_figures(text) + ability_figures(abilities)
 
 
 def by_split(scores: Sequence[ImageScore]) -> list[list[ImageScore]]:

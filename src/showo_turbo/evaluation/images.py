@@ -124,7 +124,7 @@ def evaluate_images(
         min(batch_size, len(prompts)),
         sampling.k,
         {key: float(metric.compute()) for key, metric in zip(names, metrics, strict=True)},
-        _further_options(sampling),
+        further_options(sampling),
     )
 
 
@@ -166,7 +166,7 @@ def choose_sampling(
     return {steps: sampling for steps, (sampling, _) in best.items()}
 
 
-def _further_options(sampling: ImageSampling) -> dict[str, Any]:
+def further_options(sampling: ImageSampling) -> dict[str, Any]:
     """What a score says of its setting, besides steps, guidance and top-k."""
     plain = asdict(ImageSampling())
     said = ("sampling_steps", "guidance_scale", "top_k")

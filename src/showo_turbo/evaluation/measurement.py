@@ -4,20 +4,22 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from pathlib import PurePath
 from typing import Any
 
 from rich.progress import Progress
-from torchmetrics import Metric
 
 from ..inference.loaded_model import LoadedModel
+from ..sampling.editing import ImageEditing
 from ..sampling.image_sampling import ImageSampling
 from ..sampling.parallel import gives_one_image
 from ..sampling.text_decoding import TextDecoding
 from ..trajectories.checker import PromptMetadata
 from ..utils.hashing import fingerprint_lines, fingerprint_module, fingerprint_tensors
+from .abilities import ABILITIES, AbilityCase, AbilityChecker
+from .ability_scores import AbilityScore, evaluate_ability
 from .cache import ScoreCache
 from .data import Question
+from .identity import describe_options, fingerprint_cases, fingerprint_metric
 from .image_scores import ImageScore
 from .images import evaluate_images
 from .plan import EvaluationPlan
@@ -72,6 +74,63 @@ class Measurement:
             for score, sampling in zip(scores, samplings, strict=True)
         ]
 
+    def abilities(self, samplings: Sequence[ImageSampling]) -> list[AbilityScore]:
+        """Score the changing of images, if the plan asks for it, beside regenerating them."""
+        if not self.plan.abilities:
+            return []
+        checker = self.plan.ability_checker()
+        return [
+            self.ability(checker, cases, sampling, regenerate)
+            for ability in ABILITIES
+            for cases in [checker.ability_cases(ability, self.plan.abilities)]
+            for sampling in samplings
+            for regenerate in (False, True)
+        ]
+
+    def ability(
+        self,
+        checker: AbilityChecker,
+        cases: Sequence[AbilityCase],
+        sampling: ImageSampling,
+        regenerate: bool,
+        editing: ImageEditing = ImageEditing(),
+    ) -> AbilityScore:
+        """Score the changing of some images in one setting, see `evaluate_ability`."""
+        key = {}
+        if self.cache.folder is not None:
+            key = self._key(
+                cases=fingerprint_cases(cases),
+                checker=describe_options(checker),
+                regenerate=regenerate,
+                editing=asdict(editing) if cases[0].ability == "editing" else None,
+                **asdict(sampling.resolved),
+            )
+        way = ", regenerated" * regenerate
+        title = f"{self._image_title(sampling)}, {cases[0].ability}{way}"
+
+        def measure() -> AbilityScore:
+            with self._bar(title, len(self.share.indices(len(cases)))) as advance:
+                return evaluate_ability(
+                    self.bundle,
+                    checker,
+                    cases,
+                    sampling,
+                    regenerate=regenerate,
+                    editing=editing,
+                    seed=self.plan.seed,
+                    batch_size=self.plan.batch_size,
+                    name=self.name,
+                    share=self.share,
+                    progress=advance,
+                )
+
+        score = self.cache.get(AbilityScore, key, measure)
+        self.bars.console.print(
+            f"{title}: {score.share():.3f} (prompt {score.share('satisfied'):.3f}, rest "
+            f"{score.share('unchanged'):.3f}, n = {score.n})"
+        )
+        return replace(score, model=self.name)
+
     def texts(self, records: Sequence[TextRecord]) -> list[TextScore]:
         """Score answers, autoregressive and by Jacobi decoding; no questions give no scores."""
         if not records:
@@ -104,7 +163,7 @@ class Measurement:
     ) -> ImageScore:
         plan = self.plan
         kept = self.cache.folder is not None
-        metrics = [_fingerprint_metric(metric) for metric in plan.metrics] if kept else []
+        metrics = [fingerprint_metric(metric) for metric in plan.metrics] if kept else []
         key = self._image_key(split, prompts, sampling, metrics=metrics)
         title = self._image_title(sampling)
 
@@ -175,7 +234,7 @@ class Measurement:
         return self._key(
             split=split,
             prompts=fingerprint_lines(dict(entry) for entry in prompts),
-            checker=_options(self.plan.checker),
+            checker=describe_options(self.plan.checker),
             **parts,
             **asdict(sampling.resolved),
         )
@@ -229,24 +288,3 @@ class Measurement:
             yield lambda done: self.bars.advance(task, done)
         finally:
             self.bars.remove_task(task)
-
-
-def _fingerprint_metric(metric: Metric) -> str:
-    """Of a metric's options, weights and, such as the real images of `FID`, what it starts with."""
-    metric.reset()
-    states = [
-        {name: value for name, value in part.metric_state.items() if not isinstance(value, list)}
-        for part in metric.modules()
-        if isinstance(part, Metric)
-    ]
-    parts = [fingerprint_module(metric), *map(fingerprint_tensors, states)]
-    return fingerprint_lines([_options(metric), *parts])
-
-
-def _options(owner: object) -> list[Any]:
-    """The class of a checker or a metric, and its plain options."""
-    plain = (str, int, float, bool, PurePath, tuple, type(None))
-    values = vars(owner) if hasattr(owner, "__dict__") else {}
-    options = {name: str(value) for name, value in values.items() if isinstance(value, plain)}
-    shown = sorted((name, value) for name, value in options.items() if not name.startswith("_"))
-    return [f"{type(owner).__module__}.{type(owner).__qualname__}", shown]

@@ -13,6 +13,7 @@ from ..sampling.jacobi import Driver
 from ..sampling.options import check_seed, check_whole
 from ..sampling.text_decoding import TextDecoding
 from ..trajectories.checker import Checker
+from .abilities import AbilityChecker
 
 Table = Literal["images", "text", "top_k"]
 
@@ -62,6 +63,9 @@ class EvaluationPlan:
         variety_prompts: Prompts of each split, spread over its categories, that teacher and student
             draw from several seeds in every setting of their images, see `Variety`; 0 for none.
         variety_images: Seeds of each of them.
+        abilities: Images that teacher and student inpaint, extrapolate and edit, of each so many,
+            in every setting in which they are shown; 0 for none. The checker makes them, and tells
+            what became of them: it must be an `AbilityChecker`, such as `ShapesChecker`.
         batch_size: Samples decoded at once.
         seed: Of all random numbers.
 
@@ -91,6 +95,7 @@ class EvaluationPlan:
     text_records: int | None = 400
     variety_prompts: int = 0
     variety_images: int = 8
+    abilities: int = 0
     batch_size: int = 64
     seed: int = 0
 
@@ -103,7 +108,8 @@ class EvaluationPlan:
         ):
             if not getattr(self, name):
                 raise UserError(f"{name} of the evaluation is empty; expected at least one")
-        for name, least in (("batch_size", 1), ("variety_prompts", 0), ("variety_images", 2)):
+        at_least = {"batch_size": 1, "variety_prompts": 0, "variety_images": 2, "abilities": 0}
+        for name, least in at_least.items():
             value = getattr(self, name)
             check_whole(**{name: value})
             if value < least:
@@ -128,6 +134,7 @@ class EvaluationPlan:
             tables=tuple(name for name in self.tables if name != "top_k"),
             metrics=(),
             teacher=None,
+            abilities=0,
         )
 
     def check(self, image_tokens: int, codebook_size: int) -> None:
@@ -153,6 +160,22 @@ class EvaluationPlan:
         for sampling in (*self.teacher_candidates(), *samplings):
             sampling.check(image_tokens, codebook_size)
         self.answering.check()
+        if self.abilities:
+            self.ability_checker()
+
+    def ability_checker(self) -> AbilityChecker:
+        """The checker, as one that makes images to change.
+
+        Raises:
+            UserError: If it is not one.
+        """
+        if not isinstance(self.checker, AbilityChecker):
+            kind = "missing" if self.checker is None else f"a {type(self.checker).__name__}"
+            raise UserError(
+                f"abilities of the evaluation is {self.abilities}, but its checker is {kind}; "
+                "expected an AbilityChecker, such as ShapesChecker: name one, or set abilities to 0"
+            )
+        return self.checker
 
     def to_dict(self) -> dict[str, Any]:
         """The plan as JSON values; checker and metrics by the names that tables call them."""
@@ -198,12 +221,14 @@ class ModelPlan:
         further: On each of the further splits.
         shown: In the image grid: the teacher with its guidance at every number of steps, the
             student without and with fewer.
+        changing: In which images are changed: likewise, but the student with all numbers of steps.
     """
 
     images: list[ImageSampling]
     top_k: list[ImageSampling]
     further: list[ImageSampling]
     shown: list[ImageSampling]
+    changing: list[ImageSampling]
 
     @classmethod
     def of(cls, name: str, plan: EvaluationPlan, chosen: Mapping[int, ImageSampling]) -> Self:
@@ -226,7 +251,7 @@ class ModelPlan:
             unguided = [entry.with_guidance(0.0) for entry in shown]
             guided = [entry for entry in shown if entry.guidance_scale > 0]
             images = unguided + guided if plan.unguided_teacher else shown
-            return cls(images, top_k, shown[:1], shown)
+            return cls(images, top_k, shown[:1], shown, shown)
         if name == TEACHER and plan.teacher_samplings:
             sampling = plan.teacher_samplings[0]
         images = [
@@ -235,13 +260,13 @@ class ModelPlan:
             for setting in guidance_samplings(sampling, plan.sampling_steps, [scale])
         ]
         if name == TEACHER:
-            return cls(images, top_k, images[:1], images)
+            return cls(images, top_k, images[:1], images, images)
         if name != STUDENT:
-            return cls(stage, [], [], [])
+            return cls(stage, [], [], [], [])
         unguided = [entry for entry in images if entry.guidance_scale == 0] or images
         most = max(plan.sampling_steps)
         fewer = [entry for entry in unguided if entry.sampling_steps < most]
-        return cls(images, top_k, stage, fewer or unguided)
+        return cls(images, top_k, stage, fewer or unguided, unguided)
 
 
 def guidance_samplings(

@@ -1,13 +1,14 @@
 """The report of a distillation: every figure with its count and interval, as JSON and CSV."""
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..sampling.image_sampling import ImageSampling
 from ..utils.files import write_atomically, write_json
+from .ability_scores import OUTCOMES, AbilityScore
 from .image_scores import ImageScore
 from .plan import STUDENT
 from .text_scores import TextScore
@@ -39,6 +40,7 @@ class Report:
         top_k: Scores by top-k.
         text: Scores of the answers.
         unseen_combinations: Scores on prompts whose combination training never showed.
+        abilities: Scores of the changing of images.
         teacher_sampling: How the teacher samples at each number of steps, chosen on other prompts.
         validation: The scores that it was chosen from.
         comparisons: Paired differences between models, see `compare`.
@@ -52,6 +54,7 @@ class Report:
     top_k: list[ImageScore] = field(default_factory=list)
     text: list[TextScore] = field(default_factory=list)
     unseen_combinations: list[ImageScore] = field(default_factory=list)
+    abilities: list[AbilityScore] = field(default_factory=list)
     teacher_sampling: dict[int, ImageSampling] = field(default_factory=dict)
     validation: list[ImageScore] = field(default_factory=list)
     comparisons: list[dict[str, Any]] = field(default_factory=list)
@@ -76,6 +79,7 @@ class Report:
             "hardware": self.hardware,
             "commit": self.commit,
             "unseen_combinations": [row.to_dict() for row in self.unseen_combinations],
+            "abilities": [row.to_dict() for row in self.abilities],
             "guidance": {str(steps): scale for steps, scale in self.guidance.items()},
             "teacher_sampling": {
                 str(steps): asdict(entry.resolved) for steps, entry in self.teacher_sampling.items()
@@ -100,6 +104,10 @@ class Report:
                 values[f"{prefix}/{image.split}/{name}/{setting}"] = value
             for name, (value, _) in image.variety.figures.items() if image.variety else ():
                 values[f"{prefix}/{image.split}/{name}/{setting}"] = value
+        for ability in (row for row in self.abilities if row.model == STUDENT):
+            if not ability.regenerated:
+                setting = f"{ability.steps}_steps_guidance_{ability.guidance:g}"
+                values[f"{prefix}/{ability.ability}/joint/{setting}"] = ability.share()
         for text in (row for row in self.text if row.model == STUDENT):
             if text.driver == "window":  # the same answers as `block`
                 continue
@@ -115,16 +123,22 @@ class Report:
         """Write `<name>.json` and `<name>.csv`, each atomically."""
         write_json(Path(folder) / f"{name}.json", self.to_dict())
         rows = [*self.images, *self.top_k, *self.unseen_combinations, *self.validation]
-        write_scores_csv(Path(folder) / f"{name}.csv", rows, self.text)
+        write_scores_csv(Path(folder) / f"{name}.csv", rows, self.text, self.abilities)
 
 
-def write_scores_csv(path: Path, images: list[ImageScore], text: list[TextScore]) -> None:
+def write_scores_csv(
+    path: Path,
+    images: list[ImageScore],
+    text: list[TextScore],
+    abilities: Sequence[AbilityScore] = (),
+) -> None:
     """Write one line a figure, atomically.
 
     Args:
         path: Where to write.
         images: Each gives its score and the share in each category.
         text: Each gives its exact match and its speeds.
+        abilities: Each gives its three shares.
     """
     with (
         write_atomically(path) as temporary,
@@ -136,6 +150,8 @@ def write_scores_csv(path: Path, images: list[ImageScore], text: list[TextScore]
             writer.writerows(_image_lines(image))
         for answer in text:
             writer.writerows(_text_lines(answer))
+        for ability in abilities:
+            writer.writerows(_ability_lines(ability))
 
 
 def _image_lines(row: ImageScore) -> Iterator[dict[str, Any]]:
@@ -185,3 +201,13 @@ def _text_lines(row: TextScore) -> Iterator[dict[str, Any]]:
     for name, count in counts.items():
         if figures.get(name) is not None:
             yield common | {"figure": name, "value": figures[name], "n": count}
+
+
+def _ability_lines(row: AbilityScore) -> Iterator[dict[str, Any]]:
+    figures = row.to_dict()
+    common = {"model": row.model, "steps": row.steps, "guidance": row.guidance, "n": row.n}
+    name = f"{row.ability}, regenerated" if row.regenerated else row.ability
+    for outcome in OUTCOMES:
+        low, high = figures[f"{outcome}_ci95"]
+        figure, value = f"{name}/{outcome}", figures[outcome]
+        yield common | {"figure": figure, "value": value, "low": low, "high": high}

@@ -8,7 +8,8 @@ from .tables import Figures, to_markdown
 def report_figures(report: Report) -> list[Figures]:
     """All tables of a report."""
     text = [row.to_dict() for row in report.text]
-    figures = evaluation_figures(report.images, report.top_k, text)
+    abilities = [row.to_dict() for row in report.abilities]
+    figures = evaluation_figures(report.images, report.top_k, text, abilities)
     if report.images:
         figures += [time_figures(report.images), sampling_figures(report.images)]
     if report.unseen_combinations:

@@ -59,6 +59,8 @@ def run(
         raise UserError(f"the models are {', '.join(models)}; expected a {missing[0]} among them")
     if "images" in plan.tables or "top_k" in plan.tables:
         data.check(plan)
+    if plan.abilities:
+        plan.ability_checker()
     cache = cache or ScoreCache(None, share)
     report = Report(commit=source_version())
     teacher_first = sorted(models, key=lambda name: name != TEACHER)
@@ -96,6 +98,7 @@ def _measure(report: Report, measurement: Measurement, data: EvaluationData) -> 
         for split, prompts in data.further.items():
             report.unseen_combinations += measurement.images(split, prompts, settings.further)
     if name in (TEACHER, STUDENT):
+        report.abilities += measurement.abilities(settings.changing)
         if "text" in plan.tables:
             report.text += measurement.texts(data.texts)
         for benchmark, questions in data.questions.items():

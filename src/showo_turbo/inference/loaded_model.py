@@ -21,7 +21,7 @@ from ..models.protocols import ImageModel, TextModel
 from ..models.registry import load_model, text_model
 from ..models.vision_encoders import CLIPFeatures
 from ..sampling.image_sampling import ImageSampling
-from ..sampling.text_decoding import TextDecoding
+from ..sampling.text_decoding import TextDecoding, decoding_of
 from ..text_tokenizer import TextTokenizer
 from .generation_config import load_generation_config
 from .image_sources import ImageSource
@@ -97,7 +97,8 @@ class LoadedModel:
 
         Args:
             model: `shapes`, a folder, or a hub id such as `showlab/show-o-512x512`. A
-                `generation_config.json` in its folder says how it draws and answers best.
+                `generation_config.json` in its folder says how it draws and answers best; a family
+                whose text is denoised answers by block diffusion even without one.
             image_tokenizer: Likewise; the one in the model's folder by default, or what its
                 `config.json` names, which is `showlab/magvitv2` for the released ones.
             text_tokenizer: Likewise; `tokenizer.json` in the model's folder by default, or what
@@ -131,7 +132,7 @@ class LoadedModel:
             images.to(place),
             texts,
             best.sampling,
-            best.decoding,
+            decoding_of(type(network), best.decoding) or best.decoding,
             background,
             vision_encoder or own_vision_encoder(network, model),
         )

@@ -2,6 +2,7 @@
 
 from .consistency import image_consistency, masked_kl, text_consistency
 from .language_model import IGNORED, language_model_loss, token_cross_entropy
+from .masked_text import masked_text_loss
 from .reduction import LossValue
 from .regularizers import image_cross_entropy, image_regularizer, text_regularizer
 from .term import LossTerm
@@ -10,6 +11,7 @@ from .terms import (
     ImageCrossEntropy,
     ImageRegularizer,
     LanguageModelLoss,
+    MaskedTextLoss,
     TextConsistency,
     TextRegularizer,
     published_losses,
@@ -23,6 +25,7 @@ __all__ = [
     "LanguageModelLoss",
     "LossTerm",
     "LossValue",
+    "MaskedTextLoss",
     "TextConsistency",
     "TextRegularizer",
     "image_consistency",
@@ -30,6 +33,7 @@ __all__ = [
     "image_regularizer",
     "language_model_loss",
     "masked_kl",
+    "masked_text_loss",
     "published_losses",
     "text_consistency",
     "text_regularizer",

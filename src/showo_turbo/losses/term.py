@@ -2,19 +2,29 @@
 
 import math
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 from torch import Tensor
 
 from ..errors import UserError
 from .reduction import LossValue
 
+TextKind = Literal["left_to_right", "denoised"]
+"""How a model writes text."""
+
+DenoisedStream = Literal["image", "text"]
+"""Streams of what is denoised; a text is only by some models."""
+
 
 class ImageInputs(Protocol):
     """What terms of the stream `image` may ask for; logits are computed when first asked for.
 
+    Of a model that denoises its text, terms of the stream `text` may ask for the same, with a block
+    of an answer in place of the image, and ids of text in place of codes.
+
     Attributes:
-        batch: The `ImageBatch`: trajectories, each at a drawn state k of its own.
+        batch: The `ImageBatch` or `DenoisedTextBatch`: trajectories, each at a drawn state k of its
+            own.
         logits: `(batch, image tokens, codebook)`, the student's from state k.
         target_logits: `(batch, image tokens, codebook)`, the consistency target's from the state at
             the segment's end, see `target_state`; without gradients.
@@ -80,6 +90,40 @@ class LanguageInputs(Protocol):
         """The tokens."""
 
 
+class NoisedTexts(NamedTuple):
+    """Texts of which a random share is masked.
+
+    Attributes:
+        tokens: `(texts, tokens)`, with the mask where masked.
+        labels: `(texts, tokens)`, what was masked, `-100` elsewhere.
+        mask_probability: `(texts,)`, with which each token of a text was masked.
+        maskable: `(texts,)`, tokens that might have been.
+    """
+
+    tokens: Tensor
+    labels: Tensor
+    mask_probability: Tensor
+    maskable: Tensor
+
+
+class NoisedInputs(Protocol):
+    """What terms of the streams `text` and `language` may ask for of a model that denoises text.
+
+    Attributes:
+        noised: The answers, or the plain texts, masked at random.
+        noised_logits: `(texts, tokens, text vocabulary)`, the student's from them; row i predicts
+            token i.
+    """
+
+    @property
+    def noised(self) -> NoisedTexts:
+        """The texts."""
+
+    @property
+    def noised_logits(self) -> Tensor:
+        """The student's."""
+
+
 def check_weight(name: str, weight: float) -> None:
     """Raise if a weight is negative or not finite.
 
@@ -101,12 +145,15 @@ class LossTerm(ABC):
         asks_for: Names of the logits that `compute` asks for. Those of all terms then come from one
             forward pass of a stream, where it has several; what is asked for without being named
             here takes a pass of its own.
+        text_kind: How a model must write text for the term to mean something; None for any. Only
+            the streams `text` and `language` are looked at.
 
     Raises:
         UserError: If the weight is negative or not finite.
     """
 
     asks_for: ClassVar[tuple[str, ...]] = ()
+    text_kind: ClassVar[TextKind | None] = None
 
     def __init__(self, stream: str, weight: float = 1.0) -> None:
         check_weight(type(self).__name__, weight)

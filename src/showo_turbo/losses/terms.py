@@ -1,15 +1,25 @@
 """Terms of the loss, over the pure functions beside this file.
 
-All but `ImageCrossEntropy` are those of Show-o Turbo (arXiv 2502.05415).
+All but `ImageCrossEntropy` and `MaskedTextLoss` are those of Show-o Turbo (arXiv 2502.05415). The
+terms of images are computed on the stream `text` just as well, where a model denoises its text.
 """
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from .consistency import image_consistency, text_consistency
 from .language_model import language_model_loss
+from .masked_text import masked_text_loss
 from .reduction import LossValue
 from .regularizers import image_cross_entropy, image_regularizer, text_regularizer
-from .term import ImageInputs, LanguageInputs, LossTerm, TextInputs
+from .term import (
+    DenoisedStream,
+    ImageInputs,
+    LanguageInputs,
+    LossTerm,
+    NoisedInputs,
+    TextInputs,
+    TextKind,
+)
 
 
 class ImageConsistency(LossTerm):
@@ -19,12 +29,14 @@ class ImageConsistency(LossTerm):
 
     Args:
         weight: Factor in the loss; 0.05 is published for 256 px, 0 for 512 px.
+        stream: Trajectories that it is computed on: of images, or of denoised texts.
     """
 
+    text_kind: ClassVar[TextKind | None] = "denoised"
     asks_for: ClassVar[tuple[str, ...]] = ("logits", "target_logits")
 
-    def __init__(self, weight: float = 0.05) -> None:
-        super().__init__("image", weight)
+    def __init__(self, weight: float = 0.05, stream: DenoisedStream = "image") -> None:
+        super().__init__(stream, weight)
 
     def compute(self, inputs: ImageInputs) -> LossValue:
         """KL over the positions that are masked at the segment's end."""
@@ -37,12 +49,14 @@ class ImageRegularizer(LossTerm):
 
     Args:
         weight: Factor in the loss; published as 1.
+        stream: Trajectories that it is computed on: of images, or of denoised texts.
     """
 
+    text_kind: ClassVar[TextKind | None] = "denoised"
     asks_for: ClassVar[tuple[str, ...]] = ("logits",)
 
-    def __init__(self, weight: float = 1.0) -> None:
-        super().__init__("image", weight)
+    def __init__(self, weight: float = 1.0, stream: DenoisedStream = "image") -> None:
+        super().__init__(stream, weight)
 
     def compute(self, inputs: ImageInputs) -> LossValue:
         """KL over the positions that are masked at state k."""
@@ -55,12 +69,14 @@ class ImageCrossEntropy(LossTerm):
 
     Args:
         weight: Factor in the loss.
+        stream: Trajectories that it is computed on: of images, or of denoised texts.
     """
 
+    text_kind: ClassVar[TextKind | None] = "denoised"
     asks_for: ClassVar[tuple[str, ...]] = ("logits",)
 
-    def __init__(self, weight: float = 1.0) -> None:
-        super().__init__("image", weight)
+    def __init__(self, weight: float = 1.0, stream: DenoisedStream = "image") -> None:
+        super().__init__(stream, weight)
 
     def compute(self, inputs: ImageInputs) -> LossValue:
         """Cross-entropy over the positions that are masked at state k."""
@@ -76,6 +92,7 @@ class TextConsistency(LossTerm):
         weight: Factor in the loss; published as 0.5.
     """
 
+    text_kind: ClassVar[TextKind | None] = "left_to_right"
     asks_for: ClassVar[tuple[str, ...]] = ("logits", "target_logits")
 
     def __init__(self, weight: float = 0.5) -> None:
@@ -94,6 +111,7 @@ class TextRegularizer(LossTerm):
         weight: Factor in the loss; published as 5.
     """
 
+    text_kind: ClassVar[TextKind | None] = "left_to_right"
     asks_for: ClassVar[tuple[str, ...]] = ("fixed_point_logits",)
 
     def __init__(self, weight: float = 5.0) -> None:
@@ -112,6 +130,7 @@ class LanguageModelLoss(LossTerm):
         weight: Factor in the loss; published as 0.1.
     """
 
+    text_kind: ClassVar[TextKind | None] = "left_to_right"
     asks_for: ClassVar[tuple[str, ...]] = ("logits",)
 
     def __init__(self, weight: float = 0.1) -> None:
@@ -120,6 +139,33 @@ class LanguageModelLoss(LossTerm):
     def compute(self, inputs: LanguageInputs) -> LossValue:
         """Cross-entropy over all tokens but the first."""
         return language_model_loss(inputs.logits, inputs.labels)
+
+
+class MaskedTextLoss(LossTerm):
+    """Prediction of randomly masked tokens, what a model that denoises text was trained on.
+
+    It takes the place of both losses of next tokens, `TextRegularizer` on the teacher's answers and
+    `LanguageModelLoss` on plain text; see `masked_text_loss`.
+
+    Args:
+        stream: `text`, the teacher's answers, or `language`, plain text.
+        weight: Factor in the loss.
+    """
+
+    text_kind: ClassVar[TextKind | None] = "denoised"
+    asks_for: ClassVar[tuple[str, ...]] = ("noised_logits",)
+
+    def __init__(
+        self, stream: Literal["text", "language"] = "language", weight: float = 1.0
+    ) -> None:
+        super().__init__(stream, weight)
+
+    def compute(self, inputs: NoisedInputs) -> LossValue:
+        """Cross-entropy over the masked tokens, weighted by how few were to be expected."""
+        noised = inputs.noised
+        return masked_text_loss(
+            inputs.noised_logits, noised.labels, noised.mask_probability, noised.maskable
+        )
 
 
 def published_losses() -> dict[str, LossTerm]:

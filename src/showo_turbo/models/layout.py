@@ -1,5 +1,6 @@
 """Positions and attention masks: the one place that decides which token sees which."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -103,3 +104,27 @@ def cached_attention_mask(
         return visible[:, None, None, :].expand(-1, 1, new_tokens, -1)
     last_visible = lengths[:, None] + torch.arange(new_tokens, device=lengths.device)
     return (slots <= last_visible[:, :, None])[:, None]
+
+
+def padded_left(
+    rows: Sequence[Sequence[int]], pad_id: int, width: int | None, device: torch.device
+) -> tuple[Tensor, Tensor | None]:
+    """Ids of rows with padding before them, and where it is.
+
+    Args:
+        rows: Ids of each, at most `width` of them.
+        pad_id: Stands for padding.
+        width: Length of the padded rows; by default that of the longest.
+        device: Where the tensors go.
+
+    Returns:
+        `(rows, width)` ids, and the same shape in booleans, None if there is no padding.
+    """
+    lengths = [len(row) for row in rows]
+    width = max(lengths) if width is None else width
+    padded = [[*[pad_id] * (width - len(row)), *row] for row in rows]
+    ids = torch.tensor(padded, device=device)
+    if min(lengths) == width:
+        return ids, None
+    starts = torch.tensor([[width - length] for length in lengths], device=device)
+    return ids, torch.arange(width, device=device) < starts

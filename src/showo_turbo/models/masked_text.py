@@ -14,8 +14,8 @@ class MaskedTextModel(TextModel):
     """A `TextModel` whose text is masked diffusion: tokens of an answer are known in any order.
 
     Such a family offers `encode_question`, `eot_id`, `text_mask_id` and `text_logits`, and
-    `end_ids` if more than one token ends its texts. What asks for tokens from left to right,
-    `begin_text`, `answer_logits` and `language_logits`, it does not have.
+    `end_ids` and `filler_id` if more than one token ends its texts. What asks for tokens from left
+    to right, `begin_text`, `answer_logits` and `language_logits`, it does not have.
     """
 
     @property
@@ -28,13 +28,18 @@ class MaskedTextModel(TextModel):
         """Ids that end a text."""
         return (self.eot_id,)
 
+    @property
+    def filler_id(self) -> int:
+        """Ends a plain text, and fills what follows the end of a shorter one in training."""
+        return self.eot_id
+
     @abstractmethod
     def text_logits(
         self,
         images: Tensor | None,
         prompts: Sequence[Sequence[int]],
         answers: Tensor,
-        columns: slice = slice(None),
+        columns: slice | Tensor = slice(None),
         *,
         unconditional: Tensor | None = None,
         restrict_to_text: bool = True,
@@ -45,7 +50,8 @@ class MaskedTextModel(TextModel):
             images: The image of each row, as `image_input` says, or None for plain text.
             prompts: Text ids of each row, as `encode_question` gives them.
             answers: `(rows, answer tokens)`, `text_mask_id` where unknown.
-            columns: Tokens of the answers to predict; all by default.
+            columns: Tokens of the answers to predict: the same of each row, or their places
+                `(rows, columns)`; all by default.
             unconditional: `(rows,)` bool, rows whose prompt, the image included, is masked as a
                 whole, which guidance moves away from; none by default.
             restrict_to_text: Whether only text tokens are scored, of which the mask may be one.

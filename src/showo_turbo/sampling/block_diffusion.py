@@ -44,6 +44,8 @@ class TextDenoising:
             later step or for good.
         stop_at_end: Whether a sample is done as soon as its end of text, and all before it, is
             known, which changes nothing up to there. The published sampler goes on.
+        complete_blocks: Whether a sample that is done in this sense goes on to the end of its
+            block, as it must where its trajectory is recorded.
     """
 
     max_new_tokens: int
@@ -54,11 +56,17 @@ class TextDenoising:
     temperature: float = 0.0
     restrict_to_text: bool = True
     stop_at_end: bool = True
+    complete_blocks: bool = False
 
     @property
     def steps(self) -> int:
         """Steps of all blocks together."""
         return self.max_new_tokens if self.sampling_steps is None else self.sampling_steps
+
+    @property
+    def steps_per_block(self) -> int:
+        """Steps of each block."""
+        return self.steps * self.block_size // self.max_new_tokens
 
     def check(self) -> None:
         """Raise on options that are out of range or do not go together.
@@ -174,12 +182,12 @@ def denoise_texts(
         images = images.to(model.device)
     noise = TextNoise(seed_of_each(seeds, len(prompts)), model.device)
     mask, size = writer.text_mask_id, options.block_size
-    counts = revealed_each_step(size, options.steps * size // options.max_new_tokens)
+    counts = revealed_each_step(size, options.steps_per_block)
     answers = torch.full((len(prompts), options.max_new_tokens), mask, device=model.device)
     samples, index = list(range(len(prompts))), 0
     for begin in range(0, options.max_new_tokens, size):
         columns = slice(begin if options.restrict_to_text else 0, begin + size)
-        for count in counts:
+        for left, count in zip(reversed(range(len(counts))), counts, strict=True):
             index += 1
             state = answers[samples]
             shown = None if images is None else images[samples]
@@ -195,7 +203,7 @@ def denoise_texts(
             answers = answers.clone()
             answers[samples, columns] = torch.where(picked, candidates, state)
             yield TextStep(index, samples, answers, revealed, logits)
-            if options.stop_at_end:
+            if options.stop_at_end and not (options.complete_blocks and left):
                 ended = _ends(answers, writer).any(dim=1).tolist()
                 samples = [sample for sample in samples if not ended[sample]]
             if not samples:

@@ -45,7 +45,7 @@ def extrapolate_codes(
     """
     seeds = seed_of_each(seeds, len(codes))
     grids = [
-        _placed(own, growth, model.mask_code) for own, growth in zip(codes, growths, strict=True)
+        place(own, growth, model.mask_code) for own, growth in zip(codes, growths, strict=True)
     ]
     for turn in range(max(len(growth.windows) for growth in growths)):
         samples = [i for i, growth in enumerate(growths) if turn < len(growth.windows)]
@@ -67,9 +67,15 @@ def extrapolate_codes(
     return grids
 
 
-def _placed(codes: Tensor, growth: Growth, mask_code: int) -> Tensor:
-    """The finished grid, of which only the given square is known yet."""
-    grid = codes.new_full((growth.rows, growth.columns), mask_code)
+def place(codes: Tensor, growth: Growth, elsewhere: int) -> Tensor:
+    """The finished grid of which only the given square is known yet, `(rows, columns)`.
+
+    Args:
+        codes: `(image_tokens,)` of the square, row by row.
+        growth: Where it lies.
+        elsewhere: What stands in the place of all other codes.
+    """
+    grid = codes.new_full((growth.rows, growth.columns), elsewhere)
     square = growth.square(grid, growth.row, growth.column)
     square.copy_(codes.view_as(square))
     return grid

@@ -6,16 +6,19 @@ from typing import Any
 from torch import Tensor
 
 from ..errors import UserError
+from ..evaluation.abilities import Ability, AbilityCase, AbilityChecker
 from ..metrics.categories import CategoryScore
-from ..trajectories.checker import Checker, PromptMetadata
+from ..trajectories.checker import PromptMetadata
 from ..utils.images import to_bytes
+from .abilities import cases_satisfied, rest_unchanged
+from .ability_cases import make_cases
 from .checker import check_images, read_images
 from .prompts import CATEGORIES, Prompt
 from .scene import Scene
 from .splits import all_wordings
 
 
-class ShapesChecker(Checker):
+class ShapesChecker(AbilityChecker):
     """The exact checker of the shapes world."""
 
     def can_judge(self, prompt: PromptMetadata) -> bool:
@@ -51,6 +54,18 @@ class ShapesChecker(Checker):
             None for images that cannot be read.
         """
         return [reading.scene for reading in read_images(to_bytes(pixels))]
+
+    def ability_cases(self, ability: Ability, count: int, split: str = "test") -> list[AbilityCase]:
+        """Cases of an ability, see `make_cases`."""
+        return make_cases(ability, count, split)
+
+    def satisfied(self, cases: Sequence[AbilityCase], pixels: Tensor) -> list[bool]:
+        """Whether each image has become what its prompts say, see `cases_satisfied`."""
+        return cases_satisfied(cases, pixels)
+
+    def rest_unchanged(self, cases: Sequence[AbilityCase], pixels: Tensor) -> list[bool]:
+        """Whether each edited image is otherwise as it was, see `rest_unchanged`."""
+        return rest_unchanged(cases, pixels)
 
 
 def _meaning(prompt: PromptMetadata) -> Prompt:

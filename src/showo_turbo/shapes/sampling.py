@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 from random import Random
 
-from .combinations import Combination, combinations_of, shows_held_out
+from .combinations import combinations_of, shows_held_out
 from .conversations import Turn, sample_conversation
 from .documents import sample_document
 from .prompts import CATEGORIES, Prompt, satisfies
@@ -81,23 +81,24 @@ def sample_example(index: int, seed: int = 0, *, split: str = "train") -> Exampl
     random = generator(seed, split, index)
     (category,) = random.choices(CATEGORIES, [CATEGORY_WEIGHTS[name] for name in CATEGORIES])
     combination = random.choice(_seen(category))
-    scene = _draw_scene(combination, random)
+    core = combination.cores[0]
+    prompt = Prompt(core.text, category, core.requirements, core.relation)
+    scene = draw_scene(prompt, random)
     first, second = random.sample(training_wordings(combination, scene.background), 2)
     return Example(scene, (first, second), dense_caption(scene), sample_conversation(scene, random))
 
 
-def _draw_scene(combination: Combination, random: Random) -> Scene:
-    core = combination.cores[0]
-    prompt = Prompt(core.text, combination.category, core.requirements, core.relation)
+def draw_scene(prompt: Prompt, random: Random) -> Scene:
+    """Draw a scene that satisfies a prompt and shows no combination that is held out."""
     while True:
         objects = []
-        total = sum(requirement.count for requirement in core.requirements)
+        total = sum(requirement.count for requirement in prompt.requirements)
         cells = iter(random.sample(CELLS, total))
-        for requirement in core.requirements:
+        for requirement in prompt.requirements:
             color = requirement.color or random.choice(COLORS)
             for _ in range(requirement.count):
                 objects.append(SceneObject(requirement.shape, color, *next(cells)))
-        scene = Scene(tuple(objects), random.choice(BACKGROUNDS))
+        scene = Scene(tuple(objects), prompt.background or random.choice(BACKGROUNDS))
         if satisfies(scene, prompt) and not shows_held_out(scene):
             return scene
 

@@ -1,6 +1,6 @@
 """What loss terms ask for, computed from a batch when it is first asked for."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -8,14 +8,16 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError, check_kind, shown
-from ..losses.term import LossTerm
+from ..losses.term import LossTerm, NoisedTexts
+from ..models.masked_text import MaskedTextModel
 from ..models.protocols import FIXED_POINT, ImageModel, with_noise
-from ..models.registry import text_model
+from ..models.registry import masked_text_model, text_model
 from ..sampling.noise import noise_of
 from ..targets import ConsistencyTarget
 from ..targets.target import Distilled
 from ..text_tokenizer import TextTokenizer
-from ..trajectories.batch import ImageBatch, TextBatch
+from ..trajectories.batch import DenoisedTextBatch, ImageBatch, TextBatch
+from .masking import mask_texts
 
 
 class TurboModule(Distilled, Protocol):
@@ -32,8 +34,8 @@ class TurboModule(Distilled, Protocol):
     max_language_length: int
 
 
-class ImageStream:
-    """Logits of image trajectories, see `ImageInputs`.
+class _DenoisedStream:
+    """Logits of trajectories of what is denoised, see `ImageInputs`.
 
     Args:
         module: Has the networks.
@@ -41,21 +43,19 @@ class ImageStream:
         asked_for: Names of what terms are going to ask for; every stream gets them.
     """
 
-    def __init__(
-        self, module: TurboModule, batch: ImageBatch, asked_for: Collection[str] = ()
-    ) -> None:
+    def __init__(self, module: TurboModule, batch: Any, asked_for: Collection[str] = ()) -> None:
         self.module = module
         self.batch = batch
         self.segment = batch.segment
 
     @cached_property
     def logits(self) -> Tensor:
-        """`(batch, image tokens, codebook)`, the student's from state k."""
+        """`(batch, tokens, candidates)`, the student's from state k."""
         return self._predict(self.module.student, self.batch.state_k)
 
     @cached_property
     def target_logits(self) -> Tensor:
-        """`(batch, image tokens, codebook)`, the target's from the segment's end."""
+        """`(batch, tokens, candidates)`, the target's from the segment's end."""
 
         def forward(network: ImageModel) -> Tensor:
             return self._predict(network, self.batch.state_t)
@@ -63,9 +63,59 @@ class ImageStream:
         with torch.no_grad():
             return self.module.consistency_target.predict(self.module, forward)
 
-    def _predict(self, network: ImageModel, codes: Tensor) -> Tensor:
+    def _predict(self, network: ImageModel, state: Tensor) -> Tensor:
+        raise NotImplementedError
+
+
+class ImageStream(_DenoisedStream):
+    """Logits `(batch, image tokens, codebook)` of image trajectories, see `ImageInputs`."""
+
+    batch: ImageBatch
+
+    def _predict(self, network: ImageModel, state: Tensor) -> Tensor:
         noise = noise_of(network, self.batch.noise_seeds)
-        return network.image_logits(self.batch.prompt_ids, codes, **with_noise(noise))
+        return network.image_logits(self.batch.prompt_ids, state, **with_noise(noise))
+
+
+class DenoisedTextStream(_DenoisedStream):
+    """Logits `(answers, block tokens, text vocabulary)` of blocks of denoised answers.
+
+    See `ImageInputs` and `NoisedInputs`.
+    """
+
+    batch: DenoisedTextBatch
+
+    @cached_property
+    def noised(self) -> NoisedTexts:
+        """The teacher's answers, masked at random."""
+        mask_id = masked_text_model(self.module.student, "the stream text").text_mask_id
+        return mask_texts(self.batch.answers, mask_id, self.batch.seeds)
+
+    @cached_property
+    def noised_logits(self) -> Tensor:
+        """`(answers, tokens, text vocabulary)`, the student's from them."""
+        batch = self.batch
+        return denoised_logits(
+            self.module.student, batch.images, batch.prompt_ids, self.noised.tokens
+        )
+
+    def _predict(self, network: ImageModel, state: Tensor) -> Tensor:
+        batch = self.batch
+        return denoised_logits(network, batch.images, batch.prompt_ids, state, batch.columns)
+
+
+def denoised_logits(
+    network: ImageModel,
+    images: Tensor | None,
+    prompts: Sequence[Sequence[int]],
+    state: Tensor,
+    columns: slice | Tensor = slice(None),
+) -> Tensor:
+    """Predict tokens of a state of texts, of which none is the mask; see `text_logits`."""
+    writer = masked_text_model(network, "a text that is denoised")
+    logits = writer.text_logits(images, prompts, state, columns)
+    ids = torch.arange(logits.shape[-1], device=logits.device)
+    return logits.masked_fill(ids == writer.text_mask_id, -torch.inf)
 
 
 class TextStream:
@@ -154,17 +204,82 @@ class LanguageStream:
         return self._computed[0]
 
     @cached_property
-    def _computed(self) -> tuple[Tensor, Tensor]:
+    def noised(self) -> NoisedTexts:
+        """The texts with their ends, filled to the length of the longest and masked at random."""
+        student = masked_text_model(self.module.student, "masked plain text")
+        longest = self.module.max_language_length - 1  # one is before the text
+        rows = [[*ids, student.filler_id][:longest] for ids in self._ids]
+        length = max(map(len, rows))
+        filled = [[*row, *[student.filler_id] * (length - len(row))] for row in rows]
+        tokens = torch.tensor(filled, device=student.device)
+        return mask_texts(tokens, student.text_mask_id, self.batch["seed"])
+
+    @cached_property
+    def noised_logits(self) -> Tensor:
+        """`(texts, tokens, text vocabulary)`, the student's from them."""
+        prompts: list[list[int]] = [[] for _ in self._ids]
+        return denoised_logits(self.module.student, None, prompts, self.noised.tokens)
+
+    @cached_property
+    def _ids(self) -> list[list[int]]:
         tokenizer = self.module.text_tokenizer
         if tokenizer is None:
             raise UserError("the stream language needs a text tokenizer; name one, or leave it out")
+        return [tokenizer.encode(text) for text in self.batch["text"]]
+
+    @cached_property
+    def _computed(self) -> tuple[Tensor, Tensor]:
+        ids = self._ids
         student = text_model(self.module.student, "the stream language")
-        ids = [tokenizer.encode(text) for text in self.batch["text"]]
         return student.language_logits(ids, self.module.max_language_length)
 
 
-STREAMS: dict[str, Any] = {"image": ImageStream, "text": TextStream, "language": LanguageStream}
+STREAMS: dict[str, tuple[Any, ...]] = {
+    "image": (ImageStream,),
+    "text": (TextStream, DenoisedTextStream),
+    "language": (LanguageStream,),
+}
 """How the streams of a training batch are asked, by name."""
+
+
+def stream_of(name: str, module: TurboModule, batch: Any, asked_for: Collection[str] = ()) -> Any:
+    """What terms ask of a stream of a training batch.
+
+    Args:
+        name: The stream.
+        module: Has the networks.
+        batch: What the batch holds of the stream.
+        asked_for: Names of what terms are going to ask for.
+    """
+    kind = DenoisedTextStream if isinstance(batch, DenoisedTextBatch) else STREAMS[name][0]
+    return kind(module, batch, asked_for)
+
+
+def check_text_terms(losses: Mapping[str, LossTerm], model: ImageModel) -> None:
+    """Raise if a term is for texts that are written in another way than the model does.
+
+    Args:
+        losses: The terms by name; those without a weight are passed over.
+        model: Of any family.
+
+    Raises:
+        UserError: Naming the first such term, and those for texts as this model writes them.
+    """
+    denoises = isinstance(model, MaskedTextModel)
+    for name, term in losses.items():
+        if term.weight == 0 or term.stream == "image" or term.text_kind is None:
+            continue
+        if denoises != (term.text_kind == "denoised"):
+            kinds = {True: "is denoised", False: "is written from left to right"}
+            terms = {
+                True: "ImageRegularizer and ImageConsistency with stream text, or MaskedTextLoss",
+                False: "TextRegularizer, TextConsistency or LanguageModelLoss",
+            }
+            raise UserError(
+                f"losses.{name} is {type(term).__name__} on the stream {term.stream}, for text "
+                f"that {kinds[not denoises]}, but that of {type(model).__name__} {kinds[denoises]};"
+                f" choose {terms[denoises]}"
+            )
 
 
 def check_losses(losses: Mapping[str, LossTerm]) -> None:
@@ -192,7 +307,7 @@ def check_losses(losses: Mapping[str, LossTerm]) -> None:
                 f"{', '.join(STREAMS)}, correct it"
             )
         for asked in term.asks_for:
-            if not hasattr(STREAMS[term.stream], asked):
+            if not any(hasattr(kind, asked) for kind in STREAMS[term.stream]):
                 raise UserError(
                     f"losses.{name} asks for {shown(asked)}, which the stream {term.stream} does "
                     "not have; see showo_turbo.losses.term, and correct asks_for"

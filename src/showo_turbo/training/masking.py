@@ -1,11 +1,43 @@
-"""Random masks for learning to denoise image tokens."""
+"""Random masks for learning to denoise tokens of images and of texts."""
 
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from ..losses.language_model import IGNORED
+from ..losses.term import NoisedTexts
 from ..sampling.mask_schedules import MaskSchedule, masked_share
+
+LEAST_PROBABILITY = 1e-3
+"""With which a token of a text is masked, so that its inverse stays finite."""
+
+
+def mask_texts(tokens: Tensor, mask_id: int, seeds: Sequence[int]) -> NoisedTexts:
+    """Mask each token of a text with a probability p, `(1 - 1e-3) t + 1e-3` with t uniform.
+
+    Args:
+        tokens: `(texts, tokens)`; those that are masked already stay so, and are not counted.
+        mask_id: What masked tokens become.
+        seeds: One a text: p and the masks depend on nothing else.
+
+    Source: LLaDA (arXiv 2502.09992), algorithm 1.
+    """
+    chosen = torch.zeros(tokens.shape, dtype=torch.bool)
+    probabilities = torch.zeros(len(tokens))
+    for row, seed in enumerate(seeds):
+        generator = torch.Generator().manual_seed(seed)
+        t = torch.rand((), generator=generator)
+        probabilities[row] = (1 - LEAST_PROBABILITY) * t + LEAST_PROBABILITY
+        chosen[row] = torch.rand(tokens.shape[1], generator=generator) < probabilities[row]
+    maskable = tokens != mask_id
+    masked = chosen.to(tokens.device) & maskable
+    return NoisedTexts(
+        tokens.masked_fill(masked, mask_id),
+        tokens.masked_fill(~masked, IGNORED),
+        probabilities.to(tokens.device),
+        maskable.sum(dim=1),
+    )
 
 
 def mask_codes(

@@ -18,14 +18,16 @@ def parameter_groups(module: nn.Module) -> list[dict[str, Any]]:
 
     Args:
         module: Of its parameters, those that require a gradient are taken. Embeddings and output
-            heads (`lm_head`), vectors and convolutions are no hidden matrices.
+            heads (`lm_head`, or of an embedding's shape), vectors and convolutions are no hidden
+            matrices.
     """
-    embeddings = {id(layer.weight) for layer in module.modules() if isinstance(layer, nn.Embedding)}
+    layers = [layer for layer in module.modules() if isinstance(layer, nn.Embedding)]
+    shapes = {layer.weight.shape for layer in layers}
     matrices: list[nn.Parameter] = []
     others: list[nn.Parameter] = []
     for name, parameter in module.named_parameters():
         if parameter.requires_grad:
-            hidden = parameter.ndim == 2 and id(parameter) not in embeddings
+            hidden = parameter.ndim == 2 and parameter.shape not in shapes
             (matrices if hidden and "lm_head" not in name else others).append(parameter)
     groups = [
         {"params": matrices, "hidden_matrices": True},

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
@@ -96,8 +97,8 @@ def whole_vision_encoder(trainer: Trainer, module: LightningModule) -> CLIPFeatu
     if not isinstance(vision_encoder, CLIPFeatures):
         return None
     if is_sharded(trainer):
-        student = student_of(module, "whole_vision_encoder")
-        return vision_encoder_of(student, getattr(module, "vision_encoder_id", None))
+        name: Any = module.vision_encoder_id
+        return vision_encoder_of(student_of(module, "whole_vision_encoder"), name)
     return vision_encoder
 
 

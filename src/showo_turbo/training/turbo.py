@@ -40,7 +40,7 @@ from .averages import (
 from .clipping import clip_gradients
 from .frozen import drop_excluded, exclude_from_checkpoints, freeze
 from .geometry import check_geometry
-from .inputs import STREAMS, check_losses
+from .inputs import check_losses, check_text_terms, stream_of
 from .lora import LoRAOptions, add_lora, seed_step
 from .measured_student import MeasuredStudent
 from .optimization import optimizer_and_schedule
@@ -54,7 +54,8 @@ class ShowoTurbo(MeasuredStudent):
     The student is trained; the teacher is frozen, collects the trajectories (see the `Curriculum`
     callback) and is replaced by the student when a stage begins. Only the student is in the
     checkpoints. A batch may hold the streams `image` (image trajectories), `text` (Jacobi
-    trajectories of answers) and `language` (plain text), see `DistillationDataModule`.
+    trajectories of answers, or how they were denoised) and `language` (plain text), see
+    `DistillationDataModule`.
 
     Logged in training: `train/loss`, each term `train/<term>` unweighted, and those on image and
     text by segment as `train/<term>/segment_<s>`. On several devices each term is the mean over
@@ -97,6 +98,9 @@ class ShowoTurbo(MeasuredStudent):
             it is measured; a stage of the curriculum may change parts of it.
         decoding: How texts are decoded, with the longest answer and the size of blocks of the
             collected ones, too.
+        teacher_decoding: How the teacher answers when its trajectories are collected, where that is
+            another way: block diffusion in more steps, above all. A stage of the curriculum may
+            change parts of it.
         evaluation: What validation measures.
         optimizer: Makes the optimizer.
         lr_scheduler: Makes the learning rate schedule, stepped once an optimizer step; constant
@@ -122,11 +126,14 @@ class ShowoTurbo(MeasuredStudent):
         sampling: ImageSampling = ImageSampling(sampling_steps=4),
         teacher_sampling: ImageSampling = ImageSampling(),
         decoding: TextDecoding = TextDecoding(),
+        teacher_decoding: TextDecoding | None = None,
         evaluation: EvaluationPlan = EvaluationPlan(),
         optimizer: OptimizerCallable = torch.optim.AdamW,
         lr_scheduler: LRSchedulerCallable | None = None,
     ) -> None:
         super().__init__(sampling, teacher_sampling, decoding, evaluation)
+        self.teacher_decoding = decoding if teacher_decoding is None else teacher_decoding
+        self.teacher_decoding.check()
         self.losses = published_losses() if losses is None else losses
         check_losses(self.losses)
         self.consistency_target = consistency_target or StudentTarget()
@@ -172,6 +179,9 @@ class ShowoTurbo(MeasuredStudent):
         for stream in ("text", "language"):
             if stream in self._streams() and self._is_trained_on(stream):
                 text_model(self.student, f"the stream {stream}")
+        streams = self._streams()
+        terms = {name: term for name, term in self.losses.items() if term.stream in streams}
+        check_text_terms(terms, self.student)
         if self.lora is not None:
             add_lora(self.student, self.lora)
         if self.consistency_target.needs_teacher or self._stage_needs_teacher:
@@ -371,7 +381,9 @@ class ShowoTurbo(MeasuredStudent):
             for stream in batch
             if self._is_trained_on(stream)
         }
-        return {name: STREAMS[name](self, batch[name], asked) for name, asked in asked_for.items()}
+        return {
+            name: stream_of(name, self, batch[name], asked) for name, asked in asked_for.items()
+        }
 
     def _compute(self, inputs: Mapping[str, Any]) -> dict[str, LossValue]:
         terms = {}

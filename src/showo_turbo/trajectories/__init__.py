@@ -2,8 +2,10 @@
 
 from ..utils.hashing import fingerprint_module, fingerprint_tensors
 from .batch import (
+    DenoisedTextBatch,
     ImageBatch,
     TextBatch,
+    collate_denoised_texts,
     collate_image_trajectories,
     collate_text_trajectories,
 )
@@ -12,14 +14,19 @@ from .checker import Checker
 from .collection import Processes
 from .collector import TrajectoryCollector
 from .coupling import Coupled
-from .dataset import ImageTrajectoryDataset, TextTrajectoryDataset
+from .dataset import (
+    DenoisedTextDataset,
+    ImageTrajectoryDataset,
+    TextTrajectoryDataset,
+    open_texts,
+)
 from .describe import describe_store
 from .draws import SamplerDraws, StateDraws, UniformDraws
 from .image_collector import ImageCollection, ImagePrompt, collect_images, image_identity
 from .manifest import StoreIdentity
 from .model_identity import ModelIdentity
 from .on_policy import OnPolicy
-from .record import ImageTrajectory, TextTrajectory
+from .record import DenoisedText, ImageTrajectory, MaskedTrajectory, TextTrajectory
 from .segments import (
     check_segments,
     draw_step,
@@ -40,6 +47,9 @@ __all__ = [
     "Checker",
     "Collecting",
     "Coupled",
+    "DenoisedText",
+    "DenoisedTextBatch",
+    "DenoisedTextDataset",
     "FirstAccepted",
     "ImageBatch",
     "ImageCollection",
@@ -47,6 +57,7 @@ __all__ = [
     "ImageSource",
     "ImageTrajectory",
     "ImageTrajectoryDataset",
+    "MaskedTrajectory",
     "Mixed",
     "ModelIdentity",
     "OnPolicy",
@@ -65,6 +76,7 @@ __all__ = [
     "TrajectoryStore",
     "UniformDraws",
     "check_segments",
+    "collate_denoised_texts",
     "collate_image_trajectories",
     "collate_text_trajectories",
     "collect_images",
@@ -75,6 +87,7 @@ __all__ = [
     "fingerprint_tensors",
     "image_identity",
     "iteration_segment",
+    "open_texts",
     "segment_end",
     "segment_ends",
     "segment_index",

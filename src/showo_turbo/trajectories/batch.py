@@ -1,12 +1,12 @@
 """Dense tensors of several trajectories, each at its own drawn step, as the losses want them."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from .record import ImageTrajectory, TextTrajectory
+from .record import DenoisedText, ImageTrajectory, MaskedTrajectory, TextTrajectory
 from .segments import iteration_segment, segment_index, target_state
 
 
@@ -31,6 +31,46 @@ class ImageBatch(NamedTuple):
 
     prompt_ids: list[list[int]]
     noise_seeds: list[int]
+    codes: Tensor
+    step: Tensor
+    segment: Tensor
+    state_k: Tensor
+    masked_k: Tensor
+    state_t: Tensor
+    masked_t: Tensor
+    q_ids: Tensor
+    q_log_probs: Tensor
+
+
+class DenoisedTextBatch(NamedTuple):
+    """Denoised answers, each at a drawn state `k` of a drawn block.
+
+    A block is to its answer what an image is to its prompt: what `ImageBatch` calls codes are its
+    ids; codes, steps and segments are those of the block. Only the states are of whole answers, as
+    the network reads them.
+
+    Attributes:
+        prompt_ids: One list of ids for each answer, the text before it.
+        images: The images that the texts are about, see `TextBatch`.
+        seeds: One for each answer, for what is drawn for it.
+        answers: `(answers, length)` long, the final ids, the mask's where none was recorded.
+        columns: `(answers, block tokens)` long, the places of the block's tokens in the answer.
+        codes: `(answers, block tokens)` long, the block's final ids.
+        step: `(answers,)` long, `k`.
+        segment: `(answers,)` long, k's segment, from 0.
+        state_k: `(answers, length)` long, the answer at state k.
+        masked_k: `(answers, block tokens)` boolean, `M_k`.
+        state_t: `(answers, length)` long, the answer at state t.
+        masked_t: `(answers, block tokens)` boolean, `M_t`.
+        q_ids: `(answers, block tokens, kept)` long, the ids of the regularizer's distributions.
+        q_log_probs: `(answers, block tokens, kept)` float32, their log-probabilities.
+    """
+
+    prompt_ids: list[list[int]]
+    images: Tensor
+    seeds: list[int]
+    answers: Tensor
+    columns: Tensor
     codes: Tensor
     step: Tensor
     segment: Tensor
@@ -94,24 +134,91 @@ def collate_image_trajectories(
     Raises:
         UserError: If a record does not allow these segments.
     """
-    pairs = list(zip(records, steps_k, strict=True))
-    targets = [(record, target_state(k, record.steps, segments)) for record, k in pairs]
-    q_ids, q_log_probs = zip(
-        *(record.distribution(k, segments) for record, k in pairs), strict=True
-    )
+    targets = [
+        target_state(k, record.steps, segments) for record, k in zip(records, steps_k, strict=True)
+    ]
     return ImageBatch(
         prompt_ids=[record.prompt_ids.tolist() for record in records],
         noise_seeds=[record.noise_seed for record in records],
-        codes=torch.stack([record.codes.long() for record in records]),
-        step=torch.tensor(list(steps_k)),
-        segment=torch.tensor([segment_index(k, record.steps, segments) for record, k in pairs]),
-        state_k=torch.stack([record.state(k, mask_code) for record, k in pairs]),
-        masked_k=torch.stack([record.masked(k) for record, k in pairs]),
-        state_t=torch.stack([record.state(t, mask_code) for record, t in targets]),
-        masked_t=torch.stack([record.masked(t) for record, t in targets]),
-        q_ids=torch.stack(q_ids),
-        q_log_probs=torch.stack(q_log_probs),
+        state_k=_states(records, steps_k, mask_code),
+        state_t=_states(records, targets, mask_code),
+        **_at_states(records, steps_k, targets, segments),
     )
+
+
+def collate_denoised_texts(
+    records: Sequence[DenoisedText],
+    places: Sequence[tuple[int, int]],
+    seeds: Sequence[int],
+    *,
+    segments: int,
+    mask_id: int,
+) -> DenoisedTextBatch:
+    """Stack denoised answers, each at its own state of one of its blocks.
+
+    Args:
+        records: Answers in blocks of the same size, about images of the same kind and shape.
+        places: For each a block and the drawn state k of it, `0 .. steps - 1`.
+        seeds: One for each.
+        segments: Number of equal segments that the steps of a block are cut into.
+        mask_id: The id that stands for a masked token.
+
+    Raises:
+        UserError: If a record does not allow these segments.
+    """
+    drawn = list(zip(records, places, strict=True))
+    blocks = [record.blocks[number] for record, (number, _) in drawn]
+    steps_k = [k for _, k in places]
+    targets = [
+        target_state(k, block.steps, segments) for block, k in zip(blocks, steps_k, strict=True)
+    ]
+    last = [(len(record.blocks) - 1, record.blocks[-1].steps) for record in records]
+    return DenoisedTextBatch(
+        prompt_ids=[record.prompt_ids.tolist() for record in records],
+        images=torch.stack([_read(record.image) for record in records]),
+        seeds=list(seeds),
+        answers=torch.stack(
+            [record.state(*end, mask_id) for record, end in zip(records, last, strict=True)]
+        ),
+        columns=torch.stack([record.columns(number) for record, (number, _) in drawn]),
+        state_k=torch.stack([record.state(number, k, mask_id) for record, (number, k) in drawn]),
+        state_t=torch.stack(
+            [
+                record.state(number, t, mask_id)
+                for (record, (number, _)), t in zip(drawn, targets, strict=True)
+            ]
+        ),
+        **_at_states(blocks, steps_k, targets, segments),
+    )
+
+
+def _states(records: Sequence[MaskedTrajectory], steps: Sequence[int], mask_code: int) -> Tensor:
+    return torch.stack(
+        [record.state(step, mask_code) for record, step in zip(records, steps, strict=True)]
+    )
+
+
+def _at_states(
+    records: Sequence[MaskedTrajectory],
+    steps_k: Sequence[int],
+    targets: Sequence[int],
+    segments: int,
+) -> dict[str, Any]:
+    """What batches of images and of denoised texts have in common."""
+    pairs = list(zip(records, steps_k, strict=True))
+    ends = list(zip(records, targets, strict=True))
+    q_ids, q_log_probs = zip(
+        *(record.distribution(k, segments) for record, k in pairs), strict=True
+    )
+    return {
+        "codes": torch.stack([record.codes.long() for record in records]),
+        "step": torch.tensor(list(steps_k)),
+        "segment": torch.tensor([segment_index(k, record.steps, segments) for record, k in pairs]),
+        "masked_k": torch.stack([record.masked(k) for record, k in pairs]),
+        "masked_t": torch.stack([record.masked(t) for record, t in ends]),
+        "q_ids": torch.stack(q_ids),
+        "q_log_probs": torch.stack(q_log_probs),
+    }
 
 
 def collate_text_trajectories(

@@ -11,9 +11,11 @@ from torch import Tensor
 
 from ..errors import UserError
 from ..utils.files import write_atomically
-from .batch import ImageBatch, TextBatch
+from .batch import DenoisedTextBatch, ImageBatch, TextBatch
 
-_TYPES: dict[str, Any] = {"ImageBatch": ImageBatch, "TextBatch": TextBatch}
+_TYPES: dict[str, Any] = {
+    kind.__name__: kind for kind in (ImageBatch, TextBatch, DenoisedTextBatch)
+}
 _LAYOUT = "layout"
 _FAULTS = (
     SafetensorError,
@@ -32,7 +34,7 @@ def save_batch(path: Path, batch: Any) -> None:
 
     Args:
         path: The file, `.safetensors`.
-        batch: Mappings, `ImageBatch`, `TextBatch`, tensors, and values that JSON holds.
+        batch: Mappings, batches of trajectories, tensors, and values that JSON holds.
 
     Raises:
         TypeError: If there is something else in it.

@@ -9,10 +9,10 @@ from torch.utils.data import Dataset
 
 from ..errors import UserError, shown
 from .ragged import ShardReader
-from .record import ImageTrajectory, TextTrajectory
+from .record import DenoisedText, ImageTrajectory, TextTrajectory
 from .segments import check_segments
-from .shard_checks import check_image_shard, check_text_shard
-from .shards import unpack_image, unpack_text
+from .shard_checks import check_denoised_shard, check_image_shard, check_text_shard
+from .shards import unpack_denoised, unpack_image, unpack_text
 from .store import TrajectoryStore
 
 
@@ -85,11 +85,12 @@ class TextTrajectoryDataset(Dataset[TextTrajectory]):
             compared.
 
     Raises:
-        UserError: If the folder is not a finished store of texts, or a shard is damaged.
+        UserError: If the folder is not a finished store of such texts, or a shard is damaged.
     """
 
     def __init__(self, store: TrajectoryStore | Path | str) -> None:
         self.store = _opened(store, "texts")
+        _expect_denoised(self.store, False)
         block_size = _setting(self.store, "decoding.block_size")
         shards = sorted(self.store.manifest.shards.items())
         blocks = [int(shard.totals.get("blocks", 0)) for _, shard in shards]
@@ -110,6 +111,75 @@ class TextTrajectoryDataset(Dataset[TextTrajectory]):
     def __getitem__(self, index: int) -> TextTrajectory:
         reader, row = self._shards.locate(index)
         return unpack_text(reader, row)
+
+
+class DenoisedTextDataset(Dataset[DenoisedText]):
+    """Answers that were denoised block after block.
+
+    Args:
+        store: An open store of text trajectories, or its folder, whose checksums are then
+            compared.
+
+    Raises:
+        UserError: If the folder is not a finished store of such texts, or a shard is damaged.
+    """
+
+    def __init__(self, store: TrajectoryStore | Path | str) -> None:
+        self.store = _opened(store, "texts")
+        _expect_denoised(self.store, True)
+        block_size = _setting(self.store, "decoding.block_size")
+        self.length = _setting(self.store, "decoding.max_new_tokens")
+        self.recorded_segments = _setting(self.store, "segments")
+        shards = sorted(self.store.manifest.shards.items())
+        readers = [
+            ShardReader(
+                self.store.shard_path(index),
+                partial(
+                    check_denoised_shard,
+                    samples=shard.samples,
+                    blocks=int(shard.totals.get("blocks", 0)),
+                    block_size=block_size,
+                    length=self.length,
+                    segments=self.recorded_segments,
+                ),
+            )
+            for index, shard in shards
+        ]
+        self._shards = _Shards(readers, [shard.samples for _, shard in shards])
+
+    def __len__(self) -> int:
+        return len(self._shards)
+
+    def __getitem__(self, index: int) -> DenoisedText:
+        reader, row = self._shards.locate(index)
+        return unpack_denoised(
+            reader, row, length=self.length, recorded_segments=self.recorded_segments
+        )
+
+
+def open_texts(store: TrajectoryStore | Path | str) -> TextTrajectoryDataset | DenoisedTextDataset:
+    """The texts of a store, of either kind."""
+    store = _opened(store, "texts")
+    return DenoisedTextDataset(store) if is_denoised(store) else TextTrajectoryDataset(store)
+
+
+def is_denoised(store: TrajectoryStore) -> bool:
+    """Whether the texts of a store were denoised, and not decoded from left to right."""
+    return store.identity.settings.get("decoding.method") == "block_diffusion"
+
+
+def _expect_denoised(store: TrajectoryStore, expected: bool) -> None:
+    """Raise if the texts of a store are of the other kind.
+
+    Raises:
+        UserError: Naming both.
+    """
+    kinds = {False: "texts decoded from left to right", True: "denoised texts"}
+    if is_denoised(store) != expected:
+        raise UserError(
+            f"{store.folder} holds {kinds[not expected]}; expected {kinds[expected]}, name a store "
+            "that was collected with this model"
+        )
 
 
 def _setting(store: TrajectoryStore, name: str) -> int:

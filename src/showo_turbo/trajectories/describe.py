@@ -7,7 +7,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from .dataset import ImageTrajectoryDataset, TextTrajectoryDataset
+from .dataset import DenoisedTextDataset, ImageTrajectoryDataset, open_texts
+from .record import MaskedTrajectory
 from .store import TrajectoryStore
 
 SAMPLES_SHOWN = 5
@@ -58,7 +59,8 @@ def _rows(store: TrajectoryStore) -> Iterator[tuple[str, str]]:
     totals = manifest.totals
     if blocks := totals.get("blocks"):
         yield "blocks", f"{int(blocks):,}"
-        yield "iterations per block, mean", f"{totals.get('iterations', 0) / blocks:.2f}"
+        if (iterations := totals.get("iterations")) is not None:
+            yield "iterations per block, mean", f"{iterations / blocks:.2f}"
         tokens = totals.get("answer_tokens", 0)
         yield "tokens an answer, mean", f"{tokens / max(manifest.samples, 1):.1f}"
     size = sum(path.stat().st_size for path in store.shard_paths())
@@ -73,9 +75,14 @@ def _samples(store: TrajectoryStore) -> Table:
         for image in (images[index] for index in shown):
             table.add_row(Text(image.key), Text(image.prompt), f"{image.kept_mass.min():.3f}")
     else:
-        table = Table("key", "question", "tokens", "iterations")
-        texts = TextTrajectoryDataset(store)
+        texts = open_texts(store)
+        denoised = isinstance(texts, DenoisedTextDataset)
+        table = Table("key", "question", "tokens", "steps" if denoised else "iterations")
         for text in (texts[index] for index in shown):
-            iterations = " ".join(str(len(block) - 1) for block in text.blocks)
-            table.add_row(Text(text.key), Text(text.text), str(len(text.answer_ids)), iterations)
+            steps = [
+                block.steps if isinstance(block, MaskedTrajectory) else len(block) - 1
+                for block in text.blocks
+            ]
+            counts = str(len(text.answer_ids)), " ".join(map(str, steps))
+            table.add_row(Text(text.key), Text(text.text), *counts)
     return table

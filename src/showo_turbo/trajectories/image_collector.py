@@ -10,7 +10,7 @@ from torch import Tensor
 from ..models.protocols import ImageModel
 from ..sampling.image_sampling import ImageSampling
 from ..sampling.options import check_seed, seed_of_each
-from ..sampling.parallel import DenoisingStep, denoise_images
+from ..sampling.parallel import denoise_images
 from ..utils.random import stateless_seed
 from .collection import (
     ALONE,
@@ -25,13 +25,11 @@ from .collection import (
 from .manifest import StoreIdentity
 from .model_identity import ModelIdentity
 from .record import ImageTrajectory
-from .segments import check_segments, segment_ends
+from .recorder import StateRecorder
+from .segments import check_segments
 from .shards import pack_images
 from .source import Collecting, ImageSource
 from .store import TrajectoryStore
-
-NO_PROBABILITY = -1e4
-"""Logarithm of a probability that float16 holds and float32 takes for 0."""
 
 
 class ImagePrompt(NamedTuple):
@@ -213,7 +211,13 @@ def record_images(
     Raises:
         UserError: If the settings do not fit the teacher.
     """
-    recorder = _Recorder(teacher.mask_code, settings)
+    recorder = StateRecorder(
+        teacher.mask_code,
+        teacher.mask_code,
+        settings.sampling.sampling_steps,
+        settings.segments,
+        settings.topk_targets,
+    )
     if known is not None:
         recorder.begin(known, done)
     ids = [prompt.ids for prompt in prompts]
@@ -221,86 +225,12 @@ def record_images(
     for step in denoise_images(teacher, ids, settings.sampling, seeds, known, done):
         recorder.add(step)
     return [
-        recorder.record(sample, prompt, seed)
-        for sample, (prompt, seed) in enumerate(zip(prompts, seeds, strict=True))
-    ]
-
-
-class _Recorder:
-    """Picks from the steps of a batch what the records keep.
-
-    Args:
-        mask_code: The code that stands for a masked token.
-        settings: How to collect.
-    """
-
-    def __init__(self, mask_code: int, settings: ImageCollection) -> None:
-        self.settings = settings
-        self.mask_code = mask_code
-        # Code ids fit 16 bits up to the released codebooks; the mask's code never occurs in them.
-        self.code_type = torch.int16 if mask_code <= 2**15 else torch.int32
-        # At the last segment's end nothing is masked, so nothing is to be recorded there. From the
-        # state at another end it is the next step that predicts.
-        ends = segment_ends(settings.sampling.sampling_steps, settings.segments)[:-1]
-        self.boundaries = {end + 1 for end in ends}
-        self.codes = self.reveal_step = self.top_ids = self.top_log_probs = torch.empty(0)
-        self.at_boundary: list[tuple[Tensor, Tensor, Tensor]] = []
-
-    def begin(self, known: Tensor, done: int) -> None:
-        """Take in the codes that decoding starts from: certain, and revealed in step `done`."""
-        known = known.cpu()
-        kept = min(self.settings.topk_targets, self.mask_code)
-        revealed = known != self.mask_code
-        self.reveal_step = revealed.to(torch.int16) * done
-        self.top_ids = torch.zeros(*known.shape, kept, dtype=self.code_type)
-        self.top_ids[..., 0] = known.masked_fill(~revealed, 0).to(self.code_type)
-        # Certain, with codes of no probability beside it.
-        self.top_log_probs = torch.full((*known.shape, kept), NO_PROBABILITY)
-        self.top_log_probs[..., 0] = 0.0
-
-    def add(self, step: DenoisingStep) -> None:
-        """Take in the next step."""
-        revealed = step.revealed.cpu()
-        at_boundary = step.index in self.boundaries
-        masked_before = revealed | (step.codes == self.mask_code).cpu()
-        needed = masked_before if at_boundary else revealed
-        kept = min(self.settings.topk_targets, self.mask_code)
-        rows = step.logits[needed.to(step.logits.device)].float().log_softmax(dim=-1)
-        top = rows.topk(kept, dim=-1)
-        log_probs = torch.zeros(*needed.shape, kept)
-        ids = torch.zeros(*needed.shape, kept, dtype=self.code_type)
-        log_probs[needed] = top.values.cpu()
-        ids[needed] = top.indices.to(self.code_type).cpu()
-        if not self.reveal_step.numel():
-            self.reveal_step = torch.zeros(needed.shape, dtype=torch.int16)
-            self.top_ids, self.top_log_probs = torch.zeros_like(ids), torch.zeros_like(log_probs)
-        self.reveal_step[revealed] = step.index
-        self.top_ids[revealed] = ids[revealed]
-        self.top_log_probs[revealed] = log_probs[revealed]
-        if at_boundary:
-            self.at_boundary.append((masked_before, ids, log_probs))
-        self.codes = step.codes.cpu()
-
-    def record(self, sample: int, prompt: ImagePrompt, seed: int) -> ImageTrajectory:
-        """Return the record of one sample of the batch."""
-        kept = self.top_ids.shape[-1]
-        ends = [
-            (ids[sample][masked[sample]], values[sample][masked[sample]])
-            for masked, ids, values in self.at_boundary
-        ]
-        return ImageTrajectory(
+        ImageTrajectory(
             key=prompt.key,
             prompt=prompt.text,
             prompt_ids=torch.tensor(list(prompt.ids), dtype=torch.int32),
-            codes=self.codes[sample].to(self.code_type),
-            reveal_step=self.reveal_step[sample],
-            top_ids=self.top_ids[sample],
-            top_log_probs=self.top_log_probs[sample].half(),
-            boundary_top_ids=torch.cat([self.top_ids.new_zeros(0, kept), *(e[0] for e in ends)]),
-            boundary_top_log_probs=torch.cat(
-                [self.top_log_probs.new_zeros(0, kept), *(e[1] for e in ends)]
-            ).half(),
-            steps=self.settings.sampling.sampling_steps,
-            recorded_segments=self.settings.segments,
             noise_seed=seed,
+            **recorder.states(sample),
         )
+        for sample, (prompt, seed) in enumerate(zip(prompts, seeds, strict=True))
+    ]

@@ -8,27 +8,19 @@ from torch import Tensor
 from .segments import check_recorded, segment_end, segment_ends
 
 
-@dataclass(eq=False)
-class ImageTrajectory:
-    """An image trajectory of `K` steps over `M` image tokens.
+@dataclass(eq=False, kw_only=True)
+class MaskedTrajectory:
+    """A trajectory of `K` steps over `M` masked tokens, of an image or of a block of a text.
 
     A revealed token is never masked again, so all `K + 1` states follow from the final codes and
-    the step that revealed each. With them goes what the teacher predicted there: for the image
+    the step that revealed each. With them goes what the teacher predicted there: for the
     regularizer a position that is masked at state k needs the guided distribution at its reveal, if
     that lies within k's segment, and else the one predicted from the state at the segment's end. So
     besides the distribution at each reveal, those of the still masked positions are kept at every
     segment's end (but the last one's, where nothing is masked).
 
-    Size: with 16 codes kept, a distribution takes 64 bytes (int16 and float16). The reveals take
-    17 KB at 256 tokens and 69 KB at 1,024 tokens, the codes and steps included. The segments' ends
-    add, with the cosine schedule, 33 KB (256 tokens, 4 segments), 12 KB (256 tokens, 2 segments),
-    299 KB (1,024 tokens, 8 segments) or 132 KB (1,024 tokens, 4 segments).
-
     Attributes:
-        key: Name of the prompt in its data set.
-        prompt: The prompt's text.
-        prompt_ids: `(prompt tokens,)`.
-        codes: `(M,)`, the final image codes.
+        codes: `(M,)`, the final codes of an image, or the final ids of a text.
         reveal_step: `(M,)` in `1 .. K`: the position is masked at state k if `reveal_step > k`.
         top_ids: `(M, kept)`, the most probable codes at the reveal, best first.
         top_log_probs: `(M, kept)` natural logarithms, float16. They are those of the whole
@@ -39,13 +31,8 @@ class ImageTrajectory:
         steps: `K`.
         recorded_segments: Number of equal segments at whose ends distributions were kept. A
             training may use fewer, see `check_recorded`.
-        noise_seed: What the noise of a student that reads noise is drawn from, see `noise_of`: the
-            sampler's seed, unless another was chosen.
     """
 
-    key: str
-    prompt: str
-    prompt_ids: Tensor
     codes: Tensor
     reveal_step: Tensor
     top_ids: Tensor
@@ -54,7 +41,6 @@ class ImageTrajectory:
     boundary_top_log_probs: Tensor
     steps: int
     recorded_segments: int
-    noise_seed: int = 0
 
     @property
     def kept_mass(self) -> Tensor:
@@ -95,6 +81,89 @@ class ImageTrajectory:
         ids[later] = self.boundary_top_ids[rows].long()
         log_probs[later] = self.boundary_top_log_probs[rows].float()
         return ids, log_probs
+
+
+@dataclass(eq=False, kw_only=True)
+class ImageTrajectory(MaskedTrajectory):
+    """The trajectory of an image, and what it was drawn for.
+
+    Size: with 16 codes kept, a distribution takes 64 bytes (int16 and float16). The reveals take
+    17 KB at 256 tokens and 69 KB at 1,024 tokens, the codes and steps included. The segments' ends
+    add, with the cosine schedule, 33 KB (256 tokens, 4 segments), 12 KB (256 tokens, 2 segments),
+    299 KB (1,024 tokens, 8 segments) or 132 KB (1,024 tokens, 4 segments).
+
+    Attributes:
+        key: Name of the prompt in its data set.
+        prompt: The prompt's text.
+        prompt_ids: `(prompt tokens,)`.
+        noise_seed: What the noise of a student that reads noise is drawn from, see `noise_of`: the
+            sampler's seed, unless another was chosen.
+    """
+
+    key: str
+    prompt: str
+    prompt_ids: Tensor
+    noise_seed: int = 0
+
+
+@dataclass(eq=False)
+class DenoisedText:
+    """An answer that was denoised block after block, each block a trajectory of its own.
+
+    While a block is denoised, those before it are complete and those after it masked.
+
+    Size: with one id kept, a block of 16 tokens takes 192 bytes at the reveals.
+
+    Attributes:
+        key: Name of the request in its data set.
+        text: The question.
+        prompt_ids: `(prompt tokens,)`, the text before the answer.
+        image: The image that the text is about, see `TextTrajectory`.
+        length: Tokens of a whole answer, masked ones at its end among them, which the teacher had
+            before it at every step.
+        answer_length: Tokens up to and including the end of the text.
+        blocks: The blocks up to the one in which the text ends, of one size and number of steps.
+            What the teacher put behind the end of the text is among their tokens.
+    """
+
+    key: str
+    text: str
+    prompt_ids: Tensor
+    image: Tensor
+    length: int
+    answer_length: int
+    blocks: list[MaskedTrajectory]
+
+    @property
+    def block_size(self) -> int:
+        """Number of tokens that are denoised together."""
+        return len(self.blocks[0].codes)
+
+    @property
+    def tokens(self) -> Tensor:
+        """`(blocks * block_size,)` long, the final ids."""
+        return torch.cat([block.codes for block in self.blocks]).long()
+
+    @property
+    def answer_ids(self) -> Tensor:
+        """`(answer_length,)` long, the answer, up to and including the end of text."""
+        return self.tokens[: self.answer_length]
+
+    def valid_length(self, index: int) -> int:
+        """Number of tokens of block `index` up to and including the end of the answer."""
+        return min(self.block_size, self.answer_length - index * self.block_size)
+
+    def columns(self, block: int) -> Tensor:
+        """`(block_size,)`, the places of a block's tokens in the answer."""
+        return torch.arange(block * self.block_size, (block + 1) * self.block_size)
+
+    def state(self, block: int, k: int, mask_id: int) -> Tensor:
+        """`(length,)` long: the whole answer at state `k` (`0 .. K`) of a block."""
+        answer = torch.full((self.length,), mask_id)
+        begin = block * self.block_size
+        answer[:begin] = self.tokens[:begin]
+        answer[self.columns(block)] = self.blocks[block].state(k, mask_id)
+        return answer
 
 
 @dataclass(eq=False)

@@ -30,18 +30,23 @@ def check_image_shard(reader: ShardReader, *, samples: int, segments: int) -> No
     """
     for name in ("keys", "prompts", "prompt_ids"):
         _check_rows(reader, name, samples)
-    tokens = _check_tensor(reader, "codes", _INTEGERS, (samples, None))[1]
-    kept = _check_tensor(reader, "top_ids", _INTEGERS, (samples, tokens, None))[2]
-    _check_tensor(reader, "top_log_probs", _FLOATS, (samples, tokens, kept))
-    _check_tensor(reader, "reveal_step", _INTEGERS, (samples, tokens))
-    boundaries = _check_rows(reader, "boundary_top_ids", samples, (kept,))
+    _check_states(reader, samples, None, segments)
+    _check_tensor(reader, "noise_seeds", ("I64",), (samples,))
+
+
+def _check_states(reader: ShardReader, rows: int, tokens: int | None, segments: int) -> None:
+    """Check the trajectories of images, or of blocks of texts."""
+    tokens = _check_tensor(reader, "codes", _INTEGERS, (rows, tokens))[1]
+    kept = _check_tensor(reader, "top_ids", _INTEGERS, (rows, tokens, None))[2]
+    _check_tensor(reader, "top_log_probs", _FLOATS, (rows, tokens, kept))
+    _check_tensor(reader, "reveal_step", _INTEGERS, (rows, tokens))
+    boundaries = _check_rows(reader, "boundary_top_ids", rows, (kept,))
     _check_tensor(reader, "boundary_top_log_probs", _FLOATS, (int(boundaries[-1]), kept))
     reveal_step = reader.tensor("reveal_step")
-    _check_tensor(reader, "noise_seeds", ("I64",), (samples,))
-    _check_tensor(reader, "steps", _INTEGERS, (samples,))
+    _check_tensor(reader, "steps", _INTEGERS, (rows,))
     steps = reader.tensor("steps").long()
     _check_range("steps", steps, 1, MOST_STEPS)
-    _check_range("reveal_step", reveal_step, 1, int(steps.max()) if samples else None)
+    _check_range("reveal_step", reveal_step, 1, int(steps.max()) if rows else None)
     if bool((reveal_step > steps[:, None]).any()):
         raise ValueError("reveal_step has values above the trajectory's number of steps")
     if bool((steps % segments != 0).any()):
@@ -66,13 +71,8 @@ def check_text_shard(reader: ShardReader, *, samples: int, blocks: int, block_si
     Raises:
         ValueError: Naming the first tensor that is not as expected.
     """
-    for name in ("keys", "texts", "prompt_ids"):
-        _check_rows(reader, name, samples)
+    _check_questions(reader, samples)
     answers = _check_rows(reader, "answer_ids", samples).diff()
-    if reader.has(IMAGE_FEATURES):
-        _check_tensor(reader, IMAGE_FEATURES, ("F16",), (samples, None, None))
-    else:
-        _check_tensor(reader, IMAGE_CODES, _INTEGERS, (samples, None))
     iterates = _check_rows(reader, "iterates", blocks, (block_size,)).diff()
     if blocks and int(iterates.min()) < 2:
         raise ValueError("iterates has a block without a start and a fixed point")
@@ -81,6 +81,44 @@ def check_text_shard(reader: ShardReader, *, samples: int, blocks: int, block_si
         raise ValueError("blocks.offsets does not give every answer the blocks that it fills")
     for name in ("answer_ids", "iterates"):
         _check_range(name, reader.tensor(name), 0)
+
+
+def check_denoised_shard(
+    reader: ShardReader, *, samples: int, blocks: int, block_size: int, length: int, segments: int
+) -> None:
+    """Check a shard of denoised answers; see `pack_denoised`.
+
+    Args:
+        reader: An open shard.
+        samples: Number of answers that the manifest says it has.
+        blocks: Number of blocks that the manifest says they have.
+        block_size: The store's.
+        length: Tokens of a whole answer, the store's.
+        segments: The store's.
+
+    Raises:
+        ValueError: Naming the first tensor that is not as expected.
+    """
+    _check_questions(reader, samples)
+    _check_states(reader, blocks, block_size, segments)
+    for name in ("codes", "top_ids", "boundary_top_ids"):
+        _check_range(name, reader.tensor(name), 0)
+    counts = _check_offsets(reader, "blocks", samples, blocks).diff()
+    _check_range("the number of blocks of an answer", counts, 1, length // block_size)
+    _check_tensor(reader, "answer_length", _INTEGERS, (samples,))
+    answers = reader.tensor("answer_length")
+    if not torch.equal(counts, (answers + block_size - 1) // block_size):
+        raise ValueError("blocks.offsets does not give every answer the blocks that it fills")
+
+
+def _check_questions(reader: ShardReader, samples: int) -> None:
+    """Check what texts have in common."""
+    for name in ("keys", "texts", "prompt_ids"):
+        _check_rows(reader, name, samples)
+    if reader.has(IMAGE_FEATURES):
+        _check_tensor(reader, IMAGE_FEATURES, ("F16",), (samples, None, None))
+    else:
+        _check_tensor(reader, IMAGE_CODES, _INTEGERS, (samples, None))
 
 
 def _check_rows(

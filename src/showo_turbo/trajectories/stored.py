@@ -8,7 +8,7 @@ from typing import Literal
 from ..errors import UserError
 from ..models.image_input import ImageInput
 from ..sampling.image_sampling import ImageSampling
-from .dataset import TextTrajectoryDataset
+from .dataset import open_texts
 from .model_identity import ModelIdentity
 from .segments import check_recorded
 from .store import TrajectoryStore
@@ -134,7 +134,7 @@ def _check_images(store: TrajectoryStore, image_input: ImageInput) -> None:
     """
     if not store.num_samples:
         return
-    if fault := image_input.misfit(TextTrajectoryDataset(store)[0].image):
+    if fault := image_input.misfit(open_texts(store)[0].image):
         raise UserError(
             f"{store.folder} holds images as {fault}; collect with this model, or name another "
             "store"

@@ -1,4 +1,4 @@
-"""Collecting the teacher's Jacobi trajectories of texts."""
+"""Collecting the teacher's trajectories of texts."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -21,16 +21,20 @@ from .collection import (
     ALONE,
     Processes,
     ShardContent,
+    batches,
     check_items,
     check_positive,
     collect,
     store_identity,
 )
+from .denoised import RecordedAnswer, record_blocks
 from .manifest import StoreIdentity
 from .model_identity import ModelIdentity
-from .record import TextTrajectory, settled_iterates
+from .record import DenoisedText, TextTrajectory, settled_iterates
+from .recorder import id_type
 from .repetition import is_repetitive
-from .shards import pack_texts
+from .segments import check_segments
+from .shards import pack_denoised, pack_texts
 from .store import TrajectoryStore
 
 
@@ -57,15 +61,19 @@ class TextCollection:
 
     Args:
         decoding: How the teacher decodes: its longest answer (those that do not end within it are
-            filtered out) and the block's size. What is recorded is always greedy Jacobi decoding,
-            block after block.
-        seed: Of the random tokens that blocks start from.
+            filtered out) and the block's size. What is recorded is always greedy: Jacobi decoding,
+            block after block, or block diffusion, with its steps, its guidance and its order.
+        seed: Of the random tokens that blocks start from, or of a random order.
+        segments: Of block diffusion, equal segments of a block's steps at whose ends the teacher's
+            distributions are recorded; see `ImageCollection`.
+        topk_targets: Of block diffusion, how many of the likeliest ids of a distribution are
+            recorded.
         longest_ngram: Repetitions of 1 to this many tokens are looked for.
         max_repeats: How often in a row an n-gram is accepted; texts that repeat one more often are
             filtered out.
-        batch_size: Requests decoded at once; as some are done, others of the shard take their
-            places. It changes no more than the rounding of
-            floating-point numbers, and is not part of a store's identity.
+        batch_size: Requests decoded at once; of Jacobi decoding, others of the shard take the
+            places of those that are done. It changes no more than the rounding of floating-point
+            numbers, and is not part of a store's identity.
         shard_size: Requests that go into a shard: what an interruption costs at most.
 
     Raises:
@@ -78,11 +86,16 @@ class TextCollection:
     max_repeats: int = 4
     batch_size: int = 32
     shard_size: int = 256
+    segments: int = 4
+    topk_targets: int = 16
 
     def __post_init__(self) -> None:
-        check_positive(self, "longest_ngram", "max_repeats", "batch_size", "shard_size")
+        sizes = ("longest_ngram", "max_repeats", "batch_size", "shard_size", "topk_targets")
+        check_positive(self, *sizes)
         check_seed(self.seed)
         self.decoding.check()
+        if self.denoised:
+            check_segments(self.decoding.denoising.steps_per_block, self.segments)
         if self.decoding.temperature > 0:
             raise UserError(
                 f"temperature is {self.decoding.temperature:g}, but text trajectories are those of "
@@ -90,8 +103,15 @@ class TextCollection:
             )
 
     @property
+    def denoised(self) -> bool:
+        """Whether the teacher's texts are denoised."""
+        return self.decoding.method == "block_diffusion"
+
+    @property
     def recorded(self) -> TextDecoding:
-        """The decoding whose iterates are recorded; every greedy one gives the same answers."""
+        """The decoding that is recorded; left to right, every greedy one gives the same answers."""
+        if self.denoised:
+            return self.decoding
         changes = DecodingChanges(method="jacobi", driver="block")
         return changes.over(self.decoding)
 
@@ -112,6 +132,9 @@ def text_identity(
     """
     rows = ([r.key, r.text, list(r.ids), _image_fingerprint(r.image)] for r in requests)
     recorded = asdict(settings) | {"decoding": asdict(settings.recorded)}
+    if not settings.denoised:
+        for name in ("segments", "topk_targets"):
+            del recorded[name]
     return store_identity("texts", teacher, rows, len(requests), recorded, model)
 
 
@@ -124,7 +147,7 @@ def collect_texts(
     progress: bool = True,
     device: torch.device | None = None,
 ) -> TrajectoryStore:
-    """Answer by greedy Jacobi decoding and record the iterates; continue what a run began.
+    """Answer as the settings say and record how; continue what an earlier run began.
 
     Answers that do not end, or that repeat themselves, are left out and counted.
 
@@ -142,31 +165,51 @@ def collect_texts(
         The finished store.
 
     Raises:
-        UserError: If there are no requests, an image is not as the teacher reads it or its codes
-            are of another number than the others', or the store is another's.
+        UserError: If there are no requests, the teacher does not write as the settings say, an
+            image is not as it reads it or its codes are of another number than the others', or the
+            store is another's.
     """
+    settings.recorded.check_for(teacher)
     check_items(store, "texts", requests, settings.shard_size)
     _check_images(requests, teacher.image_input)
 
     def make_shard(indices: range, advance: Callable[[int], None]) -> ShardContent:
         records: list[TextTrajectory] = []
+        denoised: list[DenoisedText] = []
         filtered: Counter[str] = Counter()
         for outcome in record_texts(teacher, requests, indices, settings, advance):
             if isinstance(outcome, str):
                 filtered[outcome] += 1
+            elif isinstance(outcome, DenoisedText):
+                denoised.append(outcome)
             else:
                 records.append(outcome)
+        size = settings.decoding.block_size
+        if settings.denoised:
+            with torch.autocast("cpu", enabled=False):  # under it float16 cannot be stacked
+                tensors = pack_denoised(denoised, size)
+            return ShardContent(tensors, len(denoised), filtered, _denoised_totals(denoised))
         blocks = [block for record in records for block in record.blocks]
         totals = {
             "answer_tokens": sum(len(record.answer_ids) for record in records),
             "blocks": len(blocks),
             "iterations": sum(len(block) - 1 for block in blocks),
         }
-        return ShardContent(
-            pack_texts(records, settings.decoding.block_size), len(records), filtered, totals
-        )
+        return ShardContent(pack_texts(records, size), len(records), filtered, totals)
 
     return collect(teacher, store, make_shard, processes, progress, device)
+
+
+def _denoised_totals(records: Sequence[DenoisedText]) -> dict[str, float]:
+    """Sums of statistics over denoised answers."""
+    blocks = [block for record in records for block in record.blocks]
+    mass = torch.cat([torch.zeros(0), *(block.kept_mass for block in blocks)]).double()
+    return {
+        "answer_tokens": sum(record.answer_length for record in records),
+        "blocks": len(blocks),
+        "positions": mass.numel(),
+        "kept_mass": round(float(mass.sum()), 3),
+    }
 
 
 @torch.no_grad()
@@ -176,10 +219,11 @@ def record_texts(
     indices: range,
     settings: TextCollection,
     done: Callable[[int], None] | None = None,
-) -> list[TextTrajectory | str]:
+) -> list[TextTrajectory | DenoisedText | str]:
     """Answer some of the requests, `settings.batch_size` at once.
 
-    Each block's random start depends on the seed and on the request's index alone.
+    What is drawn for an answer, such as each block's random start, depends on the seed and on the
+    request's index alone.
 
     Args:
         teacher: The network to record.
@@ -193,17 +237,31 @@ def record_texts(
         `repetitive`.
     """
     batch = [requests[index] for index in indices]
-    results = settings.recorded.decode(
-        teacher,
-        torch.stack([_given(request.image) for request in batch]),
-        [request.ids for request in batch],
-        [stateless_seed(settings.seed, index, stream="jacobi") for index in indices],
-        at_once=settings.batch_size,
-        done=done,
-    )
-    image_type = torch.int16 if teacher.mask_code <= 2**15 else torch.int32
+    images = torch.stack([_given(request.image) for request in batch])
+    prompts = [request.ids for request in batch]
+    seeds = [stateless_seed(settings.seed, index, stream="jacobi") for index in indices]
+    image_type = id_type(teacher.mask_code - 1)
     if teacher.image_input.continuous:
         image_type = torch.float16
+    results: list[TextResult | RecordedAnswer] = []
+    if settings.denoised:
+        for part in batches(range(len(batch)), settings.batch_size):
+            places = slice(part.start, part.stop)
+            results += record_blocks(
+                teacher,
+                images[places],
+                prompts[places],
+                settings.decoding.denoising,
+                seeds[places],
+                segments=settings.segments,
+                topk_targets=settings.topk_targets,
+            )
+            if done is not None:
+                done(len(part))
+    else:
+        results += settings.recorded.decode(
+            teacher, images, prompts, seeds, at_once=settings.batch_size, done=done
+        )
     return [
         _outcome(request, result, settings, image_type)
         for request, result in zip(batch, results, strict=True)
@@ -211,20 +269,35 @@ def record_texts(
 
 
 def _outcome(
-    request: TextRequest, result: TextResult, settings: TextCollection, image_type: torch.dtype
-) -> TextTrajectory | str:
+    request: TextRequest,
+    result: TextResult | RecordedAnswer,
+    settings: TextCollection,
+    image_type: torch.dtype,
+) -> TextTrajectory | DenoisedText | str:
     if not result.finished:
         return "unfinished"
     if is_repetitive(result.tokens, settings.longest_ngram, settings.max_repeats):
         return "repetitive"
+    prompt_ids = torch.tensor(list(request.ids), dtype=torch.int32)
+    image = request.image.to("cpu", image_type)
+    if isinstance(result, RecordedAnswer):
+        return DenoisedText(
+            key=request.key,
+            text=request.text,
+            prompt_ids=prompt_ids,
+            image=image,
+            length=settings.decoding.max_new_tokens,
+            answer_length=len(result.tokens),
+            blocks=result.blocks,
+        )
     assert isinstance(result, JacobiResult)  # as `TextCollection.recorded` says
     size = settings.decoding.block_size
     valid = [min(size, len(result.tokens) - start) for start in range(0, len(result.tokens), size)]
     return TextTrajectory(
         key=request.key,
         text=request.text,
-        prompt_ids=torch.tensor(list(request.ids), dtype=torch.int32),
-        image=request.image.to("cpu", image_type),
+        prompt_ids=prompt_ids,
+        image=image,
         answer_ids=torch.tensor(result.tokens, dtype=torch.int32),
         blocks=[
             settled_iterates(block.cpu().int(), length)

@@ -7,7 +7,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from ..trajectories.record import ImageTrajectory, TextTrajectory
+from ..trajectories.record import DenoisedText, ImageTrajectory, TextTrajectory
 from ..utils.files import write_atomically
 
 MASKED_GRAY = 0.0
@@ -63,12 +63,13 @@ def draw_film_strip(
 
 
 def draw_text_strip(
-    trajectory: TextTrajectory, decode: Callable[[list[int]], str], path: Path
+    trajectory: TextTrajectory | DenoisedText, decode: Callable[[list[int]], str], path: Path
 ) -> None:
-    """Draw the Jacobi iterates of a text as a PNG: a row an iterate, a column a token.
+    """Draw the Jacobi iterates of a text as a PNG, or the states of one that was denoised.
 
-    Tokens that have settled, that is they and all before them in the block are those of the fixed
-    point, are green. What follows the end of the answer is left out.
+    A row is an iterate or a state, a column a token. Tokens that have settled are green: they and
+    all before them in the block are those of the fixed point; of a text that was denoised, they are
+    not masked. What follows the end of the answer is left out.
 
     Args:
         trajectory: The trajectory of one answer.
@@ -77,7 +78,7 @@ def draw_text_strip(
     """
     font = _font()
     tables = [settling_table(trajectory, index, decode) for index in range(len(trajectory.blocks))]
-    cells = [cell for rows, _ in tables for row in rows for cell in row]
+    cells = [cell or "" for rows, _ in tables for row in rows for cell in row]
     cell_width = int(max(font.getlength(cell) for cell in cells)) + 2 * MARGIN
     cell_height = FONT_SIZE + 2 * MARGIN
     label_width = int(font.getlength("block 99, start")) + MARGIN
@@ -98,16 +99,17 @@ def draw_text_strip(
             for column, text in enumerate(texts):
                 left = label_width + MARGIN + column * cell_width
                 box = (left, top, left + cell_width - 2, top + cell_height - 2)
-                draw.rectangle(box, SETTLED if column < settled[row] else UNSETTLED)
-                draw.text((left + MARGIN - 1, top + MARGIN // 2), text, INK, font)
+                is_settled = text is not None and column < settled[row]
+                draw.rectangle(box, SETTLED if is_settled else UNSETTLED)
+                draw.text((left + MARGIN - 1, top + MARGIN // 2), text or "", INK, font)
             top += cell_height
         top += 2 * MARGIN
     _save(strip, path)
 
 
 def settling_table(
-    trajectory: TextTrajectory, index: int, decode: Callable[[list[int]], str]
-) -> tuple[list[list[str]], list[int]]:
+    trajectory: TextTrajectory | DenoisedText, index: int, decode: Callable[[list[int]], str]
+) -> tuple[list[list[str | None]], list[int]]:
     """Show how a block of a text settled.
 
     Args:
@@ -116,11 +118,24 @@ def settling_table(
         decode: Turns token ids into text.
 
     Returns:
-        The block's tokens as visible text, a row an iterate, without what follows the end of the
-        answer; and how many of them have settled in each iterate.
+        The block's tokens as visible text, a row an iterate or a state, without what follows the
+        end of the answer, and None where masked; and how many of them are final in each row, those
+        that are masked included.
     """
-    iterates = trajectory.blocks[index][:, : trajectory.valid_length(index)]
-    rows = [[_visible(decode([token])) for token in row] for row in iterates.tolist()]
+    valid = trajectory.valid_length(index)
+    if isinstance(trajectory, DenoisedText):
+        block = trajectory.blocks[index]
+        final = [_visible(decode([token])) for token in block.codes[:valid].tolist()]
+        known = [(~block.masked(k))[:valid].tolist() for k in range(block.steps + 1)]
+        states = [
+            [text if is_known else None for text, is_known in zip(final, row, strict=True)]
+            for row in known
+        ]
+        return states, [valid] * len(states)
+    iterates = trajectory.blocks[index][:, :valid]
+    rows: list[list[str | None]] = [
+        [_visible(decode([token])) for token in row] for row in iterates.tolist()
+    ]
     agrees = (iterates == iterates[-1]).long()
     return rows, agrees.cumprod(dim=1).sum(dim=1).tolist()
 

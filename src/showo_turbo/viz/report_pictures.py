@@ -18,6 +18,7 @@ from ..inference.loaded_model import LoadedModel
 from ..sampling.image_sampling import ImageSampling
 from ..sampling.parallel import gives_one_image
 from ..trajectories.checker import PromptMetadata
+from .changed_pictures import ChangedPictures
 from .pictures import GridColumn, draw_image_grid, draw_quality_by_steps, of_quality
 from .strips import draw_answer_strip, draw_sampling_strips
 
@@ -41,6 +42,8 @@ def draw_report_pictures(
       the teacher with its guidance at each number of steps and by the student without;
     - `variety.png`: the first of these prompts, drawn from several seeds by teacher and student,
       each in its first setting, if variety is measured; once where all seeds give one image;
+    - `abilities-inpainting.png`, `abilities-extrapolation.png`, `abilities-editing.png`: the first
+      images that were changed, before and after, if that is measured;
     - `quality_by_steps.png`: the scores of the report, or the first metric where there was no
       checker; not where there was neither;
     - `film_strips/`: the first prompts as teacher and student draw them, and the first long answer
@@ -67,9 +70,12 @@ def draw_report_pictures(
     written: list[Path] = []
     columns: list[GridColumn] = []
     varied: list[GridColumn] = []
+    changed = ChangedPictures(plan)
     for name in (TEACHER, STUDENT):
         bundle = models[name]()
-        shown = ModelPlan.of(name, plan, report.teacher_sampling).shown
+        settings = ModelPlan.of(name, plan, report.teacher_sampling)
+        shown = settings.shown
+        changed.add(name, bundle, settings.changing)
         if chosen:
             columns += [_column(name, bundle, entries, seeds, sampling, plan) for sampling in shown]
             different = 1 if gives_one_image(bundle.network, shown[0]) else plan.variety_images
@@ -97,7 +103,7 @@ def draw_report_pictures(
     if quality := of_quality(report.images):
         draw_quality_by_steps(*quality, folder / "quality_by_steps.png")
         written.insert(1, folder / "quality_by_steps.png")
-    return written
+    return written + changed.write(folder)
 
 
 def _column(

@@ -1,6 +1,7 @@
 """Film strips of a model at work: an image out of the mask, an answer settling."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ..evaluation.text import TextRecord
@@ -47,16 +48,17 @@ def draw_answer_strip(
     decoding: TextDecoding = TextDecoding(),
     seed: int = 0,
 ) -> bool:
-    """Write the Jacobi iterates of an answer as a PNG, and as JSON beside it.
+    """Write how an answer came about, its iterates or states, as a PNG, and as JSON beside it.
 
     The JSON holds `question`, `answer` and `blocks`; of each block `rows`, the tokens of every
-    iterate, and `settled`, how many of them are final.
+    iterate or state, null where masked, and `settled`, how many of them are final.
 
     Args:
         bundle: The networks, in eval mode.
         record: A question about an image that is encoded.
         path: Where to write it.
-        decoding: Its longest answer and the size of its blocks count.
+        decoding: Its longest answer and the size of its blocks count, and all of block diffusion
+            but the temperature.
         seed: Of the random start.
 
     Returns:
@@ -65,8 +67,10 @@ def draw_answer_strip(
     writer, text_tokenizer = bundle.writer("a strip of answers")
     ids = writer.encode_question(text_tokenizer, record.question)
     request = TextRequest("", record.image, ids, record.question)
-    greedy = DecodingChanges(method="jacobi").over(decoding)
-    settings = TextCollection(greedy, seed=seed)
+    greedy = replace(decoding, temperature=0.0)
+    if decoding.method != "block_diffusion":
+        greedy = DecodingChanges(method="jacobi").over(decoding)
+    settings = TextCollection(greedy, seed=seed, segments=1, topk_targets=1)
     (outcome,) = record_texts(bundle.network, [request], range(1), settings)
     if isinstance(outcome, str):
         return False

@@ -83,6 +83,28 @@ class MAGVITv2Config:
         """Number of different codes."""
         return 1 << self.bits
 
+    def tokens_of(self, resolution: int | None, option: str) -> int:
+        """Tokens of an image that is cut into patches.
+
+        Args:
+            resolution: Its side length in pixels, if it is known.
+            option: What gives their number otherwise, for the message.
+
+        Raises:
+            UserError: If the resolution is not known, or not a multiple of the patches.
+        """
+        if resolution is None:
+            raise UserError(
+                f"{option} is missing, and no data says how large images are; expected the "
+                "number of tokens an image, set it"
+            )
+        if resolution % self.patch_size:
+            raise UserError(
+                f"the data has resolution {resolution}; expected a multiple of {self.patch_size}, "
+                "the side of the image tokenizer's patches, choose another"
+            )
+        return (resolution // self.patch_size) ** 2
+
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """Read a parsed `config.json`, as `save_pretrained` writes it.

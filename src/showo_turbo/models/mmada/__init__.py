@@ -2,5 +2,6 @@
 
 from .config import MMaDAConfig
 from .network import MMaDA
+from .sizes import MMaDASizes
 
-__all__ = ["MMaDA", "MMaDAConfig"]
+__all__ = ["MMaDA", "MMaDAConfig", "MMaDASizes"]

@@ -60,6 +60,11 @@ class MMaDA(MaskedTextModel):
         return self.vocabulary.eot_id, self.vocabulary.eos_id
 
     @property
+    def filler_id(self) -> int:
+        """Ends a plain text, and fills what follows."""
+        return self.vocabulary.eos_id
+
+    @property
     def text_mask_id(self) -> int:
         """Stands for a masked token of text, as of an image."""
         return self.vocabulary.mask_id
@@ -106,14 +111,18 @@ class MMaDA(MaskedTextModel):
         images: Tensor | None,
         prompts: Sequence[Sequence[int]],
         answers: Tensor,
-        columns: slice = slice(None),
+        columns: slice | Tensor = slice(None),
         *,
         unconditional: Tensor | None = None,
         restrict_to_text: bool = True,
     ) -> Tensor:
         """Predict tokens of answers; see `MaskedTextModel.text_logits`."""
         batch = self.sequences.answering(images, prompts, answers, unconditional)
-        hidden = self.hidden_states(*batch)[:, -answers.shape[1] :][:, columns]
+        hidden = self.hidden_states(*batch)[:, -answers.shape[1] :]
+        if isinstance(columns, slice):
+            hidden = hidden[:, columns]
+        else:
+            hidden = hidden.take_along_dim(columns[..., None], dim=1)
         rows = self.vocabulary.text_rows if restrict_to_text else slice(None)
         return self.transformer.logits(hidden, rows)
 

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..layout import Layout
+from ..layout import Layout, padded_left
 from ..questions import history_of
 from .vocabulary import Vocabulary
 
@@ -71,7 +71,7 @@ class UnifiedPrompting:
         texts = [[v.t2i_id, v.bos_id, *prompt, v.eos_id] for prompt in prompts]
         if pad_to is None and self.padding_visible:
             pad_to = self.max_text_length + 1
-        ids, padding = _padded_left(texts, v.pad_id, pad_to, codes.device)
+        ids, padding = padded_left(texts, v.pad_id, pad_to, codes.device)
         text_labels = ids if padding is None else ids.masked_fill(padding, IGNORE)
         image = self.image(codes)
         image_labels = torch.full_like(codes, IGNORE)
@@ -194,7 +194,7 @@ class UnifiedPrompting:
         """
         v = self.vocabulary
         texts = [[v.bos_id, *prompt] for prompt in prompts]
-        ids, padding = _padded_left(texts, v.eos_id, None, answers.device)
+        ids, padding = padded_left(texts, v.eos_id, None, answers.device)
         before = 0
         if codes is not None:
             image = self._looked_at(codes)
@@ -206,20 +206,6 @@ class UnifiedPrompting:
             padding = F.pad(padding, (before, answers.shape[1]))
         ids = torch.cat([ids, answers], dim=1)
         return ids, Layout(torch.ones_like(ids), padding)
-
-
-def _padded_left(
-    rows: Sequence[Sequence[int]], pad_id: int, width: int | None, device: torch.device
-) -> tuple[Tensor, Tensor | None]:
-    """Ids of rows, and where they are padded; None if nowhere."""
-    lengths = [len(row) for row in rows]
-    width = max(lengths) if width is None else width
-    padded = [[*[pad_id] * (width - len(row)), *row] for row in rows]
-    ids = torch.tensor(padded, device=device)
-    if min(lengths) == width:
-        return ids, None
-    starts = torch.tensor([[width - length] for length in lengths], device=device)
-    return ids, torch.arange(width, device=device) < starts
 
 
 def conversation_turns(question: str) -> list[tuple[str, str]]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..layout import Layout
+from ..layout import Layout, padded_left
 from ..questions import history_of
 from .vocabulary import Vocabulary
 
@@ -93,13 +93,9 @@ class UnifiedPrompting:
         """
         v = self.vocabulary
         texts = self._image_prompts(prompts)
-        width = max(map(len, texts)) if pad_to is None else pad_to
-        ids = torch.full((len(texts), width), v.pad_id)
-        padding = torch.ones(len(texts), width, dtype=torch.bool)
-        for row, text in enumerate(texts):
-            ids[row, width - len(text) :] = torch.tensor(text)
-            padding[row, width - len(text) :] = False
-        ids, padding = ids.to(codes.device), padding.to(codes.device)
+        ids, padding = padded_left(texts, v.pad_id, pad_to, codes.device)
+        if padding is None:
+            padding = torch.zeros_like(ids, dtype=torch.bool)
         text_labels = ids.masked_fill(padding, IGNORE)
         image = self.image(codes)
         image_labels = torch.full_like(codes, IGNORE)

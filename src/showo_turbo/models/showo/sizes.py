@@ -2,7 +2,6 @@
 
 from dataclasses import asdict, dataclass
 
-from ...errors import UserError
 from ...text_tokenizer import TextTokenizer
 from ..image_input import ImageInputKind
 from ..magvitv2 import MAGVITv2Config
@@ -75,7 +74,7 @@ class ShowoSizes:
         """
         given = {name: value for name, value in asdict(self).items() if value is not None}
         if self.image_tokens is None:
-            given["image_tokens"] = _image_tokens(resolution, images.patch_size)
+            given["image_tokens"] = images.tokens_of(resolution, "showo.image_tokens")
         followed = {
             "text_vocabulary_size": text_tokenizer.size,
             "codebook_size": images.codebook_size,
@@ -87,17 +86,3 @@ class ShowoSizes:
     def of(cls, config: ShowoConfig) -> "ShowoSizes":
         """All sizes of a configuration."""
         return cls(**{name: getattr(config, name) for name in cls.__dataclass_fields__})
-
-
-def _image_tokens(resolution: int | None, patch_size: int) -> int:
-    if resolution is None:
-        raise UserError(
-            "showo.image_tokens is missing, and no data says how large images are; expected the "
-            "number of tokens an image, set it"
-        )
-    if resolution % patch_size:
-        raise UserError(
-            f"the data has resolution {resolution}; expected a multiple of {patch_size}, the side "
-            "of the image tokenizer's patches, choose another"
-        )
-    return (resolution // patch_size) ** 2

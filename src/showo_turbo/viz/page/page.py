@@ -103,12 +103,15 @@ def _section(run: Run) -> dict[str, Any]:
             {
                 "command": f"showo-turbo {command}",
                 "quality": _quality_pictures(found.images),
-                "tables": evaluation_figures(found.images, found.top_k, found.text),
+                "tables": evaluation_figures(
+                    found.images, found.top_k, found.text, found.abilities
+                ),
             }
             for command, found in run.evaluations.items()
         ],
         "grid": run.pictures("grid.png"),
         "variety": run.pictures("variety.png"),
+        "abilities": run.pictures("abilities-*.png"),
         "film_strips": [path for path in strips if not path.stem.endswith("-answer")],
         "answers": answers,
         "answer_strips": [
@@ -123,13 +126,14 @@ def _teacher_first(paths: Sequence[Path]) -> list[Path]:
 
 
 def _tables(run: Run, text: Sequence[dict[str, Any]]) -> list[Figures]:
-    """What the runs' common tables lack: further metrics, variety, further prompts and answers."""
+    """What the runs' common tables lack: further metrics, variety, prompts and all else."""
     further = [
         table
         for of_split in by_split(run.images)
         for table in (*metric_figures(of_split), *variety_figures(of_split))
     ]
-    return [*further, *evaluation_figures(run.unseen_combinations, [], text)]
+    abilities = run.report.get("abilities", [])
+    return [*further, *evaluation_figures(run.unseen_combinations, [], text, abilities)]
 
 
 def _phases(seconds: dict[str, Any]) -> dict[str, float]:

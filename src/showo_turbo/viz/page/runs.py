@@ -26,11 +26,13 @@ class Evaluation:
         images: Scores by sampling steps and guidance.
         top_k: Scores by top-k.
         text: Scores of answers, as `TextScore.to_dict` gave them.
+        abilities: Scores of the changing of images, as `AbilityScore.to_dict` gave them.
     """
 
     images: list[ImageScore]
     top_k: list[ImageScore]
     text: list[dict[str, Any]]
+    abilities: list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ def read_run(folder: Path, name: str) -> Run:
         report.get("images", []),
         report.get("unseen_combinations", []),
         {
-            name: Evaluation(found["images"], found["top_k"], found["text"])
+            name: Evaluation(found["images"], found["top_k"], found["text"], found["abilities"])
             for name, found in measured.items()
         },
         config,
@@ -135,7 +137,7 @@ def _read_scores(path: Path, names: Sequence[str]) -> dict[str, Any]:
         scores = {
             name: [ImageScore.from_dict(row) for row in found.get(name, [])] for name in names
         }
-        return {"text": [], **found, **scores}
+        return {"text": [], "abilities": [], **found, **scores}
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(
             f"{path} was not measured by showo-turbo ({error!r}); restore it or measure again"

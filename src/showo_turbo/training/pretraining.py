@@ -1,0 +1,323 @@
+"""What the pretraining of all families shares: three streams of samples, and validation."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from lightning.pytorch import LightningModule
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+from torchmetrics import Metric
+
+from ..errors import UserError
+from ..inference.loading import image_encoder_of, own_vision_encoder, vision_encoder_of
+from ..metrics.categories import CategoryScore
+from ..metrics.exact_match import ExactMatch
+from ..metrics.names import metric_names
+from ..models.checkpoints import (
+    IMAGE_TOKENIZER_KEY,
+    MODEL_CONFIG_KEY,
+    TEXT_TOKENIZER_KEY,
+    VISION_ENCODER_KEY,
+)
+from ..models.magvitv2 import MAGVITv2
+from ..models.protocols import TextModel
+from ..models.vision_encoders import CLIPFeatures
+from ..sampling.image_sampling import ImageSampling
+from ..sampling.options import check_not_negative
+from ..sampling.parallel import decode_image_codes
+from ..text_tokenizer import TextTokenizer
+from .arguments import note_arguments
+from .clipping import clip_gradients
+from .frozen import exclude_from_checkpoints, freeze
+from .geometry import check_geometry
+from .masking import mask_codes
+from .optimization import optimizer_and_schedule
+
+
+class Pretraining(LightningModule, ABC):
+    """Train a model of one family from scratch or onwards from a checkpoint.
+
+    Three streams, each optional in a batch: `image` (image and caption: predict the masked image
+    tokens), `text` (image, question and answer) and `language` (text). A share of the captions is
+    dropped, which teaches the unconditional image that guidance needs. Captions that are longer
+    than a prompt may be are left out and counted.
+
+    Logged in training: `train/loss`, `train/image`, `train/text`, `train/language` and, once there
+    are any, `train/captions_left_out`, their number so far. In validation: `val/image_score`
+    (share of prompts satisfied, where there is an `image_score`), `val/<name>` for each of the
+    `metrics`, and `val/exact_match` (answers).
+
+    Args:
+        initial_weights: Model to start from instead: `shapes`, a folder or a hub id.
+        image_tokenizer: Frozen image tokenizer: `shapes`, a folder or a hub id.
+        text_tokenizer: Text tokenizer: `shapes`, a folder, a file or a hub id.
+        image_weight: Weight of the masked image token loss.
+        text_weight: Weight of the answer loss.
+        language_weight: Weight of the plain text loss.
+        caption_dropout: Share of captions replaced by the empty prompt.
+        max_language_length: Longest piece of plain text in tokens.
+        image_score: Judges the validation images, such as `ShapesScore`.
+        metrics: More scores of the validation images, such as `CLIPScore`; without these and an
+            `image_score` none are drawn.
+        sampling: How validation images are sampled.
+        optimizer: Makes the optimizer.
+        lr_scheduler: Makes the learning rate schedule, stepped once an optimizer step.
+
+    Attributes:
+        family: Name of the option of the family's sizes.
+    """
+
+    family: ClassVar[str]
+
+    def __init__(
+        self,
+        initial_weights: str | None = None,
+        image_tokenizer: str = "shapes",
+        text_tokenizer: str = "shapes",
+        image_weight: float = 1.0,
+        text_weight: float = 1.0,
+        language_weight: float = 0.1,
+        caption_dropout: float = 0.1,
+        max_language_length: int = 64,
+        image_score: CategoryScore | None = None,
+        metrics: tuple[Metric, ...] = (),
+        sampling: ImageSampling = ImageSampling(),
+        optimizer: OptimizerCallable = torch.optim.AdamW,
+        lr_scheduler: LRSchedulerCallable | None = None,
+    ) -> None:
+        super().__init__()
+        self.initial_weights = initial_weights
+        self.image_tokenizer_id = image_tokenizer
+        self.text_tokenizer_id = text_tokenizer
+        self.vision_encoder_id: str | None = None
+        self.text_tokenizer = TextTokenizer.from_pretrained(text_tokenizer)
+        check_not_negative(
+            image_weight=image_weight, text_weight=text_weight, language_weight=language_weight
+        )
+        if not 0 <= caption_dropout <= 1:
+            raise UserError(
+                f"caption_dropout is {caption_dropout}; expected a share, set it to 0..1"
+            )
+        if max_language_length < 2:
+            raise UserError(
+                f"max_language_length is {max_language_length}; expected at least 2, set it so"
+            )
+        self.weights = {"image": image_weight, "text": text_weight, "language": language_weight}
+        self.caption_dropout = caption_dropout
+        self.max_language_length = max_language_length
+        self.sampling = sampling
+        self.optimizer = optimizer
+        self.lr_scheduler = lr_scheduler
+        self.captions_left_out = 0
+        self.image_score = image_score
+        # Not a part of the module: their networks are neither trained nor saved.
+        self.metrics = dict(zip(metric_names(metrics), metrics, strict=True))
+        self.exact_match = ExactMatch()
+        self.model: TextModel | None = None
+        self.image_tokenizer: MAGVITv2 | None = None
+        self.vision_encoder: CLIPFeatures | None = None
+        exclude_from_checkpoints(self, "image_tokenizer")
+        exclude_from_checkpoints(self, "vision_encoder")
+
+    @abstractmethod
+    def load_network(self, model: str) -> TextModel:
+        """The network of a model."""
+
+    @abstractmethod
+    def new_network(self, image_tokenizer: MAGVITv2) -> TextModel:
+        """A network with random weights.
+
+        Args:
+            image_tokenizer: Its image tokenizer.
+        """
+
+    @abstractmethod
+    def sizes_of(self) -> dict[str, Any]:
+        """All sizes of the network, as plain values of the option `family`."""
+
+    def configure_model(self) -> None:
+        """Build or load the networks, once."""
+        if self.model is not None:
+            return
+        self.image_tokenizer = MAGVITv2.from_pretrained(self.image_tokenizer_id)
+        freeze(self.image_tokenizer)
+        if self.initial_weights is not None:
+            self.model = self.load_network(self.initial_weights)
+        else:
+            self.model = self.new_network(self.image_tokenizer)
+        if self.model.image_input.kind == "clip":
+            if self.initial_weights is not None:
+                self.vision_encoder_id = own_vision_encoder(self.model, self.initial_weights)
+            self.vision_encoder = vision_encoder_of(self.model, self.vision_encoder_id)
+            freeze(self.vision_encoder)
+        check_geometry(self, self.model, self.image_tokenizer, self.text_tokenizer)
+        config = self.model.config
+        self.sampling.check(config.image_tokens, config.codebook_size)
+
+    def training_step(self, batch: dict[str, dict[str, Any]], batch_index: int) -> Tensor:
+        """Return the weighted sum of the losses of the streams that the batch holds."""
+        steps = {
+            "image": self._image_loss,
+            "text": self._text_loss,
+            "language": self._language_loss,
+        }
+        losses = {name: steps[name](stream) for name, stream in batch.items()}
+        loss = torch.stack([self.weights[name] * value for name, value in losses.items()]).sum()
+        self.log_dict({f"train/{name}": value for name, value in losses.items()}, batch_size=1)
+        self.log("train/loss", loss, prog_bar=True, batch_size=1)
+        return loss
+
+    def _image_loss(self, stream: dict[str, Any]) -> Tensor:
+        model = self._network()
+        prompts = self._encode_captions(stream["caption"], stream["seed"])
+        seeds = [stream["seed"][place] for place in prompts]
+        codes = self._encode_images(stream["pixels"][list(prompts)])
+        masked = mask_codes(codes, model.mask_code, seeds)
+        hidden = masked == model.mask_code
+        logits = self._masked_logits(list(prompts.values()), masked, hidden)
+        return F.cross_entropy(logits.float(), codes[hidden])
+
+    def _masked_logits(
+        self, prompts: Sequence[Sequence[int]], codes: Tensor, masked: Tensor
+    ) -> Tensor:
+        """Predict the masked image tokens, `(masked tokens, codebook)`."""
+        return self._network().image_logits(prompts, codes)[masked]
+
+    @abstractmethod
+    def _text_loss(self, stream: dict[str, Any]) -> Tensor:
+        """The loss of answers about images."""
+
+    @abstractmethod
+    def _language_loss(self, stream: dict[str, Any]) -> Tensor:
+        """The loss of plain texts."""
+
+    @abstractmethod
+    def _answer(self, stream: dict[str, Any]) -> Sequence[str]:
+        """Answer validation questions."""
+
+    def _encode_captions(
+        self, captions: Sequence[str], seeds: Sequence[int]
+    ) -> dict[int, list[int]]:
+        """Text ids by the caption's place; a share is dropped, and what is too long left out."""
+        longest = self._network().longest_prompt
+        prompts = {}
+        for place, (caption, seed) in enumerate(zip(captions, seeds, strict=True)):
+            dropped = seed % 10_000 < self.caption_dropout * 10_000
+            ids = [] if dropped else self.text_tokenizer.encode(caption)
+            if len(ids) <= longest:
+                prompts[place] = ids
+        if left_out := len(captions) - len(prompts):
+            self._leave_out(left_out, of=len(captions))
+        return prompts
+
+    def _leave_out(self, count: int, of: int) -> None:
+        """Count captions that are left out of a batch, and say so the first time.
+
+        Raises:
+            UserError: If none of the batch is left.
+        """
+        longest = self._network().longest_prompt
+        most = f"more than {longest} tokens, the longest prompt of this model"
+        if count == of:
+            raise UserError(
+                f"all {of} captions of a batch have {most}; give shorter ones or raise "
+                f"{self.family}.max_text_length"
+            )
+        if not self.captions_left_out:
+            rank_zero_info(
+                f"left out {count} of {of} captions of a batch, which have {most}; the number so "
+                "far is logged as train/captions_left_out"
+            )
+        self.captions_left_out += count
+        self.log("train/captions_left_out", float(self.captions_left_out))
+
+    def _encode_questions(self, questions: Sequence[str]) -> list[list[int]]:
+        model = self._network()
+        return [model.encode_question(self.text_tokenizer, question) for question in questions]
+
+    def _network(self) -> TextModel:
+        assert self.model is not None  # from configure_model on
+        return self.model
+
+    @torch.no_grad()
+    def _encode_images(self, pixels: Tensor) -> Tensor:
+        assert self.image_tokenizer is not None
+        return self.image_tokenizer.encode(pixels)
+
+    def _encode_asked_images(self, pixels: Tensor) -> Tensor:
+        """Images as the model is given them when it is asked about them."""
+        assert self.image_tokenizer is not None
+        encoder = image_encoder_of(self._network(), self.image_tokenizer, self.vision_encoder)
+        return encoder.encode(pixels)
+
+    def validation_step(
+        self, batch: dict[str, dict[str, Any]], batch_index: int, dataloader_idx: int = 0
+    ) -> None:
+        """Draw the prompts and check the pictures; answer the questions and compare."""
+        scores: list[Metric] = [metric.to(self.device) for metric in self.metrics.values()]
+        if self.image_score is not None:
+            scores.append(self.image_score)
+        if "prompts" in batch and scores:
+            self._score_images(batch["prompts"], scores)
+        if "instructions" in batch:
+            stream = batch["instructions"]
+            self.exact_match.update(self._answer(stream), stream["answer"])
+
+    def _score_images(self, stream: dict[str, Any], scores: Sequence[Metric]) -> None:
+        """Draw the prompts that are not too long, and give the pictures to the scores."""
+        model = self._network()
+        encoded = [model.encode_prompt(self.text_tokenizer, prompt) for prompt in stream["prompt"]]
+        fitting = [i for i, ids in enumerate(encoded) if len(ids) <= model.longest_prompt]
+        if left_out := len(encoded) - len(fitting):
+            rank_zero_info(
+                f"left out {left_out} of {len(encoded)} prompts of a batch, which have more than "
+                f"{model.longest_prompt} tokens, the longest prompt of this model"
+            )
+        if not fitting:
+            return
+        seeds = [stream["seed"][i] for i in fitting]
+        codes = decode_image_codes(model, [encoded[i] for i in fitting], self.sampling, seeds)
+        assert self.image_tokenizer is not None
+        pixels = self.image_tokenizer.decode(codes)
+        for score in scores:
+            score.update(pixels, [stream["metadata"][i] for i in fitting])
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the scores."""
+        if self.image_score is not None and self.image_score.update_called:
+            self.log("val/image_score", self.image_score.compute(), prog_bar=True)
+            for name, score in self.image_score.by_category().items():
+                self.log(f"val/image_score/{name}", score)
+            self.image_score.reset()
+        for name, metric in self.metrics.items():
+            if metric.update_called:
+                self.log(f"val/{name}", metric.compute())
+                metric.reset()
+        if self.exact_match.update_called:
+            self.log("val/exact_match", self.exact_match.compute(), prog_bar=True)
+        self.exact_match.reset()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what is needed to export a checkpoint on its own."""
+        checkpoint[MODEL_CONFIG_KEY] = self._network().config.to_dict()
+        checkpoint[TEXT_TOKENIZER_KEY] = self.text_tokenizer_id
+        checkpoint[IMAGE_TOKENIZER_KEY] = self.image_tokenizer_id
+        checkpoint[VISION_ENCODER_KEY] = self.vision_encoder_id
+        note_arguments(
+            self,
+            checkpoint,
+            **{self.family: self.sizes_of()},
+            image_tokenizer=self.image_tokenizer_id,
+            text_tokenizer=self.text_tokenizer_id,
+        )
+
+    configure_gradient_clipping = clip_gradients
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Return the optimizer over the trainable parameters, and the schedule if there is one."""
+        return optimizer_and_schedule(self, self.optimizer, self.lr_scheduler)
