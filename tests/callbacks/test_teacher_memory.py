@@ -51,11 +51,11 @@ def collected_by(monkeypatch):
     return found
 
 
-def fit(folder, target, stages=STAGES):
+def fit(folder, target, stages=STAGES, **options):
     module, networks = turbo_module(folder), Networks()
     module.consistency_target = target
     curriculum = Curriculum(list(stages), batch_size=8)
-    make_trainer(folder / "run", curriculum, networks, max_epochs=-1).fit(
+    make_trainer(folder / "run", curriculum, networks, max_epochs=-1, **options).fit(
         module, turbo_data(folder)
     )
     return module, networks.seen
@@ -87,6 +87,19 @@ def test_trajectories_are_those_of_a_teacher_of_its_own(tmp_path):
         store = folder / "run/curriculum/round-0/images"
         stores.append({path.name: path.read_bytes() for path in store.glob("*.safetensors")})
     assert stores[0] and stores[0] == stores[1]
+
+
+def test_a_copy_in_autocast_s_type_collects_the_same(tmp_path, monkeypatch, collected_by):
+    stores = []
+    for name, is_student in (("student", True), ("copy", False)):
+        if not is_student:
+            monkeypatch.setattr("showo_turbo.curriculum.teacher.same_weights", lambda *_: False)
+        fit(tmp_path / name, StudentTarget(), STAGES[:1], precision="bf16-mixed")
+        store = tmp_path / name / "run/curriculum/round-0/images"
+        stores.append({path.name: path.read_bytes() for path in store.glob("*.safetensors")})
+    assert stores[0] and stores[0] == stores[1]
+    types = [network.showo.lm_head.weight.dtype for network in collected_by]
+    assert types == [torch.float32, torch.bfloat16]
 
 
 def test_weights_are_compared_bit_for_bit():

@@ -113,6 +113,7 @@ def test_one_stream_holds_activations(
         monkeypatch.setattr(Showo, stream, noted)
     fit(random_shapes_model, [batch], by_stream, default_root_dir=tmp_path)
     assert held.keys() == set(STREAMS)
+    assert next(iter(held)) == ("answer_logits" if by_stream else "image_logits")
     assert set(others) == (set() if by_stream else {"image_logits", "answer_logits"})
 
 

@@ -14,6 +14,7 @@ from ..data import DistillationDataModule
 from ..data.images import encode_images
 from ..data.sources import required
 from ..errors import UserError
+from ..models.autocast import cast_linear_layers
 from ..models.protocols import ImageModel
 from ..models.registry import load_model
 from ..training.student_weights import whole_image_encoder, whole_image_tokenizer
@@ -180,6 +181,8 @@ class RoundTrajectories:
                 training = _training(trainer, module, stage, teacher[1], kind)
                 stores[kind] = given.open(kind, training, rank_zero_warn, verify=False)
         with isolate_rng(), torch.no_grad(), trainer.precision_plugin.forward_context():
+            if not any(teacher[0] is part for part in module.children()):  # a copy for this alone
+                cast_linear_layers(teacher[0], module.device)
             if "image" in data.batch_sizes and "images" not in stores:
                 source = stage.source
                 collector = TrajectoryCollector(

@@ -9,8 +9,9 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from ..models.magvitv2 import MAGVITv2
+from .passes import QUESTION, passes_of
 from .run import Run, StageOfRun
-from .step import QUESTION, step_bytes, tokens_of
+from .step import step_bytes
 
 GB = 10**9
 ITERATIONS = 8
@@ -93,7 +94,7 @@ def estimate(run: Run) -> Estimate:
         parameters=parameters,
         phases=(
             Phase("training", _with_overhead(_training(run, network, parameters, step))),
-            Phase("collecting", _with_overhead(_collecting(run, parameters))),
+            Phase("collecting", _with_overhead(_collecting(run, network, parameters))),
         ),
         operations=_operations(run, network),
         steps=_steps(run),
@@ -128,14 +129,17 @@ def _training(
     }
 
 
-def _collecting(run: Run, parameters: int) -> dict[str, float]:
+def _collecting(run: Run, network: nn.Module, parameters: int) -> dict[str, float]:
     """Bytes of each part while the teacher decodes the larger of images and texts."""
     model = run.model
     shards = run.devices if run.sharded else 1
     weights = 4 * parameters * (1 + run.average) / shards
-    weights += 4 * parameters if run.sharded else 4 * parameters * run.teacher
     width = 2 if run.bfloat16 else 4
-    slot = 2 * model.layers * model.hidden_size * width
+    if run.sharded:  # a copy, whose linear layers are in autocast's type
+        weights += 4 * parameters - (4 - width) * (_layers(network) + _head(network))
+    else:
+        weights += 4 * parameters * run.teacher
+    slot = 0 if run.denoised else 2 * model.layers * model.hidden_size * width
     guided = any(stage.guided for stage in run.stages)
     rows = {"images": run.collect_batch * (2 if guided else 1), "texts": run.collect_batch}
     tokens = {
@@ -151,7 +155,8 @@ def _collecting(run: Run, parameters: int) -> dict[str, float]:
     ]
     needs = []
     for kind in kinds:
-        at_once = model.image_tokens + 2 if kind == "images" else model.image_tokens + QUESTION
+        at_once = model.image_tokens + (2 if kind == "images" else QUESTION)
+        at_once = tokens[kind] if run.denoised else at_once
         scored = model.image_tokens if kind == "images" else run.block_size
         classes = model.codebook_size if kind == "images" else model.text_vocabulary_size
         needs.append(
@@ -175,17 +180,15 @@ def _operations(run: Run, network: nn.Module) -> dict[str, float]:
         return float(2 * tokens * layers + attention)
 
     step = 0.0
-    for stream, (count, length, rows, classes) in tokens_of(run).items():
-        passes = 4 if run.checkpointing else 3
-        if stream == "image" and "ImageConsistency" in run.streams[stream]:
-            passes += 1
-        head = 3 * 2 * rows * classes * model.hidden_size
-        step += passes * forward(count * length, length) + head
+    for one in (one for passes in passes_of(run).values() for one in passes):
+        times = (4 if run.checkpointing == "layers" else 3) if one.graded else 1
+        step += times * forward(one.count * one.length, one.length)
+        step += (3 if one.graded else 1) * 2 * one.rows * one.classes * model.hidden_size
     training = step * run.devices * _steps(run)
     collecting = 0.0
     for stage in run.stages:
         length = model.max_text_length + model.image_tokens + 3
-        one = forward(model.image_tokens + 2, length)
+        one = forward(length if run.denoised else model.image_tokens + 2, length)
         one += 2 * model.image_tokens * model.codebook_size * model.hidden_size
         images = stage.images * stage.sampling_steps * (2 if stage.guided else 1) * one
         answer = ANSWER * run.answer_length
@@ -194,6 +197,9 @@ def _operations(run: Run, network: nn.Module) -> dict[str, float]:
         a_block = forward(run.block_size, prefix + answer)
         a_block += 2 * run.block_size * model.text_vocabulary_size * model.hidden_size
         texts = stage.texts * (forward(prefix, prefix) + blocks * ITERATIONS * a_block)
+        if run.denoised:
+            whole = prefix + run.answer_length
+            texts = stage.texts * ANSWER * stage.text_steps * forward(whole, whole)
         collecting += stage.rounds * (
             images * ("image" in run.streams) + texts * ("text" in run.streams)
         )
@@ -236,6 +242,16 @@ def _layers(network: nn.Module) -> int:
     return sum(p.numel() for p in network.parameters() if p.ndim == 2 and p not in outside)
 
 
+def _head(network: nn.Module) -> int:
+    """Parameters of the output head."""
+    heads = [p for name, p in network.named_parameters() if p.ndim == 2 and _is_head(name)]
+    return sum(parameter.numel() for parameter in heads)
+
+
+def _is_head(name: str) -> bool:
+    return "lm_head" in name or name.endswith("transformer.ff_out.weight")
+
+
 def _outside_layers(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in _vocabulary(network))
 
@@ -245,7 +261,7 @@ def _vocabulary(network: nn.Module) -> set[nn.Parameter]:
     return {
         parameter
         for name, parameter in network.named_parameters()
-        if parameter.ndim == 2 and ("embed" in name or "lm_head" in name)
+        if parameter.ndim == 2 and ("embed" in name or ".wte." in name or _is_head(name))
     }
 
 

@@ -1,19 +1,21 @@
 """What of a run's configuration decides its memory, time and disk."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ..errors import UserError
 from ..models.checkpoints import read_config, resolve_folder
 from ..models.magvitv2 import MAGVITv2Config
+from ..models.masked_text import MaskedTextModel
 from ..models.registry import OURS, import_family, load_config
 
-RELEASED = {
-    "showlab/show-o": {"image_tokens": 256},
-    "showlab/show-o-512x512": {"image_tokens": 1024},
+RELEASED: dict[str, tuple[str, dict[str, int]]] = {
+    "showlab/show-o": ("Showo", {"image_tokens": 256}),
+    "showlab/show-o-512x512": ("Showo", {"image_tokens": 1024}),
+    "Gen-Verse/MMaDA-8B-MixCoT": ("MMaDA", {}),
 }
-"""Sizes of released models that differ from the defaults, so that a plan needs no download."""
+"""Families of released models, and sizes that differ from the defaults; a plan downloads none."""
 
 _STATES = {"AdamW": 8.0, "Adam": 8.0, "MuonWithAdamW": 8.0, "EightBitAdamW": 2.03, "SGD": 0.0}
 """Bytes of an optimizer's state for each trained parameter, at most."""
@@ -31,6 +33,7 @@ class StageOfRun:
         sampling_steps: Denoising steps of an image.
         guided: Whether every image is computed twice.
         segments: Segments of image trajectories.
+        text_steps: Denoising steps of an answer, where answers are denoised.
     """
 
     epochs: int
@@ -40,6 +43,7 @@ class StageOfRun:
     sampling_steps: int
     guided: bool
     segments: int
+    text_steps: int
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,7 @@ class Run:
         language_length: Longest plain text in tokens.
         answer_length: Longest answer in tokens.
         block_size: Text tokens decoded together.
-        checkpointing: Whether activations are recomputed.
+        checkpointing: What is recomputed of activations: `layers`, `elementwise`, or nothing.
         by_stream: Whether streams have backward passes of their own.
         bfloat16: Whether arithmetic is in bfloat16.
         teacher: Whether a teacher stays beside the student.
@@ -81,7 +85,7 @@ class Run:
     language_length: int
     answer_length: int
     block_size: int
-    checkpointing: bool
+    checkpointing: str | None
     by_stream: bool
     bfloat16: bool
     teacher: bool
@@ -97,6 +101,11 @@ class Run:
     collect_batch: int
     topk_targets: int
     stages: tuple[StageOfRun, ...]
+
+    @property
+    def denoised(self) -> bool:
+        """Whether texts are denoised."""
+        return issubclass(self.family, MaskedTextModel)
 
 
 def read_run(config: Mapping[str, Any], devices: int | None = None) -> Run:
@@ -119,8 +128,7 @@ def read_run(config: Mapping[str, Any], devices: int | None = None) -> Run:
     curriculum = _options_of(trainer.get("callbacks"), "Curriculum")
     if not curriculum:
         raise UserError("plan needs the Curriculum of the run; list it under trainer.callbacks")
-    terms = {name: (_name(term), term["init_args"]) for name, term in _terms(options).items()}
-    weights = {kind: float(values.get("weight", 1.0)) for kind, values in terms.values()}
+    terms = [(_name(term), term["init_args"]) for term in _terms(options).values()]
     batches = {name: int(count or 0) for name, count in _batch_sizes(config).items()}
     strategy, given = _strategy(trainer.get("strategy"))
     count = _devices(trainer.get("devices"), devices)
@@ -141,16 +149,14 @@ def read_run(config: Mapping[str, Any], devices: int | None = None) -> Run:
         image_tokenizer=_tokenizer_of(options.get("image_tokenizer")),
         batches=batches,
         streams={
-            stream: frozenset(
-                kind for kind, weight in weights.items() if weight > 0 and _stream(kind) == stream
-            )
+            stream: kinds
             for stream, count in batches.items()
-            if count
+            if count and (kinds := _kinds(terms, stream))
         },
         language_length=int(options["max_language_length"]),
         answer_length=int(options["decoding"]["max_new_tokens"]),
         block_size=int(options["decoding"]["block_size"]),
-        checkpointing=bool(options.get("gradient_checkpointing")),
+        checkpointing=_checkpointing(options.get("gradient_checkpointing")),
         by_stream=bool(options.get("backward_by_stream")),
         bfloat16=precision.startswith("bf16") or any(_name(p) == "AutoPrecision" for p in plugins),
         teacher=any(_name(t) not in ("StudentTarget", "AverageTarget") for t in targets if t),
@@ -167,7 +173,7 @@ def read_run(config: Mapping[str, Any], devices: int | None = None) -> Run:
         and not given.get("gradient_as_bucket_view"),
         collect_batch=int(curriculum["batch_size"]),
         topk_targets=int(curriculum["topk_targets"]),
-        stages=tuple(_stage(stage, options["teacher_sampling"]) for stage in stages),
+        stages=tuple(_stage(stage, options) for stage in stages),
     )
 
 
@@ -175,8 +181,9 @@ def _model_of(options: Mapping[str, Any]) -> tuple[type, Any]:
     """Class and sizes of the network."""
     name, family = str(options["student"]), options.get("family")
     if family is None and name in RELEASED:
-        kind = import_family(OURS["Showo"])
-        return kind, kind.config_class(**RELEASED[name])
+        architecture, changes = RELEASED[name]
+        kind = import_family(OURS[architecture])
+        return kind, kind.config_class(**changes)
     sizes = load_config(name, family)
     return import_family(family or OURS[type(sizes).__name__.removesuffix("Config")]), sizes
 
@@ -188,9 +195,14 @@ def _tokenizer_of(name: object) -> MAGVITv2Config:
     return MAGVITv2Config.from_dict(read_config(resolve_folder(str(name), "magvitv2")))
 
 
-def _stage(stage: Mapping[str, Any], sampling: Mapping[str, Any]) -> StageOfRun:
-    changes = {k: v for k, v in (stage.get("sampling") or {}).items() if v is not None}
-    merged = {**sampling, **changes}
+def _checkpointing(value: Any) -> str | None:
+    return None if not value else value if isinstance(value, str) else "layers"
+
+
+def _stage(stage: Mapping[str, Any], options: Mapping[str, Any]) -> StageOfRun:
+    merged = {**options["teacher_sampling"], **_changes(stage, "sampling")}
+    decoding = options.get("teacher_decoding") or options["decoding"]
+    decoding = {**decoding, **_changes(stage, "decoding")}
     refresh, epochs = int(stage.get("refresh_every_n_epochs") or 0), int(stage["epochs"])
     return StageOfRun(
         epochs=epochs,
@@ -201,7 +213,12 @@ def _stage(stage: Mapping[str, Any], sampling: Mapping[str, Any]) -> StageOfRun:
         sampling_steps=int(merged["sampling_steps"]),
         guided=float(merged["guidance_scale"] or 0) > 0,
         segments=int(stage["image_segments"]),
+        text_steps=int(decoding.get("sampling_steps") or decoding["max_new_tokens"]),
     )
+
+
+def _changes(stage: Mapping[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in (stage.get(name) or {}).items() if value is not None}
 
 
 def _stages(curriculum: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -223,15 +240,21 @@ def _terms(options: Mapping[str, Any]) -> dict[str, Any]:
     return {kind: {"class_path": kind, "init_args": {}} for kind in kinds}
 
 
-def _stream(kind: str) -> str:
-    """The stream of a term, by the name of its class; a class of one's own is taken for images."""
-    return (
-        "language"
-        if kind.startswith("Language")
-        else "text"
-        if kind.startswith("Text")
-        else "image"
+def _kinds(terms: Iterable[tuple[str, Mapping[str, Any]]], stream: str) -> frozenset[str]:
+    """Classes of the terms of a stream that have a weight."""
+    return frozenset(
+        kind
+        for kind, given in terms
+        if float(given.get("weight", 1.0)) > 0 and _stream(kind, given) == stream
     )
+
+
+def _stream(kind: str, given: Mapping[str, Any]) -> str:
+    """The stream of a term; a class of one's own that has no such option is taken for images."""
+    for stream in ("language", "text"):
+        if kind.lower().startswith(stream):
+            return stream
+    return str(given.get("stream") or ("language" if kind == "MaskedTextLoss" else "image"))
 
 
 def _batch_sizes(config: Mapping[str, Any]) -> Mapping[str, Any]:

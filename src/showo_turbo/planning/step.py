@@ -8,42 +8,13 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from ..errors import UserError
-from ..losses.consistency import divergence
+from ..losses.chunks import in_chunks
+from ..losses.consistency import kl_of_logits
+from ..losses.language_model import cross_entropies
+from ..losses.regularizers import kl_of_recorded
 from .live_bytes import LiveBytes
+from .passes import QUESTION, Pass, passes_of
 from .run import Run
-
-QUESTION = 64
-"""Tokens that a question has, with the tokens that begin a sequence."""
-
-
-def tokens_of(run: Run) -> dict[str, tuple[int, int, int, int]]:
-    """For each stream its sequences, the tokens of each, and what is predicted of all: rows, kinds.
-
-    A sequence is as long as it may be: prompts and answers fill their room. Behind an answer ride
-    the versions of its blocks that a loss of consistency compares.
-    """
-    model, found = run.model, {}
-    image, text = model.image_tokens, model.text_vocabulary_size
-    for stream, kinds in run.streams.items():
-        count = run.batches[stream]
-        if stream == "image":
-            found[stream] = (
-                count,
-                model.max_text_length + image + 3,
-                count * image,
-                model.codebook_size,
-            )
-        elif stream == "language":
-            length = run.language_length
-            found[stream] = (count, length, count * length, text)
-        elif stream == "text":
-            blocks = -(-run.answer_length // run.block_size)
-            versions = 2 if "TextConsistency" in kinds else 0
-            riding = versions * blocks * (run.block_size - 1)
-            length = image + QUESTION + run.answer_length + riding
-            predicted = versions + ("TextRegularizer" in kinds)
-            found[stream] = (count, length, count * blocks * run.block_size * predicted, text)
-    return found
 
 
 def build(run: Run, mode: FakeTensorMode) -> nn.Module:
@@ -54,13 +25,13 @@ def build(run: Run, mode: FakeTensorMode) -> nn.Module:
     """
     with mode:
         network = run.family(run.model)
-    if not callable(getattr(network, "hidden_states", None)):
+    if "text" in run.streams and not run.denoised and not hasattr(network, "hidden_states"):
         raise UserError(
             f"plan runs a network's hidden_states and logits, which {run.family.__name__} does not "
             "have; expected a family that has them, such as Showo"
         )
     if run.checkpointing:
-        network.gradient_checkpointing_enable()
+        network.gradient_checkpointing_enable(*([True] if run.checkpointing != "layers" else []))
     return network.train()  # type: ignore[no-any-return]
 
 
@@ -76,47 +47,98 @@ def step_bytes(run: Run) -> tuple[nn.Module, dict[str, int]]:
     model = run.model
     meter = LiveBytes(there, (model.codebook_size, model.text_vocabulary_size), shards)
     meter.watch(network.parameters())
+    passes = passes_of(run)
     with mode, meter:
-        losses = [_loss(run, network, stream) for stream in tokens_of(run)]
         if run.by_stream:
-            for loss in losses:
-                loss().backward()
+            for stream in sorted(passes, key=lambda name: name != "text"):
+                _loss(run, network, stream, passes[stream]).backward()
         else:
-            torch.stack([loss() for loss in losses]).sum().backward()
+            losses = [_loss(run, network, stream, given) for stream, given in passes.items()]
+            torch.stack(losses).sum().backward()
     return network, meter.peak
 
 
-def _loss(run: Run, network: Any, stream: str) -> Callable[[], Tensor]:
+def _loss(run: Run, network: Any, stream: str, passes: list[Pass]) -> Tensor:
     """A stream's loss: what it predicts, compared as the terms compare it."""
-    count, length, rows, classes = tokens_of(run)[stream]
+    predict = _predictor(run, network, stream)
+    with torch.autocast("cpu", torch.bfloat16, enabled=run.bfloat16, cache_enabled=False):
+        found = {}
+        for one in passes:
+            with torch.set_grad_enabled(one.graded):
+                found[one.name] = predict(one)
+        kinds = run.streams[stream]
+        if stream == "text" and not run.denoised:
+            return torch.stack(_of_versions(found["logits"], kinds)).sum()
+        losses = []
+        for name in found.keys() - {"target"}:
+            logits, rows = found[name], len(found[name])
+            if "ImageRegularizer" in kinds and name == "logits":
+                ids = torch.zeros(rows, run.topk_targets, dtype=torch.long)
+                recorded = torch.zeros(rows, run.topk_targets)
+                losses.append(in_chunks(kl_of_recorded, logits.clone(), recorded, ids).mean())
+            else:
+                losses.append(_cross_entropy(logits))
+        if "target" in found:
+            losses.append(_divergence(found["logits"], found["target"]))
+        return torch.stack(losses).sum()
 
-    def predict() -> Tensor:
-        ids = torch.zeros(count, length, dtype=torch.long)
-        mask = torch.ones(count, 1, length, length, dtype=torch.bool)
+
+def _of_versions(logits: Tensor, kinds: frozenset[str]) -> list[Tensor]:
+    """Losses of an answer whose versions are predicted together."""
+    if "TextConsistency" not in kinds:
+        return [_cross_entropy(logits)]
+    versions = logits.chunk(3 if "TextRegularizer" in kinds else 2)
+    losses = [_divergence(versions[0], versions[1].detach())]
+    return losses + [_cross_entropy(part) for part in versions[2:]]
+
+
+def _cross_entropy(logits: Tensor) -> Tensor:
+    labels = torch.zeros(len(logits), dtype=torch.long)
+    return in_chunks(cross_entropies, logits.clone(), labels).mean()
+
+
+def _divergence(logits: Tensor, target: Tensor) -> Tensor:
+    return in_chunks(kl_of_logits, logits.clone(), target.clone()).mean()
+
+
+def _predictor(run: Run, network: Any, stream: str) -> Callable[[Pass], Tensor]:
+    """What gives the logits `(rows, classes)` of a pass."""
+    model = run.model
+
+    def of_image(one: Pass) -> Tensor:
+        prompts = [[0] * network.longest_prompt] * one.count
+        codes = torch.zeros(one.count, model.image_tokens, dtype=torch.long)
+        logits: Tensor = network.image_logits(prompts, codes)
+        return logits.flatten(0, 1)
+
+    def of_denoised(one: Pass) -> Tensor:
+        images, question = None, 0
+        if stream == "text":
+            images = torch.zeros(one.count, model.image_tokens, dtype=torch.long)
+            question = QUESTION
+        length = one.length - question - (model.image_tokens if images is not None else 0)
+        answers = torch.zeros(one.count, length, dtype=torch.long)
+        columns = slice(0, one.rows // one.count)
+        logits = network.text_logits(images, [[0] * question] * one.count, answers, columns)
+        ids = torch.arange(logits.shape[-1])
+        return logits.masked_fill(ids == 0, 0.0).flatten(0, 1)  # type: ignore[no-any-return]
+
+    def of_language(one: Pass) -> Tensor:
+        texts = [[0] * one.length] * one.count
+        logits: Tensor = network.language_logits(texts, one.length)[0]
+        return logits.flatten(0, 1)
+
+    def of_answers(one: Pass) -> Tensor:
+        ids = torch.zeros(one.count, one.length, dtype=torch.long)
+        mask = torch.ones(one.count, 1, one.length, one.length, dtype=torch.bool)
         hidden = network.hidden_states(ids, mask, ids).flatten(0, 1)
         # Blocks predict from several versions: as many rows as there are, or all again.
-        repeats = -(-rows // len(hidden))
-        hidden = torch.cat([hidden] * repeats)[:rows] if repeats > 1 else hidden[:rows]
-        logits: Tensor = network.logits(hidden, slice(0, classes))
+        hidden = torch.cat([hidden] * -(-one.rows // len(hidden)))[: one.rows]
+        logits: Tensor = network.logits(hidden, slice(0, one.classes))
         return logits
 
-    def compute() -> Tensor:
-        with torch.autocast("cpu", torch.bfloat16, enabled=run.bfloat16, cache_enabled=False):
-            logits = predict()
-            target = None
-            if stream == "image" and "ImageConsistency" in run.streams[stream]:
-                with torch.no_grad():
-                    target = predict()
-            elif stream == "text" and "TextConsistency" in run.streams[stream]:
-                target = logits.detach()[: len(logits) // 2]
-            losses = [
-                torch.nn.functional.cross_entropy(
-                    logits.clone().float(), torch.zeros(rows, dtype=torch.long)
-                )
-            ]
-            if target is not None:
-                compared = logits[: len(target)].clone().float().log_softmax(-1)
-                losses.append(divergence(target.clone().float().log_softmax(-1), compared).mean())
-            return torch.stack(losses).sum()
-
-    return compute
+    if stream == "image":
+        return of_image
+    if run.denoised:
+        return of_denoised
+    return of_language if stream == "language" else of_answers

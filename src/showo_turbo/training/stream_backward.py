@@ -1,5 +1,7 @@
 """The backward pass of one stream after the other, so that only one holds its activations."""
 
+from collections.abc import Sequence
+
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
@@ -24,6 +26,11 @@ def check_stream_backward(trainer: Trainer) -> None:
             f"backward_by_stream takes a backward pass for each stream, but {reason}; expected "
             "one device or DDP, and bf16-mixed or 32-true: change that, or leave it out"
         )
+
+
+def backward_order(streams: Sequence[str]) -> list[str]:
+    """The streams with text first, whose logits are the largest: there are no gradients yet."""
+    return sorted(streams, key=lambda name: name != "text")
 
 
 def begin_step(module: LightningModule, batch_index: int) -> None:

@@ -133,10 +133,21 @@ def _make_shards(
             )
 
 
-def batches(indices: range, batch_size: int) -> Iterator[range]:
-    """Cut a shard's prompts into batches; none reaches into another shard."""
-    for start in range(0, len(indices), batch_size):
-        yield indices[start : start + batch_size]
+def batches(
+    indices: Sequence[int], batch_size: int, length: Callable[[int], int]
+) -> Iterator[list[int]]:
+    """Cut a shard's prompts into batches of about equal length, the shortest first.
+
+    None reaches into another shard, and nothing that is drawn depends on the order.
+
+    Args:
+        indices: The shard's.
+        batch_size: Prompts of a batch at most.
+        length: Gives the number of tokens of a prompt.
+    """
+    ordered = sorted(indices, key=length)
+    for start in range(0, len(ordered), batch_size):
+        yield ordered[start : start + batch_size]
 
 
 def store_identity(

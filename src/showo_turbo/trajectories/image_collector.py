@@ -64,8 +64,8 @@ class ImageCollection:
         seed: Of what every trajectory draws for itself, if the sampling says that it does.
         source: What draws the pictures; by default the teacher, as `sampling` says. Such as
             `Sampled`, `Mixed`, `FirstAccepted`, or an `ImageSource` of your own.
-        batch_size: Prompts decoded at once. It changes no more than the rounding of floating-point
-            numbers, and is not part of a store's identity.
+        batch_size: Prompts decoded at once, of a shard those of about equal length. It changes no
+            more than the rounding of floating-point numbers, and is not part of a store's identity.
         shard_size: Prompts that go into a shard: what an interruption costs at most.
 
     Raises:
@@ -164,7 +164,7 @@ def collect_images(
     networks = {"teacher": teacher} | ({} if base is None else {"base": base})
     collecting = Collecting(networks, settings, decode)
 
-    def draw(batch: range) -> Sequence[ImageTrajectory | None]:
+    def draw(batch: Sequence[int]) -> Sequence[ImageTrajectory | None]:
         asked = [prompts[index] for index in batch]
         seeds = [stateless_seed(settings.seed, index, stream="image") for index in batch]
         if settings.source is None:
@@ -172,11 +172,11 @@ def collect_images(
         return settings.source.draw(collecting, asked, seeds)
 
     def make_shard(indices: range, advance: Callable[[int], None]) -> ShardContent:
-        drawn: list[ImageTrajectory | None] = []
-        for batch in batches(indices, settings.batch_size):
-            drawn += draw(batch)
+        drawn: dict[int, ImageTrajectory | None] = {}
+        for batch in batches(indices, settings.batch_size, lambda i: len(prompts[i].ids)):
+            drawn |= zip(batch, draw(batch), strict=True)
             advance(len(batch))
-        records = [record for record in drawn if record is not None]
+        records = [record for index in indices if (record := drawn[index]) is not None]
         mass = torch.cat([torch.zeros(0), *(record.kept_mass for record in records)]).double()
         totals = {"positions": mass.numel(), "kept_mass": round(float(mass.sum()), 3)}
         rejected = len(drawn) - len(records)

@@ -21,7 +21,6 @@ from .collection import (
     ALONE,
     Processes,
     ShardContent,
-    batches,
     check_items,
     check_positive,
     collect,
@@ -220,7 +219,7 @@ def record_texts(
     settings: TextCollection,
     done: Callable[[int], None] | None = None,
 ) -> list[TextTrajectory | DenoisedText | str]:
-    """Answer some of the requests, `settings.batch_size` at once.
+    """Answer some of the requests, `settings.batch_size` at once, short questions first.
 
     What is drawn for an answer, such as each block's random start, depends on the seed and on the
     request's index alone.
@@ -236,17 +235,18 @@ def record_texts(
         For each the trajectory, or the reason for which it is left out: `unfinished` or
         `repetitive`.
     """
-    batch = [requests[index] for index in indices]
+    order = sorted(indices, key=lambda index: len(requests[index].ids))
+    batch = [requests[index] for index in order]
     images = torch.stack([_given(request.image) for request in batch])
     prompts = [request.ids for request in batch]
-    seeds = [stateless_seed(settings.seed, index, stream="jacobi") for index in indices]
+    seeds = [stateless_seed(settings.seed, index, stream="jacobi") for index in order]
     image_type = id_type(teacher.mask_code - 1)
     if teacher.image_input.continuous:
         image_type = torch.float16
     results: list[TextResult | RecordedAnswer] = []
     if settings.denoised:
-        for part in batches(range(len(batch)), settings.batch_size):
-            places = slice(part.start, part.stop)
+        for begin in range(0, len(batch), settings.batch_size):
+            places = slice(begin, begin + settings.batch_size)
             results += record_blocks(
                 teacher,
                 images[places],
@@ -257,15 +257,16 @@ def record_texts(
                 topk_targets=settings.topk_targets,
             )
             if done is not None:
-                done(len(part))
+                done(len(batch[places]))
     else:
         results += settings.recorded.decode(
             teacher, images, prompts, seeds, at_once=settings.batch_size, done=done
         )
-    return [
-        _outcome(request, result, settings, image_type)
-        for request, result in zip(batch, results, strict=True)
-    ]
+    outcomes = {
+        index: _outcome(requests[index], result, settings, image_type)
+        for index, result in zip(order, results, strict=True)
+    }
+    return [outcomes[index] for index in indices]
 
 
 def _outcome(

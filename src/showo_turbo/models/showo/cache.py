@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..autocast import type_of_use
+
 BLOCK = 16
 """Key slots are attended over in whole blocks, as wide as a processor's vectors: how far the
 longest sample of a batch reaches then changes no sum of the others, not even in its last bit."""
@@ -79,7 +81,7 @@ class KeyValueCache:
         if buffer is None:
             batch, heads, _, size = new.shape
             shape = (batch, heads, round_up(self.capacity, BLOCK), size)
-            buffer = torch.zeros(shape, dtype=attended_type(new), device=new.device)
+            buffer = torch.zeros(shape, dtype=type_of_use(new), device=new.device)
             buffers[layer] = buffer
         index = self._slots[:, None, :, None].expand_as(new)
         buffer.scatter_(2, index, new.to(buffer.dtype))
@@ -122,14 +124,6 @@ def _joined(first: Tensor, second: Tensor) -> Tensor:
     return torch.cat(
         [F.pad(buffer, (0, 0, 0, slots - buffer.shape[2])) for buffer in (first, second)]
     )
-
-
-def attended_type(tensor: Tensor) -> torch.dtype:
-    """The type in which attention reads a tensor: autocast's where that is on."""
-    kind = tensor.device.type
-    if tensor.dtype == torch.float32 and torch.is_autocast_enabled(kind):
-        return torch.get_autocast_dtype(kind)
-    return tensor.dtype
 
 
 def round_up(number: int, multiple: int) -> int:
