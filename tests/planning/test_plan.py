@@ -62,8 +62,8 @@ def test_the_quickstart():
     run = planned("quickstart")
     found = estimate(run)
     assert found.peak.total < GB and run.checkpointing is None
-    assert [stage.guided for stage in run.stages] == [True, False]
-    assert found.steps == (17 + 25) * 1536 // 64
+    assert [stage.guided for stage in run.stages] == [True, False, False]
+    assert found.steps == (13 * 1536 + 2 * 5 * 4096) // 64
 
 
 @pytest.mark.parametrize("name", ["pretrain_showo", "pretrain_magvitv2"])

@@ -3,8 +3,6 @@
 import hashlib
 import json
 import math
-import os
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, overload
@@ -15,13 +13,12 @@ from ..errors import BadSample
 from ..models.questions import FollowUp
 from ..utils.files import write_atomically
 from ..utils.lock import folder_lock
+from ..utils.remembered import cache_folder
 from .bad_samples import Skip
 
 LARGE = 2**24
-"""Bytes of an annotation file from which on its turns are kept as a file, and mapped."""
-
-CACHE_VARIABLE = "SHOWO_TURBO_CACHE"
-"""Environment variable that names the folder of such files, by default `~/.cache/showo-turbo`."""
+"""Bytes of an annotation file from which on its turns are kept in a file (see
+`cache_folder`), and mapped."""
 
 _VERSION = 1
 _ROWS = 2**14
@@ -196,7 +193,7 @@ def _source(
     place = hashlib.sha256(str(annotations.absolute()).encode()).hexdigest()[:16]
     state = [_VERSION, status.st_size, status.st_mtime_ns, history, *map(str, options)]
     key = hashlib.sha256(json.dumps(state).encode()).hexdigest()[:16]
-    folder = _cache_folder()
+    folder = cache_folder()
     path = folder / f"{place}-{key}.arrow"
     with folder_lock(folder, f".{place}.lock", wait_s=math.inf):
         if not path.exists():
@@ -205,19 +202,6 @@ def _source(
             with write_atomically(path) as temporary, pa.OSFile(str(temporary), "wb") as sink:
                 _write(sink, read, history)
     return path
-
-
-def _cache_folder() -> Path:
-    """Where files are kept; a folder of this process where that cannot be written to."""
-    named = os.environ.get(CACHE_VARIABLE)
-    folder = Path(named) if named else Path.home() / ".cache" / "showo-turbo"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if os.access(folder, os.W_OK):
-            return folder
-    except OSError:
-        pass
-    return Path(tempfile.mkdtemp(prefix="showo-turbo-"))
 
 
 def _write(sink: Any, read: ReadAll, history: bool) -> None:

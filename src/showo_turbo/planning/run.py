@@ -20,6 +20,8 @@ RELEASED: dict[str, tuple[str, dict[str, int]]] = {
 _STATES = {"AdamW": 8.0, "Adam": 8.0, "MuonWithAdamW": 8.0, "EightBitAdamW": 2.03, "SGD": 0.0}
 """Bytes of an optimizer's state for each trained parameter, at most."""
 
+_SHARDING = ("FullySharded", "FSDPStrategy")
+
 
 @dataclass(frozen=True)
 class StageOfRun:
@@ -167,7 +169,7 @@ def read_run(config: Mapping[str, Any], devices: int | None = None) -> Run:
         keeps_states=any(stage.get("keep_optimizer") for stage in stages[1:]),
         on_gpu=on_gpu,
         devices=count,
-        sharded=count > 1 and strategy == "FSDPStrategy",
+        sharded=count > 1 and strategy in _SHARDING,
         bucket_copies=count > 1
         and "ddp" in strategy.lower()
         and not given.get("gradient_as_bucket_view"),
@@ -269,10 +271,11 @@ def _strategy(value: Any) -> tuple[str, Mapping[str, Any]]:
     """
     name = value if isinstance(value, str) else _name(value) if value else "auto"
     name = {"fsdp": "FSDPStrategy"}.get(name, name)
-    known = ("auto", "FSDPStrategy", "SingleDeviceStrategy")
+    known = ("auto", "SingleDeviceStrategy", *_SHARDING)
     if name not in known and "ddp" not in name.lower():
         raise UserError(
-            f"plan does not know the memory of {name}; expected DDP, FSDP or one device"
+            f"plan does not know the memory of {name}; expected DDP, FullySharded, FSDP or one "
+            "device"
         )
     return name, {} if isinstance(value, str) or not value else value.get("init_args") or {}
 

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy
 from torch import Tensor
 
 from ..errors import UserError
-from .ranks import is_sharded
 
 
 def check_stream_backward(trainer: Trainer) -> None:
@@ -17,14 +17,15 @@ def check_stream_backward(trainer: Trainer) -> None:
         UserError: If the strategy shards the weights, or the precision scales the loss.
     """
     reason = None
-    if is_sharded(trainer):
+    if isinstance(trainer.strategy, (FSDPStrategy, DeepSpeedStrategy)):
         reason = f"{type(trainer.strategy).__name__} gathers its shards for a single one"
     elif getattr(trainer.precision_plugin, "scaler", None) is not None:
         reason = f"{trainer.precision} scales the loss of the step as a whole"
     if reason is not None:
         raise UserError(
             f"backward_by_stream takes a backward pass for each stream, but {reason}; expected "
-            "one device or DDP, and bf16-mixed or 32-true: change that, or leave it out"
+            "one device, DDP or FullySharded, and bf16-mixed or 32-true: change that, or set it to "
+            "false"
         )
 
 
@@ -47,7 +48,8 @@ def backward_now(module: LightningModule, loss: Tensor) -> None:
     """Add a part of the step's loss to the gradients, within `training_step`.
 
     DDP expects the gradients of a step only after its forward pass, and exchanges what has then
-    come together; so nothing is exchanged here.
+    come together; so nothing is exchanged here. Where weights are sharded, every backward pass adds
+    up what it has.
 
     Args:
         module: Is trained.

@@ -23,6 +23,7 @@ from ..sampling.image_sampling import ImageSampling
 from ..sampling.text_decoding import TextDecoding, decoding_of
 from ..text_tokenizer import TextTokenizer
 from .ranks import is_sharded
+from .sharding import is_fully_sharded, take_whole_state, whole_state
 from .turbo import ShowoTurbo
 
 PREFIX = "student."
@@ -52,6 +53,9 @@ def gather_student(trainer: Trainer) -> dict[str, Tensor]:
 
     Sharded strategies give it to the first process only, the others get an empty one.
     """
+    student = getattr(trainer.lightning_module, "student", None)
+    if isinstance(student, ImageModel) and is_fully_sharded(student):
+        return merge_lora(whole_state(student))
     state = trainer.strategy.lightning_module_state_dict()
     return merge_lora(
         {key.removeprefix(PREFIX): value for key, value in state.items() if key.startswith(PREFIX)}
@@ -67,7 +71,10 @@ def replace_teacher(trainer: Trainer, module: ShowoTurbo, source: ImageModel) ->
     if not module.has_teacher():
         return
     if not isinstance(trainer.strategy, FSDPStrategy):
-        module.reseed_teacher(source)
+        if is_fully_sharded(module.teacher):
+            take_whole_state(module.teacher, source.state_dict())
+        else:
+            module.reseed_teacher(source)
         return
     # A teacher that is not wrapped on its own lies, sharded, in the module around it.
     network = trainer.strategy.model

@@ -38,6 +38,7 @@ from .averages import (
     warn_of_averages_that_never_began,
 )
 from .clipping import clip_gradients
+from .compiling import compile_layers
 from .frozen import drop_excluded, exclude_from_checkpoints, freeze
 from .geometry import check_geometry
 from .inputs import check_losses, check_text_terms, stream_of
@@ -45,6 +46,7 @@ from .lora import LoRAOptions, add_lora, seed_step
 from .measured_student import MeasuredStudent
 from .optimization import optimizer_and_schedule
 from .ranks import global_means
+from .sharding import shard
 from .stream_backward import (
     backward_now,
     backward_order,
@@ -98,7 +100,10 @@ class ShowoTurbo(MeasuredStudent):
             saves about half and costs hardly any time. Gradients are the same.
         backward_by_stream: Take the backward pass of each stream before the next one's forward
             pass, so that only one of them holds activations. Gradients are the same but for the
-            order in which they are summed. On one device or under DDP.
+            order in which they are summed. On one device, under DDP or `FullySharded`.
+        compile_layers: Compile the layers of the student, for accelerators: fewer kernels and less
+            memory for what is between matrix products. Lengths may vary; the first steps take
+            minutes.
         sampling: How the student is sampled: in validation, prediction, pictures and reports, and
             by whoever loads the exported student.
         teacher_sampling: How the teacher is sampled when its trajectories are collected, and where
@@ -130,6 +135,7 @@ class ShowoTurbo(MeasuredStudent):
         lora: LoRAOptions | None = None,
         gradient_checkpointing: bool | Literal["elementwise"] = False,
         backward_by_stream: bool = False,
+        compile_layers: bool = False,
         sampling: ImageSampling = ImageSampling(sampling_steps=4),
         teacher_sampling: ImageSampling = ImageSampling(),
         decoding: TextDecoding = TextDecoding(),
@@ -162,6 +168,7 @@ class ShowoTurbo(MeasuredStudent):
         self.lora = lora
         self.gradient_checkpointing = gradient_checkpointing
         self.backward_by_stream = backward_by_stream
+        self.compile_layers = compile_layers
         self.optimizer = optimizer
         self.lr_scheduler = lr_scheduler
         self._teacher_folder: Path | None = None
@@ -211,6 +218,11 @@ class ShowoTurbo(MeasuredStudent):
         if self.gradient_checkpointing:
             elementwise = self.gradient_checkpointing == "elementwise"
             self.student.gradient_checkpointing_enable(elementwise)
+        if self.compile_layers:
+            compile_layers(self.student)
+        for name in ("student", "teacher"):
+            if name in self._modules:
+                shard(self, cast(ImageModel, self._modules[name]))
 
     @property
     def teacher(self) -> ImageModel:
@@ -224,6 +236,7 @@ class ShowoTurbo(MeasuredStudent):
             folder = self._teacher_folder
             network = self.load_base() if folder is None else load_model(folder, self.family)
             self._modules["teacher"] = freeze(network.to(self.device))
+            shard(self, network)
         return cast(ImageModel, self._modules["teacher"])
 
     def has_teacher(self) -> bool:

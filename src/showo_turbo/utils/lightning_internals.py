@@ -12,6 +12,7 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.strategies import ModelParallelStrategy
 from lightning.pytorch.trainer.connectors import checkpoint_connector
 from torch import nn
 
@@ -36,6 +37,7 @@ PRIVATE: dict[Callable[..., Any], tuple[str, ...]] = {
         "_save_topk_checkpoint",
         "_should_skip_saving_checkpoint",
     ),
+    ModelParallelStrategy: ("_data_parallel_size",),
     Trainer: ("_checkpoint_connector", "_signal_connector"),
     WeightAveraging: ("_average_model",),
     checkpoint_connector._CheckpointConnector: ("_hpc_resume_path",),
