@@ -313,7 +313,8 @@ def by_operations(geometry: str, uses: int) -> list[dict[str, Any]]:
 def growth(scale: Scale) -> list[dict[str, Any]]:
     """CPU seconds of ours by image tokens, by batch, and by the size of a store."""
     rows = []
-    for tokens in sorted({size // part for size in scale.geometries.values() for part in (1, 4)}):
+    sizes = {size // part for size in scale.geometries.values() for part in (1, 4)}
+    for tokens in sorted(size for size in sizes if size >= scale.steps):
         ours = Ours(replace_geometry(scale, tokens), "256")
         ours.collect_images()
         counts = [1, 2, scale.batches[0]] if tokens == scale.geometries["256"] else [1]

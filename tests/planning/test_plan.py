@@ -8,9 +8,12 @@ import torch
 
 from showo_turbo.cli.full_config import full_config
 from showo_turbo.errors import UserError
+from showo_turbo.models.showo import Showo
 from showo_turbo.planning import estimate, read_run
 from showo_turbo.planning.live_bytes import LiveBytes
 from showo_turbo.planning.step import step_bytes
+
+from ..support import full_step
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 GB = 10**9
@@ -106,6 +109,33 @@ def test_tensors_without_contents_take_what_real_ones_take(monkeypatch):
     _, real = step_bytes(run)
     assert sum(without.values()) == pytest.approx(sum(real.values()), rel=0.05)
     assert LiveBytes().peak.keys() == real.keys()
+
+
+@pytest.mark.parametrize("checkpointing", [None, "layers", "elementwise"])
+def test_a_step_of_training_takes_what_is_planned(checkpointing):
+    """The package's own step, over real tensors: its losses, masks and branches of answers."""
+    run = planned("quickstart")
+    model = replace(run.model, layers=2)
+    run = replace(
+        run,
+        model=model,
+        bfloat16=True,
+        by_stream=True,
+        checkpointing=checkpointing,
+        batches={"image": 8, "text": 2, "language": 4},
+        streams=planned("turbo_256").streams,
+    )
+    _, said = step_bytes(run)
+    network = Showo(model).train()
+    if checkpointing:
+        network.gradient_checkpointing_enable(checkpointing == "elementwise")
+    batches = full_step.batches_of(run)
+    there = [*network.parameters(), *network.buffers()]
+    meter = LiveBytes(there, (model.codebook_size, model.text_vocabulary_size))
+    meter.watch(network.parameters())
+    with meter:
+        full_step.step(run, network, batches)
+    assert sum(meter.peak.values()) == pytest.approx(sum(said.values()), rel=0.1)
 
 
 @pytest.mark.bad_input
