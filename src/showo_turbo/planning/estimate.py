@@ -20,8 +20,11 @@ ITERATIONS = 8
 ANSWER = 0.25
 """Length of a mean answer, as a share of the longest."""
 
-KEPT = 0.05
-"""Overhead of the framework: what an allocator rounds up, and kernels' work space."""
+CONTEXT = 0.5 * GB
+"""What a GPU's driver and libraries take for themselves."""
+
+GAPS = 0.1
+"""What an allocator loses, as a share of what comes and goes within a step."""
 
 SECONDS_AN_HOUR = 3600
 
@@ -93,8 +96,8 @@ def estimate(run: Run) -> Estimate:
     return Estimate(
         parameters=parameters,
         phases=(
-            Phase("training", _with_overhead(_training(run, network, parameters, step))),
-            Phase("collecting", _with_overhead(_collecting(run, network, parameters))),
+            Phase("training", _with_overhead(run, _training(run, network, parameters, step))),
+            Phase("collecting", _with_overhead(run, _collecting(run, network, parameters))),
         ),
         operations=_operations(run, network),
         steps=_steps(run),
@@ -102,8 +105,9 @@ def estimate(run: Run) -> Estimate:
     )
 
 
-def _with_overhead(parts: dict[str, float]) -> dict[str, float]:
-    return parts | {"overhead": KEPT * sum(parts.values())}
+def _with_overhead(run: Run, parts: dict[str, float]) -> dict[str, float]:
+    moving = sum(parts.get(name, 0.0) for name in ("logits", "activations", "cache"))
+    return parts | {"overhead": GAPS * moving + CONTEXT * run.on_gpu}
 
 
 def _training(

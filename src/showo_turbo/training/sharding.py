@@ -91,6 +91,11 @@ def is_fully_sharded(network: object) -> bool:
     return isinstance(network, FSDPModule)
 
 
+def family_of(network: ImageModel) -> type[ImageModel]:
+    """The class of a network, which is another one once it has been sharded."""
+    return next(kind for kind in type(network).__mro__ if not issubclass(kind, FSDPModule))
+
+
 def whole_state(network: ImageModel) -> dict[str, Any]:
     """The whole state dict of a sharded network, in the first process; every one must call this."""
     options = StateDictOptions(full_state_dict=True, cpu_offload=True)

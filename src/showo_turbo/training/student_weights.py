@@ -23,7 +23,7 @@ from ..sampling.image_sampling import ImageSampling
 from ..sampling.text_decoding import TextDecoding, decoding_of
 from ..text_tokenizer import TextTokenizer
 from .ranks import is_sharded
-from .sharding import is_fully_sharded, take_whole_state, whole_state
+from .sharding import family_of, is_fully_sharded, take_whole_state, whole_state
 from .turbo import ShowoTurbo
 
 PREFIX = "student."
@@ -149,8 +149,8 @@ def write_network(
         text_tokenizer=text_tokenizer if isinstance(text_tokenizer, TextTokenizer) else None,
         vision_encoder=whole_vision_encoder(trainer, module),
         sampling=sampling,
-        decoding=decoding_of(type(student), decoding),
-        card=model_card(type(student), student.config, origin),
+        decoding=decoding_of(family_of(student), decoding),
+        card=model_card(family_of(student), student.config, origin),
     )
 
 
