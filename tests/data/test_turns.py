@@ -64,13 +64,12 @@ def test_a_large_file_is_read_once(cache, annotations, monkeypatch):
     assert not cache.exists() and len(expected) == 8
     monkeypatch.setattr(turns, "LARGE", plain)
     assert rows(opened(annotations)) == expected
-    (kept,) = cache.glob("*.arrow")
+    assert len(list(cache.glob("*.arrow"))) == 1
     monkeypatch.setattr(llava, "read_json_list", None)  # would fail
     again = opened(annotations)
     assert rows(again) == expected and again.num_text_only == 1
     # What is handed to another process maps the file, and takes no copy of it along.
     assert len(pickle.dumps(again)) < 1000 and rows(pickle.loads(pickle.dumps(again))) == expected
-    assert str(kept).encode() in pickle.dumps(again)
 
 
 def test_another_file_or_way_of_reading_is_read_again(cache, annotations):
