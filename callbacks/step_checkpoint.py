@@ -24,7 +24,9 @@ class StepCheckpoint(HeldCheckpoint):
                 - class_path: StepCheckpoint
                   init_args:
                     every_n_train_steps: 100
-                    save_last: true
+                    save_last: link
+
+    With `save_last: link`, `last.ckpt` leads to the newest checkpoint, which is then written once.
 
     All arguments are those of `ModelCheckpoint`, but checkpoints go to
     `<trainer.default_root_dir>/checkpoints` unless `dirpath` says otherwise, so that a run moves as

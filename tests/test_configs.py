@@ -47,7 +47,15 @@ def test_the_files_are_found():
         "turbo_512_renewed",
         "turbo_mmada",
     }
-    assert {path.stem for path in OVERLAYS} == {"cpu", "single_gpu", "ddp", "fsdp"}
+    assert {path.stem for path in OVERLAYS} == {
+        "cpu",
+        "single_gpu",
+        "ddp",
+        "fsdp",
+        "24gb",
+        "80gb",
+        "8x24gb",
+    }
     assert {path.stem for path in SWEEPS} == {"segments", "table_3"}
     assert {path.stem for path in RECIPES} == {"image_tokenizer", "base", "student"}
     assert {path.stem for path in LOGGERS} == {"tensorboard", "csv", "wandb", "mlflow", "none"}
@@ -118,6 +126,19 @@ def test_an_overlay_fits_over_a_config(path, capsys):
     config = printed(options([TURBO, CONFIGS / "turbo_256.yaml", path]), capsys)
     for key, value in yaml.safe_load(path.read_text())["trainer"].items():
         assert config["trainer"][key] == value or key == "strategy"
+
+
+@pytest.mark.parametrize("size", ["24gb", "80gb", "8x24gb"])
+def test_a_card_s_overlay_keeps_the_learning_rate(size, capsys):
+    overlay = CONFIGS / "hardware" / f"{size}.yaml"
+    config = printed(options([TURBO, CONFIGS / "turbo_256.yaml", overlay]), capsys)
+    model = config["model"]["init_args"]
+    assert model["gradient_checkpointing"] == ("elementwise" if size == "80gb" else True)
+    assert model["backward_by_stream"] is (size != "8x24gb")
+    optimizer = model["optimizer"]
+    assert optimizer["init_args"]["lr"] == 1e-5 and optimizer["init_args"]["weight_decay"] == 0.01
+    assert optimizer["class_path"].endswith("EightBitAdamW" if size == "24gb" else ".AdamW")
+    assert size == "24gb" or optimizer["init_args"]["fused"] is True
 
 
 @pytest.mark.parametrize("path", OVERLAYS, ids=lambda path: path.stem)

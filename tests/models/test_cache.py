@@ -164,3 +164,33 @@ def test_in_pieces_as_in_one(data, lengths, seed):
                     atol=1e-4,
                 )
             seen = seen + true
+
+
+class AsTheyCome(KeyValueCache):
+    """Keeps keys and values in the type that the layers give them, as attention is free to cast."""
+
+    def _write(self, buffers, new, layer):
+        if buffers[layer] is None:
+            batch, heads, _, size = new.shape
+            buffers[layer] = new.new_zeros(batch, heads, -(-self.capacity // BLOCK) * BLOCK, size)
+        buffers[layer].scatter_(2, self._slots[:, None, :, None].expand_as(new), new)
+        return buffers[layer][:, :, : self._extent]
+
+
+@torch.no_grad()
+def test_under_autocast_keys_are_kept_as_attention_reads_them():
+    network = tiny_showo(layers=2)
+    ids = torch.randint(0, 24, (3, 12), generator=torch.Generator().manual_seed(0))
+    found = []
+    for kind in (KeyValueCache, AsTheyCome):
+        cache = kind(2, 3, 12, CPU)
+        with torch.autocast("cpu", torch.bfloat16):
+            network.append(ids[:, :5], cache)
+            cache.lengths = torch.tensor([5, 3, 4])
+            found.append(network.append(ids[:, 5:], cache))
+        kept = {str(buffer.dtype) for buffer in (*cache._keys, *cache._values)}
+        assert (kept == {"torch.bfloat16"}) is (kind is KeyValueCache)
+    assert torch.equal(*found)
+    exact = KeyValueCache(2, 3, 12, CPU)
+    network.append(ids[:, :5], exact)
+    assert {buffer.dtype for buffer in (*exact._keys, *exact._values)} == {torch.float32}

@@ -10,6 +10,7 @@ from showo_turbo.sampling.autoregressive import autoregressive_decode
 from showo_turbo.sampling.image_sampling import ImageSampling
 from showo_turbo.sampling.jacobi import jacobi_decode
 from showo_turbo.sampling.parallel import decode_image_codes
+from showo_turbo.sampling.text_state import TextState
 from showo_turbo.text_tokenizer import TextTokenizer
 
 from .. import naive
@@ -179,6 +180,51 @@ def test_a_sample_depends_on_its_own_seed_only(precise_model, driver, block_star
         assert alone.forwards == together[sample].forwards
         for mine, theirs in zip(alone.blocks, together[sample].blocks, strict=True):
             assert torch.equal(mine, theirs)
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+@pytest.mark.parametrize("with_image", [False, True])
+@pytest.mark.parametrize("at_once", [1, 3, 7])
+def test_others_take_the_places_of_those_that_are_done(
+    precise_model, driver, with_image, at_once, monkeypatch
+):
+    count = 20
+    codes, prompts = make_requests(precise_model, 9, count, longest=20)
+    codes = codes if with_image else None
+    options = {"max_new_tokens": 24, "driver": driver, "block_size": 6}
+    expected = jacobi_decode(precise_model, codes, prompts, **options)
+    rows, ended = [], []
+    given = TextState.predict
+
+    def noted(state, guesses):
+        rows.append(len(guesses))
+        return given(state, guesses)
+
+    monkeypatch.setattr(TextState, "predict", noted)
+    found = jacobi_decode(
+        precise_model, codes, prompts, **options, at_once=at_once, done=ended.append
+    )
+    for ours, theirs in zip(found, expected, strict=True):
+        assert (ours.tokens, ours.forwards, ours.finished) == (
+            theirs.tokens,
+            theirs.forwards,
+            theirs.finished,
+        )
+        assert len(ours.blocks) == len(theirs.blocks)
+        assert all(map(torch.equal, ours.blocks, theirs.blocks))
+    assert max(rows) == at_once and sum(ended) == count
+    waits = sum(
+        max(result.forwards for result in expected[start : start + at_once])
+        for start in range(0, count, at_once)
+    )
+    assert len(rows) == waits if at_once == 1 else len(rows) < waits
+
+
+@pytest.mark.bad_input
+def test_at_once_is_a_number_of_places(precise_model):
+    codes, prompts = make_requests(precise_model, 9, 1)
+    with pytest.raises(UserError, match="at_once is 0; it must be at least 1"):
+        jacobi_decode(precise_model, codes, prompts, max_new_tokens=2, at_once=0)
 
 
 @pytest.mark.parametrize("driver", DRIVERS)

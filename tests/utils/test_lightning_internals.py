@@ -9,6 +9,7 @@ import pytest
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
 from lightning.pytorch.loops import _EvaluationLoop, _TrainingEpochLoop
+from lightning.pytorch.strategies import ModelParallelStrategy
 from packaging.requirements import Requirement
 
 from showo_turbo.utils.lightning_internals import PRIVATE, RESTORING_MODULE
@@ -20,6 +21,7 @@ MADE = {
     LightningModule: LightningModule,
     ModelCheckpoint: ModelCheckpoint,
     WeightAveraging: WeightAveraging,
+    ModelParallelStrategy: ModelParallelStrategy,
     Trainer: lambda: Trainer(accelerator="cpu", logger=False, enable_checkpointing=False),
 }
 

@@ -20,6 +20,7 @@ COMMANDS = {
     "make-shapes": "Write the shapes world to a folder, in the formats of the real data sets.",
     "collect": "Record a model's trajectories: images for captions, answers to questions.",
     "trajectories": "Show what stores of trajectories hold, and draw film strips of a few.",
+    "plan": "Say how much memory, time and disk a run needs, before it is started.",
     "sweep": "Run an experiment many times with other settings: grid, random or TPE.",
     "report": "Write one self-contained HTML page about runs.",
     "replay": "Run a batch that stopped a training again, and show where it goes wrong.",

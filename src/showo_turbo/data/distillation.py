@@ -23,6 +23,7 @@ from .trajectory_streams import (
     ImageTrajectoryStream,
     TextTrajectoryStream,
 )
+from .turns import Turns
 
 _Entry = TypeVar("_Entry")
 
@@ -88,7 +89,7 @@ class DistillationDataModule(MultimodalDataModule):
         self.questions = questions
         self.trajectories = trajectories
         self._captions: list[str] | None = None
-        self._requests: list[tuple[Path, str]] | None = None
+        self._requests: Sequence[tuple[Path, str]] | None = None
 
     def open_streams(self) -> dict[str, Stream]:
         """Open the texts; the streams `image` and `text` follow with `set_stores`.
@@ -137,7 +138,7 @@ class DistillationDataModule(MultimodalDataModule):
         if pattern is not None:
             captions = [text for text in captions if not pattern.search(text)]
         if not self.repeat_captions:
-            captions = list(dict.fromkeys(captions))
+            captions = _distinct(captions)
         return self._select(captions, count, used, "captions")
 
     def text_requests(self, count: int | None = None, used: int = 0) -> list[tuple[Path, str]]:
@@ -152,8 +153,10 @@ class DistillationDataModule(MultimodalDataModule):
         """
         if self._requests is None:
             source = required(self.instructions, "instructions")
-            self._requests = list(source.requests(self.bad_samples.skip))
-        return self._select(list(dict.fromkeys(self._requests)), count, used, "instructions")
+            found = source.requests(self.bad_samples.skip)
+            # Turns know which they are; millions of them are not to be held in memory.
+            self._requests = found.distinct() if isinstance(found, Turns) else _distinct(found)
+        return self._select(self._requests, count, used, "instructions")
 
     def set_stores(
         self,
@@ -239,6 +242,10 @@ class DistillationDataModule(MultimodalDataModule):
         order = Permutation(len(entries), stable_hash(self.seed, f"{what}/0"))
         places = range(used, used + count)
         return [entries[order[place % len(entries)]] for place in places]
+
+
+def _distinct(entries: Sequence[_Entry]) -> list[_Entry]:
+    return list(dict.fromkeys(entries))
 
 
 def _pattern(skip_prompts: str | None) -> re.Pattern[str] | None:

@@ -1,33 +1,9 @@
-"""Inference in one place: load a model once, then draw and change images and answer questions."""
+"""Inference in one place: load a model once, then draw and change images and answer questions.
 
-from ..sampling.text_decoding import TextDecoding
-from .drawing import DrawingTask, Generation, Prompts
-from .editing import Editing
-from .extrapolation import Extrapolation
-from .inpainting import Inpainting
-from .pipeline import ShowoPipeline
-from .results import (
-    Answers,
-    DrawnImages,
-    EditedImages,
-    ExtrapolatedImages,
-    GeneratedImages,
-    Statistics,
-)
+The names stand in `__init__.pyi`, and are imported when they are first asked for: a command line
+that shows its help needs no PyTorch.
+"""
 
-__all__ = [
-    "Answers",
-    "DrawingTask",
-    "DrawnImages",
-    "EditedImages",
-    "Editing",
-    "ExtrapolatedImages",
-    "Extrapolation",
-    "GeneratedImages",
-    "Generation",
-    "Inpainting",
-    "Prompts",
-    "ShowoPipeline",
-    "Statistics",
-    "TextDecoding",
-]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

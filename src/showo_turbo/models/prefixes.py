@@ -1,7 +1,7 @@
 """What a model family computes before it decodes: the prefixes of images and of answers."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, Self
 
 from torch import Tensor
 
@@ -48,6 +48,9 @@ class TextPrefix(Protocol):
 
     def select(self, rows: Sequence[int]) -> None:
         """Go on with some of the rows only, in this order."""
+
+    def join(self, other: Self) -> None:
+        """Go on with the rows of another prefix of the same network, too, behind these."""
 
 
 class WholeSequences:

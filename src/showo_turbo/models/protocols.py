@@ -150,8 +150,11 @@ class ImageModel(nn.Module, ABC):
         """
         raise UserError(f"{type(self).__name__} has no compiled decoding; leave compile out")
 
-    def gradient_checkpointing_enable(self) -> None:
+    def gradient_checkpointing_enable(self, elementwise: bool = False) -> None:
         """Recompute activations in the backward pass instead of storing them.
+
+        Args:
+            elementwise: Recompute all but matrix products and attention, see `checkpoint_options`.
 
         Raises:
             UserError: If the family cannot.

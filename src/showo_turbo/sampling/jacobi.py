@@ -1,6 +1,6 @@
 """Jacobi decoding: guess a block of tokens, correct all of them in parallel, repeat."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Literal
@@ -60,6 +60,8 @@ def jacobi_decode(
     starts: Sequence[Sequence[int]] | None = None,
     restrict_to_text: bool = True,
     forward_tokens: int | None = None,
+    at_once: int | None = None,
+    done: Callable[[int], None] | None = None,
 ) -> list[JacobiResult]:
     """Write the greedy answers, several tokens per forward pass.
 
@@ -87,6 +89,9 @@ def jacobi_decode(
             one of each. Of the `window` driver, which shares them out: the fewer answers are in
             progress, the farther it guesses ahead in each, up to `block_size`. By default as far
             as that, however many there are. It changes the work, but no answer.
+        at_once: Answers in progress at most; all by default. As some are done, others take their
+            places, which changes no more than the rounding of floating-point numbers.
+        done: Told how many answers have just come to their end.
 
     Raises:
         UserError: If an option is out of range, or the model does not write text.
@@ -103,7 +108,9 @@ def jacobi_decode(
             raise UserError(
                 f"there are {len(start)} start tokens; expected block_size={block_size}"
             )
-    state = TextState(model, images, prompts, max_new_tokens, block_size, restrict_to_text)
+    state = TextState(
+        model, images, prompts, max_new_tokens, block_size, restrict_to_text, at_once, done
+    )
     vocabulary = range(model.config.text_vocabulary_size)
     samples = [
         _Guesses(

@@ -1,6 +1,6 @@
 """How answers are decoded: one choice of options over the text samplers."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -133,6 +133,9 @@ class TextDecoding:
         images: Tensor,
         prompts: Sequence[Sequence[int]],
         seeds: Sequence[int],
+        *,
+        at_once: int | None = None,
+        done: Callable[[int], None] | None = None,
     ) -> Sequence[TextResult]:
         """Write the answers of a batch.
 
@@ -141,6 +144,8 @@ class TextDecoding:
             images: The image of each sample, as the model's `image_input` says.
             prompts: Text ids of each sample, as `encode_question` gives them.
             seeds: One a sample.
+            at_once: Of Jacobi decoding, answers in progress at most; see `jacobi_decode`.
+            done: Likewise.
 
         Raises:
             UserError: If an option is out of range, or the model does not write text.
@@ -159,6 +164,8 @@ class TextDecoding:
                 block_start=self.block_start,
                 seeds=seeds,
                 forward_tokens=self.forward_tokens,
+                at_once=at_once,
+                done=done,
             )
         return autoregressive_decode(
             model,

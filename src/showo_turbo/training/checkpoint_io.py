@@ -114,9 +114,13 @@ def checkpoint_fault(path: Path, resuming: bool = True) -> str | None:
         if missing:
             return f"is incomplete: it has no {missing[0]}"
         try:
-            _ListOfShards(io.BytesIO((path / _SHARDED[1]).read_bytes())).load()
+            listed = _ListOfShards(io.BytesIO((path / _SHARDED[1]).read_bytes())).load()
+            parts = {str(entry.relative_path) for entry in listed.storage_data.values()}
         except Exception as error:  # unpickling can fail in any way
             return f"has a damaged {_SHARDED[1]} ({_first_line(error)})"
+        for part in sorted(parts):
+            if not (path / Path(part).name).is_file():
+                return f"is incomplete: it has no {Path(part).name}, the part of one process"
         path = path / _SHARDED[0]
     try:
         with zipfile.ZipFile(path) as archive:

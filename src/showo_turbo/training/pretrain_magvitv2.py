@@ -22,6 +22,7 @@ from ..losses.image_tokenizer import (
 from ..models.checkpoints import MAGVITV2_CONFIG_KEY
 from ..models.magvitv2 import MAGVITv2, MAGVITv2Config
 from .arguments import note_arguments
+from .clipping import clip_gradients
 from .latent_initialization import spread_latents
 from .optimization import optimizer_and_schedule
 from .precision import check_trainable
@@ -181,6 +182,8 @@ class PretrainMAGVITv2(LightningModule):
         """Add what is needed to export a checkpoint on its own."""
         checkpoint[MAGVITV2_CONFIG_KEY] = self.tokenizer_config.to_dict()
         note_arguments(self, checkpoint, tokenizer=self.tokenizer_config.to_dict())
+
+    configure_gradient_clipping = clip_gradients
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return the optimizer, and the schedule if there is one."""

@@ -33,6 +33,7 @@ from ..sampling.parallel import decode_image_codes
 from ..text_tokenizer import TextTokenizer
 from ..utils.lightning_internals import trainer_of
 from .arguments import note_arguments
+from .clipping import clip_gradients
 from .frozen import exclude_from_checkpoints, freeze
 from .geometry import check_asked_images, check_geometry
 from .masking import mask_codes
@@ -330,6 +331,8 @@ class Pretraining(LightningModule, ABC):
             image_tokenizer=self.image_tokenizer_id,
             text_tokenizer=self.text_tokenizer_id,
         )
+
+    configure_gradient_clipping = clip_gradients
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return the optimizer over the trainable parameters, and the schedule if there is one."""

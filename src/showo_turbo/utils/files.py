@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any, TextIO, TypeGuard
 
 from ..errors import UserError
 from .text_files import ENCODING
@@ -71,6 +71,19 @@ def _write_atomically(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def replace_link(link: Path, target: Path) -> None:
+    """Have a relative symbolic link lead to a file from one moment to the next.
+
+    Args:
+        link: Its place; a file or another link there is replaced.
+        target: Where it leads.
+    """
+    temporary = link.with_name(f".{link.name}.link.tmp")
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(os.path.relpath(target, link.parent))
+    os.replace(temporary, link)
+
+
 def remove_leftovers(folder: Path, recursive: bool = False) -> None:
     """Remove what processes that died left half-written in a folder; none may be writing there.
 
@@ -128,6 +141,14 @@ def read_json(path: Path) -> Any:
     Raises:
         UserError: If the file is missing, unreadable, larger than 4 GiB or not JSON.
     """
+    with open_json(path) as file:
+        text = file.read()
+    return parse_json(text, str(path))
+
+
+@contextmanager
+def open_json(path: Path) -> Iterator[TextIO]:
+    """Open a JSON file as text; see `read_json`, whose errors are raised for what is read in it."""
     try:
         with open(path, encoding=ENCODING, opener=_open_without_waiting) as file:
             status = os.fstat(file.fileno())
@@ -138,12 +159,11 @@ def read_json(path: Path) -> Any:
                     f"{path} has {status.st_size:,} bytes; expected JSON of at most "
                     f"{_LARGEST_JSON:,}, name another file or split it"
                 )
-            text = file.read()
+            yield file
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; expected a JSON file, correct the name") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read ({error}); expected JSON, restore it") from None
-    return parse_json(text, str(path))
 
 
 def _open_without_waiting(path: str, flags: int) -> int:

@@ -4,8 +4,10 @@ A new version of Lightning may rename any of it: `PRIVATE` lists the names for a
 bounds the versions to those that it was tried with.
 """
 
+import os
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
@@ -13,12 +15,15 @@ from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.strategies import ModelParallelStrategy
 from lightning.pytorch.trainer.connectors import (
     checkpoint_connector,
     signal_connector,
 )
 from lightning.pytorch.trainer.connectors.logger_connector import logger_connector
 from torch import nn
+
+from .files import replace_link
 
 PRIVATE: dict[Callable[..., Any], tuple[str, ...]] = {
     LightningCLI: (
@@ -31,11 +36,15 @@ PRIVATE: dict[Callable[..., Any], tuple[str, ...]] = {
     LightningModule: ("_trainer",),
     ModelCheckpoint: (
         "_every_n_train_steps",
+        "_last_checkpoint_saved",
+        "_link_checkpoint",
         "_monitor_candidates",
+        "_remove_checkpoint",
         "_save_last_checkpoint",
         "_save_topk_checkpoint",
         "_should_skip_saving_checkpoint",
     ),
+    ModelParallelStrategy: ("_data_parallel_size",),
     Trainer: (
         "_accelerator_connector",
         "_checkpoint_connector",
@@ -96,7 +105,10 @@ class HookedCLI(LightningCLI):
 
 
 class HeldCheckpoint(ModelCheckpoint):
-    """`ModelCheckpoint` that can be asked whether it is time to save, and told to save now."""
+    """`ModelCheckpoint` that can be asked whether it is time to save, and told to save now.
+
+    With `save_last: link`, the link leads to a whole checkpoint at every moment.
+    """
 
     def is_due(self, trainer: Trainer) -> bool:
         """Whether `every_n_train_steps` says to save after this step."""
@@ -109,6 +121,23 @@ class HeldCheckpoint(ModelCheckpoint):
             candidates = self._monitor_candidates(trainer)
             self._save_topk_checkpoint(trainer, candidates)
             self._save_last_checkpoint(trainer, candidates)
+
+    def _remove_checkpoint(self, trainer: Trainer, filepath: str) -> None:
+        last = Path(self.last_model_path)
+        leads_there = last.is_symlink() and last.resolve() == Path(filepath).resolve()
+        if trainer.is_global_zero and self.save_last == "link" and leads_there:
+            replace_link(last, Path(self._last_checkpoint_saved))
+        super()._remove_checkpoint(trainer, filepath)
+
+    @staticmethod
+    def _link_checkpoint(trainer: Trainer, filepath: str, linkpath: str) -> None:
+        # Lightning's takes the old link away first. Windows does not let everyone make links.
+        if os.name == "nt" or Path(linkpath).is_dir():
+            ModelCheckpoint._link_checkpoint(trainer, filepath, linkpath)
+            return
+        if trainer.is_global_zero and Path(filepath).absolute() != Path(linkpath).absolute():
+            replace_link(Path(linkpath), Path(filepath))
+        trainer.strategy.barrier()
 
 
 def end_after_step(trainer: Trainer) -> None:

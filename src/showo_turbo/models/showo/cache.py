@@ -3,8 +3,10 @@
 from typing import Self
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from ..autocast import type_of_use
 from .attention import Packing
 
 BLOCK = 16
@@ -18,7 +20,8 @@ class KeyValueCache:
     Appended tokens go to the slots right after each sample's own prefix, so prompts of different
     lengths need no padding inside, and forgetting tokens is only a change of `lengths`: what lies
     beyond is stale and overwritten later. transformers' attention layers call `update`; the rest
-    is for the samplers. Buffers are written in place, so this is for inference.
+    is for the samplers. Buffers are written in place, so this is for inference. Under autocast keys
+    and values are kept in its type, to which attention would cast them at every pass.
 
     Args:
         layers: Number of transformer layers.
@@ -99,8 +102,10 @@ class KeyValueCache:
         buffer = buffers[layer]
         if buffer is None:
             batch, heads, _, size = new.shape
-            buffer = new.new_zeros(batch, heads, round_up(self.capacity, BLOCK), size)
+            shape = (batch, heads, round_up(self.capacity, BLOCK), size)
+            buffer = torch.zeros(shape, dtype=type_of_use(new), device=new.device)
             buffers[layer] = buffer
+        new = new.to(buffer.dtype)
         if self._packing is None:
             index = self._slots[:, None, :, None].expand_as(new)
             buffer.scatter_(2, index, new)
@@ -147,6 +152,28 @@ class KeyValueCache:
                     buffer[targets] = buffer[sources]
                     buffers[layer] = buffer[:count]
         return self
+
+    def join(self, other: "KeyValueCache") -> None:
+        """Take in the samples of another cache, behind these, layer by layer.
+
+        Args:
+            other: Of the same network; it is used up.
+        """
+        self.capacity = max(self.capacity, other.capacity)
+        self.lengths = torch.cat([self.lengths, other.lengths])
+        for mine, theirs in ((self._keys, other._keys), (self._values, other._values)):
+            for layer, (first, second) in enumerate(zip(mine, theirs, strict=True)):
+                if first is not None and second is not None:
+                    mine[layer] = _joined(first, second)
+                theirs[layer] = None
+
+
+def _joined(first: Tensor, second: Tensor) -> Tensor:
+    """Buffers `(batch, heads, slots, size)` behind each other, with as many slots as the larger."""
+    slots = max(first.shape[2], second.shape[2])
+    return torch.cat(
+        [F.pad(buffer, (0, 0, 0, slots - buffer.shape[2])) for buffer in (first, second)]
+    )
 
 
 def round_up(number: int, multiple: int) -> int:

@@ -94,3 +94,8 @@ class CachedTextPrefix:
         """Go on with some of the rows only."""
         self._cache = self._cache.retain(torch.tensor(rows, device=self._network.device))
         self._last = [self._last[row] for row in rows]
+
+    def join(self, other: "CachedTextPrefix") -> None:
+        """Go on with the rows of another prefix, too, behind these."""
+        self._cache.join(other._cache)
+        self._last = [*self._last, *other._last]

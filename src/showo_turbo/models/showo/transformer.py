@@ -13,6 +13,7 @@ from transformers import PhiForCausalLM, PhiModel
 from ...errors import UserError
 from ..layout import cached_attention_mask
 from ..protocols import TextModel
+from ..recomputation import checkpoint_options
 from .attention import Packing, fast_training_attention
 from .cache import KeyValueCache
 from .compiled import CacheSizes, CompiledDecoding, StaticKeyValueCache
@@ -58,10 +59,10 @@ class CachedPhi(TextModel):
         """Floating-point type of the weights."""
         return cast(torch.dtype, self.showo.lm_head.weight.dtype)
 
-    def gradient_checkpointing_enable(self) -> None:
-        """Recompute each layer in the backward pass instead of storing it."""
+    def gradient_checkpointing_enable(self, elementwise: bool = False) -> None:
+        """Recompute each layer in the backward pass instead of storing it; see `ImageModel`."""
         self.recomputes = True
-        self.showo.gradient_checkpointing_enable({"use_reentrant": False})
+        self.showo.gradient_checkpointing_enable(checkpoint_options(elementwise))
 
     def lora_layers(self) -> tuple[nn.Module, nn.Module]:
         """The blocks that adapters go into, and the module that keeps their scaling."""
