@@ -36,6 +36,7 @@ def parse(tmp_path, monkeypatch):
     monkeypatch.setattr(_CLI, "instantiate_classes", stop)
     monkeypatch.setattr(_CLI, "check_checkpoint", lambda self: None)
     monkeypatch.setattr("showo_turbo.cli.sweep.sweep", stop)
+    monkeypatch.setattr("showo_turbo.cli.plan.plan", stop)
     for name in ("configs", "recipes", "benchmarks", "docs"):
         (tmp_path / name).symlink_to(ROOT / name)
     (tmp_path / "config.yaml").symlink_to(ROOT / "configs/quickstart.yaml")

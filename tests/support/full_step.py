@@ -32,6 +32,7 @@ def batches_of(run, device="cpu"):
     image = ImageBatch(
         prompt_ids=[[1] * (model.max_text_length - 2)] * count,
         noise_seeds=[0] * count,
+        seeds=[0] * count,
         codes=whole(count, tokens),
         step=none,
         segment=none,
