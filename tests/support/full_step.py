@@ -6,6 +6,7 @@ import torch
 
 from showo_turbo.losses import published_losses
 from showo_turbo.planning.passes import QUESTION
+from showo_turbo.sampling.image_sampling import ImageSampling
 from showo_turbo.targets import StudentTarget
 from showo_turbo.training.inputs import stream_of
 from showo_turbo.training.stream_backward import backward_order
@@ -70,6 +71,7 @@ def step(run, network, batches, autocast="cpu"):
     module = SimpleNamespace(
         student=network,
         consistency_target=StudentTarget(),
+        sampling=ImageSampling(),
         text_tokenizer=SimpleNamespace(encode=lambda text: [1] * run.language_length),
         max_language_length=run.language_length,
     )
