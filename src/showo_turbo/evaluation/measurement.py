@@ -187,6 +187,8 @@ class Measurement:
         values = {"": score.score} if score.judged else {}
         values |= dict(score.metrics)
         found = [f"{name} {value:.3f}".strip() for name, value in values.items()]
+        if not found and score.seconds_per_image is not None:
+            found = [f"{1000 * score.seconds_per_image:.1f} ms an image"]
         self.bars.console.print(f"{title}: {', '.join(found)} ({split}, n = {score.n})")
         # The cache does not know names: two stages may hold the same weights.
         return replace(score, model=self.name)
