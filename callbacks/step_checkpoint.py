@@ -72,7 +72,7 @@ class StepCheckpoint(HeldCheckpoint):
     ) -> None:
         """Save where a signal came too late for `on_train_batch_end`, between two batches."""
         super().on_exception(trainer, pl_module, exception)
-        between = isinstance(exception, SIGTERMException) and trainer.training  # type: ignore[attr-defined]
+        between = isinstance(exception, SIGTERMException) and trainer.training
         if between and not trainer.is_last_batch:
             self.save_now(trainer)
 

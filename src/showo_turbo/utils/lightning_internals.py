@@ -8,7 +8,8 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
-from lightning.fabric.plugins.environments import LightningEnvironment, SLURMEnvironment
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
@@ -111,7 +112,8 @@ def leave_sigterm_alone(trainer: Trainer) -> None:
     It passes the signal on and then broadcasts, from within whatever the process was at. Where its
     peers wait for it in another collective, all of them hang.
     """
-    trainer._signal_connector._sigterm_notifier_fn = _do_nothing  # type: ignore[method-assign]
+    connector: Any = trainer._signal_connector
+    connector._sigterm_notifier_fn = _do_nothing
 
 
 def _do_nothing(*_: Any) -> None:
