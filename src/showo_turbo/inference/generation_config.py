@@ -104,7 +104,7 @@ def noted_generation(
 
 
 def _content(sampling: ImageSampling | None, decoding: TextDecoding | None) -> dict[str, Any]:
-    """The options that there are, as plain values."""
+    """The options as plain values, without those that are None."""
     options = {IMAGES_KEY: sampling, TEXTS_KEY: decoding}
     return {key: asdict(value) for key, value in options.items() if value is not None}
 
