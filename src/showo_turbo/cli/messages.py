@@ -67,9 +67,10 @@ class OneLineErrors(ArgumentParser):
         parsed: Namespace = expand_home(super().parse_args(*args, **kwargs))
         return parsed
 
-    def format_help(self, *args: Any) -> str:
+    def format_help(self, *args: Any, **kwargs: Any) -> str:
         """The help, with types by their names, also those that jsonargparse has none for."""
-        return re.sub(r"<class\s+'([\w.]+)'>", r"\1", super().format_help(*args))
+        text: str = super().format_help(*args, **kwargs)
+        return re.sub(r"<class\s+'([\w.]+)'>", r"\1", text)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raise a `UserError`, or leave the error to the parser that tries out alternatives."""

@@ -295,10 +295,13 @@ def _setting(sampling: ImageSampling) -> str:
 
 
 def _figures_of(score: ImageScore) -> str:
-    """The share of satisfied prompts, and the metrics, as far as there are any."""
+    """The share of satisfied prompts and the metrics, or else the time that an image took."""
     values = {"": score.score} if score.judged else {}
     values |= dict(score.metrics)
-    return ", ".join(f"{name} {value:.3f}".strip() for name, value in values.items())
+    found = [f"{name} {value:.3f}".strip() for name, value in values.items()]
+    if not found and score.seconds_per_image is not None:
+        found = [f"{1000 * score.seconds_per_image:.1f} ms an image"]
+    return ", ".join(found)
 
 
 def _variety_of(variety: Variety) -> str:

@@ -14,6 +14,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from ..errors import UserError
+from ..inference.generation_config import note_generation
 from ..inference.loading import image_encoder_of, own_vision_encoder, vision_encoder_of
 from ..metrics.categories import CategoryScore
 from ..metrics.exact_match import ExactMatch
@@ -324,6 +325,7 @@ class Pretraining(LightningModule, ABC):
         checkpoint[TEXT_TOKENIZER_KEY] = self.text_tokenizer_id
         checkpoint[IMAGE_TOKENIZER_KEY] = self.image_tokenizer_id
         checkpoint[VISION_ENCODER_KEY] = self.vision_encoder_id
+        note_generation(checkpoint, self.sampling, None)
         note_arguments(
             self,
             checkpoint,

@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 
 from ..errors import UserError, check_kind
 from ..evaluation.plan import EvaluationPlan
+from ..inference.generation_config import note_generation
 from ..inference.loading import own_vision_encoder, vision_encoder_of
 from ..losses.distribution_matching import DistributionMatching
 from ..losses.reduction import LossValue
@@ -478,6 +479,7 @@ class ShowoTurbo(MeasuredStudent):
         checkpoint[TEXT_TOKENIZER_KEY] = self.text_tokenizer_id
         checkpoint[IMAGE_TOKENIZER_KEY] = self.image_tokenizer_id
         checkpoint[VISION_ENCODER_KEY] = self.vision_encoder_id
+        note_generation(checkpoint, self.sampling, self.decoding)
         note_arguments(
             self,
             checkpoint,
