@@ -125,9 +125,6 @@ def image_identity(
     """
     rows = ([prompt.key, prompt.text, list(prompt.ids)] for prompt in prompts)
     recorded = asdict(replace(settings, sampling=settings.sampling.resolved, source=None))
-    del recorded["sampling"]["revise_below"]
-    if not settings.sampling.random_start:
-        del recorded["sampling"]["random_start"]
     del recorded["source"]
     if settings.source is not None:
         recorded["source"] = settings.source.identity()
