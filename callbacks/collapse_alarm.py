@@ -190,7 +190,7 @@ class CollapseAlarm(Callback):
         self._act(trainer, pl_module, f"step {step}: {'; '.join(wrong)}")
 
     def measure(self, trainer: Trainer, module: ShowoTurbo) -> dict[str, float]:
-        """The signs by name, of the streams in use."""
+        """The signs by name, of the streams that are trained on."""
         data = trainer.datamodule  # type: ignore[attr-defined]
         assert isinstance(data, DistillationDataModule)
         images, texts = data.first_images(self.images), data.first_texts(self.texts)

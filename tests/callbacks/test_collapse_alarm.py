@@ -6,20 +6,22 @@ from showo_turbo.callbacks import CollapseAlarm, Curriculum
 from showo_turbo.callbacks.collapse_alarm import CollapseLimits
 from showo_turbo.curriculum import Stage
 from showo_turbo.errors import UserError
-from showo_turbo.sampling.image_sampling import SamplingChanges
+from showo_turbo.sampling.image_sampling import ImageSampling, SamplingChanges
 
 from .runs import Bystander, make_trainer, turbo_data, turbo_module
 
 STAGES = [
     Stage(
         epochs=3,
-        sampling=SamplingChanges(sampling_steps=2),
+        sampling=SamplingChanges(sampling_steps=2, token_temperature=1.0),
         image_segments=1,
         image_trajectories=8,
         learning_rate=1e-4,
     )
 ]
-"""Two steps an epoch."""
+"""Two steps an epoch, on images that differ by their seeds."""
+OF_ENTROPY = CollapseLimits(agreement=0.0)
+"""Random networks agree by chance."""
 
 
 class Collapse(Callback):
@@ -40,7 +42,7 @@ class Collapse(Callback):
             head = module.student.showo.lm_head
             with torch.no_grad():
                 head.weight.zero_()
-                head.bias[module.student.vocabulary.image_offset] = 9.0
+                head.bias[module.student.vocabulary.image_offset] = 40.0
 
 
 @pytest.fixture
@@ -53,7 +55,9 @@ def fit(tmp_path):
             max_epochs=-1,
             **options,
         )
-        trainer.fit(turbo_module(tmp_path), turbo_data(tmp_path))
+        module = turbo_module(tmp_path)
+        module.sampling = ImageSampling(4, token_temperature=1.0)
+        trainer.fit(module, turbo_data(tmp_path))
         return trainer
 
     return run
@@ -76,7 +80,7 @@ def test_limits_by_hand(signs, wrong):
 def test_a_collapse_stops_the_run_and_names_the_last_good_checkpoint(fit, tmp_path):
     collapse = Collapse(4)
     with pytest.raises(UserError, match=r"collapses at step 4: the entropy of codes is 0\.00") as e:
-        fit(collapse, CollapseAlarm(every_n_steps=2))
+        fit(collapse, CollapseAlarm(every_n_steps=2, limits=OF_ENTROPY))
     good = tmp_path / "collapse_alarm/good.ckpt"
     assert f"go on from {good} with a smaller learning rate" in str(e.value)
     state = torch.load(good, weights_only=True)
@@ -86,13 +90,14 @@ def test_a_collapse_stops_the_run_and_names_the_last_good_checkpoint(fit, tmp_pa
 
 def test_a_run_goes_back_with_a_lower_rate_and_stops_when_that_does_not_help(fit):
     collapse = Collapse(4)
-    trainer = fit(collapse, CollapseAlarm(every_n_steps=2, action="roll_back"))
+    alarm = {"every_n_steps": 2, "action": "roll_back", "limits": OF_ENTROPY}
+    trainer = fit(collapse, CollapseAlarm(**alarm))
     assert trainer.global_step == 6
     assert torch.equal(collapse.weights[4], collapse.weights[2]), "as it was after two steps"
     assert not torch.equal(collapse.weights[5], collapse.weights[4]), "and training goes on"
     assert collapse.rates == pytest.approx([1e-4] * 4 + [5e-5] * 2)
     with pytest.raises(UserError, match="collapses at step 6"):
-        fit(Collapse(4, 6), CollapseAlarm(2, action="roll_back", rollbacks=1))
+        fit(Collapse(4, 6), CollapseAlarm(**alarm, rollbacks=1))
 
 
 def test_a_warning_leaves_the_run_alone(fit, tmp_path):

@@ -19,8 +19,8 @@ class Auxiliary:
     """The base model with adapters that learn the distribution of the student's samples.
 
     It learns in turns with the student: a step of its own AdamW within each of the student's, on
-    the very samples that it then judges. Its optimizer is not among the run's, nor it
-    among the submodules of what is trained: neither clipping, nor a schedule, nor DDP looks at it.
+    the very samples that it then judges. Neither its optimizer nor the network belongs to what the
+    trainer knows of: clipping, schedules and DDP leave it alone.
 
     Args:
         base: The frozen model, which keeps all weights but the adapters.

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import NamedTuple
 
 import torch
@@ -112,7 +112,7 @@ class TextCollection:
         if self.denoised:
             return self.decoding
         changes = DecodingChanges(method="jacobi", driver="block")
-        return changes.over(self.decoding)
+        return replace(changes.over(self.decoding), forward_tokens=None)
 
 
 def text_identity(
@@ -131,7 +131,6 @@ def text_identity(
     """
     rows = ([r.key, r.text, list(r.ids), _image_fingerprint(r.image)] for r in requests)
     recorded = asdict(settings) | {"decoding": asdict(settings.recorded)}
-    del recorded["decoding"]["forward_tokens"]  # of the window driver, which records nothing
     if not settings.denoised:
         for name in ("segments", "topk_targets"):
             del recorded[name]
