@@ -234,21 +234,16 @@ def _rows_of(
     conversation: Conversation, history: bool, seen: set[bytes]
 ) -> Iterator[tuple[Any, ...]]:
     record, image, turns = conversation
-    so_far = hashlib.blake2b(digest_size=16)
-    _add(so_far, image)
+    so_far = _digest(image.encode())
     for before, (question, answer) in enumerate(turns):
-        asked = so_far.copy()
-        _add(asked, question)
-        digest = asked.digest()
-        repeats = digest in seen
-        seen.add(digest)
+        asked = _digest(so_far + question.encode())
+        repeats = asked in seen
+        seen.add(asked)
         yield record, image, question, answer, before, repeats
         if history:
-            _add(so_far, question)
-            _add(so_far, answer)
+            so_far = _digest(asked + answer.encode())
 
 
-def _add(hashed: Any, text: str) -> None:
-    encoded = text.encode()
-    hashed.update(b"%d " % len(encoded))
-    hashed.update(encoded)
+def _digest(content: bytes) -> bytes:
+    """Of a fixed length, so that what follows it begins at one place only."""
+    return hashlib.blake2b(content, digest_size=16).digest()
