@@ -1,9 +1,11 @@
 """Turns of conversations about images as an Arrow table, which a machine's processes share."""
 
+import gc
 import hashlib
 import json
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, overload
 
@@ -210,7 +212,7 @@ def _write(sink: Any, read: ReadAll, history: bool) -> None:
     counts: dict[str, int] = {}
     seen: set[bytes] = set()
     rows: list[tuple[Any, ...]] = []
-    with pa.ipc.new_file(sink, _TURNS) as file:
+    with pa.ipc.new_file(sink, _TURNS) as file, _no_garbage_collection():
 
         def flush() -> None:
             columns = zip(*rows, strict=True) if rows else [()] * len(_TURNS)
@@ -228,6 +230,18 @@ def _write(sink: Any, read: ReadAll, history: bool) -> None:
             pa.record_batch([pa.array([], t) for t in _TURNS.types], schema=_TURNS),
             custom_metadata=notes,
         )
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Do without it: millions of objects are made, none of which refers to itself."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _rows_of(

@@ -30,7 +30,7 @@ def in_chunks(losses_of: RowLosses, logits: Tensor, *others: Tensor) -> Tensor:
     """
     if logits.numel() <= AT_ONCE:
         return losses_of(logits, *others)
-    losses: Tensor = _InChunks.apply(losses_of, logits, *others)  # type: ignore[no-untyped-call]
+    losses: Tensor = _InChunks.apply(losses_of, logits, *others)
     return losses
 
 

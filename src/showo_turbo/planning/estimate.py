@@ -184,10 +184,10 @@ def _operations(run: Run, network: nn.Module) -> dict[str, float]:
         return float(2 * tokens * layers + attention)
 
     step = 0.0
-    for one in (one for passes in passes_of(run).values() for one in passes):
-        times = (4 if run.checkpointing == "layers" else 3) if one.graded else 1
-        step += times * forward(one.count * one.length, one.length)
-        step += (3 if one.graded else 1) * 2 * one.rows * one.classes * model.hidden_size
+    for part in (part for passes in passes_of(run).values() for part in passes):
+        times = (4 if run.checkpointing == "layers" else 3) if part.graded else 1
+        step += times * forward(part.count * part.length, part.length)
+        step += (3 if part.graded else 1) * 2 * part.rows * part.classes * model.hidden_size
     training = step * run.devices * _steps(run)
     collecting = 0.0
     for stage in run.stages:

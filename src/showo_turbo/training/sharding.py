@@ -1,11 +1,10 @@
 """Networks that are sharded over processes, layer by layer: FSDP2."""
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.strategies import ModelParallelStrategy
-from torch import Tensor
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
     get_model_state_dict,
@@ -60,6 +59,7 @@ class FullySharded(ModelParallelStrategy):
             UserError: If nothing is.
         """
         module = self.lightning_module
+        assert module is not None  # connected before it is set up
         if not any(isinstance(parameter, DTensor) for parameter in module.parameters()):
             raise UserError(
                 f"{type(self).__name__} shards the networks of ShowoTurbo, but "
@@ -93,7 +93,8 @@ def is_fully_sharded(network: object) -> bool:
 
 def family_of(network: ImageModel) -> type[ImageModel]:
     """The class of a network, which is another one once it has been sharded."""
-    return next(kind for kind in type(network).__mro__ if not issubclass(kind, FSDPModule))
+    kinds = (kind for kind in type(network).__mro__ if not issubclass(kind, FSDPModule))
+    return cast(type[ImageModel], next(kinds))
 
 
 def whole_state(network: ImageModel) -> dict[str, Any]:
@@ -102,7 +103,7 @@ def whole_state(network: ImageModel) -> dict[str, Any]:
     return get_model_state_dict(network, options=options)
 
 
-def take_whole_state(network: ImageModel, state: dict[str, Tensor]) -> None:
+def take_whole_state(network: ImageModel, state: dict[str, Any]) -> None:
     """Give a sharded network a whole state dict, which every process has."""
     set_model_state_dict(network, state, options=StateDictOptions(full_state_dict=True))
 
