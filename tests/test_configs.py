@@ -119,7 +119,8 @@ def test_a_card_s_overlay_keeps_the_learning_rate(size, capsys):
     overlay = CONFIGS / "hardware" / f"{size}.yaml"
     config = printed(options([TURBO, CONFIGS / "turbo_256.yaml", overlay]), capsys)
     model = config["model"]["init_args"]
-    assert model["gradient_checkpointing"] == ("elementwise" if size == "80gb" else True)
+    assert model["gradient_checkpointing"] is True
+    assert model["recompute"] == ("elementwise" if size == "80gb" else "layers")
     assert model["backward_by_stream"] is True
     assert "FullySharded" in str(config["trainer"]["strategy"]) or size != "8x24gb"
     optimizer = model["optimizer"]

@@ -158,7 +158,7 @@ def read_run(config: Mapping[str, Any], devices: int | None = None) -> Run:
         language_length=int(options["max_language_length"]),
         answer_length=int(options["decoding"]["max_new_tokens"]),
         block_size=int(options["decoding"]["block_size"]),
-        checkpointing=_checkpointing(options.get("gradient_checkpointing")),
+        checkpointing=options["recompute"] if options.get("gradient_checkpointing") else None,
         by_stream=bool(options.get("backward_by_stream")),
         bfloat16=precision.startswith("bf16") or any(_name(p) == "AutoPrecision" for p in plugins),
         teacher=any(_name(t) not in ("StudentTarget", "AverageTarget") for t in targets if t),
@@ -195,10 +195,6 @@ def _tokenizer_of(name: object) -> MAGVITv2Config:
     if name is None or (str(name).count("/") == 1 and str(name) != "shapes"):
         return MAGVITv2Config()
     return MAGVITv2Config.from_dict(read_config(resolve_folder(str(name), "magvitv2")))
-
-
-def _checkpointing(value: Any) -> str | None:
-    return None if not value else value if isinstance(value, str) else "layers"
 
 
 def _stage(stage: Mapping[str, Any], options: Mapping[str, Any]) -> StageOfRun:

@@ -95,9 +95,9 @@ class ShowoTurbo(MeasuredStudent):
             are, and merged where the student is exported or becomes the teacher. With dropout,
             PyTorch's generators are seeded again before every training step, from `seed_everything`
             and the step, so that a resumed run drops the same as one that was never stopped.
-        gradient_checkpointing: Recompute activations in the backward pass to save memory: layers as
-            a whole; or, with `elementwise`, all but their matrix products and attention, which
-            saves about half and costs hardly any time. Gradients are the same.
+        gradient_checkpointing: Recompute activations in the backward pass to save memory.
+        recompute: What is recomputed then: `layers` as a whole; or, with `elementwise`, all but
+            their matrix products and attention, which saves about half and costs hardly any time.
         backward_by_stream: Take the backward pass of each stream before the next one's forward
             pass, so that only one of them holds activations. Gradients are the same but for the
             order in which they are summed. On one device, under DDP or `FullySharded`.
@@ -133,7 +133,8 @@ class ShowoTurbo(MeasuredStudent):
         consistency_target: ConsistencyTarget | None = None,
         max_language_length: int = 512,
         lora: LoRAOptions | None = None,
-        gradient_checkpointing: bool | Literal["elementwise"] = False,
+        gradient_checkpointing: bool = False,
+        recompute: Literal["layers", "elementwise"] = "layers",
         backward_by_stream: bool = False,
         compile_layers: bool = False,
         sampling: ImageSampling = ImageSampling(sampling_steps=4),
@@ -167,6 +168,7 @@ class ShowoTurbo(MeasuredStudent):
         self.noise_size = noise_size
         self.lora = lora
         self.gradient_checkpointing = gradient_checkpointing
+        self.recompute = recompute
         self.backward_by_stream = backward_by_stream
         self.compile_layers = compile_layers
         self.optimizer = optimizer
@@ -216,8 +218,10 @@ class ShowoTurbo(MeasuredStudent):
             self.vision_encoder,
         )
         if self.gradient_checkpointing:
-            elementwise = self.gradient_checkpointing == "elementwise"
-            self.student.gradient_checkpointing_enable(elementwise)
+            if self.recompute == "elementwise":
+                self.student.gradient_checkpointing_enable(elementwise=True)
+            else:
+                self.student.gradient_checkpointing_enable()
         if self.compile_layers:
             compile_layers(self.student)
         for name in ("student", "teacher"):
