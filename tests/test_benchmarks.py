@@ -116,6 +116,23 @@ def test_training_on_whole_answers_is_compared_with_single_blocks(run):
     assert row["exact"] and row["blocks"] == 4
 
 
+@pytest.mark.slow
+def test_training_is_compared_with_the_published_loop(run, tmp_path):
+    path = tmp_path / "training.json"
+    ended = run("training.py", "--smoke", "--geometries", "256", "--uses", "2", "--output", path)
+    assert ended.returncode == 0, ended.stderr
+    found = json.loads(path.read_text())
+    rows = {row["name"]: row for row in found["rows"]}
+    parts = ("image_256", "block_256", "language_256", "once_256", "step_256", "text_256")
+    assert rows.keys() == {*parts, "released_256", "released_once_256"}
+    for name in parts:
+        row = rows[name]
+        assert row["ratio"] == pytest.approx(row["published_s"] / row["ours_s"], rel=0.02)
+    assert rows["step_256"]["ours_s"] < rows["once_256"]["ours_s"]
+    assert rows["released_256"]["ratio"] > rows["released_once_256"]["ratio"] > 1
+    assert {"batch", "image_tokens", "store"} <= {key for row in found["growth"] for key in row}
+
+
 def test_training_beside_a_busy_core(python, monkeypatch):
     monkeypatch.setattr(sys, "executable", python)
     monkeypatch.syspath_prepend(str(BENCHMARKS))

@@ -87,6 +87,17 @@ def test_losses_are_those_of_one_process(one, two):
         assert joint[name] == pytest.approx(alone[name], **LOSS_TOLERANCE), name
 
 
+def test_streams_one_after_the_other(model, one, python, tmp_path):
+    """As in `configs/hardware/ddp.yaml`, with `configs/turbo.yaml`: exchanged once a step."""
+    run = Run(tmp_path / "run", model, python)
+    copies = {"class_path": "DDPStrategy", "init_args": {"gradient_as_bucket_view": True}}
+    whole(run.fit(2, processes=2, strategy=copies, module={"backward_by_stream": True}))
+    alone, joint = one.losses(), run.losses()
+    assert alone.keys() == joint.keys()
+    for name in (name for name in alone if int(name.rpartition(" ")[2]) < 6):
+        assert joint[name] == pytest.approx(alone[name], **LOSS_TOLERANCE), name
+
+
 def samples_of_the_run(run):
     """Samples by epoch, of all processes before and after the run was resumed."""
     by_epoch = {}

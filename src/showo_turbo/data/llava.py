@@ -1,5 +1,6 @@
 """LLaVA visual instructions (Liu et al., arXiv 2310.03744), such as `llava_v1_5_mix665k.json`."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -12,6 +13,8 @@ from .images import image_path, load_image
 from .streams import StreamDataset
 from .transparency import BACKGROUND
 from .turns import Conversation, Turns, open_turns
+
+_PLAIN = re.compile(r"[\w.-]+(/[\w.-]+)*")
 
 IMAGE_MARK = "<image>"
 """Stands for the image in the text of a conversation; where it stands is the prompt's business."""
@@ -128,7 +131,9 @@ class LLaVAInstructions(StreamDataset):
         if name is None:
             counts["text_only"] += 1
             return None
-        image_path(self.images, name, where)
+        if not _plain(name):
+            image_path(self.images, name, where)
+            name = str(PurePosixPath(name))
         record_id = record.get("id", name)
         if type(record_id) not in (str, int):
             raise BadSample(
@@ -137,7 +142,12 @@ class LLaVAInstructions(StreamDataset):
             )
         turns = _turns_of(record.get("conversations"), where, counts)
         written_id = str(record_id).encode(errors="backslashreplace").decode()
-        return Conversation(written_id, str(PurePosixPath(name)), turns)
+        return Conversation(written_id, name, turns)
+
+
+def _plain(name: str) -> bool:
+    """Whether a path is like most are, without anything to check or to shorten."""
+    return _PLAIN.fullmatch(name) is not None and "./" not in f"{name}/"
 
 
 def _turns_of(messages: Any, where: str, counts: dict[str, int]) -> list[tuple[str, str]]:

@@ -1,9 +1,11 @@
 """Turns of conversations about images as an Arrow table, which a machine's processes share."""
 
+import gc
 import hashlib
 import json
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, overload
 
@@ -210,7 +212,7 @@ def _write(sink: Any, read: ReadAll, history: bool) -> None:
     counts: dict[str, int] = {}
     seen: set[bytes] = set()
     rows: list[tuple[Any, ...]] = []
-    with pa.ipc.new_file(sink, _TURNS) as file:
+    with pa.ipc.new_file(sink, _TURNS) as file, _no_garbage_collection():
 
         def flush() -> None:
             columns = zip(*rows, strict=True) if rows else [()] * len(_TURNS)
@@ -230,25 +232,32 @@ def _write(sink: Any, read: ReadAll, history: bool) -> None:
         )
 
 
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Do without it: millions of objects are made, none of which refers to itself."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
 def _rows_of(
     conversation: Conversation, history: bool, seen: set[bytes]
 ) -> Iterator[tuple[Any, ...]]:
     record, image, turns = conversation
-    so_far = hashlib.blake2b(digest_size=16)
-    _add(so_far, image)
+    so_far = _digest(image.encode())
     for before, (question, answer) in enumerate(turns):
-        asked = so_far.copy()
-        _add(asked, question)
-        digest = asked.digest()
-        repeats = digest in seen
-        seen.add(digest)
+        asked = _digest(so_far + question.encode())
+        repeats = asked in seen
+        seen.add(asked)
         yield record, image, question, answer, before, repeats
         if history:
-            _add(so_far, question)
-            _add(so_far, answer)
+            so_far = _digest(asked + answer.encode())
 
 
-def _add(hashed: Any, text: str) -> None:
-    encoded = text.encode()
-    hashed.update(b"%d " % len(encoded))
-    hashed.update(encoded)
+def _digest(content: bytes) -> bytes:
+    """Of a fixed length, so that what follows it begins at one place only."""
+    return hashlib.blake2b(content, digest_size=16).digest()
