@@ -148,7 +148,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     emojis = chosen(list(all_emojis()), options.people)
     if options.limit is not None:
-        # People with all their variants first, so that there are combinations to hold out.
+        # People with all their variants first: some of their combinations are held out.
         emojis.sort(key=lambda one: (not one.variant, stable_hash(2, one.base), one.file))
         emojis = emojis[: options.limit]
     unseen = held_out(emojis)
