@@ -11,6 +11,7 @@ from .prompts import PromptFile
 from .questions import QuestionFiles
 from .sampler import JoinedBatchSampler
 from .sources import CaptionSource, QuestionSource, TextSource
+from .stories import StoryFiles, StorySource
 from .streams import JoinedDataset, SampleKey, SingleStream, Stream, StreamDataset
 from .web_text import WebText
 
@@ -36,6 +37,8 @@ __all__ = [
     "ResumableLoader",
     "SampleKey",
     "SingleStream",
+    "StoryFiles",
+    "StorySource",
     "Stream",
     "StreamDataset",
     "StreamsDataModule",

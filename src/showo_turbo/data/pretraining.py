@@ -9,6 +9,7 @@ from .files import PromptFiles
 from .loader import LoaderOptions
 from .multimodal import MultimodalDataModule
 from .sources import CaptionSource, QuestionSource, TextSource, check_source, required
+from .stories import StorySource
 from .streams import Stream
 
 
@@ -20,20 +21,23 @@ class PretrainBatchSizes:
         image: Captions with images, to generate the images.
         text: Images with questions, to answer them.
         language: Texts alone.
+        story: Stories of texts and images in turn, to go on with them.
     """
 
     image: int = 48
     text: int = 16
     language: int = 4
+    story: int = 0
 
 
 class PretrainDataModule(MultimodalDataModule):
     """Data to pretrain Show-o (arXiv 2408.12528, section 4): images to draw, questions, texts.
 
     Training batches hold the streams `image`: `{pixels, caption, image_id, seed}`, `text`:
-    `{pixels, question, answer, id, seed}` and `language`: `{text, seed}`. Evaluation batches hold
-    `prompts`: `{prompt, category, metadata, split, seed, index}` or `instructions`: `{pixels,
-    question, answer, id, seed, index}`.
+    `{pixels, question, answer, id, seed}`, `language`: `{text, seed}` and `story`: `{texts, pixels,
+    id, seed}`, whose texts and pixels are a list for each story. Evaluation batches hold `prompts`:
+    `{prompt, category, metadata, split, seed, index}` or `instructions`: `{pixels, question,
+    answer, id, seed, index}`.
 
     Args:
         resolution: Side length of the images in pixels.
@@ -42,6 +46,7 @@ class PretrainDataModule(MultimodalDataModule):
         captions: Captions with images, to generate the images.
         instructions: Images with questions, to answer them.
         web_text: Texts alone.
+        stories: Stories of texts and images in turn.
         prompts: Prompts to evaluate on; none if missing.
         val_instructions: Images, questions and answers to evaluate on; none if missing.
         prompts_per_category: Evaluates on the first so many prompts of each category of each file;
@@ -66,6 +71,7 @@ class PretrainDataModule(MultimodalDataModule):
         captions: CaptionSource | None = None,
         instructions: QuestionSource | None = None,
         web_text: TextSource | None = None,
+        stories: StorySource | None = None,
         prompts: PromptFiles | None = None,
         val_instructions: QuestionSource | None = None,
         prompts_per_category: int | None = None,
@@ -93,6 +99,14 @@ class PretrainDataModule(MultimodalDataModule):
             max_bad_samples=max_bad_samples,
             fit_limit=fit_limit,
         )
+        check_source(stories, StorySource, "stories")
+        self.stories = stories
+
+    def prepare_data(self) -> None:
+        """Make the corpus, and the stories, if there are any to be made."""
+        super().prepare_data()
+        if self.stories is not None and "story" in self.batch_sizes:
+            self.stories.prepare()
 
     def open_streams(self) -> dict[str, Stream]:
         """Open the training streams that have a batch size."""
@@ -106,6 +120,8 @@ class PretrainDataModule(MultimodalDataModule):
             )
         if "language" in self.batch_sizes:
             streams["language"] = required(self.web_text, "web_text").open()
+        if "story" in self.batch_sizes:
+            streams["story"] = required(self.stories, "stories").open(self.resolution, skip)
         return streams
 
 

@@ -1,4 +1,4 @@
-"""Inference in one place: load a model once, then draw and change images and answer questions."""
+"""Inference in one place: load a model once, then draw, change, answer and tell."""
 
 from ..sampling.text_decoding import TextDecoding
 from .drawing import DrawingTask, Generation, Prompts
@@ -13,6 +13,7 @@ from .results import (
     ExtrapolatedImages,
     GeneratedImages,
     Statistics,
+    Stories,
 )
 
 __all__ = [
@@ -29,5 +30,6 @@ __all__ = [
     "Prompts",
     "ShowoPipeline",
     "Statistics",
+    "Stories",
     "TextDecoding",
 ]

@@ -9,7 +9,6 @@ from ..sampling.image_sampling import ImageSampling, SamplingChanges
 from ..sampling.inpainting import MaskReading
 from ..sampling.options import seed_of_each
 from ..sampling.windows import Direction
-from .answering import Answering
 from .batching import first_batch_size, run_in_batches
 from .drawing import DrawingTask, Generation, Prompts
 from .editing import Editing
@@ -18,12 +17,13 @@ from .image_sources import ImageSource
 from .inpainting import Inpainting
 from .matching import each, listed, matched
 from .results import DrawnImages, EditedImages, ExtrapolatedImages, GeneratedImages
+from .telling import Telling
 
 Result = TypeVar("Result", bound=DrawnImages)
 
 
-class ShowoPipeline(Answering):
-    """Generates and changes images, and answers questions about them.
+class ShowoPipeline(Telling):
+    """Generates and changes images, answers questions about them, and tells stories.
 
     Every sample depends on its own seed only: not on what else is asked for, in which order or at
     which batch size (but for the rounding of floating-point numbers).

@@ -156,3 +156,24 @@ class Answers(Samples):
     texts: list[str]
     tokens: list[list[int]]
     finished: list[bool]
+
+
+@dataclass(frozen=True)
+class Stories(Samples):
+    """Stories of texts and images in turn.
+
+    Attributes:
+        texts: The texts of each, one a step.
+        images: The images of each, RGB: one a step, and before them the first one where it was not
+            given.
+        codes: Their image codes `(image_tokens,)`, on the CPU.
+        finished: Whether each ended by itself, instead of being cut.
+        seeds: The seed of each.
+        statistics: What they cost.
+    """
+
+    texts: list[list[str]]
+    images: list[list[Image.Image]]
+    codes: list[list[Tensor]]
+    finished: list[bool]
+    seeds: list[int]

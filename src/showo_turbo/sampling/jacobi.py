@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError
-from ..models.protocols import ImageModel
+from ..models.protocols import ImageModel, TextPrefix
 from .autoregressive import TextResult
 from .options import check_choice, check_whole, seed_of_each
 from .text_state import TextState
@@ -55,6 +55,7 @@ def jacobi_decode(
     seeds: Sequence[int] | None = None,
     starts: Sequence[Sequence[int]] | None = None,
     restrict_to_text: bool = True,
+    prefix: TextPrefix | None = None,
 ) -> list[JacobiResult]:
     """Write the greedy answers, several tokens per forward pass.
 
@@ -78,6 +79,8 @@ def jacobi_decode(
         seeds: One a sample, for the random start tokens; 0, 1, 2, ... by default.
         starts: Start tokens of each sample's first block, instead of random ones.
         restrict_to_text: Whether only text tokens may be predicted.
+        prefix: What the answers continue, in place of the images and prompts, with room for the
+            longest answer and what is guessed beyond it.
 
     Raises:
         UserError: If an option is out of range, or the model does not write text.
@@ -94,7 +97,7 @@ def jacobi_decode(
             raise UserError(
                 f"there are {len(start)} start tokens; expected block_size={block_size}"
             )
-    state = TextState(model, images, prompts, max_new_tokens, block_size, restrict_to_text)
+    state = TextState(model, images, prompts, max_new_tokens, block_size, restrict_to_text, prefix)
     vocabulary = range(model.config.text_vocabulary_size)
     samples = [
         _Guesses(

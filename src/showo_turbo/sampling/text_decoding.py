@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..errors import UserError
 from ..models.masked_text import MaskedTextModel
-from ..models.protocols import ImageModel
+from ..models.protocols import ImageModel, TextPrefix
 from ..models.registry import masked_text_model, text_model
 from .autoregressive import TextResult, autoregressive_decode
 from .block_diffusion import TextDenoising, TextRevealOrder, block_diffusion_decode
@@ -125,17 +125,21 @@ class TextDecoding:
     def decode(
         self,
         model: ImageModel,
-        images: Tensor,
+        images: Tensor | None,
         prompts: Sequence[Sequence[int]],
         seeds: Sequence[int],
+        prefix: TextPrefix | None = None,
     ) -> Sequence[TextResult]:
         """Write the answers of a batch.
 
         Args:
             model: Network in eval mode.
-            images: The image of each sample, as the model's `image_input` says.
+            images: The image of each sample, as the model's `image_input` says, or none for plain
+                text.
             prompts: Text ids of each sample, as `encode_question` gives them.
             seeds: One a sample.
+            prefix: What the answers continue, in place of the images and prompts; not for block
+                diffusion.
 
         Raises:
             UserError: If an option is out of range, or the model does not write text.
@@ -153,6 +157,7 @@ class TextDecoding:
                 driver=self.driver,
                 block_start=self.block_start,
                 seeds=seeds,
+                prefix=prefix,
             )
         return autoregressive_decode(
             model,
@@ -163,6 +168,7 @@ class TextDecoding:
             top_k=self.top_k,
             top_p=self.top_p,
             seeds=seeds,
+            prefix=prefix,
         )
 
 

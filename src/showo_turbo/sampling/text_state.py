@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from ..errors import UserError
-from ..models.protocols import ImageModel
+from ..models.protocols import ImageModel, TextPrefix
 from ..models.registry import text_model
 
 
@@ -19,6 +19,7 @@ class TextState:
         max_new_tokens: Longest answer.
         lookahead: Tokens that one forward may feed at most.
         restrict_to_text: Whether only text tokens may be predicted.
+        prefix: What the answers continue, in place of the images and prompts.
 
     Raises:
         UserError: If the model does not write text, there are no prompts, an option is out of
@@ -33,6 +34,7 @@ class TextState:
         max_new_tokens: int,
         lookahead: int,
         restrict_to_text: bool,
+        prefix: TextPrefix | None = None,
     ) -> None:
         writer = text_model(model, "decoding text")
         if not prompts:
@@ -48,7 +50,9 @@ class TextState:
         self.finished = [False] * len(prompts)
         self.forwards = [0] * len(prompts)
         self.active = list(range(len(prompts)))
-        self._prefix = writer.begin_text(images, prompts, max_new_tokens + lookahead)
+        if prefix is None:
+            prefix = writer.begin_text(images, prompts, max_new_tokens + lookahead)
+        self._prefix = prefix
 
     def predict(self, guesses: Sequence[Sequence[int]]) -> Tensor:
         """One forward: what follows each active sample's last token and each of its guesses.

@@ -160,16 +160,31 @@ class Pretraining(LightningModule, ABC):
 
     def training_step(self, batch: dict[str, dict[str, Any]], batch_index: int) -> Tensor:
         """Return the weighted sum of the losses of the streams that the batch holds."""
+        losses: dict[str, Tensor] = {}
+        for name, stream in batch.items():
+            losses |= self.losses_of(name, stream)
+        loss = torch.stack([self.weights[name] * value for name, value in losses.items()]).sum()
+        self.log_dict({f"train/{name}": value for name, value in losses.items()}, batch_size=1)
+        self.log("train/loss", loss, prog_bar=True, batch_size=1)
+        return loss
+
+    def losses_of(self, name: str, stream: dict[str, Any]) -> dict[str, Tensor]:
+        """The losses of one stream of a batch, by the names of their weights.
+
+        Raises:
+            UserError: If models of this family are not trained on such a stream.
+        """
         steps = {
             "image": self._image_loss,
             "text": self._text_loss,
             "language": self._language_loss,
         }
-        losses = {name: steps[name](stream) for name, stream in batch.items()}
-        loss = torch.stack([self.weights[name] * value for name, value in losses.items()]).sum()
-        self.log_dict({f"train/{name}": value for name, value in losses.items()}, batch_size=1)
-        self.log("train/loss", loss, prog_bar=True, batch_size=1)
-        return loss
+        if name not in steps:
+            raise UserError(
+                f"{type(self).__name__} is not trained on the stream {name}; expected "
+                f"{', '.join(steps)}, set batch_sizes.{name} to 0"
+            )
+        return {name: steps[name](stream)}
 
     def _image_loss(self, stream: dict[str, Any]) -> Tensor:
         model = self._network()
@@ -206,13 +221,17 @@ class Pretraining(LightningModule, ABC):
         longest = self._network().longest_prompt
         prompts = {}
         for place, (caption, seed) in enumerate(zip(captions, seeds, strict=True)):
-            dropped = seed % 10_000 < self.caption_dropout * 10_000
+            dropped = self._drops(seed)
             ids = [] if dropped else self.text_tokenizer.encode(caption)
             if len(ids) <= longest:
                 prompts[place] = ids
         if left_out := len(captions) - len(prompts):
             self._leave_out(left_out, of=len(captions))
         return prompts
+
+    def _drops(self, seed: int) -> bool:
+        """Whether a sample's text is dropped, which teaches the unconditional image."""
+        return seed % 10_000 < self.caption_dropout * 10_000
 
     def _leave_out(self, count: int, of: int) -> None:
         """Count captions that are left out of a batch, and say so the first time.

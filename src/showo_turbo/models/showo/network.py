@@ -13,8 +13,9 @@ from ..protocols import AnswerBlocks
 from .answer_forward import answer_logits
 from .config import ShowoConfig
 from .features import check_projector, new_projector, put_features, understanding_features
+from .interleaved import are_stories, begins_story, story_ids
 from .noise import NoiseEmbedding
-from .prefixes import CachedImagePrefix, CachedTextPrefix
+from .prefixes import CachedImagePrefix, CachedStories, CachedTextPrefix
 from .sequences import Prefixes, Sequences, UnifiedPrompting, format_conversation
 from .transformer import CachedPhi
 
@@ -48,6 +49,16 @@ class Showo(CachedPhi):
             self.mm_projector = new_projector(config.reads.width, config.hidden_size)
         if config.noise_size:
             self.noise = NoiseEmbedding(config.noise_size, config.hidden_size)
+
+    def resized(self, config: ShowoConfig) -> "Showo":
+        """A network of other sizes with these weights.
+
+        Raises:
+            RuntimeError: If a weight depends on a size that is another.
+        """
+        network = Showo(config).to(self.device, self.dtype)
+        network.load_state_dict(self.state_dict())
+        return network
 
     @property
     def image_input(self) -> ImageInput:
@@ -98,6 +109,10 @@ class Showo(CachedPhi):
             return [*tokenizer.encode(self.config.system_prompt), v.soi_id, v.eoi_id, *ids]
         return ids
 
+    def null_prompt_of(self, prompt: Sequence[int]) -> Sequence[int]:
+        """The empty prompt, or the story of an empty text."""
+        return story_ids(self.vocabulary, [[]], []) if begins_story(prompt, self.vocabulary) else ()
+
     @property
     def noise_size(self) -> int:
         """Numbers of noise that an image, and each of its tokens, reads; 0 for none."""
@@ -132,13 +147,23 @@ class Showo(CachedPhi):
         self, prompts: Sequence[Sequence[int]], noise: Tensor | None = None
     ) -> CachedImagePrefix:
         """Begin to decode images; see `ImageModel.begin_images`."""
-        return CachedImagePrefix(self, prompts, noise)
+        return CachedImagePrefix.behind(self, prompts, noise)
 
     def begin_text(
         self, images: Tensor | None, prompts: Sequence[Sequence[int]], room: int
     ) -> CachedTextPrefix:
         """Begin to write answers; see `TextModel.begin_text`."""
-        return CachedTextPrefix(self, images, prompts, room)
+        return CachedTextPrefix.behind(self, images, prompts, room)
+
+    def story_prompt(
+        self, texts: Sequence[Sequence[int]], images: Sequence[Sequence[int]]
+    ) -> list[int]:
+        """Ids of a story so far; see `TextModel.story_prompt`."""
+        return story_ids(self.vocabulary, texts, images)
+
+    def begin_stories(self, prompts: Sequence[Sequence[int]], room: int) -> CachedStories:
+        """Begin to tell stories; see `TextModel.begin_stories`."""
+        return CachedStories(self, prompts, room)
 
     def understanding(
         self,
@@ -146,17 +171,19 @@ class Showo(CachedPhi):
         prompts: Sequence[Sequence[int]],
         answers: Sequence[Sequence[int]] | None = None,
     ) -> Sequences:
-        """Sequences of questions about images, whatever images are given as.
+        """Sequences of questions about images, whatever images are given as, or of stories so far.
 
         Args:
-            images: The image of each sample, as `image_input` says.
-            prompts: Ids of each, as `encode_question` gives them.
+            images: The image of each sample, as `image_input` says. Stories have theirs in them.
+            prompts: Ids of each, as `encode_question` or `story_prompt` gives them.
             answers: Text ids to learn; without them the sequences end with the prompts.
 
         Raises:
             UserError: If the images are of another kind than this network reads.
         """
         reads = self.config.reads
+        if are_stories(prompts, self.vocabulary):
+            return self.sequences.story(prompts, answers, self.device)
         reads.check_shape(images)
         if not reads.continuous:
             return self.sequences.understanding(images, prompts, answers)
@@ -171,7 +198,8 @@ class Showo(CachedPhi):
 
     def text_prefix(self, images: Tensor | None, prompts: Sequence[Sequence[int]]) -> Prefixes:
         """What comes before answers; without images, before the rest of plain texts."""
-        if images is None or not self.config.reads.continuous:
+        own = images is None or are_stories(prompts, self.vocabulary)
+        if own or not self.config.reads.continuous:
             return self.sequences.text_prefix(images, prompts, self.device)
         return self.understanding(images, prompts).as_prefixes()
 

@@ -1,6 +1,6 @@
 """Sizes of a new Show-o; those that follow from its tokenizers and images need not be given."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from ...text_tokenizer import TextTokenizer
 from ..image_input import ImageInputKind
@@ -86,3 +86,35 @@ class ShowoSizes:
     def of(cls, config: ShowoConfig) -> "ShowoSizes":
         """All sizes of a configuration."""
         return cls(**{name: getattr(config, name) for name in cls.__dataclass_fields__})
+
+
+@dataclass(frozen=True)
+class SizeChanges:
+    """Sizes of a Show-o that goes on from another's weights: those that no weight depends on.
+
+    Args:
+        image_tokens: Tokens an image, such as four times as many for images of twice the side; by
+            default as many as the data's images have patches.
+        max_text_length: Longest prompt in tokens, `sot` and `eot` included; that of the other by
+            default.
+        max_position_embeddings: Longest sequence; that of the other by default.
+    """
+
+    image_tokens: int | None = None
+    max_text_length: int | None = None
+    max_position_embeddings: int | None = None
+
+    def over(self, config: ShowoConfig, images: MAGVITv2Config, resolution: int) -> ShowoConfig:
+        """The configuration with these changes.
+
+        Args:
+            config: The other's.
+            images: Sizes of the image tokenizer.
+            resolution: Side length of the data's images in pixels.
+
+        Raises:
+            UserError: If a size is out of range, or images are not of whole patches.
+        """
+        changes = {name: value for name, value in asdict(self).items() if value is not None}
+        tokens = images.tokens_of(resolution, "changed_sizes.image_tokens")
+        return replace(config, **({"image_tokens": tokens} | changes))
