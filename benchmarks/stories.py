@@ -54,7 +54,7 @@ def main() -> None:
                 way = replace(way, guidance_scale=options.guidance, reveal_order="halton")
                 way = replace(way, token_temperature=0.0, confidence_temperature=0.0)
             for method in ("autoregressive", "jacobi"):
-                texts = TextDecoding(method=method, max_new_tokens=32)
+                texts = TextDecoding(method=method, max_new_tokens=16)
                 for forced in (True, False):
                     score = measure_stories(pipeline, stories, way, texts, forced=forced)
                     told = "behind the true ones" if forced else "freely"
@@ -70,7 +70,7 @@ def strip(pipeline: ShowoPipeline, way: Any, path: Path) -> None:
     """A row of keyframes for each of the first stories, the given one first."""
     stories = [sample_story(index, split="test") for index in range(SHOWN)]
     scenes = [Image.fromarray(render(story.before)) for story in stories]
-    texts = TextDecoding(max_new_tokens=32)
+    texts = TextDecoding(max_new_tokens=16)
     told = pipeline.tell([s.request for s in stories], scenes, way, texts, max_steps=4)
     side = scenes[0].width * MAGNIFIED + 4
     sheet = Image.new("RGB", (side * 5, side * SHOWN), "gray")

@@ -20,9 +20,11 @@ SWEEPS = [path for path in FILES if path.parent.name == "sweeps"]
 TURBO = CONFIGS / "turbo.yaml"
 RESOLUTIONS = [path for path in FILES if path.match("turbo_*.yaml")]
 LOGGERS = [path for path in FILES if path.parent.name == "loggers"]
-PARTS = [*OVERLAYS, *SWEEPS, *LOGGERS, TURBO, *RESOLUTIONS]
+STAGES = [path for path in FILES if path.match("stages/stage_*.yaml")]
+STAGED = CONFIGS / "stages" / "pretrain.yaml"
+PARTS = [*OVERLAYS, *SWEEPS, *LOGGERS, TURBO, *RESOLUTIONS, STAGED, *STAGES]
 WHOLE = [[path] for path in FILES if path not in PARTS]
-WHOLE += [[TURBO, path] for path in RESOLUTIONS]
+WHOLE += [[TURBO, path] for path in RESOLUTIONS] + [[STAGED, path] for path in STAGES]
 """The files of each run, in the order in which they are merged."""
 
 
@@ -34,6 +36,11 @@ def test_the_files_are_found():
         "pretrain_magvitv2",
         "pretrain_mmada",
         "pretrain_showo",
+        "pretrain_stories",
+        "student_stories",
+        "stage_1",
+        "stage_2",
+        "stage_3",
         "turbo_256",
         "turbo_512",
         "turbo_256_renewed",

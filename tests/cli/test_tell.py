@@ -1,4 +1,4 @@
-"""`showo-turbo tell` and `make-stories`."""
+"""`showo-turbo tell`."""
 
 import json
 
@@ -63,12 +63,6 @@ def test_a_file_of_stories(command, model, tmp_path, photo):
     options = {"decoding": DECODING, "max_steps": 2, "sampling_steps": 2}
     check(tmp_path / "out", pipeline.tell(["a star", "two squares"], seeds=[9, 1], **options))
     assert [note["metadata"] for note in index(tmp_path / "out")] == [{"id": 7}, {}]
-
-
-def test_stories_of_moving_shapes(command, tmp_path):
-    result = command("make-stories", tmp_path / "s", "--stories", 3, "--split", "test")
-    assert result.status == 0, result
-    assert len(json.loads((tmp_path / "s" / "stories.json").read_text())) == 3
 
 
 @pytest.mark.bad_input

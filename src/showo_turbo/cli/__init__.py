@@ -17,7 +17,6 @@ COMMANDS = {
     "split-pictures": "Split pictures with captions into training, validation and test.",
     "train-text-tokenizer": "Train a text tokenizer on captions, questions and texts.",
     "make-shapes": "Write the shapes world to a folder, in the formats of the real data sets.",
-    "make-stories": "Write stories of moving shapes, as JSON and pictures.",
     "collect": "Record a model's trajectories: images for captions, answers to questions.",
     "trajectories": "Show what stores of trajectories hold, and draw film strips of a few.",
     "sweep": "Run an experiment many times with other settings: grid, random or TPE.",

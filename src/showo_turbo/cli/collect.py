@@ -15,7 +15,9 @@ from ..data import (
     QuestionSource,
     StorySource,
 )
-from ..data import files as _files  # noqa: F401  # so that their classes answer to bare names
+from ..data import class_folders as _class_folders  # noqa: F401  # so that its class answers
+from ..data import files as _files  # noqa: F401  # to its bare name, and likewise
+from ..data import shards as _shards  # noqa: F401
 from ..data.bad_samples import BadSamples
 from ..data.images import encode_images
 from ..data.sources import required

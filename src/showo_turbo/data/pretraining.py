@@ -1,5 +1,6 @@
 """The DataModules of pretraining: three streams for Show-o, images for its image tokenizer."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -8,7 +9,14 @@ from .datamodule import FIT_LIMIT, StreamsDataModule
 from .files import PromptFiles
 from .loader import LoaderOptions
 from .multimodal import MultimodalDataModule
-from .sources import CaptionSource, QuestionSource, TextSource, check_source, required
+from .sources import (
+    CaptionSource,
+    QuestionSource,
+    Source,
+    TextSource,
+    check_source,
+    required,
+)
 from .stories import StorySource
 from .streams import Stream
 
@@ -102,11 +110,9 @@ class PretrainDataModule(MultimodalDataModule):
         check_source(stories, StorySource, "stories")
         self.stories = stories
 
-    def prepare_data(self) -> None:
-        """Make the corpus, and the stories, if there are any to be made."""
-        super().prepare_data()
-        if self.stories is not None and "story" in self.batch_sizes:
-            self.stories.prepare()
+    def sources(self) -> Sequence[Source | None]:
+        """Where the data comes from."""
+        return (*super().sources(), self.stories)
 
     def open_streams(self) -> dict[str, Stream]:
         """Open the training streams that have a batch size."""
@@ -177,6 +183,10 @@ class ImageDataModule(StreamsDataModule):
         self.resolution = resolution
         self.captions = captions
         self.val_captions = val_captions
+
+    def sources(self) -> Sequence[Source | None]:
+        """Where the images come from."""
+        return (self.captions, self.val_captions)
 
     def open_streams(self) -> dict[str, Stream]:
         """Open the images to train on."""

@@ -14,6 +14,7 @@ from ..utils.random import stateless_seed
 from .bad_samples import Skip, refuse
 from .fields import text_field, written
 from .images import image_path, read_image, square_pixels
+from .sources import Source
 from .streams import StreamDataset
 from .transparency import BACKGROUND, check_background
 
@@ -69,7 +70,7 @@ class Story:
     pictures: tuple[Picture, ...]
 
 
-class StorySource(ABC):
+class StorySource(Source, ABC):
     """Stories; one of a user's own derives from this class.
 
     Attributes:
@@ -88,9 +89,6 @@ class StorySource(ABC):
         Raises:
             UserError: If there are none, or they cannot be read.
         """
-
-    def prepare(self) -> None:  # noqa: B027  # most have nothing to make
-        """Make what is not there yet; called once, before anything is read."""
 
     def open(self, resolution: int, skip: Skip = refuse) -> "StoryStream":
         """The stories as a stream to train on.

@@ -23,6 +23,10 @@ MAX_STEPS = 3
 HELD_OUT_SHARE = 0.1
 """Share of the scenes that no training story begins with."""
 
+_PARTS = (("move",), ("turn",), ("move", "turn"), ("turn", "move"))
+_WEIGHTS = (1, 1, 2, 2)
+"""What a story consists of, and how often: longer ones cannot always happen."""
+
 STORIES_FILE, WORLD_FILE = "stories.json", "stories.world.json"
 _VERSION = 1
 
@@ -102,7 +106,7 @@ def _draw_scene(random: Random) -> Scene:
 def _draw_changes(scene: Scene, random: Random) -> ShapesStory | None:
     """A move of one or two cells, another color, or both in any order; None if it cannot be."""
     actor = random.choice(scene.objects)
-    parts = random.choice((("move",), ("turn",), ("move", "turn"), ("turn", "move")))
+    (parts,) = random.choices(_PARTS, _WEIGHTS)
     color, changes = actor.color, []
     for part in parts:
         if part == "turn":

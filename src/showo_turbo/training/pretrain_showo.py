@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..data.caption_questions import LEARN_QUESTION
 from ..errors import UserError
 from ..inference.loading import image_side
 from ..models.magvitv2 import MAGVITv2
@@ -197,6 +198,11 @@ class PretrainShowo(Pretraining):
         model, images = self._network(), self._encode_asked_images(stream["pixels"])
         prompts = self._encode_questions(stream["question"])
         answers = [self.text_tokenizer.encode(answer) for answer in stream["answer"]]
+        for place, learned in enumerate(stream.get(LEARN_QUESTION, ())):
+            if learned and not model.image_input.continuous:
+                # Where the prompt is empty the whole text is the answer.
+                answers[place] = [*prompts[place], *answers[place]]
+                prompts[place] = []
         sequences = model.understanding(images, prompts, answers)
         return self._next_token_loss(sequences, model.embeddings_of(sequences, images))
 
