@@ -9,6 +9,7 @@ LIGHTNING_COMMANDS = {
 
 COMMANDS = {
     "generate": "Draw images of prompts into a folder.",
+    "generate-video": "Draw clips of prompts, or set images in motion.",
     "inpaint": "Draw parts of images again, where masks are white.",
     "extrapolate": "Let images grow beyond their edges.",
     "edit": "Change what images show, without a mask.",
@@ -22,6 +23,7 @@ COMMANDS = {
     "sweep": "Run an experiment many times with other settings: grid, random or TPE.",
     "report": "Write one self-contained HTML page about runs.",
     "replay": "Run a batch that stopped a training again, and show where it goes wrong.",
+    "inflate": "Make a tokenizer of clips of an image tokenizer.",
     "export": "Write the network of a training checkpoint as a model folder.",
 }
 """The first line of each command's help, here so that listing them imports none."""

@@ -25,9 +25,11 @@ from ..data import pretraining as _pretraining  # noqa: F401
 from ..data import shards as _shards  # noqa: F401
 from ..errors import UserError, shown
 from ..shapes import classes as _shapes_classes  # noqa: F401
+from ..shapes import clip_checker as _shapes_clip_checker  # noqa: F401
 from ..shapes import metric as _shapes_metric  # noqa: F401
 from ..shapes import source as _shapes_source  # noqa: F401
 from ..shapes import stories as _shapes_stories  # noqa: F401
+from ..shapes import write_clips as _shapes_write_clips  # noqa: F401
 from ..training.checkpoint_io import AtomicCheckpointIO, ExactResume
 from ..training.measured_student import MeasuredStudent
 from ..training.ranks import lost_process

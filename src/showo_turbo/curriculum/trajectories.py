@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -14,7 +15,7 @@ from ..data import DistillationDataModule
 from ..data.images import encode_images
 from ..data.sources import required
 from ..errors import UserError
-from ..models.protocols import ImageModel
+from ..models.protocols import ImageModel, token_grid
 from ..models.registry import load_model
 from ..training.student_weights import whole_image_encoder, whole_image_tokenizer
 from ..training.turbo import ShowoTurbo
@@ -190,7 +191,7 @@ class RoundTrajectories:
                     rank_zero_info,
                     processes,
                     base=_base(module, folder) if source and source.needs_base else None,
-                    decode=image_tokenizer.decode,
+                    decode=partial(image_tokenizer.decode, grid=token_grid(teacher[0].config)),
                 )
                 captions = _captions(data, stages, round_index)
                 captions = captions[: _wanted(trainer, data.batch_sizes["image"])]

@@ -7,8 +7,9 @@ from ..errors import BadSample, UserError, shown
 from ..models.questions import FollowUp
 from ..utils.files import read_json
 from .bad_samples import Skip, refuse
+from .clips import load_pixels
 from .fields import text_field, written
-from .images import image_path, load_image
+from .images import image_path
 from .streams import StreamDataset
 from .transparency import BACKGROUND
 
@@ -40,6 +41,8 @@ class LLaVAInstructions(StreamDataset):
         skip: Leaves out a bad record, or raises.
         history: Whether a question comes with the turns before it; if not, each stands alone.
         background: Color that shows through transparent parts of the images.
+        frames: Frames of each clip, where the files are clips; pixels then are `(3, frames,
+            resolution, resolution)`.
 
     Attributes:
         num_text_only: Number of records that were left out because they have no image.
@@ -60,9 +63,11 @@ class LLaVAInstructions(StreamDataset):
         *,
         history: bool = True,
         background: str = BACKGROUND,
+        frames: int | None = None,
     ) -> None:
         self.resolution = resolution
         self.background = background
+        self.frames = frames
         self.history = history
         self.num_text_only = self.num_openings = self.num_unanswered = 0
         self._turns: list[_Turn] = []
@@ -92,7 +97,7 @@ class LLaVAInstructions(StreamDataset):
         """The turn at `index`; there is nothing to draw."""
         turn = self._turns[index]
         return {
-            "pixels": load_image(turn.image, self.resolution, self.background),
+            "pixels": load_pixels(turn.image, self.frames, self.resolution, self.background),
             "question": turn.question,
             "answer": turn.answer,
             "id": turn.record,

@@ -12,9 +12,11 @@ from .results import (
     EditedImages,
     ExtrapolatedImages,
     GeneratedImages,
+    GeneratedVideos,
     Statistics,
     Stories,
 )
+from .videos import VideoGeneration
 
 __all__ = [
     "Answers",
@@ -25,6 +27,7 @@ __all__ = [
     "ExtrapolatedImages",
     "Extrapolation",
     "GeneratedImages",
+    "GeneratedVideos",
     "Generation",
     "Inpainting",
     "Prompts",
@@ -32,4 +35,5 @@ __all__ = [
     "Statistics",
     "Stories",
     "TextDecoding",
+    "VideoGeneration",
 ]

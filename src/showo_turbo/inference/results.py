@@ -114,6 +114,21 @@ class GeneratedImages(DrawnImages):
 
 
 @dataclass(frozen=True)
+class GeneratedVideos(GeneratedImages):
+    """Clips of a list of prompts.
+
+    Attributes:
+        videos: The frames of each, RGB.
+        images: The first frame of each.
+        codes: `(prompts, image_tokens)` codes of the latent frames one after the other, on the CPU.
+        seeds: The seed of each.
+        statistics: What they cost.
+    """
+
+    videos: list[list[Image.Image]]
+
+
+@dataclass(frozen=True)
 class EditedImages(GeneratedImages):
     """Images that were edited without a mask.
 

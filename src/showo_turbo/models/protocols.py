@@ -4,6 +4,7 @@ A family is a class of networks, built from its configuration alone, with all it
 state dict. It draws images (`ImageModel`); a family that writes text as well is a `TextModel`.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -80,6 +81,22 @@ class ModelConfig(Protocol):
 
     def to_dict(self) -> dict[str, Any]:
         """The `config.json`, as plain JSON; its `_class_name` is the name of the family's class."""
+
+
+def token_grid(config: ModelConfig) -> tuple[int, ...]:
+    """The `(rows, columns)` of an image's tokens, or `(latent frames, rows, columns)` of a clip's.
+
+    A family that draws clips says so by `video_frames` in its configuration; then `image_tokens`
+    are those of a clip.
+    """
+    frames = video_frames(config)
+    side = math.isqrt(config.image_tokens // max(1, frames))
+    return (frames, side, side) if frames else (side, side)
+
+
+def video_frames(config: ModelConfig) -> int:
+    """Latent frames of the clips that a model draws; 0 for one of images."""
+    return int(getattr(config, "video_frames", 0))
 
 
 class ImagePrefix(Protocol):

@@ -90,6 +90,7 @@ def denoise_behind(
     seeds: Sequence[int],
     known: Tensor | None = None,
     done: int = 0,
+    drawn: Tensor | None = None,
 ) -> Iterator[DenoisingStep]:
     """Decode a batch of images behind what has been begun; see `denoise_images`.
 
@@ -100,6 +101,8 @@ def denoise_behind(
         seeds: One an image.
         known: See `denoise_images`.
         done: See `denoise_images`.
+        drawn: `(image_tokens,)` bool, the tokens that are drawn now; others stay masked. All by
+            default.
     """
     batch, image_tokens = len(seeds), model.config.image_tokens
     noise = SamplerNoise(seeds, image_tokens, model.device)
@@ -115,9 +118,12 @@ def denoise_behind(
         if known.shape != codes.shape:
             raise ValueError(f"known is {tuple(known.shape)}; expected {tuple(codes.shape)}")
         codes = known.to(codes)
-    left = (codes == model.mask_code).sum(dim=1).tolist()
+    drawn = (
+        torch.ones(image_tokens, dtype=torch.bool, device=model.device) if drawn is None else drawn
+    )
+    left = ((codes == model.mask_code) & drawn).sum(dim=1).tolist()
     of_unknown = sampling.schedule_base == "unknown" and not done
-    bases = left if of_unknown else [image_tokens] * batch
+    bases = left if of_unknown else [int(drawn.sum())] * batch
     for step in range(done + 1, sampling.sampling_steps + 1):
         logits = prefix.logits(torch.cat([codes, codes]) if sampling.guided else codes).float()
         if sampling.guided:
@@ -125,7 +131,7 @@ def denoise_behind(
             conditional, unconditional = logits.chunk(2)
             logits = (1 + guidance) * conditional - guidance * unconditional
         candidates, confidence = draw_tokens(logits, sampling, noise)
-        unknown = codes == model.mask_code
+        unknown = (codes == model.mask_code) & drawn
         if order is not None:
             confidence = -order.expand_as(confidence).to(confidence)
         else:

@@ -25,7 +25,7 @@ from ..models.checkpoints import (
     VISION_ENCODER_KEY,
 )
 from ..models.magvitv2 import MAGVITv2
-from ..models.protocols import TextModel
+from ..models.protocols import TextModel, token_grid
 from ..models.vision_encoders import CLIPFeatures
 from ..sampling.image_sampling import ImageSampling
 from ..sampling.options import check_not_negative
@@ -265,7 +265,13 @@ class Pretraining(LightningModule, ABC):
     @torch.no_grad()
     def _encode_images(self, pixels: Tensor) -> Tensor:
         assert self.image_tokenizer is not None
-        return self.image_tokenizer.encode(pixels)
+        codes, tokens = self.image_tokenizer.encode(pixels), self._network().config.image_tokens
+        if codes.shape[1] != tokens:
+            raise UserError(
+                f"images of shape {tuple(pixels.shape[1:])} have {codes.shape[1]} tokens, those of "
+                f"the model {tokens}; set the resolution, or the frames of clips, that it draws"
+            )
+        return codes
 
     def _encode_asked_images(self, pixels: Tensor) -> Tensor:
         """Images as the model is given them when it is asked about them."""
@@ -301,7 +307,7 @@ class Pretraining(LightningModule, ABC):
         seeds = [stream["seed"][i] for i in fitting]
         codes = decode_image_codes(model, [encoded[i] for i in fitting], self.sampling, seeds)
         assert self.image_tokenizer is not None
-        pixels = self.image_tokenizer.decode(codes)
+        pixels = self.image_tokenizer.decode(codes, token_grid(model.config))
         for score in scores:
             score.update(pixels, [stream["metadata"][i] for i in fitting])
 

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from ...errors import UserError
 from ...text_tokenizer import TextTokenizer
 from ..image_input import ImageInput
 from ..prompts import required_tokenizer
@@ -43,7 +44,8 @@ class Showo(CachedPhi):
     def __init__(self, config: ShowoConfig) -> None:
         super().__init__(config)
         self.vocabulary = config.vocabulary
-        self.sequences = UnifiedPrompting(config.vocabulary, config.max_text_length)
+        video = bool(config.video_frames)
+        self.sequences = UnifiedPrompting(config.vocabulary, config.max_text_length, video=video)
         if config.reads.continuous:
             # Named by its keys in the released checkpoints.
             self.mm_projector = new_projector(config.reads.width, config.hidden_size)
@@ -158,7 +160,13 @@ class Showo(CachedPhi):
     def story_prompt(
         self, texts: Sequence[Sequence[int]], images: Sequence[Sequence[int]]
     ) -> list[int]:
-        """Ids of a story so far; see `TextModel.story_prompt`."""
+        """Ids of a story so far; see `TextModel.story_prompt`.
+
+        Raises:
+            UserError: If the network draws clips.
+        """
+        if self.config.video_frames:
+            raise UserError("the model draws clips, and tells no stories; name one of images")
         return story_ids(self.vocabulary, texts, images)
 
     def begin_stories(self, prompts: Sequence[Sequence[int]], room: int) -> CachedStories:

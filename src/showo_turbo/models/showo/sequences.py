@@ -68,13 +68,19 @@ class UnifiedPrompting:
     Args:
         vocabulary: Token ids.
         max_text_length: Longest text in tokens, `sot` and `eot` included.
+        video: Whether the images are clips: `t2v` and `sov video* eov` then take the places of
+            `t2i` and `soi image* eoi`.
 
     Source: Show-o (arXiv 2408.12528), section 3.1, and its released prompting code.
     """
 
-    def __init__(self, vocabulary: Vocabulary, max_text_length: int) -> None:
-        self.vocabulary = vocabulary
+    def __init__(
+        self, vocabulary: Vocabulary, max_text_length: int, *, video: bool = False
+    ) -> None:
+        v = self.vocabulary = vocabulary
         self.max_text_length = max_text_length
+        self._task = v.t2v_id if video else v.t2i_id
+        self._edges = (v.sov_id, v.eov_id) if video else (v.soi_id, v.eoi_id)
 
     def text_to_image(
         self,
@@ -122,13 +128,14 @@ class UnifiedPrompting:
     def image(self, codes: Tensor) -> Tensor:
         """`soi image* eoi` of codes `(batch, image_tokens)`."""
         edge = codes.new_ones(len(codes), 1)
-        v = self.vocabulary
-        return torch.cat([edge * v.soi_id, codes + v.image_offset, edge * v.eoi_id], dim=1)
+        first, last = self._edges
+        offset = self.vocabulary.image_offset
+        return torch.cat([edge * first, codes + offset, edge * last], dim=1)
 
     def _image_prompts(self, prompts: Sequence[Sequence[int]]) -> list[list[int]]:
         v = self.vocabulary
         return [
-            list(prompt) if begins_story(prompt, v) else [v.t2i_id, v.sot_id, *prompt, v.eot_id]
+            list(prompt) if begins_story(prompt, v) else [self._task, v.sot_id, *prompt, v.eot_id]
             for prompt in prompts
         ]
 
