@@ -1,4 +1,4 @@
-"""How well stories of moving shapes are told, by a teacher and by a distilled student.
+"""How well a teacher and a distilled student tell stories of moving shapes.
 
     python benchmarks/stories.py --teacher runs/stories/model \\
         --student runs/student_stories/student

@@ -26,7 +26,7 @@ def clips():
 @pytest.mark.parametrize("by_frame", [False, True])
 @pytest.mark.parametrize("given", [False, True])
 def test_is_the_sampler_and_the_tokenizer(clips, given, by_frame):
-    images = [frame for frame in colored_frames(3, 2)] if given else None
+    images = colored_frames(3, 2) if given else None
     result = clips.generate_video(PROMPTS, images, by_frame=by_frame, seeds=[5, 7], **DRAWN)
     known = None
     if given:

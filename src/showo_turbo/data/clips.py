@@ -30,7 +30,10 @@ _MOST_FRAMES = 4096
 
 
 def load_clip(
-    source: ClipSource, frames: int, resolution: int, background: str = BACKGROUND
+    source: ClipSource | Image.Image,
+    frames: int,
+    resolution: int,
+    background: str = BACKGROUND,
 ) -> Tensor:
     """Read a clip as squares.
 

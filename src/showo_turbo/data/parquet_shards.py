@@ -83,7 +83,7 @@ def read_row(
         where: What the row is, for the message.
 
     Raises:
-        BadSample: If one of them is missing or empty, or the caption is no text.
+        BadSample: If one of them is missing or empty, or the caption is not a text.
     """
     try:
         picture, caption = (table.column(name)[index].as_py() for name in columns)

@@ -108,7 +108,7 @@ def read_member(path: Path, member: Member) -> tuple[bytes, str]:
     """The bytes of a sample's picture, and its caption.
 
     Raises:
-        BadSample: If the caption is no text.
+        BadSample: If the caption is not a text.
         UserError: If the file has become shorter.
     """
     where = f"{member.key} of {path}"

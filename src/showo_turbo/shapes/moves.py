@@ -1,4 +1,4 @@
-"""Changes of a scene, step by step: what can be asked for, and how it is told."""
+"""Changes of a scene, step by step: what can be asked for, and in which words."""
 
 import re
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ DIRECTIONS: dict[str, tuple[int, int]] = {
     "up": (-1, 0),
     "down": (1, 0),
 }
-"""Rows and columns that a move goes by."""
+"""Rows and columns of a move."""
 
 _TIMES = {1: "", 2: " twice"}
 _MOVE = re.compile(r"The (\w+) (\w+) moves (\w+)\.")
@@ -37,7 +37,7 @@ class Change:
 
     @property
     def sentence(self) -> str:
-        """How it is told, such as "The red circle moves right."."""
+        """The sentence that tells it, such as "The red circle moves right."."""
         subject = f"The {self.color} {self.shape}"
         return f"{subject} moves {self.move}." if self.move else f"{subject} turns {self.turn}."
 
@@ -65,7 +65,7 @@ class Change:
 
 
 def parse_sentence(text: str) -> Change | None:
-    """The change that a sentence tells; None if it is none of this world."""
+    """The change that a sentence tells; None if the world has no such change."""
     for pattern, what, known in ((_MOVE, "move", DIRECTIONS), (_TURN, "turn", COLORS)):
         if match := pattern.fullmatch(text.strip()):
             color, shape, value = match.groups()

@@ -23,7 +23,7 @@ MAX_STEPS = 3
 HELD_OUT_SHARE = 0.1
 """Share of the scenes that no training story begins with."""
 
-_PARTS = (("move",), ("turn",), ("move", "turn"), ("turn", "move"))
+_PARTS: tuple[tuple[str, ...], ...] = (("move",), ("turn",), ("move", "turn"), ("turn", "move"))
 _WEIGHTS = (1, 1, 2, 2)
 """What a story consists of, and how often: longer ones cannot always happen."""
 
@@ -107,7 +107,8 @@ def _draw_changes(scene: Scene, random: Random) -> ShapesStory | None:
     """A move of one or two cells, another color, or both in any order; None if it cannot be."""
     actor = random.choice(scene.objects)
     (parts,) = random.choices(_PARTS, _WEIGHTS)
-    color, changes = actor.color, []
+    color = actor.color
+    changes: list[Change] = []
     for part in parts:
         if part == "turn":
             taken = {item.color for item in scene.objects}

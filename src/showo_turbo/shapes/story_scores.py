@@ -1,4 +1,4 @@
-"""How often stories of moving shapes are told right, step by step and as a whole."""
+"""How often a model tells stories of moving shapes right, step by step and as a whole."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -102,8 +102,8 @@ def measure_stories(
         stories: What is asked for.
         sampling: How keyframes are drawn.
         decoding: How sentences are written.
-        forced: Whether every step is told behind the true ones before it; else all steps of a story
-            are told freely, one behind the other.
+        forced: Whether every step comes behind the true ones before it; else all steps of a story
+            are free, one behind the other.
         seed: Of all stories' seeds.
         batch_size: Stories told at once.
     """

@@ -167,9 +167,11 @@ class PretrainShowo(Pretraining):
         counts = list(map(len, stream["pixels"]))
         pixels = torch.stack([own for story in stream["pixels"] for own in story])
         codes = self._encode_images(pixels).split(counts)
-        columns = zip(stream["texts"], codes, stream["seed"], strict=True)
         encode = self.text_tokenizer.encode
-        return [_EncodedStory([encode(text) for text in own], *rest) for own, *rest in columns]
+        return [
+            _EncodedStory([encode(text) for text in texts], own, seed)
+            for texts, own, seed in zip(stream["texts"], codes, stream["seed"], strict=True)
+        ]
 
     def _story_row(self, story: "_EncodedStory", masked: Tensor | None) -> list[int]:
         """Ids of a story: its end, or with its last image masked.

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .convolutional import AttentionBlock, Decoder, Encoder, Upsample
+from .convolutional import AttentionBlock, Decoder, Downsample, Encoder, Level, Upsample
 
 TAPS = 3
 """Frames that a temporal kernel sees."""
@@ -134,11 +134,13 @@ def inflate(encoder: Encoder, decoder: Decoder, temporal_halvings: int) -> None:
     """
     _inflate_layers(encoder)
     _inflate_layers(decoder)
-    deepest = list(encoder.down)[:-1][-temporal_halvings:]
-    for level in deepest:
-        halving = TemporalHalving(level.downsample.conv.weight.shape[0])
+    for level in list(encoder.down)[:-1][-temporal_halvings:]:
+        assert isinstance(level, Level) and isinstance(level.downsample, Downsample)
+        assert isinstance(level.downsample.conv, CausalConv)
+        halving = TemporalHalving(len(level.downsample.conv.weight))
         level.downsample = nn.Sequential(level.downsample, halving)
     for level in list(decoder.up)[-temporal_halvings:]:
+        assert isinstance(level, Level) and isinstance(level.upsample, ClipUpsample)
         doubling = TemporalDoubling(level.upsample.conv.weight.shape[1])
         level.upsample = nn.Sequential(doubling, level.upsample)
 

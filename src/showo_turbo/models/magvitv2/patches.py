@@ -19,7 +19,7 @@ def split_patches(images: Tensor, size: int) -> Tensor:
     return patches.reshape(batch * rows * columns, *shape, size, size)
 
 
-def join_patches(patches: Tensor, grid: tuple[int, int]) -> Tensor:
+def join_patches(patches: Tensor, grid: tuple[int, ...]) -> Tensor:
     """Undo `split_patches` for images or clips of `grid = (rows, columns)` patches."""
     rows, columns = grid
     shape = patches.shape[1:-2]
