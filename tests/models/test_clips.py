@@ -35,7 +35,7 @@ def pair(request):
 
 def test_golden_codes_of_a_single_frame():
     """The recorded photograph: the same latents to the last bit, as an image and as a clip."""
-    images, photo = golden.magvitv2(), golden.cases()["photo.resized"]
+    images, photo = golden.magvitv2(), golden.cases()["photo.resized"][None]
     clips = images.inflated(2)
     assert torch.equal(clips.encode(photo), golden.cases()["photo.codes"])
     assert torch.equal(clips.pixels_to_latents(photo), images.pixels_to_latents(photo))

@@ -92,6 +92,12 @@ def _samples(path: Path) -> Iterator[tuple[str, dict[str, tuple[int, int]]]]:
                             f"{path} has {shown(member.name)} twice; expected it once, remove one"
                         )
                     parts[ending] = (member.offset_data, member.size)
+            end = archive.offset
+        # Cut between members, it would only seem to be shorter.
+        with open(path, "rb") as file:
+            file.seek(end)
+            if file.read(tarfile.BLOCKSIZE) != tarfile.NUL * tarfile.BLOCKSIZE:
+                raise tarfile.ReadError("it does not end as tar files do")
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; expected a tar file, name another") from None
     except (tarfile.TarError, OSError, EOFError) as error:

@@ -44,7 +44,7 @@ class CausalConv(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Apply it; `TAPS - 1` frames of zeros come first."""
         if features.ndim == 4:
-            last = self.weight[:, :, -1]
+            last = self.weight[:, :, -1].contiguous()  # the very sums of the image
             return functional.conv2d(features, last, self.bias, self._stride, self._padding)
         padded = functional.pad(features, (0, 0, 0, 0, TAPS - 1, 0))
         stride, padding = (1, *self._stride), (0, *self._padding)
