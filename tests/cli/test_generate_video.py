@@ -78,7 +78,7 @@ class TestBadInput:
             (["a", "--frames_per_second", 0], "frames_per_second is 0.0; it must be above 0"),
             (["a", "--image", "none.png"], "none.png is not a file and does not lead to one"),
             (["a", "--format", "mp4"], "videos need PyAV, which is not installed"),
-            (["a", "--format", "avi"], "'avi' is not one of"),
+            (["a", "--format", "avi"], "avi is not one of 'gif', 'webp', 'mp4'"),
         ],
     )
     def test_options(self, mistake, clip_model, tmp_path, monkeypatch, arguments, message):

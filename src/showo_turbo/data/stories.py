@@ -1,8 +1,9 @@
 """Stories, texts and pictures in turn, to train mixed-modality models on."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -185,13 +186,21 @@ def read_stories(annotations: Path, images: Path, skip: Skip = refuse) -> list[S
             f"{annotations} is {shown(content)}; expected a list of stories, each with "
             f"{SEGMENTS!r}, or an object of lists of texts, name another file"
         )
+    read: list[Callable[[], Story]]
+    if isinstance(content, dict):
+        read = [
+            partial(_of_strip, name, texts, f"{shown(name)} of {annotations}", images)
+            for name, texts in content.items()
+        ]
+    else:
+        read = [
+            partial(_of_record, record, f"story {number} of {annotations}", images)
+            for number, record in enumerate(content)
+        ]
     found = []
-    for key in content if isinstance(content, dict) else range(len(content)):
+    for story in read:
         try:
-            if isinstance(content, dict):
-                found.append(_of_strip(key, content[key], f"{shown(key)} of {annotations}", images))
-            else:
-                found.append(_of_record(content[key], f"story {key} of {annotations}", images))
+            found.append(story())
         except BadSample as error:
             skip(error)
     if not found:

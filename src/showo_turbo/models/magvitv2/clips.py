@@ -69,7 +69,8 @@ class Framewise(nn.Module):
             return output
         frames = features.transpose(1, 2)
         applied: Tensor = self.layer(frames.flatten(0, 1))
-        return applied.unflatten(0, frames.shape[:2]).transpose(1, 2)
+        again: Tensor = applied.unflatten(0, frames.shape[:2])
+        return again.transpose(1, 2)
 
 
 class ClipUpsample(nn.Module):
@@ -81,7 +82,10 @@ class ClipUpsample(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Map `(batch, channels, [frames,] height, width)` to twice the height and width."""
-        repeated = features.repeat_interleave(2, dim=-2).repeat_interleave(2, dim=-1)
+        if features.ndim == 4:  # in the image's own way, so that its sums are the same
+            repeated = functional.interpolate(features, scale_factor=2.0, mode="nearest")
+        else:
+            repeated = features.repeat_interleave(2, dim=-2).repeat_interleave(2, dim=-1)
         output: Tensor = self.conv(repeated)
         return output
 
@@ -120,7 +124,7 @@ class TemporalDoubling(nn.Module):
         if features.ndim == 4:  # the second of the pair: the first is dropped
             return functional.conv2d(features, weight[channels:], self.bias[channels:])
         doubled = functional.conv3d(features, weight[..., None], self.bias)
-        pairs = doubled.unflatten(1, (2, channels))
+        pairs: Tensor = doubled.unflatten(1, (2, channels))
         return pairs.permute(0, 2, 3, 1, 4, 5).flatten(2, 3)[:, :, 1:]
 
 

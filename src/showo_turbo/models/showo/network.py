@@ -206,8 +206,8 @@ class Showo(CachedPhi):
 
     def text_prefix(self, images: Tensor | None, prompts: Sequence[Sequence[int]]) -> Prefixes:
         """What comes before answers; without images, before the rest of plain texts."""
-        own = images is None or are_stories(prompts, self.vocabulary)
-        if own or not self.config.reads.continuous:
+        stories = are_stories(prompts, self.vocabulary)
+        if images is None or stories or not self.config.reads.continuous:
             return self.sequences.text_prefix(images, prompts, self.device)
         return self.understanding(images, prompts).as_prefixes()
 
