@@ -35,10 +35,11 @@ def generate_video(
     changes: SamplingChanges = SamplingChanges(),
     model: ModelOptions = ModelOptions(),
 ) -> None:
-    """Draw clips of prompts into a folder, with a model of clips.
+    """Draw clips of prompts, or set images in motion.
 
-    The folder gets one file a clip, and `index.jsonl` with a line for each: its prompt, seed, steps
-    and model. Interrupted, the same command continues where it stopped.
+    It needs a model of clips. The folder gets one file a clip, and `index.jsonl` with a line for
+    each: its prompt, seed, steps and model. Interrupted, the same command continues where it
+    stopped.
 
     Args:
         prompts: What to draw.

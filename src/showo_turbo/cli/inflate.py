@@ -18,11 +18,11 @@ def inflate(
     output: Path,
     temporal_halvings: int = 2,
 ) -> None:
-    """Make a tokenizer of clips that encodes images, and single frames, as an image tokenizer does.
+    """Make a tokenizer of clips of an image tokenizer.
 
-    Clips of 1 + 4n frames become 1 + n latent frames with two halvings: at first those of every
-    fourth frame, which come four times when they are decoded. Train it on clips with
-    PretrainMAGVITv2.
+    It encodes images, and single frames, as that does. Clips of 1 + 4n frames become 1 + n latent
+    frames with two halvings: at first those of every fourth frame, which come four times when they
+    are decoded. Train it on clips with PretrainMAGVITv2.
 
     Args:
         image_tokenizer: `shapes`, a folder or a hub id such as `showlab/magvitv2`.

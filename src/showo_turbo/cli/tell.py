@@ -63,11 +63,11 @@ def tell(
     decoding: DecodingChanges = DecodingChanges(),
     model: ModelOptions = ModelOptions(),
 ) -> None:
-    """Tell stories of texts and images in turn, step by step, until the model ends them.
+    """Tell stories of texts and images in turn.
 
-    The folder gets a PNG for every image, `00000-0.png` being the first of the first story, and
-    `stories.jsonl` with the texts and the names of the images, one line a story. Interrupted, the
-    same command continues where it stopped.
+    A story goes on, step by step, until the model ends it. The folder gets a PNG for every image,
+    `00000-0.png` being the first of the first story, and `stories.jsonl` with the texts and the
+    names of the images, one line a story. Interrupted, the same command continues where it stopped.
 
     Args:
         requests: What is asked for.
