@@ -126,7 +126,7 @@ class Telling(Answering):
         largest = first_batch_size(
             config,
             rows=2 if sampling.guided else 1,
-            tokens=longest,
+            tokens=min(longest, config.max_position_embeddings),
             scored=config.image_tokens,
             candidates=max(config.codebook_size, config.text_vocabulary_size),
             dtype=writer.dtype,

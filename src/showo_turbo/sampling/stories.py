@@ -131,7 +131,8 @@ class _Telling:
         self.told = [ToldStory() for _ in prompts]
         self.active = list(range(len(prompts)))
         self.step_tokens = tokens_of_step(model.config.image_tokens, decoding)
-        room = (max_steps + 1) * self.step_tokens + decoding.lookahead()
+        left = max(0, model.config.max_position_embeddings - max(map(len, prompts)))
+        room = min((max_steps + 1) * self.step_tokens, left) + decoding.lookahead()
         self.prefix = model.begin_stories(prompts, room)
         if min(self.prefix.room) < self.step_tokens:
             raise UserError(
