@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
     world = options.runs / "data"
-    ShapesWorld(world, images=12000, documents=1000, validation_images=400).write()
+    ShapesWorld(world, images=24000, documents=1000, validation_images=400).write()
     if options.action == "run":
         run(options.methods, options.seeds, options.runs, world, options.results / "methods")
     else:

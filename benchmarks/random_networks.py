@@ -22,6 +22,7 @@ class Scale:
         repeats: Turns.
         released: Sizes of the released network; None without a GPU.
         images: Images in a batch of the released network.
+        batch: Answers of a shapes model in a batch.
     """
 
     sizes: dict[str, int]
@@ -31,6 +32,7 @@ class Scale:
     repeats: int
     released: dict[str, int] | None
     images: int
+    batch: int
 
 
 MIDDLE = {"hidden_size": 768, "layers": 8, "heads": 12}
@@ -44,13 +46,13 @@ TINY = {
     "max_text_length": 16,
 }
 GEOMETRIES = {"256": 256, "512": 1024}
-SMOKE = Scale(TINY, {"256": 16, "512": 64}, 20, 2, 1, TINY, 1)
+SMOKE = Scale(TINY, {"256": 16, "512": 64}, 20, 2, 1, TINY, 1, 3)
 
 
 def full_scale(repeats: int) -> Scale:
     """What is measured for the committed results."""
     released: dict[str, int] | None = {} if torch.cuda.is_available() else None
-    return Scale(MIDDLE, GEOMETRIES, 64, 60, repeats, released, 16)
+    return Scale(MIDDLE, GEOMETRIES, 64, 60, repeats, released, 16, 64)
 
 
 def random_network(sizes: dict[str, int], image_tokens: int) -> Showo:

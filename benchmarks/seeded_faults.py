@@ -47,14 +47,14 @@ FAULTS = (
     # Losses.
     Fault(
         "KL the wrong way round",
-        "return mean_over_samples(divergence(target, student), mask)",
-        "return mean_over_samples(divergence(student, target), mask)",
+        "return divergence(target, student)",
+        "return divergence(student, target)",
         LOSSES,
     ),
     Fault(
         "gradient flows into the target",
-        "at_least_float32(target_logits.detach()[mask])",
-        "at_least_float32(target_logits[mask])",
+        "student_logits[mask], target_logits.detach()[mask])",
+        "student_logits[mask], target_logits[mask])",
         LOSSES,
     ),
     Fault(
@@ -65,8 +65,8 @@ FAULTS = (
     ),
     Fault(
         "student renormalized over the recorded codes",
-        "student = student.gather(-1, q_ids[masked].long())",
-        "student = student.gather(-1, q_ids[masked].long()).log_softmax(-1)",
+        "student = student.gather(-1, q_ids)",
+        "student = student.gather(-1, q_ids).log_softmax(-1)",
         LOSSES,
     ),
     Fault(
@@ -199,8 +199,8 @@ FAULTS = (
     ),
     Fault(
         "processes collect the same shards",
-        "for index in range(rank, self.identity.num_shards, world_size)",
-        "for index in range(0, self.identity.num_shards, world_size)",
+        "own = range(rank, self.identity.num_shards, world_size)",
+        "own = range(0, self.identity.num_shards, world_size)",
         STORE,
     ),
     # Resume.

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.strategies import DeepSpeedStrategy, ModelParallelStrategy
+from lightning.pytorch.strategies import DeepSpeedStrategy
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from showo_turbo.curriculum.clock import RoundClock
@@ -44,9 +44,13 @@ class Curriculum(Callback):
     `on_train_start`. The stages decide how many epochs the run has, unless `trainer.max_epochs`
     asks for fewer. Loaders are rebuilt every epoch.
 
+    Beside the student there is a teacher only where a consistency target needs it. Otherwise the
+    student collects while its weights are still the teacher's, and where a resumed run has to
+    collect later than that, the saved teacher is read and dropped again.
+
     With several devices all switch together, and each collects its part of the shards; trajectories
     depend neither on the number of devices nor on an interruption. Where the strategy shards the
-    networks (FSDP), every process collects with a whole teacher of its own, read from the round's
+    networks, every process collects with a whole teacher of its own, read from the round's
     folder, since decoding takes every process another number of forward passes.
 
     A stage's learning rate and its `lr_scheduler` are set when the stage begins; Lightning steps,
@@ -130,10 +134,10 @@ class Curriculum(Callback):
             return
         if not isinstance(pl_module, ShowoTurbo):
             raise UserError(f"Curriculum trains ShowoTurbo, not {type(pl_module).__name__}")
-        if isinstance(trainer.strategy, (DeepSpeedStrategy, ModelParallelStrategy)):
+        if isinstance(trainer.strategy, DeepSpeedStrategy):
             raise UserError(
                 f"Curriculum cannot renew a teacher that {type(trainer.strategy).__name__} has "
-                "sharded; use DDP or FSDP"
+                "sharded; use DDP, FullySharded or FSDP"
             )
         check_precision(trainer)
         self.schedules.check_model(pl_module.lr_scheduler)
@@ -199,11 +203,12 @@ class Curriculum(Callback):
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note how long the last round trained, and say which stages did not run."""
         self.clock.tick(self.round)
-        left = len(self.stages) - self.stage_index - 1
+        left = [str(number + 1) for number in range(self.stage_index + 1, len(self.stages))]
         if left and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             rank_zero_warn(
-                f"training has ended in stage {self.stage_index + 1} of {len(self.stages)}, so "
-                f"that {left} did not run; with max_epochs -1 and --resume auto they do"
+                f"training has ended in stage {self.stage_index + 1} of {len(self.stages)}, and "
+                f"did not run stage {' and '.join(left)}; with max_epochs -1 and --resume auto it "
+                "goes on"
             )
 
     def _advance(self, trainer: Trainer, module: ShowoTurbo) -> None:
@@ -234,6 +239,8 @@ class Curriculum(Callback):
             image_segments=self.stage.image_segments,
             text_segments=self.stage.text_segments,
             draws=self.stage.draws,
+            partly_known=self.stage.partly_known,
+            text_draws=self.stage.text_draws,
             text_mask_id=getattr(module.student, "text_mask_id", None),
         )
         module.set_stage(self.stage.loss_weights, self.stage.consistency_target)

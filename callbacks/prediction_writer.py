@@ -1,6 +1,5 @@
 """The pictures and answers of `predict` as files."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,8 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
 from PIL import Image
 
-from showo_turbo.utils.files import write_atomically
+from showo_turbo.utils.files import write_atomically, write_text
+from showo_turbo.utils.text_files import json_lines
 
 
 class PredictionWriter(BasePredictionWriter):
@@ -32,22 +32,19 @@ class PredictionWriter(BasePredictionWriter):
     def __init__(self, folder: Path | None = None) -> None:
         super().__init__(write_interval="batch")
         self.folder = folder
-        self._lines: list[str] = []
+        self._entries: list[dict[str, Any]] = []
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin a new file."""
         self.folder = self.folder or Path(trainer.default_root_dir) / "predictions"
-        self._lines = []
+        self._entries = []
 
     def write_on_batch_end(
         self,
         trainer: Trainer,
         pl_module: LightningModule,
         prediction: Sequence[dict[str, Any]],
-        batch_indices: Sequence[int] | None,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int,
+        *arguments: Any,
     ) -> None:
         """Write a batch; the first process does, since all predict the same."""
         if not trainer.is_global_zero:
@@ -59,6 +56,5 @@ class PredictionWriter(BasePredictionWriter):
                 values["file"] = f"{values['split']}-{values['index']:05d}.png"
                 with write_atomically(self.folder / values["file"]) as temporary:
                     image.save(temporary, format="PNG")
-            self._lines.append(json.dumps(values, ensure_ascii=False) + "\n")
-        with write_atomically(self.folder / "predictions.jsonl") as temporary:
-            temporary.write_text("".join(self._lines), encoding="utf-8")
+            self._entries.append(values)
+        write_text(self.folder / "predictions.jsonl", json_lines(self._entries))

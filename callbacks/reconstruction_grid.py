@@ -1,12 +1,10 @@
 """What an image tokenizer makes of the validation images."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from torch import Tensor
 
 from showo_turbo.errors import UserError
 from showo_turbo.losses.image_tokenizer import signal_to_noise
@@ -65,16 +63,10 @@ class ReconstructionGrid(Callback):
 
     @torch.no_grad()
     def on_validation_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Tensor | Mapping[str, Any] | None,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *numbers: int
     ) -> None:
         """Keep the first images and their reconstructions."""
-        if trainer.sanity_checking or batch_idx or dataloader_idx or not trainer.is_global_zero:
+        if trainer.sanity_checking or any(numbers) or not trainer.is_global_zero:
             return
         network = pl_module.model
         assert isinstance(network, MAGVITv2)

@@ -1,13 +1,15 @@
 """The measured speed-up at the end of a distillation: tables, report.json, pictures."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info
+from PIL import Image
 
 from showo_turbo.data import DistillationDataModule, PromptFile
 from showo_turbo.data.streams import SpreadStream
@@ -35,11 +37,12 @@ from showo_turbo.training.student_weights import (
     whole_image_tokenizer,
     whole_vision_encoder,
 )
-from showo_turbo.utils.files import write_atomically
+from showo_turbo.utils.files import write_text
 from showo_turbo.viz.report_pictures import draw_report_pictures
 
 from .curriculum import Curriculum
 from .export_student import ExportStudent
+from .sample_grid import log_picture
 
 _Found = TypeVar("_Found", bound=Callback)
 
@@ -60,10 +63,10 @@ class SpeedupReport(Callback):
 
     Into `folder` go `report.json`, `report.csv`, `report.md`, `grid.png`, `quality_by_steps.png`,
     `film_strips/*.png` and, with `variety_prompts` in the settings, `variety.png`, with `abilities`
-    `abilities-*.png`. Every score is
-    kept in `scores` as soon as it is measured; resume a killed run with `--ckpt_path`, and the
-    report goes on where it stopped. Runs that share the folder of scores, such as the trials of a
-    sweep, measure a teacher that they share only once.
+    `abilities-*.png`; the student's figures and the pictures also go to the loggers, as `report/`.
+    Every score is kept in `scores` as soon as it is measured; resume a killed run with
+    `--ckpt_path`, and the report goes on where it stopped. Runs that share the folder of scores,
+    such as the trials of a sweep, measure a teacher that they share only once.
 
     Events: what could be wrong is looked for in `setup` and `on_fit_start`. In `on_fit_end` every
     process measures its share of the prompts and questions, and the first draws pictures and writes
@@ -157,8 +160,8 @@ class SpeedupReport(Callback):
             seconds = report.seconds["validate"] + time.perf_counter() - began
             report.seconds = self._seconds(trainer, seconds)
             report.write(folder)
-            with write_atomically(folder / "report.md") as temporary:
-                temporary.write_text(report_markdown(report), encoding="utf-8")
+            write_text(folder / "report.md", report_markdown(report))
+            _log(trainer, report, folder, files)
             _show(report, [folder / "report.json", folder / "report.md", *files])
         trainer.strategy.barrier("speed-up report")
 
@@ -271,6 +274,18 @@ def _preceding(trainer: Trainer, callback: Callback, kind: type[_Found], why: st
         f"SpeedupReport needs {kind.__name__} listed before it, since {why}; add it to "
         "trainer.callbacks"
     )
+
+
+def _log(trainer: Trainer, report: Report, folder: Path, pictures: Sequence[Path]) -> None:
+    """Give the student's figures and the pictures to the loggers."""
+    for logger in trainer.loggers:
+        logger.log_metrics(report.scalars("report", seconds=True), trainer.global_step)
+    for file in pictures:
+        name = f"report/{file.relative_to(folder).with_suffix('').as_posix()}"
+        with Image.open(file) as image:
+            pixels = np.asarray(image.convert("RGB"))
+        for logger in trainer.loggers:
+            log_picture(logger, name, pixels, trainer.global_step)
 
 
 def _show(report: Report, files: list[Path]) -> None:

@@ -38,24 +38,30 @@ class StageProgressBar(TQDMProgressBar):
     ) -> None:
         self._lines = refresh_rate > 0 and not sys.stdout.isatty()
         self._began = 0.0
+        self._epoch = ""
         super().__init__(0 if self._lines else refresh_rate, process_position, leave)
 
     def on_train_epoch_start(self, trainer: Trainer, *arguments: Any) -> None:
         """Put the stage and the epoch in front of the bar."""
         self._began = time.perf_counter()
+        self._epoch = _epoch_of(trainer)  # the curriculum may go on before the epoch ends here
         super().on_train_epoch_start(trainer, *arguments)
         if not self._lines:
-            self.train_progress_bar.set_description(_epoch_of(trainer))
+            self.train_progress_bar.set_description(self._epoch)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Where there is no bar, say in a line how the epoch went."""
         super().on_train_epoch_end(trainer, pl_module)
         if self._lines and trainer.is_global_zero:
             metrics = self.get_metrics(trainer, pl_module)
-            shown = [f"{name} {value}" for name, value in metrics.items() if name != "v_num"]
+            numbers = {name: value for name, value in metrics.items() if name != "v_num"}
+            shown = [
+                f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+                for name, value in numbers.items()
+            ]
             seconds = time.perf_counter() - self._began
             parts = [f"step {trainer.global_step}", *shown, f"{seconds:.0f} s"]
-            print(f"{_epoch_of(trainer)}: {', '.join(parts)}", flush=True)
+            print(f"{self._epoch}: {', '.join(parts)}", flush=True)
 
 
 def _epoch_of(trainer: Trainer) -> str:

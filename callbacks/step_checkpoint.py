@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from showo_turbo.utils.lightning_internals import HeldCheckpoint, end_after_step
 
@@ -23,7 +24,9 @@ class StepCheckpoint(HeldCheckpoint):
                 - class_path: StepCheckpoint
                   init_args:
                     every_n_train_steps: 100
-                    save_last: true
+                    save_last: link
+
+    With `save_last: link`, `last.ckpt` leads to the newest checkpoint, which is then written once.
 
     All arguments are those of `ModelCheckpoint`, but checkpoints go to
     `<trainer.default_root_dir>/checkpoints` unless `dirpath` says otherwise, so that a run moves as
@@ -38,21 +41,14 @@ class StepCheckpoint(HeldCheckpoint):
             self.dirpath = str(Path(trainer.default_root_dir).absolute() / "checkpoints")
         super().setup(trainer, pl_module, stage)
 
-    def on_train_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
+    def on_train_batch_end(self, trainer: Trainer, *arguments: Any) -> None:
         """Save if it is time, but not after an epoch's last step."""
         if trainer.is_last_batch:
             self._waits = self.is_due(trainer)
         elif ends_after_step(trainer):
             self.save_now(trainer)
         else:
-            super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+            super().on_train_batch_end(trainer, *arguments)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save what has waited."""
@@ -65,6 +61,15 @@ class StepCheckpoint(HeldCheckpoint):
         """Save where the run ends."""
         super().on_train_end(trainer, pl_module)
         self.save_now(trainer)
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Save where a signal came too late for `on_train_batch_end`, between two batches."""
+        super().on_exception(trainer, pl_module, exception)
+        between = isinstance(exception, SIGTERMException) and trainer.training
+        if between and not trainer.is_last_batch:
+            self.save_now(trainer)
 
 
 def ends_after_step(trainer: Trainer) -> bool:

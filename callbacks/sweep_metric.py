@@ -51,14 +51,7 @@ class SweepMetric(Callback):
             file.flush()
             os.fsync(file.fileno())
 
-    def on_train_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
+    def on_train_batch_end(self, trainer: Trainer, *arguments: Any) -> None:
         """End the run, as a scheduler would, when whoever started it is gone."""
         if trainer.is_global_zero and os.getppid() != self._parent:
             os.kill(os.getpid(), signal.SIGTERM)

@@ -1,7 +1,10 @@
 """Settings of all tests, and the small world and models that several of them share."""
 
+import atexit
 import gc
 import os
+import shutil
+import tempfile
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Before torch is loaded: threads of several processes on one core wait for one another.
@@ -14,6 +17,10 @@ from .support.forking import forking_python
 
 # What follows imports none of the package before it is used: the process that hands out tests to
 # others needs nothing of it.
+
+# What is remembered of files is not that of the user who tests.
+os.environ["SHOWO_TURBO_CACHE"] = tempfile.mkdtemp(prefix="showo-turbo-tests-")
+atexit.register(shutil.rmtree, os.environ["SHOWO_TURBO_CACHE"], ignore_errors=True)
 
 # Imports make a million objects that stay.
 gc.disable()

@@ -32,6 +32,11 @@ def golden_cases():
 
 
 @cache
+def golden_training_cases():
+    return load_file(FOLDER / "training.safetensors")
+
+
+@cache
 def golden_meta():
     return json.loads((FOLDER / "meta.json").read_text())
 

@@ -69,8 +69,13 @@ def decode_image(
     known=None,
     negative=(),
     schedule_base="image",
+    start=None,
+    revise_below=0.0,
 ):
-    """All states of one image, `steps + 1` lists of codes; `known` is the first."""
+    """All states of one image, `steps + 1` lists of codes; `known` is the first.
+
+    `start` is what is shown of each token while it is unknown, in place of the mask.
+    """
     tokens, mask_code = model.config.image_tokens, model.vocabulary.mask_code
     pad_to = pad_to or model.config.max_text_length + 1
     generator = torch.Generator().manual_seed(seed)
@@ -82,13 +87,16 @@ def decode_image(
     temperature = confidence_temperature
     codes = [mask_code] * tokens if known is None else list(known)
     base = tokens if schedule_base == "image" else codes.count(mask_code)
+    begun = list(codes)
     states = [codes]
     for step in range(1, steps + 1):
-        logits = image_logits(model, prompt, codes, pad_to)
+        shown = [start[i] if start and code == mask_code else code for i, code in enumerate(codes)]
+        logits = image_logits(model, prompt, shown, pad_to)
         scale = guidance[step - 1]
         if scale:
-            logits = (1 + scale) * logits - scale * image_logits(model, negative, codes, pad_to)
+            logits = (1 + scale) * logits - scale * image_logits(model, negative, shown, pad_to)
         log_probabilities = logits.log_softmax(1)
+        likely = log_probabilities.exp().tolist()
         if top_k is not None:
             beyond = logits.argsort(dim=1, descending=True)[:, top_k:]
             logits.scatter_(1, beyond, -math.inf)
@@ -115,8 +123,15 @@ def decode_image(
         unknown = [place for place in range(tokens) if codes[place] == mask_code]
         left = min(masked_after(step, steps, base, schedule), len(unknown) - 1)
         left = 0 if step == steps else max(left, 1)
+        unknown += [
+            place
+            for place, code in enumerate(codes)
+            if code != mask_code
+            and begun[place] == mask_code
+            and likely[place][code] < revise_below
+        ]
         unknown.sort(key=lambda place: (-confidences[place], place))
-        codes = list(codes)
+        codes = [mask_code if place in unknown else code for place, code in enumerate(codes)]
         for place in unknown[: len(unknown) - left]:
             codes[place] = candidates[place]
         states.append(codes)
@@ -267,6 +282,61 @@ def decode_text_jacobi_cached(model, codes, prompt, max_new_tokens, block_size=1
         last[0] = block[-1]
 
     return _jacobi(model, predict, settle, max_new_tokens, block_size, seed)
+
+
+@torch.no_grad()
+def decode_texts_in_windows(
+    model, requests, max_new_tokens, *, block_size, forward_tokens=None, seeds
+):
+    """Answers of a batch by Jacobi iteration in windows, a whole forward for each of them.
+
+    Also the tokens that each iteration looks at in all answers together. The window is
+    `block_size` tokens, or what `forward_tokens` leaves for each answer that is not done, and ends
+    with an end of text among the guesses that are predictions.
+    """
+    eot, text_size = model.vocabulary.eot_id, model.vocabulary.text_size
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+
+    def drawn(sample, count):
+        return torch.randint(text_size, (count,), generator=generators[sample]).tolist()
+
+    predicts = [_whole_predictions(model, codes, prompt) for codes, prompt in requests]
+    answers = [[] for _ in requests]
+    # Guesses, each with whether it is a prediction of the last iteration.
+    windows = [[(token, False) for token in drawn(i, block_size)] for i in range(len(requests))]
+    going_on, looked_at = list(range(len(requests))), []
+    while going_on:
+        width, total = block_size, 0
+        if forward_tokens is not None:
+            width = max(1, min(block_size, forward_tokens // len(going_on)))
+        for sample in going_on:
+            guesses = []
+            for token, is_predicted in windows[sample][:width]:
+                guesses.append(token)
+                if is_predicted and token == eot:
+                    break
+            total += len(guesses)
+            found = predicts[sample](answers[sample], guesses)
+            right = 0
+            while right < len(guesses) - 1 and found[right] == guesses[right]:
+                right += 1
+            answers[sample] += found[: right + 1]
+            windows[sample] = (
+                [(token, True) for token in found[right + 1 :]]
+                + [(token, False) for token, _ in windows[sample][len(guesses) :]]
+                + [(token, False) for token in drawn(sample, right + 1)]
+            )
+        looked_at.append(total)
+        for sample in going_on:
+            if eot in answers[sample]:
+                answers[sample] = answers[sample][: answers[sample].index(eot) + 1]
+            answers[sample] = answers[sample][:max_new_tokens]
+        going_on = [
+            sample
+            for sample in going_on
+            if eot not in answers[sample] and len(answers[sample]) < max_new_tokens
+        ]
+    return answers, looked_at
 
 
 def _whole_predictions(model, codes, prompt):

@@ -11,9 +11,13 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from showo_turbo.cli.main import main
+from showo_turbo.inference.loaded_model import LoadedModel
 from showo_turbo.models.checkpoints import resolve_folder
+from showo_turbo.models.vision_encoders import CLIPFeatures
 from showo_turbo.sampling.image_sampling import ImageSampling
 from showo_turbo.sampling.parallel import denoise_images
+from showo_turbo.shapes.write import LLAVA_TRAIN_FILE
 
 from .tiny import tiny_showo
 
@@ -112,6 +116,23 @@ def test_training_on_whole_answers_is_compared_with_single_blocks(run):
     assert row["exact"] and row["blocks"] == 4
 
 
+@pytest.mark.slow
+def test_training_is_compared_with_the_published_loop(run, tmp_path):
+    path = tmp_path / "training.json"
+    ended = run("training.py", "--smoke", "--geometries", "256", "--uses", "2", "--output", path)
+    assert ended.returncode == 0, ended.stderr
+    found = json.loads(path.read_text())
+    rows = {row["name"]: row for row in found["rows"]}
+    parts = ("image_256", "block_256", "language_256", "once_256", "step_256", "text_256")
+    assert rows.keys() == {*parts, "released_256", "released_once_256"}
+    for name in parts:
+        row = rows[name]
+        assert row["ratio"] == pytest.approx(row["published_s"] / row["ours_s"], rel=0.02)
+    assert rows["step_256"]["ours_s"] < rows["once_256"]["ours_s"]
+    assert rows["released_256"]["ratio"] > rows["released_once_256"]["ratio"] > 1
+    assert {"batch", "image_tokens", "store"} <= {key for row in found["growth"] for key in row}
+
+
 def test_training_beside_a_busy_core(python, monkeypatch):
     monkeypatch.setattr(sys, "executable", python)
     monkeypatch.syspath_prepend(str(BENCHMARKS))
@@ -122,3 +143,71 @@ def test_training_beside_a_busy_core(python, monkeypatch):
     found = busy_core.summary(steps)
     assert found["before, alone"] == 2.0
     assert found["ours, busy, of before alone"] == 0.5
+
+
+def test_a_vision_encoder_learns_and_goes_on(monkeypatch, world, tmp_path):
+    """From images and descriptions; interrupted, it becomes the very same."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    shapes_clip = import_module("shapes_clip")
+    monkeypatch.setattr(shapes_clip, "SAVED_EVERY", 2)
+    pairs = shapes_clip.Pairs(world, LLAVA_TRAIN_FILE)
+    assert len(pairs.ids) == 48 and pairs.pixels.shape == (48, 3, 24, 24)
+    epoch = torch.cat([pairs.batch(step, 16) for step in range(3)])
+    assert sorted(epoch.tolist()) == list(range(48))
+    pairs.ids, pairs.pixels = pairs.ids[:16], pairs.pixels[:16]
+    begun = shapes_clip.retrieval(shapes_clip.new_clip(), pairs)
+
+    def train(folder):
+        folder.mkdir(exist_ok=True)
+        return shapes_clip.train_encoder(folder, pairs, 60, batch_size=16)
+
+    whole = train(tmp_path / "whole")
+    assert shapes_clip.retrieval(whole, pairs) > 3 * begun
+    take = shapes_clip.Pairs.batch
+
+    def interrupted(self, step, size):
+        if step == 55:
+            raise KeyboardInterrupt
+        return take(self, step, size)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shapes_clip.Pairs, "batch", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train(tmp_path / "parts")
+    parts = train(tmp_path / "parts")
+    for key, value in whole.state_dict().items():
+        assert torch.equal(value, parts.state_dict()[key]), key
+    CLIPFeatures(parts.vision_model).save_pretrained(tmp_path / "encoder")
+    encoder = CLIPFeatures.from_pretrained(tmp_path / "encoder")
+    expected = CLIPFeatures(whole.vision_model).encode(pairs.pixels[:2])
+    assert torch.equal(encoder.encode(pairs.pixels[:2]), expected)
+    assert expected.shape == (2, 36, shapes_clip.WIDTH)
+
+
+def test_trainings_on_other_inputs(monkeypatch, tmp_path):
+    """Both steps of one of them, from the base to answers; what is finished is not done again."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    input_runs, inputs = import_module("input_runs"), import_module("inputs")
+    commands = []
+
+    def run(*arguments):
+        commands.append(arguments[0])
+        main(list(map(str, arguments)))
+
+    monkeypatch.setattr(input_runs, "showo_turbo", run)
+    runs = input_runs.Runs(tmp_path, input_runs.SMOKE)
+    model = runs.model("clip", "unified")
+    assert commands == ["fit", "export"] * 2
+    loaded = LoadedModel.from_pretrained(model)
+    assert loaded.network.image_input.kind == "clip"
+    own = CLIPFeatures.from_pretrained(runs.encoder).state_dict()
+    assert all(torch.equal(own[k], v) for k, v in loaded.image_encoder.state_dict().items())
+    assert loaded.network.config.system_prompt == input_runs.SYSTEM_PROMPT
+    again = input_runs.Runs(tmp_path, input_runs.SMOKE)
+    assert (again.model("clip", "unified"), again.retrieval) == (model, runs.retrieval)
+    assert len(commands) == 4
+    row = {"input": "clip", "start": "unified", "steps": 2}
+    row |= inputs.measure(model, runs.records())
+    lines = inputs.table([row], row["n"]).rows
+    assert [line[0] for line in lines] == list(inputs.KINDS.values())
+    assert lines[2][1].startswith(f"{row['exact_match']:.3f} [") and not any(lines[0][1:])

@@ -11,10 +11,14 @@ from showo_turbo.cli.main import main
 from showo_turbo.cli.sweep import check_examples, full_config, read_settings
 from showo_turbo.sampling.image_sampling import ImageSampling, SamplingChanges
 from showo_turbo.shapes import ShapesWorld
+from showo_turbo.shapes.write import LLAVA_TRAIN_FILE
 from showo_turbo.sweeps import SearchSpace
+
+from .continuous import write_shapes_model
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 FILES = sorted(CONFIGS.rglob("*.yaml"))
+RECIPES = sorted((CONFIGS.parent / "recipes/own_pictures").glob("*.yaml"))
 OVERLAYS = [path for path in FILES if path.parent.name == "hardware"]
 SWEEPS = [path for path in FILES if path.parent.name == "sweeps"]
 TURBO = CONFIGS / "turbo.yaml"
@@ -25,12 +29,15 @@ STAGED = CONFIGS / "stages" / "pretrain.yaml"
 PARTS = [*OVERLAYS, *SWEEPS, *LOGGERS, TURBO, *RESOLUTIONS, STAGED, *STAGES]
 WHOLE = [[path] for path in FILES if path not in PARTS]
 WHOLE += [[TURBO, path] for path in RESOLUTIONS] + [[STAGED, path] for path in STAGES]
+WHOLE += [[path] for path in RECIPES]
 """The files of each run, in the order in which they are merged."""
 
 
 def test_the_files_are_found():
     assert TURBO in FILES
     assert {paths[-1].stem for paths in WHOLE} >= {
+        "clip_projector",
+        "clip_instructions",
         "quickstart",
         "quickstart_mmada",
         "pretrain_magvitv2",
@@ -50,9 +57,18 @@ def test_the_files_are_found():
         "turbo_512_renewed",
         "turbo_mmada",
     }
-    assert {path.stem for path in OVERLAYS} == {"cpu", "single_gpu", "ddp", "fsdp"}
+    assert {path.stem for path in OVERLAYS} == {
+        "cpu",
+        "single_gpu",
+        "ddp",
+        "fsdp",
+        "24gb",
+        "80gb",
+        "8x24gb",
+    }
     assert {path.stem for path in SWEEPS} == {"segments", "table_3"}
-    assert {path.stem for path in LOGGERS} == {"tensorboard", "csv", "wandb", "mlflow"}
+    assert {path.stem for path in RECIPES} == {"image_tokenizer", "base", "student"}
+    assert {path.stem for path in LOGGERS} == {"tensorboard", "csv", "wandb", "mlflow", "none"}
 
 
 def options(paths):
@@ -101,6 +117,12 @@ def test_a_run_stops_where_its_numbers_go_wrong(paths):
     assert "FiniteGuard" in [entry["class_path"] for entry in callbacks]
 
 
+@pytest.mark.parametrize("paths", WHOLE, ids=name_of)
+def test_a_log_of_a_run_has_lines(paths):
+    callbacks = merged(paths)["trainer"]["callbacks"]
+    assert "StageProgressBar" in [entry["class_path"] for entry in callbacks]
+
+
 @pytest.mark.parametrize("path", [TURBO, *RESOLUTIONS], ids=lambda path: path.stem)
 def test_every_value_is_commented(path):
     lines = path.read_text().splitlines()
@@ -116,6 +138,19 @@ def test_an_overlay_fits_over_a_config(path, capsys):
         assert config["trainer"][key] == value or key == "strategy"
 
 
+@pytest.mark.parametrize("size", ["24gb", "80gb", "8x24gb"])
+def test_a_card_s_overlay_keeps_the_learning_rate(size, capsys):
+    overlay = CONFIGS / "hardware" / f"{size}.yaml"
+    config = printed(options([TURBO, CONFIGS / "turbo_256.yaml", overlay]), capsys)
+    model = config["model"]["init_args"]
+    assert model["gradient_checkpointing"] == ("elementwise" if size == "80gb" else True)
+    assert model["backward_by_stream"] is True
+    optimizer = model["optimizer"]
+    assert optimizer["init_args"]["lr"] == 1e-5 and optimizer["init_args"]["weight_decay"] == 0.01
+    assert optimizer["class_path"].endswith("EightBitAdamW" if size == "24gb" else ".AdamW")
+    assert size == "24gb" or optimizer["init_args"]["fused"] is True
+
+
 @pytest.mark.parametrize("path", OVERLAYS, ids=lambda path: path.stem)
 def test_an_overlay_fits_over_a_config_that_chooses_the_precision(path, capsys):
     config = printed(options([CONFIGS / "quickstart.yaml", path]), capsys)
@@ -123,6 +158,28 @@ def test_an_overlay_fits_over_a_config_that_chooses_the_precision(path, capsys):
     assert (
         config["trainer"]["precision"] == yaml.safe_load(path.read_text())["trainer"]["precision"]
     )
+
+
+def kinds_of(callbacks):
+    return [entry["class_path"].rpartition(".")[2] for entry in callbacks]
+
+
+@pytest.mark.parametrize("number", range(len(WHOLE)), ids=[name_of(paths) for paths in WHOLE])
+def test_overlays_fit_over_every_config(number, capsys):
+    """A machine and a logger, others for each; the callbacks stay, and the logger's are added."""
+    cards = TURBO in WHOLE[number]  # overlays of cards are those of turbo.yaml
+    machines = [path for path in OVERLAYS if cards or not path.stem.endswith("gb")]
+    machine, logger = machines[number % len(machines)], LOGGERS[number // 2 % len(LOGGERS)]
+    config = printed(options([*WHOLE[number], machine, logger]), capsys)["trainer"]
+    for key, value in yaml.safe_load(machine.read_text())["trainer"].items():
+        assert config[key] == value or key == "strategy"
+    asked = yaml.safe_load(logger.read_text())["trainer"]["logger"]
+    own = kinds_of(merged(WHOLE[number])["trainer"]["callbacks"])
+    if asked is False:
+        assert config["logger"] is False and kinds_of(config["callbacks"]) == own
+        return
+    assert config["logger"]["class_path"] == asked["class_path"]
+    assert kinds_of(config["callbacks"]) == [*own, "LearningRateMonitor", "Throughput"]
 
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
@@ -178,6 +235,46 @@ def test_pretraining_runs(name, tmp_path, monkeypatch, world):
             str(world),
             "--trainer.fast_dev_run=2",
             *(["--data.init_args.batch_size=4"] if family == "magvitv2" else sizes),
+        ]
+    )
+
+
+@pytest.mark.parametrize("name", ["clip_projector", "clip_instructions"])
+def test_the_steps_over_clip_run(name, tmp_path, monkeypatch, world, random_shapes_model):
+    monkeypatch.chdir(tmp_path)
+    folder = write_shapes_model(tmp_path / "features", "clip")
+    model = ["--model.init_args.initial_weights", str(folder)]
+    files = {
+        "instructions.init_args.images": world,
+        "instructions.init_args.annotations": world / LLAVA_TRAIN_FILE,
+    }
+    if name == "clip_projector":
+        model[1] = str(random_shapes_model)
+        sizes = {"encoder": folder / "clip", "tokens": 16, "width": 8}
+        for key, value in sizes.items():
+            model += [f"--model.init_args.showo.vision_{key}", str(value)]
+    else:
+        files |= {
+            "captions.init_args.images": world / "train2017",
+            "captions.init_args.annotations": world / "annotations/captions_train2017.json",
+            "web_text.init_args.files": [str(world / "refinedweb")],
+        }
+    main(
+        [
+            "fit",
+            "-c",
+            str(CONFIGS / f"{name}.yaml"),
+            *model,
+            "--model.init_args.image_tokenizer=shapes",
+            f"--model.init_args.text_tokenizer={folder}",
+            "--data.init_args.resolution=24",
+            "--data.init_args.question_resolution=24",
+            "--data.init_args.loader.num_workers=0",
+            "--data.init_args.loader.pin_memory=false",
+            *(f"--data.init_args.{key}={value}" for key, value in files.items()),
+            "--trainer.accelerator=cpu",
+            "--trainer.precision=32-true",
+            "--trainer.fast_dev_run=2",
         ]
     )
 
@@ -299,5 +396,5 @@ def test_the_quickstart_samples_in_one_order(capsys):
     student = ImageSampling(**model["sampling"])
     assert student == ImageSampling(4, mask_schedule="pow", reveal_order="halton")
     assert first == teacher
-    assert rounds == [replace(student, sampling_steps=8)] * 2
+    assert rounds == [replace(student, sampling_steps=8)] * 3
     assert model["decoding"]["max_new_tokens"] == 96

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = ("src", "callbacks", "configs", "examples", "benchmarks", "recipes")
-PAGES = (ROOT / "README.md", ROOT / "docs" / "own-pictures.md")
+FOLDERS = ("src", "callbacks", "configs", "docs", "examples", "benchmarks", "recipes")
+PAGES = (ROOT / "README.md", ROOT / "CHANGELOG.md")
 FILES = [
     path
     for path in (*PAGES, *(p for name in FOLDERS for p in (ROOT / name).rglob("*")))

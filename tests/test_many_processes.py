@@ -17,7 +17,12 @@ FSDP = {
     "auto_wrap_policy": ["transformers.models.phi.modeling_phi.PhiDecoderLayer"],
     "state_dict_type": "full",
 }
-"""As in `configs/hardware/fsdp.yaml`."""
+
+BY_LAYER = {
+    "strategy": {"class_path": "showo_turbo.training.sharding.FullySharded"},
+    "module": {"backward_by_stream": True, "gradient_checkpointing": True},
+}
+"""As in `configs/hardware/fsdp.yaml`, with `configs/turbo.yaml`."""
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +87,17 @@ def test_losses_are_those_of_one_process(one, two):
         assert joint[name] == pytest.approx(alone[name], **LOSS_TOLERANCE), name
 
 
+def test_streams_one_after_the_other(model, one, python, tmp_path):
+    """As in `configs/hardware/ddp.yaml`, with `configs/turbo.yaml`: exchanged once a step."""
+    run = Run(tmp_path / "run", model, python)
+    copies = {"class_path": "DDPStrategy", "init_args": {"gradient_as_bucket_view": True}}
+    whole(run.fit(2, processes=2, strategy=copies, module={"backward_by_stream": True}))
+    alone, joint = one.losses(), run.losses()
+    assert alone.keys() == joint.keys()
+    for name in (name for name in alone if int(name.rpartition(" ")[2]) < 6):
+        assert joint[name] == pytest.approx(alone[name], **LOSS_TOLERANCE), name
+
+
 def samples_of_the_run(run):
     """Samples by epoch, of all processes before and after the run was resumed."""
     by_epoch = {}
@@ -142,6 +158,26 @@ def test_fully_sharded_networks(model, one, python, tmp_path):
     other = load_file(one.folder / "run/student/pytorch_model.safetensors")
     assert exported.keys() == other.keys()
     assert all(exported[name].shape == other[name].shape for name in other)
+
+
+def test_networks_sharded_by_layer(model, one, python, tmp_path):
+    """Killed, resumed from checkpoints in parts by two processes and by one, and exported."""
+    run = Run(tmp_path / "run", model, python)
+    ended = run.fit(2, processes=2, die="1 at 4", **BY_LAYER)
+    assert "another process of this run has died" in ended.stderr
+    last = run.folder / "run/checkpoints/last.ckpt"
+    assert {part.name for part in last.iterdir()} > {"meta.pt", ".metadata"}
+    ended = run.fit(2, processes=2, die="0 at 8", **BY_LAYER)
+    assert "another process of this run has died" in ended.stderr
+    whole(run.fit(4, processes=1, **BY_LAYER))
+    assert run.files("curriculum/round-0") == one.files("curriculum/round-0")
+    alone, joint = one.losses(), run.losses()
+    assert alone.keys() == joint.keys()
+    for name in (name for name in alone if int(name.rpartition(" ")[2]) < 6):
+        assert joint[name] == pytest.approx(alone[name], **LOSS_TOLERANCE), name
+    exported = load_file(run.folder / "run/student/pytorch_model.safetensors")
+    other = load_file(one.folder / "run/student/pytorch_model.safetensors")
+    assert {k: v.shape for k, v in exported.items()} == {k: v.shape for k, v in other.items()}
 
 
 def test_fully_sharded_adapters(model, python, tmp_path):

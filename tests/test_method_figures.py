@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
+from showo_turbo.cli.main import main
 from showo_turbo.sampling.image_sampling import ImageSampling
 from showo_turbo.sampling.parallel import decode_image_codes
 
@@ -32,6 +34,32 @@ def counter(monkeypatch):
 
     yield counting.ForwardCounter()
     sys.modules.pop("counting", None)
+
+
+DESCRIBED = yaml.safe_load((RUNS / "methods.yaml").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("name", DESCRIBED["methods"])
+def test_a_method_is_an_overlay_that_is_parsed(name, monkeypatch, tmp_path, capsys):
+    monkeypatch.syspath_prepend(str(RUNS))
+    import run
+
+    method = DESCRIBED["methods"][name]
+    stages = [DESCRIBED["first"], *method["stages"]]
+    path = tmp_path / "overlay.yaml"
+    path.write_text(yaml.safe_dump(run.overlay(tmp_path, tmp_path / "world", 3, method, stages)))
+    for module in ("run", "outcomes"):
+        sys.modules.pop(module, None)
+    quickstart = str(RUNS.parents[1] / "configs/quickstart.yaml")
+    with pytest.raises(SystemExit) as ended:
+        main(["fit", "-c", quickstart, "-c", str(path), "--print_config"])
+    assert ended.value.code == 0
+    model = yaml.safe_load(capsys.readouterr().out)["model"]["init_args"]
+    weighted = {weight for stage in method["stages"] for weight in stage.get("loss_weights", {})}
+    assert weighted <= model["losses"].keys() >= method.get("losses", {}).keys()
+    start = method.get("sampling", {}).get("random_start", 0.0)
+    assert {model["sampling"]["random_start"], start} == {start}
+    assert {stage["sampling"].get("random_start", 0.0) for stage in method["stages"]} == {start}
 
 
 CATEGORIES = ["a", "a", "a", "b"]

@@ -65,7 +65,11 @@ def image_outcomes(bundle: LoadedModel, prompts: Prompts, sampling: ImageSamplin
 
 
 def student_outcomes(
-    bundle: LoadedModel, world: Path, deployed: ImageSampling, decoding: TextDecoding
+    bundle: LoadedModel,
+    world: Path,
+    deployed: ImageSampling,
+    decoding: TextDecoding,
+    revise_below: Sequence[float] = (),
 ) -> dict[str, Any]:
     """All that is measured of a student, its reveal order and schedule being chosen for it.
 
@@ -74,9 +78,12 @@ def student_outcomes(
         world: The shapes world that the prompts are from.
         deployed: How it samples by itself.
         decoding: How it answers.
+        revise_below: Probabilities below which it may revise its tokens, for students that are
+            trained to.
     """
     prompts = splits(world)
     candidates = [replace(deployed, sampling_steps=4), *student_ways(deployed)]
+    candidates += [replace(candidates[0], revise_below=value) for value in revise_below]
     best, tried = choose(bundle, prompts["choice"], candidates)
 
     def by_steps(split: str) -> dict[str, str]:
@@ -97,7 +104,12 @@ def student_outcomes(
 
 def student_ways(deployed: ImageSampling) -> list[ImageSampling]:
     """Other ways for a student to sample in 4 steps, with the tokens that it draws."""
-    plain = ImageSampling(4, token_temperature=deployed.token_temperature, top_k=deployed.top_k)
+    plain = ImageSampling(
+        4,
+        token_temperature=deployed.token_temperature,
+        top_k=deployed.top_k,
+        random_start=deployed.random_start,
+    )
     return [
         replace(plain, mask_schedule="pow", reveal_order="halton"),
         replace(plain, mask_schedule="cosine"),

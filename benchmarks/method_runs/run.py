@@ -50,16 +50,17 @@ def overlay(
         {"class_path": "ExportStudent"},
         {"class_path": "counting.ForwardCounter"},
     ]
-    model: dict[str, Any] = {"noise_size": method.get("noise_size", 0)}
-    if method.get("drawn_labels"):
-        quickstart = yaml.safe_load(QUICKSTART.read_text(encoding="utf-8"))
-        labels = {"image_regularizer": {"class_path": "ImageCrossEntropy"}}
-        model["losses"] = quickstart["model"]["init_args"]["losses"] | labels
+    quickstart = yaml.safe_load(QUICKSTART.read_text(encoding="utf-8"))["model"]["init_args"]
+    model: dict[str, Any] = {
+        "noise_size": method.get("noise_size", 0),
+        "losses": quickstart["losses"] | method.get("losses", {}),
+        "sampling": quickstart["sampling"] | method.get("sampling", {}),
+    }
     return {
         "seed_everything": seed,
         "model": {"init_args": model},
         "data": {"init_args": {"seed": seed, "shapes": {"init_args": {"folder": str(world)}}}},
-        "trainer": {"default_root_dir": str(folder), "callbacks": callbacks, "logger": False},
+        "trainer": {"default_root_dir": str(folder), "callbacks": callbacks},
     }
 
 
@@ -83,14 +84,14 @@ def fit(folder: Path, config: dict[str, Any], branch: Path | None = None) -> Non
     showo_turbo(arguments)
 
 
-def measure(folder: Path, world: Path) -> dict[str, Any]:
+def measure(folder: Path, world: Path, method: dict[str, Any]) -> dict[str, Any]:
     """Measure the student of a finished run."""
     exported = folder / "student"
     bundle = LoadedModel.from_pretrained(exported, "shapes", "shapes", device="cpu")
     options = json.loads((exported / "generation_config.json").read_text(encoding="utf-8"))
     sampling = ImageSampling(**options["images"])
     decoding = TextDecoding(**options["texts"])
-    return student_outcomes(bundle, world, sampling, decoding)
+    return student_outcomes(bundle, world, sampling, decoding, method.get("revise_below", ()))
 
 
 def cost_of(folder: Path) -> dict[str, int]:
@@ -119,7 +120,7 @@ def main() -> None:
     fit(folder, overlay(folder, world, seed, method, stages), branch)
     if name == "first":
         return
-    found = measure(folder, world)
+    found = measure(folder, world, method)
     found |= {"method": name, "seed": seed, "training": cost_of(folder)}
     write_json(results / f"{name}-seed{seed}.json", found | provenance())
 

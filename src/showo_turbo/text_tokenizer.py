@@ -9,7 +9,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from .errors import UserError, shown
 from .models.checkpoints import SHAPES, resolve_folder
-from .utils.files import write_atomically
+from .utils.files import write_text
 from .utils.text_files import ENCODING
 
 END_OF_TEXT = "<|endoftext|>"
@@ -90,8 +90,7 @@ class TextTokenizer:
 
     def save(self, path: Path) -> None:
         """Write it as a `tokenizer.json`, atomically."""
-        with write_atomically(path) as temporary:
-            temporary.write_text(self.tokenizer.to_str(), encoding="utf-8")
+        write_text(path, self.tokenizer.to_str())
 
     @property
     def fingerprint(self) -> str:

@@ -229,6 +229,23 @@ VALUES = [
         "name another",
         trainer(default_root_dir=Path(__file__)),
     ),
+    *(
+        Value(
+            f"{address} for the run",
+            f"default_root_dir: {address} is an address",
+            "a folder of this machine",
+            "name it",
+            trainer(default_root_dir=address),
+        )
+        for address in ("s3://bucket/run", "memory://run", "gs://bucket")
+    ),
+    Value(
+        "the same batches",
+        "overfit_batches is 0.5",
+        "leave it out",
+        "set data.init_args.samples_per_epoch",
+        trainer(overfit_batches=0.5),
+    ),
 ]
 
 

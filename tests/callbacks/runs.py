@@ -2,6 +2,7 @@
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.loggers import Logger
 from torch.utils.data import DataLoader
 
 from showo_turbo.data import DistillationBatchSizes, DistillationDataModule
@@ -41,6 +42,26 @@ class Bystander(LightningModule):
         return DataLoader(torch.zeros(2, 1))
 
     val_dataloader = test_dataloader = train_dataloader
+
+
+class Notes(Logger):
+    """Keeps what loggers are given: values and pictures by their names, with the step."""
+
+    name = version = "notes"
+    experiment = None
+
+    def __init__(self):
+        super().__init__()
+        self.values, self.pictures = {}, {}
+
+    def log_metrics(self, metrics, step=None):
+        self.values |= {name: (value, step) for name, value in metrics.items()}
+
+    def log_hyperparams(self, params, *_):
+        pass
+
+    def log_image(self, key, images, step):
+        (self.pictures[key],) = ((image, step) for image in images)
 
 
 def make_trainer(folder, *callbacks, **options):

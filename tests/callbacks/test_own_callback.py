@@ -1,4 +1,4 @@
-"""A user's own callback, from a folder of his own, plugged as the README says."""
+"""A user's own callback, from a folder of his own, plugged as the page on extending says."""
 
 import re
 import sys
@@ -13,10 +13,10 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def here(tmp_path, monkeypatch):
-    """A working directory with the files of the README's section on callbacks."""
-    readme = (ROOT / "README.md").read_text()
+    """A working directory with the files of the page's section on callbacks."""
+    page = (ROOT / "docs" / "extending.md").read_text()
     for name in ("my_callbacks/tell_loss.py", "mine.yaml"):
-        (block,) = re.findall(rf"```\w+\n(# {re.escape(name)}\n.*?)```", readme, flags=re.DOTALL)
+        (block,) = re.findall(rf"```\w+\n(# {re.escape(name)}\n.*?)```", page, flags=re.DOTALL)
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(block)
     monkeypatch.chdir(tmp_path)

@@ -1,8 +1,10 @@
 import json
 
+import numpy as np
 import pytest
 import torch
 from jsonargparse import ArgumentParser
+from PIL import Image
 
 from showo_turbo.callbacks import (
     Curriculum,
@@ -23,7 +25,7 @@ from showo_turbo.sampling.text_decoding import TextDecoding
 from showo_turbo.viz.page import read_runs, render_page
 
 from ..evaluation.worlds import Brightness
-from .runs import Bystander, make_trainer, turbo_data, turbo_module
+from .runs import Bystander, Notes, make_trainer, turbo_data, turbo_module
 
 SETTINGS = EvaluationPlan(
     sampling_steps=(4, 2),
@@ -56,10 +58,16 @@ def callbacks():
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def notes():
+    """What the logger of the run was given."""
+    return Notes()
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, notes):
     """A whole distillation in two stages, with the report at its end."""
     folder = tmp_path_factory.mktemp("run")
-    trainer = make_trainer(folder, *callbacks(), max_epochs=-1)
+    trainer = make_trainer(folder, *callbacks(), max_epochs=-1, logger=notes)
     trainer.fit(turbo_module(folder), datamodule=turbo_data(folder))
     trainer.save_checkpoint(folder / "last.ckpt")
     return folder
@@ -98,6 +106,34 @@ def test_files(run):
         assert (run / name).stat().st_size > 100, name
     assert (run / "film_strips" / "student-image-1.png").is_file()
     assert "| student |" in (run / "report.md").read_text()
+
+
+def test_loggers_get_figures_and_pictures(run, report, notes):
+    last = torch.load(run / "last.ckpt", weights_only=True)["global_step"]
+    students = [
+        row for row in report["images"] + report["unseen_combinations"] if row["model"] == "student"
+    ]
+    assert {row["split"] for row in students} == {"test", "unseen_combination"}
+    for row in students:
+        setting = f"{row['steps']}_steps_guidance_{row['guidance']:g}"
+        for name in ("score", "seconds_per_image"):
+            value, step = notes.values[f"report/{row['split']}/{name}/{setting}"]
+            assert (value, step) == (pytest.approx(row[name], abs=1e-4), last)
+    (jacobi, *_) = [
+        row
+        for row in report["text"]
+        if (row["model"], row["decoding"], row["driver"]) == ("student", "jacobi", "block")
+    ]
+    for name in ("exact_match", "tokens_per_forward", "tokens_per_second"):
+        value, _ = notes.values[f"report/jacobi/{name}"]
+        assert value == pytest.approx(jacobi[name], rel=1e-2, abs=1e-3)
+    drawn = {path.relative_to(run).with_suffix("").as_posix() for path in run.rglob("*.png")}
+    drawn = {name for name in drawn if not name.startswith("world/")}  # the data is there, too
+    assert {f"report/{name}" for name in drawn} == set(notes.pictures) and len(drawn) > 4
+    picture, step = notes.pictures["report/grid"]
+    with Image.open(run / "grid.png") as grid:
+        assert np.array_equal(picture, np.asarray(grid.convert("RGB")))
+    assert step == last
 
 
 def test_variety_of_teacher_and_student(report):
@@ -291,9 +327,15 @@ def test_nothing_under_fast_dev_run(run, tmp_path, capsys):
 
 def test_validate_prints_the_table(run, capsys):
     """The real module measures, the callback shows."""
-    trainer = make_trainer(run, EvaluationTable(), limit_val_batches=1.0)
+    notes = Notes()
+    trainer = make_trainer(run, EvaluationTable(), limit_val_batches=1.0, logger=notes)
     trainer.validate(turbo_module(run), datamodule=turbo_data(run), verbose=False)
     shown = capsys.readouterr().out
     assert "2 steps" in shown and "Jacobi" in shown
     found = json.loads((run / "evaluation" / "validate.json").read_text())
     assert {row["steps"] for row in found["images"]} == {2, 1}
+    for row in found["images"]:
+        name = f"val/{row['split']}/score/{row['steps']}_steps_guidance_{row['guidance']:g}"
+        assert notes.values[name][0] == pytest.approx(row["score"], abs=1e-4)
+    (name,) = notes.pictures
+    assert name == f"validate/{found['images'][0]['split']}"

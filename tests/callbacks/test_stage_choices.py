@@ -17,6 +17,7 @@ from showo_turbo.trajectories import (
     FirstAccepted,
     ImageTrajectoryDataset,
     Mixed,
+    PartlyKnown,
     Sampled,
     UniformDraws,
     fingerprint_module,
@@ -40,12 +41,14 @@ class Watch(Callback):
     """Notes what every batch is trained with."""
 
     def __init__(self):
-        self.weights, self.targets, self.states = [], [], []
+        self.weights, self.targets, self.states, self.known = [], [], [], []
 
     def on_train_batch_end(self, trainer, module, outputs, batch, batch_index):
         self.weights.append(module.losses["image_consistency"].weight)
         self.targets.append(type(module.consistency_target))
         self.states.append(batch["image"].step.tolist())
+        begun = ~batch["image"].masked_k[batch["image"].step == 0]
+        self.known += begun.any(dim=1).tolist()
 
 
 def fit(folder, stages, **options):
@@ -61,7 +64,7 @@ def fit(folder, stages, **options):
 
 def test_each_stage_chooses_for_itself(tmp_path):
     stages = [
-        stage(draws=UniformDraws(first=1.0)),
+        stage(draws=UniformDraws(first=1.0), partly_known=PartlyKnown(share=1.0)),
         stage(
             source=Mixed([TEACHER, BASE]),
             loss_weights={"image_consistency": 0.7},
@@ -77,6 +80,9 @@ def test_each_stage_chooses_for_itself(tmp_path):
     assert watch.targets == [kind for kind in kinds for _ in range(batches)]
     assert {k for states in watch.states[:batches] for k in states} == {0}
     assert {k for states in watch.states[2 * batches :] for k in states} > {0}
+
+    samples = sum(map(len, watch.states[:batches]))
+    assert watch.known[:samples] == [True] * samples and not any(watch.known[samples:])
 
     datasets = [
         ImageTrajectoryDataset(curriculum.round_folder(index) / "images") for index in range(3)

@@ -6,6 +6,7 @@ import pytest
 from showo_turbo.callbacks import Curriculum, StageProgressBar
 from showo_turbo.callbacks.stage_progress_bar import describe_epoch
 from showo_turbo.curriculum import Stage
+from showo_turbo.curriculum.rounds import round_of_epoch
 from showo_turbo.sampling.image_sampling import ImageSampling, SamplingChanges
 
 from .runs import Bystander, make_trainer
@@ -43,12 +44,44 @@ def test_without_a_curriculum():
 
 def test_a_log_has_a_line_for_each_epoch(tmp_path, capsys):
     trainer = make_trainer(tmp_path, StageProgressBar(), enable_progress_bar=True, max_epochs=2)
-    trainer.fit(Bystander())
+
+    class Logging(Bystander):
+        def training_step(self, batch, batch_index):
+            self.log("loss", 12.586845397949219, prog_bar=True)
+            return super().training_step(batch, batch_index)
+
+    trainer.fit(Logging())
     printed = capsys.readouterr()
     assert "\r" not in printed.out + printed.err
     first, second = [line for line in printed.out.splitlines() if line.startswith("epoch")]
-    assert first.startswith("epoch 1: step 2, ") and first.endswith(" s")
+    assert first.startswith("epoch 1: step 2, loss 12.59, ") and first.endswith(" s")
     assert second.startswith("epoch 2: step 4, ")
+
+
+class Played(Curriculum):
+    """Changes stages when the real one does, and does nothing else."""
+
+    def do_nothing(self, *_, **__):
+        pass
+
+    setup = on_fit_start = on_train_start = on_fit_end = do_nothing
+
+    def on_train_epoch_end(self, trainer, module):
+        last = len(self.rounds) - 1
+        self.round = min(last, round_of_epoch(self.stages, trainer.current_epoch + 1))
+
+
+def test_a_line_is_of_the_epoch_that_has_ended(tmp_path, capsys):
+    """Also where the next stage has begun meanwhile."""
+    played = Played([Stage(epochs=2, image_segments=4), Stage(epochs=1, image_segments=2)])
+    options = {"enable_progress_bar": True, "max_epochs": 3}
+    make_trainer(tmp_path, played, StageProgressBar(), **options).fit(Bystander())
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("stage")]
+    assert [(line.partition(" (")[0], line.partition("), ")[2][:18]) for line in lines] == [
+        ("stage 1/2", "epoch 1/2: step 2,"),
+        ("stage 1/2", "epoch 2/2: step 4,"),
+        ("stage 2/2", "epoch 1/1: step 6,"),
+    ]
 
 
 def test_it_is_the_trainers_bar(tmp_path, capsys, monkeypatch):

@@ -132,3 +132,33 @@ def test_where_they_go(tmp_path):
         trainer.fit(Diary())
         assert (tmp_path / place / "last.ckpt").is_file()
     assert not list((tmp_path / "logs").rglob("*.ckpt"))
+
+
+def test_the_last_one_is_a_link_that_always_leads_somewhere(tmp_path, monkeypatch):
+    folder = tmp_path / "run/checkpoints"
+    led_to = []
+    given = ModelCheckpoint._remove_checkpoint
+
+    def noted(callback, trainer, path):
+        given(callback, trainer, path)
+        led_to.append(torch.load(folder / "last.ckpt", weights_only=True)["global_step"])
+
+    monkeypatch.setattr(ModelCheckpoint, "_remove_checkpoint", noted)
+    module = Diary()
+    trainer = Trainer(
+        accelerator="cpu",
+        default_root_dir=tmp_path / "run",
+        max_epochs=2,
+        logger=False,
+        callbacks=[StepCheckpoint(save_last="link", every_n_train_steps=1, filename="{step}")],
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(module)
+    assert led_to == list(range(2, 2 * BATCHES + 1))
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"last.ckpt", f"step={2 * BATCHES}.ckpt"}
+    assert (folder / "last.ckpt").is_symlink()
+    (tmp_path / "run").rename(tmp_path / "moved")
+    last = torch.load(tmp_path / "moved/checkpoints/last.ckpt", weights_only=True)
+    assert last["global_step"] == 2 * BATCHES

@@ -144,7 +144,7 @@ def test_the_help_is_the_docstrings(capsys):
     for part in (
         "usage: showo-turbo studio",
         "Paint a picture. It takes a while.",
-        "Where it goes.",
+        "Where it goes. (required, type: Path)",
         "How it is painted",
         "Of the brush, in pixels. (type: int, default: 3)",
     ):

@@ -5,7 +5,9 @@ import shutil
 
 import pytest
 import torch
+import yaml
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from showo_turbo.data.images import load_image
 from showo_turbo.inference import ShowoPipeline
@@ -13,6 +15,7 @@ from showo_turbo.models.vision_encoders import CLIPFeatures
 from showo_turbo.trajectories import TextTrajectoryDataset, TrajectoryStore
 
 from ..continuous import write_shapes_model, write_tiny_clip
+from .experiment import small_experiment
 
 QUESTION = "What is in the image?"
 
@@ -79,6 +82,22 @@ def test_features_are_collected(command, model, photos, tmp_path):
         assert min(distances) < 1e-3 and image.dtype == torch.float16
 
 
+def test_validation_answers_in_all_ways(command, model, world, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    experiment = small_experiment(model, world)
+    plan = {"sampling_steps": [1], "guidance_scales": [0.0], "tables": ["text"]}
+    experiment["model"]["init_args"]["evaluation"] |= plan
+    experiment["trainer"]["callbacks"] = [{"class_path": "EvaluationTable"}]
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(experiment))
+    result = command("validate", "-c", "config.yaml")
+    assert result.status == 0, result.errors
+    found = json.loads((tmp_path / "runs/base/evaluation/validate.json").read_text())
+    ways = {row["driver"]: (row["n"], row["exact_match"]) for row in found["text"]}
+    assert ways.keys() == {None, "block", "window"}
+    assert ways[None] == ways["block"] == ways["window"] and ways[None][0] > 8
+    assert found["text"][0]["tokens_per_forward"] == 1
+
+
 @pytest.mark.bad_input
 @pytest.mark.parametrize(
     ("sizes", "message"),
@@ -93,4 +112,16 @@ def test_a_vision_encoder_of_the_wrong_size(mistake, model, photos, tmp_path, si
     run = ["answer", photos, "--question", QUESTION, "--model", tmp_path / "model"]
     run += ["--vision_encoder", tmp_path / "clip", "--output", tmp_path / "out"]
     assert message in mistake(*run)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.bad_input
+def test_weights_without_their_projector(mistake, model, photos, tmp_path):
+    shutil.copytree(model, tmp_path / "model")
+    weights = tmp_path / "model/pytorch_model.safetensors"
+    state = {k: v for k, v in load_file(weights).items() if not k.startswith("mm_projector")}
+    save_file(state, weights, metadata={"format": "pt"})
+    run = ["answer", photos, "--question", QUESTION, "--model", tmp_path / "model"]
+    message = mistake(*run, "--output", tmp_path / "out")
+    assert "(w_clip_vit), but its weights have no projector" in message
     assert not (tmp_path / "out").exists()

@@ -21,6 +21,7 @@ from showo_turbo.models.magvitv2 import MAGVITv2
 from showo_turbo.models.registry import load_model
 from showo_turbo.models.showo import Showo
 from showo_turbo.sampling.image_sampling import ImageSampling
+from showo_turbo.sampling.text_decoding import TextDecoding
 from showo_turbo.shapes import ShapesWorld
 from showo_turbo.text_tokenizer import TextTokenizer
 from showo_turbo.training import PretrainMAGVITv2, PretrainShowo, ShowoTurbo
@@ -72,11 +73,14 @@ class TestWhatTrainingWrites:
         tiny_magvitv2(bits=9).save_pretrained(model / "magvitv2")
         images = {"image_tokenizer": str(model / "magvitv2"), "text_tokenizer": "shapes"}
         if name == "turbo":
-            module = ShowoTurbo(str(model / "showo"), max_language_length=16, **images)
+            ways = {"sampling": ImageSampling(2, reveal_order="halton", top_k={2: 9, 4: 20})}
+            ways |= {"decoding": TextDecoding(max_new_tokens=7)}
+            module = ShowoTurbo(str(model / "showo"), max_language_length=16, **images, **ways)
             sizes = DistillationBatchSizes(image=0, text=0, language=1)
             data = DistillationDataModule(24, shapes=shapes, batch_sizes=sizes)
         else:
-            module = PretrainShowo(initial_weights=str(model / "showo"), **images)
+            ways = {"sampling": ImageSampling(8, 2.0, confidence_temperature=4.0)}
+            module = PretrainShowo(initial_weights=str(model / "showo"), **images, **ways)
             sizes = PretrainBatchSizes(image=1, text=1, language=1)
             data = PretrainDataModule(24, shapes=shapes, batch_sizes=sizes)
         checkpoint = trained_checkpoint(module, data, tmp_path / "run")
@@ -94,13 +98,19 @@ class TestWhatTrainingWrites:
         found = Showo.from_pretrained(tmp_path / "out").state_dict()
         for key, value in state_of(module).items():
             assert torch.equal(found[key], value), key
-        # The tokenizers that were trained with come along.
+        # How it was drawn with comes along, and so do the tokenizers that were trained with.
+        best = load_generation_config(tmp_path / "out")
+        assert best.sampling == ways["sampling"]
+        assert best.decoding == ways.get("decoding", TextDecoding())
         assert TextTokenizer.from_pretrained(tmp_path / "out").size == 640
         images = MAGVITv2.from_pretrained(tmp_path / "out").state_dict()
         for key, value in module.image_tokenizer.state_dict().items():
             assert torch.equal(images[key], value), key
         assert str(tmp_path) not in (tmp_path / "out" / "config.json").read_text()
         assert_loads_from_checkpoint(module, checkpoint)
+        other = ["--overwrite", "--sampling.sampling_steps", 5]
+        assert command("export", checkpoint, tmp_path / "out", *other).status == 0
+        assert load_generation_config(tmp_path / "out").sampling == ImageSampling(5)
 
     def test_an_image_tokenizer(self, command, mistake, tmp_path, shapes):
         module = PretrainMAGVITv2(tiny_magvitv2().config)

@@ -69,6 +69,8 @@ def test_metadata_of_a_png(command, model, tmp_path):
         "confidence_annealing": "linear",
         "reveal_order": "confidence",
         "schedule_base": "image",
+        "random_start": "0.0",
+        "revise_below": "0.0",
     }
 
 

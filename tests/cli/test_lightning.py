@@ -114,6 +114,10 @@ class TestMistakes:
             ),
             ({"model": {"class_path": "ShowTurbo"}}, "model: there is no class 'ShowTurbo'"),
             ({"data": {"class_path": "PretrainDataModule"}}, "are required: resolution"),
+            (
+                {"data": {**DATA, "init_args": {"resolution": 24, "loader": None}}},
+                "data.loader is null; expected options of LoaderOptions",
+            ),
             ({"max_stepz": 3}, "there is no option 'trainer.max_stepz'"),
             (
                 {"max_epochs": "few"},

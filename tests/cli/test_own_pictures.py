@@ -249,7 +249,7 @@ def test_what_cannot_be_split(pictures, mistake):
     assert not Path("out").exists()
     Path("out").mkdir()
     Path("out/mine").touch()
-    assert "out holds files; name another folder, or overwrite" in split(*named)
+    assert "out holds files; name another folder, or give --overwrite" in split(*named)
 
 
 @pytest.mark.bad_input
@@ -261,4 +261,4 @@ def test_no_text_tokenizer_to_train(pictures, mistake):
     assert "size is 256; expected at least 257" in mistake(*train, "--size", 256, *captions)
     assert not Path("a.json").exists()
     Path("a.json").touch()
-    assert "a.json exists; name another file" in mistake(*train, *captions)
+    assert "a.json exists; name another file, or give --overwrite" in mistake(*train, *captions)

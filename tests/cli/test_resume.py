@@ -244,6 +244,25 @@ class TestMistakes:
 
 
 @pytest.mark.bad_input
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("default_root_dir", "s3://bucket/run", "s3://bucket/run is an address; expected a folder"),
+        ("default_root_dir", "memory://run", "memory://run is an address; expected a folder"),
+        ("overfit_batches", "1", "overfit_batches is 1, but the data modules draw other samples"),
+    ],
+)
+def test_what_no_run_can_do_is_refused_before_anything_is_written(
+    fit, tmp_path, monkeypatch, option, value, message
+):
+    monkeypatch.chdir(tmp_path)
+    result = fit(f"--trainer.{option}", value)
+    assert result.status == 2
+    assert message in result.errors.strip().splitlines()[-1]
+    assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
+
+
+@pytest.mark.bad_input
 def test_a_new_run_does_not_write_over_another(fit, tmp_path):
     assert fit(epochs=1).status == 0
     before = {path: path.read_bytes() for path in checkpoints(tmp_path)}

@@ -64,6 +64,30 @@ def test_conversations_that_begin_or_end_otherwise(
     assert dataset.requests() == [(tmp_path / "a.png", q) for q in ("What?", follow_up)]
 
 
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("a.png", "a.png"),
+        ("coco/train2017/000000033471.jpg", "coco/train2017/000000033471.jpg"),
+        ("./a.png", "a.png"),
+        ("b//c d/./e.png", "b/c d/e.png"),
+        ("é/a_b-c.d.png", "é/a_b-c.d.png"),
+        ("a./b", "a./b"),
+    ],
+)
+def test_paths_of_images(tmp_path: Path, name: str, kept: str) -> None:
+    dataset = open_records(tmp_path, [{"image": name, "conversations": [QUESTION, ANSWER]}])
+    assert dataset.requests()[0][0] == tmp_path / kept
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize("name", ["../a", "a/../b", "/a", "..", ".", "a/..", "a\0b"])
+def test_paths_out_of_the_folder(tmp_path: Path, name: str) -> None:
+    record = {"image": name, "conversations": [QUESTION, ANSWER]}
+    with pytest.raises(UserError, match="expected a relative path"):
+        open_records(tmp_path, [record])
+
+
 def test_questions_may_stand_alone(tmp_path: Path) -> None:
     record = {"image": "a.png", "conversations": [QUESTION, ANSWER, AGAIN, OTHER]}
     questions = [q for _, q in open_records(tmp_path, [record], history=False).requests()]

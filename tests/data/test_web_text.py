@@ -58,6 +58,9 @@ def test_only_some_row_groups_are_kept(tmp_path: Path, monkeypatch: pytest.Monke
     )
     dataset = WebText([path])
     assert reads == []
+    monkeypatch.setattr(web_text, "CACHE_BYTES", 8 * dataset._texts(19).nbytes + 4)
+    dataset._cache.clear()
+    reads.clear()
     for index in range(40):
         dataset[index]
     assert reads == list(range(20))
@@ -65,7 +68,11 @@ def test_only_some_row_groups_are_kept(tmp_path: Path, monkeypatch: pytest.Monke
     assert len(reads) == 20  # still there
     dataset[0]
     assert reads[20:] == [0]  # was dropped
-    assert len(dataset._cache) == web_text._CACHED_ROW_GROUPS
+    assert 6 <= len(dataset._cache) <= 9
+    assert sum(kept.nbytes for kept in dataset._cache.values()) <= web_text.CACHE_BYTES
+    monkeypatch.setattr(web_text, "CACHE_BYTES", 0)
+    dataset[7]
+    assert len(dataset._cache) == 1  # the one in use
 
 
 def test_large_strings_and_other_columns_are_read(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Teacher, stages and student measured together, as at the end of a run."""
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -248,6 +249,28 @@ def test_prompts_of_another_world_are_for_the_metrics(models, tmp_path):
     assert doubled.images[0].metrics["Brightness"] == pytest.approx(
         2 * found.images[0].metrics["Brightness"]
     )
+
+
+def test_a_log_has_whole_lines(models, capsys):
+    """With milliseconds where nothing judges."""
+    plan = replace(
+        PLAN,
+        checker=None,
+        sampling_steps=(2,),
+        teacher_samplings=(ImageSampling(guidance_scale=1.5),),
+        unguided_teacher=False,
+    )
+    run(models, replace(OTHER_WORLD, choice=BENCHES[:1]), plan, progress=True)
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines() if line.strip()]
+    drawn = [line for line in lines if "guidance" in line]
+    names = [re.sub(r": \d+\.\d ms an image \(test, n = 3\)$", "", line) for line in drawn]
+    assert names == [
+        "teacher, 2 steps, guidance 1.5",
+        "stage1, 2 steps, guidance 0",
+        "student, 2 steps, guidance 0",
+    ]
+    answered = [line for line in lines if "answers" in line]
+    assert len(answered) == 6 and all(line.endswith("(n = 1)") for line in answered)
 
 
 @pytest.mark.bad_input

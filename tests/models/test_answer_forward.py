@@ -80,6 +80,30 @@ def test_neither_other_answers_nor_other_versions_change_anything(model, records
     )
 
 
+@torch.no_grad()
+def test_blocks_of_a_chain_see_each_other_as_in_one_sequence(model, records):
+    batch, found = all_logits(model, records, fixed_point=True)
+    chains = {"chained": batch.tokens_k, "other": batch.tokens_e}
+    versions = {"tokens_k": batch.tokens_k, "tokens_e": batch.tokens_e}
+    mixed = model.answer_logits(batch, versions, chains=chains, fixed_point=True)
+    assert list(mixed) == [*versions, *chains, FIXED_POINT]
+    for name in found:
+        torch.testing.assert_close(mixed[name], found[name], rtol=0, atol=1e-5)
+    alone = model.answer_logits(batch, {}, chains={"chained": batch.tokens_k})
+    for number, record in enumerate(records):
+        rows = batch.answer == number
+        for name, tokens in chains.items():
+            noisy = tokens[rows].flatten().tolist()
+            prompt = record.prompt_ids.tolist()
+            sequence = naive.text_sequence(model, record.image.tolist(), [*prompt, *noisy])
+            start = 16 + 3 + len(prompt)
+            logits = model(*sequence)[0, start:-1, : model.vocabulary.text_size]
+            expected = logits.unflatten(0, (-1, 4))
+            torch.testing.assert_close(mixed[name][rows], expected, rtol=0, atol=1e-5)
+            if name == "chained":
+                torch.testing.assert_close(alone[name][rows], expected, rtol=0, atol=1e-5)
+
+
 def test_gradients_are_those_of_one_block_at_a_time(model, records):
     def gradient(loss):
         model.zero_grad()

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from showo_turbo.errors import UserError
-from showo_turbo.models.protocols import token_grid
+from showo_turbo.models.model_config import token_grid
 from showo_turbo.models.showo import Showo, ShowoConfig
 from showo_turbo.models.showo.sequences import UnifiedPrompting
 

@@ -10,6 +10,7 @@ from showo_turbo.sampling.autoregressive import autoregressive_decode
 from showo_turbo.sampling.image_sampling import ImageSampling
 from showo_turbo.sampling.jacobi import jacobi_decode
 from showo_turbo.sampling.parallel import decode_image_codes
+from showo_turbo.sampling.text_state import TextState
 from showo_turbo.text_tokenizer import TextTokenizer
 
 from .. import naive
@@ -28,9 +29,18 @@ DRIVERS = ["block", "window"]
     max_new_tokens=st.integers(1, 14),
     with_image=st.booleans(),
     block_start=st.sampled_from(["vocabulary", "prompt"]),
+    forward_tokens=st.sampled_from([None, 1, 7, 20]),
 )
 def test_as_naive(
-    precise_model, driver, seed, count, block_size, max_new_tokens, with_image, block_start
+    precise_model,
+    driver,
+    seed,
+    count,
+    block_size,
+    max_new_tokens,
+    with_image,
+    block_start,
+    forward_tokens,
 ):
     codes, prompts = make_requests(precise_model, seed, count)
     codes = codes if with_image else None
@@ -43,6 +53,7 @@ def test_as_naive(
         driver=driver,
         block_start=block_start,
         seeds=[seed + i for i in range(count)],
+        forward_tokens=forward_tokens,
     )
     for sample, result in enumerate(results):
         image = None if codes is None else codes[sample].tolist()
@@ -62,6 +73,24 @@ def test_hundreds_of_prompts_in_single_precision(model, driver, weights):
     parallel = jacobi_decode(network, codes, prompts, driver=driver, **options)
     assert [r.tokens for r in parallel] == [r.tokens for r in plain]
     assert [r.finished for r in parallel] == [r.finished for r in plain]
+
+
+@pytest.mark.parametrize("forward_tokens", [1, 40, 400, None])
+def test_batches_in_single_precision_however_far_ahead(forward_tokens):
+    network = golden_showo()
+    codes, prompts = make_requests(network, 8, 120, longest=20)
+    plain = autoregressive_decode(network, codes, prompts, max_new_tokens=24)
+    found = jacobi_decode(
+        network,
+        codes,
+        prompts,
+        max_new_tokens=24,
+        driver="window",
+        forward_tokens=forward_tokens,
+    )
+    assert [r.tokens for r in found] == [r.tokens for r in plain]
+    if forward_tokens == 1:
+        assert [r.forwards for r in found] == [len(r.tokens) for r in plain], "autoregression"
 
 
 @pytest.fixture(scope="module")
@@ -154,6 +183,51 @@ def test_a_sample_depends_on_its_own_seed_only(precise_model, driver, block_star
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
+@pytest.mark.parametrize("with_image", [False, True])
+@pytest.mark.parametrize("at_once", [1, 3, 7])
+def test_others_take_the_places_of_those_that_are_done(
+    precise_model, driver, with_image, at_once, monkeypatch
+):
+    count = 20
+    codes, prompts = make_requests(precise_model, 9, count, longest=20)
+    codes = codes if with_image else None
+    options = {"max_new_tokens": 24, "driver": driver, "block_size": 6}
+    expected = jacobi_decode(precise_model, codes, prompts, **options)
+    rows, ended = [], []
+    given = TextState.predict
+
+    def noted(state, guesses):
+        rows.append(len(guesses))
+        return given(state, guesses)
+
+    monkeypatch.setattr(TextState, "predict", noted)
+    found = jacobi_decode(
+        precise_model, codes, prompts, **options, at_once=at_once, done=ended.append
+    )
+    for ours, theirs in zip(found, expected, strict=True):
+        assert (ours.tokens, ours.forwards, ours.finished) == (
+            theirs.tokens,
+            theirs.forwards,
+            theirs.finished,
+        )
+        assert len(ours.blocks) == len(theirs.blocks)
+        assert all(map(torch.equal, ours.blocks, theirs.blocks))
+    assert max(rows) == at_once and sum(ended) == count
+    waits = sum(
+        max(result.forwards for result in expected[start : start + at_once])
+        for start in range(0, count, at_once)
+    )
+    assert len(rows) == waits if at_once == 1 else len(rows) < waits
+
+
+@pytest.mark.bad_input
+def test_at_once_is_a_number_of_places(precise_model):
+    codes, prompts = make_requests(precise_model, 9, 1)
+    with pytest.raises(UserError, match="at_once is 0; it must be at least 1"):
+        jacobi_decode(precise_model, codes, prompts, max_new_tokens=2, at_once=0)
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
 def test_restricted_to_text_or_not(model, driver):
     codes, prompts = make_requests(model, 1, 10)
     options = {"max_new_tokens": 8, "restrict_to_text": False}
@@ -170,6 +244,7 @@ class TestBadInput:
         [
             ({"max_new_tokens": 0}, "max_new_tokens is 0; it must be at least 1"),
             ({"block_size": 0}, "block_size is 0; it must be at least 1"),
+            ({"forward_tokens": 0}, "forward_tokens is 0; it must be at least 1"),
             ({"driver": "both"}, "driver is 'both'; choose 'block' or 'window'"),
             ({"block_start": "eot"}, "block_start is 'eot'; choose 'vocabulary' or 'prompt'"),
             ({"seeds": []}, "0 seeds for 1 prompt"),

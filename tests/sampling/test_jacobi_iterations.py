@@ -5,10 +5,13 @@ from itertools import pairwise
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from showo_turbo.sampling.autoregressive import autoregressive_decode
 from showo_turbo.sampling.jacobi import jacobi_decode
 
+from .. import naive
 from ..tiny import golden_jacobi
 from .answers import make_requests
 
@@ -23,24 +26,54 @@ def test_golden_iterates():
     assert result.tokens == iterates[-1].tolist()
 
 
-@pytest.mark.parametrize("driver", DRIVERS)
-def test_only_the_unsettled_tail_of_those_that_go_on_is_computed(precise_model, driver, counted):
+def test_only_the_unsettled_tail_of_those_that_go_on_is_computed(precise_model, counted):
     """Sample by sample: what each forward feeds, from the recorded lengths of the settled part."""
     codes, prompts = make_requests(precise_model, 21, 12)
     block_size = 8
     with counted(precise_model) as shapes:
         results = jacobi_decode(
-            precise_model, codes, prompts, max_new_tokens=20, block_size=block_size, driver=driver
+            precise_model, codes, prompts, max_new_tokens=20, block_size=block_size
         )
     assert len(shapes) == 1 + max(result.forwards for result in results)
-    for index, (rows, width) in enumerate(shapes[1:]):
+    ragged = 0
+    for index, (rows, tokens) in enumerate(shapes[1:]):
         going_on = [result for result in results if result.forwards > index]
         assert rows == len(going_on), "finished samples leave the batch"
-        if driver == "window":
-            assert width == block_size
-        else:
-            assert width == max(_unsettled(result, index, block_size) for result in going_on)
-    assert len({rows for rows, _ in shapes}) > 1
+        tails = [_unsettled(result, index, block_size) for result in going_on]
+        assert tokens == sum(tails), "nothing is padded"
+        ragged += min(tails) < max(tails)
+    assert ragged and len({rows for rows, _ in shapes}) > 1
+
+
+@settings(max_examples=10)
+@given(
+    seed=st.integers(0, 2**16),
+    count=st.integers(1, 5),
+    block_size=st.sampled_from([2, 5, 8]),
+    forward_tokens=st.sampled_from([None, 1, 6, 13, 40]),
+    with_image=st.booleans(),
+)
+def test_windows_as_naive(
+    precise_model, counted, seed, count, block_size, forward_tokens, with_image
+):
+    """Answers and the work of every forward, with as many tokens ahead as it is shared out to."""
+    codes, prompts = make_requests(precise_model, seed, count)
+    seeds = [seed + 7 * i for i in range(count)]
+    options = {"block_size": block_size, "forward_tokens": forward_tokens, "seeds": seeds}
+    with counted(precise_model) as shapes:
+        results = jacobi_decode(
+            precise_model,
+            codes if with_image else None,
+            prompts,
+            max_new_tokens=12,
+            driver="window",
+            **options,
+        )
+    images = codes.tolist() if with_image else [None] * count
+    requests = list(zip(images, prompts, strict=True))
+    answers, tokens = naive.decode_texts_in_windows(precise_model, requests, 12, **options)
+    assert [result.tokens for result in results] == answers
+    assert [found for _, found in shapes[1:]] == tokens
 
 
 def _unsettled(result, forward, block_size):
@@ -59,21 +92,21 @@ def _unsettled(result, forward, block_size):
     raise AssertionError("no such forward")
 
 
-@pytest.fixture
-def counted(monkeypatch):
-    """Notes how many rows and tokens each forward over a cache computes."""
+@pytest.fixture(scope="module")
+def counted():
+    """Notes for how many rows each forward over a cache computes how many tokens."""
 
     @contextmanager
     def count(network):
         shapes = []
-        original = network.append
+        original = network._run
 
-        def append(input_ids, *arguments, **options):
-            shapes.append(tuple(input_ids.shape))
-            return original(input_ids, *arguments, **options)
+        def run(input_ids, mask, positions, cache, *arguments, **options):
+            shapes.append((len(cache.lengths), input_ids.numel()))
+            return original(input_ids, mask, positions, cache, *arguments, **options)
 
-        with monkeypatch.context() as patch:
-            patch.setattr(network, "append", append)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(network, "_run", run)
             yield shapes
 
     return count

@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 from showo_turbo.errors import UserError
 from showo_turbo.models.showo import Showo
 from showo_turbo.sampling.image_sampling import ImageSampling, SamplingChanges
+from showo_turbo.sampling.noise import mixed_start
 from showo_turbo.sampling.parallel import (
     decode_image_codes,
     denoise_images,
     draw_tokens,
+    gives_one_image,
     reveal_surest,
 )
 
@@ -107,6 +109,80 @@ def test_in_halton_order_as_naive(precise_model, steps):
             precise_model, prompt, steps=steps, seed=3 + sample, **options
         )
         assert found[sample].tolist() == expected
+
+
+@settings(max_examples=10)
+@given(
+    steps=st.integers(1, 5),
+    guidance=st.sampled_from([0.0, 1.0]),
+    random_start=st.sampled_from([0.0, 0.4, 1.0]),
+    revise_below=st.sampled_from([0.0, 0.2, 1.0]),
+    reveal_order=st.sampled_from(["confidence", "halton"]),
+    with_known=st.booleans(),
+    seed=st.integers(0, 2**16),
+)
+def test_begun_with_random_codes_and_revised_as_naive(
+    precise_model, steps, guidance, random_start, revise_below, reveal_order, with_known, seed
+):
+    mask_code, tokens = precise_model.mask_code, precise_model.config.image_tokens
+    known = torch.full((2, tokens), mask_code)
+    if with_known:
+        known[:, ::3] = torch.arange(len(known[0, ::3]))
+    sampling = ImageSampling(
+        steps,
+        guidance,
+        token_temperature=1.0,
+        reveal_order=reveal_order,
+        random_start=random_start,
+        revise_below=revise_below,
+    )
+    seeds = [seed, seed + 1]
+    drawn = list(denoise_images(precise_model, PROMPTS[:2], sampling, seeds, known))
+    starts = mixed_start(known, seeds, random_start, mask_code, 24).tolist()
+    for sample, prompt in enumerate(PROMPTS[:2]):
+        expected = naive.decode_image(
+            precise_model,
+            prompt,
+            steps=steps,
+            guidance_scale=guidance,
+            token_temperature=1.0,
+            reveal_order=reveal_order,
+            seed=seeds[sample],
+            known=known[sample].tolist(),
+            start=starts[sample],
+            revise_below=revise_below,
+        )
+        assert [step.codes[sample].tolist() for step in drawn] == expected[1:]
+    plain = ImageSampling(steps, reveal_order=reveal_order)
+    counts = [(step.codes == mask_code).sum(1).tolist() for step in drawn]
+    usual = denoise_images(precise_model, PROMPTS[:2], plain, seeds, known)
+    assert counts == [(step.codes == mask_code).sum(1).tolist() for step in usual]
+
+
+def test_a_mixed_start_shows_as_many_random_codes_as_asked_for():
+    codes = torch.full((300, 40), 24)
+    codes[:, :10] = 7
+    shown = mixed_start(codes, range(300), 0.3, 24, 24)
+    assert (shown[:, :10] == 7).all()
+    random = shown[:, 10:] != 24
+    assert float(random.double().mean()) == pytest.approx(0.3, abs=0.02)
+    counts = torch.bincount(shown[:, 10:][random], minlength=24)
+    assert counts.min() > 0.6 * counts.double().mean()
+    assert torch.equal(mixed_start(codes[5:6], [5], 0.3, 24, 24), shown[5:6])
+
+
+def test_images_that_begin_at_random_differ_by_their_seeds(precise_model):
+    sampling = ImageSampling(2, random_start=0.5)
+    assert not gives_one_image(precise_model, sampling)
+    first, second = states(precise_model, [[1], [1]], sampling, [0, 1])[:, -1]
+    assert not torch.equal(first, second)
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize("name", ["random_start", "revise_below"])
+def test_shares_and_probabilities(precise_model, name):
+    with pytest.raises(UserError, match=rf"{name} is 1\.5; it must be 0 to 1"):
+        ImageSampling(2, **{name: 1.5}).check(16, 24)
 
 
 @pytest.mark.parametrize("weights", ["random", "trained"])

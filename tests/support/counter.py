@@ -6,12 +6,13 @@ from torch.utils.data import DataLoader
 
 
 class Counter(LightningModule):
-    """Its one weight counts the steps, which it logs."""
+    """Its one weight counts the steps, which it logs; a part is frozen."""
 
     def __init__(self, start: float = 0.0, lr: float = 1.0):
         super().__init__()
         self.lr = lr
         self.count = torch.nn.Parameter(torch.tensor(start))
+        self.frozen = torch.nn.Identity().eval()
 
     def training_step(self, batch, batch_index):
         self.log("train/count", self.count.detach())

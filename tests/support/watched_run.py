@@ -71,9 +71,9 @@ class Watch(Callback):
 '''
 
 
-def config_of(batch_size, lora=None, **trainer):
+def config_of(batch_size, lora=None, module=None, **trainer):
     config = copy.deepcopy(small_run.CONFIG)
-    config["model"]["init_args"]["lora"] = lora
+    config["model"]["init_args"] |= {"lora": lora} | (module or {})
     data = config["data"]["init_args"]
     data["shapes"]["init_args"] |= {"images": 24, "documents": 16}
     data["batch_sizes"] = {"image": batch_size, "text": batch_size, "language": batch_size // 2}
@@ -111,11 +111,11 @@ class Run:
         (folder / "model").symlink_to(model)
         (folder / "my_callbacks.py").write_text(WATCH)
 
-    def fit(self, batch_size, processes, die="", lora=None, **trainer):
+    def fit(self, batch_size, processes, die="", lora=None, module=None, **trainer):
         """Start or resume it; gives the ended process with what it said."""
         if processes > 1:
             trainer = {"strategy": "ddp"} | trainer
-        config = config_of(batch_size, lora, devices=processes, **trainer)
+        config = config_of(batch_size, lora, module, devices=processes, **trainer)
         (self.folder / "config.yaml").write_text(yaml.safe_dump(config))
         command = [self.python, "-m", "showo_turbo", "fit", "-c", "config.yaml"]
         return subprocess.run(

@@ -67,7 +67,7 @@ def test_an_average_of_nothing_is_refused(tmp_path):
 
 
 @pytest.mark.bad_input
-@pytest.mark.parametrize("precision", ["bf16-true", "64-true"])
+@pytest.mark.parametrize("precision", ["bf16-true", "16-true", "64-true"])
 def test_weights_of_another_type_are_refused(tmp_path, precision):
     with pytest.raises(UserError, match=f"precision is {precision}"):
         fit(tmp_path, precision=precision)
@@ -75,5 +75,6 @@ def test_weights_of_another_type_are_refused(tmp_path, precision):
 
 
 def test_stages_that_did_not_run_are_named(tmp_path):
-    with pytest.warns(UserWarning, match="ended in stage 1 of 3, so that 2 did not run"):
+    said = "ended in stage 1 of 3, and did not run stage 2 and 3; with max_epochs -1"
+    with pytest.warns(UserWarning, match=said):
         fit(tmp_path, stages=[STAGE] * 3, max_epochs=1)

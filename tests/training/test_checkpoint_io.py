@@ -99,6 +99,14 @@ def test_a_sharded_one_is_good_when_it_is_complete(shards):
     assert "has no meta.pt" in checkpoint_fault(shards)
 
 
+@pytest.mark.bad_input
+def test_a_sharded_one_without_one_of_its_parts(shards):
+    (part,) = shards.glob("*.distcp")
+    part.unlink()
+    fault = checkpoint_fault(shards)
+    assert fault == f"is incomplete: it has no {part.name}, the part of one process"
+
+
 def test_code_in_a_sharded_one_is_not_run(shards, tmp_path):
     (shards / ".metadata").write_bytes(pickle.dumps({"a": Evil(tmp_path / "ran")}))
     fault = checkpoint_fault(shards)

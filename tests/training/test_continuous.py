@@ -130,7 +130,7 @@ def test_pretraining_predicts_answers_from_features(model, tmp_path):
     for row, question, answer in zip(features, stream["question"], stream["answer"], strict=True):
         # One by one, without padding.
         prompt = network.encode_question(made.text_tokenizer, question)
-        targets = torch.tensor([*encode(answer), network.eot_id])
+        targets = torch.tensor([*encode(f" {answer}"), network.eot_id])
         logits = naive.feature_logits(network, row, [*prompt, *targets.tolist()])[:, :640]
         losses += F.cross_entropy(logits[-len(targets) - 1 : -1], targets, reduction="none")
     loss = made.training_step({"text": stream}, 0)

@@ -21,9 +21,9 @@ def networks(teacher):
     return {"teacher": teacher, "base": tiny_showo(seed=1).eval()}
 
 
-def naive_relevance(network, prompt, codes, seed, shares):
+def naive_gains(network, prompt, codes, seed, shares):
     """One position after the other."""
-    total = 0.0
+    gains = []
     for number, share in enumerate(shares):
         own = stateless_seed(seed, number, stream="relevance")
         order = torch.randperm(16, generator=torch.Generator().manual_seed(own)).tolist()
@@ -34,8 +34,12 @@ def naive_relevance(network, prompt, codes, seed, shares):
             given, without = (
                 network.image_logits([ids], state[None])[0].log_softmax(-1) for ids in (prompt, [])
             )
-        total += sum(float(given[i, codes[i]] - without[i, codes[i]]) for i in hidden)
-    return total
+        gains += [float(given[i, codes[i]] - without[i, codes[i]]) for i in hidden]
+    return gains
+
+
+def naive_relevance(*arguments):
+    return sum(naive_gains(*arguments))
 
 
 def test_relevance_by_hand(networks, prompts):
@@ -44,7 +48,7 @@ def test_relevance_by_hand(networks, prompts):
     found = relevance(networks["base"], ids, codes, [7, 8, 9], SHARES)
     for row in range(3):
         expected = naive_relevance(networks["base"], ids[row], codes[row], 7 + row, SHARES)
-        assert float(found[row]) == pytest.approx(expected, abs=1e-3)
+        assert float(found[row].sum()) == pytest.approx(expected, abs=1e-3)
 
 
 def test_the_most_relevant_picture_is_taken(networks, prompts):
@@ -93,6 +97,28 @@ def test_a_later_picture_must_be_better_by_a_margin(networks, prompts):
         assert torch.equal(found[place].codes, expected.codes)
 
 
+def test_others_draw_only_where_a_code_is_doubted(networks, prompts):
+    seeds = [stateless_seed(number) for number in range(len(prompts))]
+    collecting = Collecting(networks, SETTINGS)
+    own = STUDENT.draw(collecting, prompts, seeds)
+    worst = [
+        min(naive_gains(networks["base"], prompt.ids, record.codes.long(), seed, SHARES))
+        for prompt, seed, record in zip(prompts, seeds, own, strict=True)
+    ]
+    always = BestOf([STUDENT, BASE], shares=SHARES).draw(collecting, prompts, seeds)
+    replaced = sorted(
+        least
+        for least, a, b in zip(worst, always, own, strict=True)
+        if not torch.equal(a.codes, b.codes)
+    )
+    assert len(replaced) > 1
+    doubt = -(replaced[0] + replaced[1]) / 2
+    found = BestOf([STUDENT, BASE], shares=SHARES, doubt=doubt).draw(collecting, prompts, seeds)
+    for place, least in enumerate(worst):
+        expected = always if least < -doubt else own
+        assert torch.equal(found[place].codes, expected[place].codes)
+
+
 @pytest.mark.bad_input
 def test_choices_that_mean_nothing_are_refused():
     with pytest.raises(UserError, match="tries is 0"):
@@ -101,5 +127,7 @@ def test_choices_that_mean_nothing_are_refused():
         BestOf([BASE], shares=[0.0])
     with pytest.raises(UserError, match=r"margin is -1.0"):
         BestOf([BASE], margin=-1.0)
+    with pytest.raises(UserError, match=r"doubt is -1.0"):
+        BestOf([BASE], doubt=-1.0)
     assert BestOf([STUDENT]).needs_base
     assert not BestOf([STUDENT], network="teacher").needs_base

@@ -156,4 +156,5 @@ def test_only_what_is_pending_is_counted_in_the_progress(store, capsys):
 
 
 def test_batches_cover_a_shard_and_no_more():
-    assert [list(batch) for batch in batches(range(4, 9), 2)] == [[4, 5], [6, 7], [8]]
+    assert list(batches(range(4, 9), 2, lambda _: 1)) == [[4, 5], [6, 7], [8]]
+    assert list(batches(range(4, 9), 2, lambda index: -index)) == [[8, 7], [6, 5], [4]]

@@ -73,6 +73,21 @@ def test_any_sampling_is_recorded_whatever_the_batches(tmp_path, teacher, prompt
     )
 
 
+def test_prompts_of_about_equal_length_are_drawn_together(tmp_path, teacher, prompts, monkeypatch):
+    together = []
+
+    def noted(teacher, batch, *given):
+        together.append([len(prompt.ids) for prompt in batch])
+        return record_images(teacher, batch, *given)
+
+    monkeypatch.setattr(image_collector, "record_images", noted)
+    settings = ImageCollection(ImageSampling(2), segments=1, batch_size=3, shard_size=11)
+    store = collect(tmp_path / "store", teacher, prompts, settings)
+    lengths = sorted(len(prompt.ids) for prompt in prompts)
+    assert together == [lengths[begin : begin + 3] for begin in range(0, 11, 3)]
+    assert [record.key for record in ImageTrajectoryDataset(store)] == [p.key for p in prompts]
+
+
 @pytest.mark.parametrize("segments", [1, 2, 4, 8])
 def test_records_hold_the_states_and_the_guided_distributions(teacher, prompts, segments):
     settings = ImageCollection(ImageSampling(8, 1.5), segments=segments, topk_targets=5)

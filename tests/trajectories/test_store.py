@@ -2,6 +2,7 @@ import dataclasses
 import json
 import logging
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -11,6 +12,8 @@ from showo_turbo.errors import UserError
 from showo_turbo.trajectories import ModelIdentity, StoreIdentity, TrajectoryStore
 from showo_turbo.trajectories import store as store_module
 from showo_turbo.trajectories.manifest import Manifest
+from showo_turbo.utils.files import sha256_of
+from showo_turbo.utils.remembered import CACHE_VARIABLE
 
 from .conftest import content
 
@@ -70,6 +73,32 @@ def test_a_finished_store_tells_what_it_holds(finished):
     manifest = json.loads((store.folder / "manifest.json").read_text())
     assert manifest["samples"] == 5
     assert manifest["mean_kept_mass"] == 0.5
+
+
+def test_shards_are_compared_with_their_checksums_once(finished, tmp_path, monkeypatch):
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
+    later = time.time_ns() + 3600 * 10**9
+    monkeypatch.setattr(time, "time_ns", lambda: later)
+    read = []
+
+    def noted(path):
+        read.append(path.name)
+        return sha256_of(path)
+
+    monkeypatch.setattr(store_module, "sha256_of", noted)
+    reopened = TrajectoryStore.open(finished.folder)
+    names = [path.name for path in finished.shard_paths()]
+    assert read == names
+    TrajectoryStore.open(finished.folder)
+    assert reopened.pending() == [] and reopened.pending(1, 2) == []
+    reopened.finish()
+    assert read == [*names, names[1]], "of a part of the processes nothing was known yet"
+    time.sleep(0.02)
+    shard = finished.shard_path(1)
+    shard.write_bytes(shard.read_bytes()[:-1] + b"?")
+    with pytest.raises(UserError, match="is damaged"):
+        TrajectoryStore.open(finished.folder)
+    assert reopened.pending(1, 2) == [1]
 
 
 def test_prompts_are_dealt_to_shards_in_order():
@@ -133,6 +162,13 @@ def test_all_differences_are_named():
     other = identity(teacher="c" * 64, shard_size=3)
     assert len(identity().differences(other)) == 2
     assert identity().differences(identity()) == []
+
+
+def test_a_store_from_before_an_option_was_made_with_its_default():
+    before = identity(settings={"sampling.sampling_steps": 8})
+    for base, differences in (("image", 0), ("unknown", 1)):
+        now = {"sampling.sampling_steps": 8, "sampling.schedule_base": base}
+        assert len(before.differences(identity(settings=now))) == differences
 
 
 def test_another_teacher_or_kind_is_refused_on_reading(finished):

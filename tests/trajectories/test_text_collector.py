@@ -109,6 +109,23 @@ def test_starts_depend_on_the_request_s_index_alone(talkative, requests, text_se
     assert all(torch.equal(a.answer_ids, b.answer_ids) for a, b in pairs)
 
 
+def test_short_questions_are_asked_first(talkative, requests, text_settings, monkeypatch):
+    asked = []
+    decode = TextDecoding.decode
+
+    def noted(self, model, images, prompts, *given, **named):
+        asked.extend(map(len, prompts))
+        return decode(self, model, images, prompts, *given, **named)
+
+    monkeypatch.setattr(TextDecoding, "decode", noted)
+    outcomes = text_collector.record_texts(talkative, requests, range(4, 12), text_settings)
+    assert (
+        asked == sorted(len(request.ids) for request in requests[4:12]) == [1, 1, 2, 2, 3, 3, 4, 4]
+    )
+    keys = [outcome.key for outcome in outcomes if not isinstance(outcome, str)]
+    assert keys and keys == sorted(keys, key=lambda key: int(key[1:]))
+
+
 def test_blocks_that_start_from_the_prompt(talkative, requests, text_settings):
     decoding = dataclasses.replace(text_settings.decoding, block_start="prompt")
     settings = dataclasses.replace(text_settings, decoding=decoding)
@@ -138,7 +155,7 @@ def test_neither_interruption_nor_processes_change_a_byte(
 
     def interrupted(*args, **options):
         calls.append(args)
-        if len(calls) == 6:
+        if len(calls) == 3:  # of four shards
             raise KeyboardInterrupt
         return jacobi_decode(*args, **options)
 

@@ -1,22 +1,27 @@
 """Whether the installed Lightning still has what is used beside its public interface."""
 
 import inspect
+import re
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
 from lightning.pytorch.loops import _EvaluationLoop, _TrainingEpochLoop
+from lightning.pytorch.strategies import ModelParallelStrategy
 from packaging.requirements import Requirement
 
 from showo_turbo.utils.lightning_internals import PRIVATE, RESTORING_MODULE
 
 from ..test_packaging import read_setup
 
+ROOT = Path(__file__).parents[2]
 MADE = {
     LightningModule: LightningModule,
     ModelCheckpoint: ModelCheckpoint,
     WeightAveraging: WeightAveraging,
+    ModelParallelStrategy: ModelParallelStrategy,
     Trainer: lambda: Trainer(accelerator="cpu", logger=False, enable_checkpointing=False),
 }
 
@@ -49,3 +54,17 @@ def test_its_versions_have_upper_bounds(name):
     (bound,) = (Requirement(line) for line in lines if line.startswith(name))
     assert any(part.operator == "<" for part in bound.specifier)
     assert bound.specifier.contains(version(name)), f"{name} {version(name)} was not tried"
+
+
+def test_nothing_else_is_used_elsewhere():
+    """Attributes of Lightning's objects that begin with an underscore."""
+    owners = r"(?:trainer|strategy|loop|connector|plugin|pl_module)"
+    private = re.compile(rf"\b{owners}\._[a-z]\w*")
+    own = Path("src/showo_turbo/utils/lightning_internals.py")
+    found = {
+        path.relative_to(ROOT): private.findall(path.read_text())
+        for folder in ("src", "callbacks")
+        for path in (ROOT / folder).rglob("*.py")
+    }
+    assert found.pop(own)
+    assert not {path: uses for path, uses in found.items() if uses}

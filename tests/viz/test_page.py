@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-import subprocess
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -17,28 +16,14 @@ from showo_turbo.sampling.image_sampling import ImageSampling
 from showo_turbo.sampling.text_decoding import TextDecoding
 from showo_turbo.viz.page import read_run, read_runs, render_page
 from showo_turbo.viz.page.curves import Curves, loss_figure, read_curves
+from showo_turbo.viz.page.logs import find_logs
 from showo_turbo.viz.pictures import draw_image_grid
 from showo_turbo.viz.strips import draw_answer_strip, draw_sampling_strips
 
 from ..evaluation.test_report import VARIETY, make_report
 from ..evaluation.worlds import records, score, shapes_bundle
+from ..support.browser import WIDTHS, needs_browser, open_page, opened_browser, overflow
 from .test_pictures import BLUE, RED, column
-
-BROWSER = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-PROBE = """<script>addEventListener("load", () => {
-  const images = [...document.images];
-  const box = document.createElement("pre");
-  box.id = "probe";
-  box.textContent = JSON.stringify({
-    images: images.length,
-    broken: images.filter(i => !i.complete || i.naturalWidth === 0).length,
-    wide: document.documentElement.scrollWidth > innerWidth,
-    green: getComputedStyle(document.querySelector("td.settled")).backgroundColor,
-  });
-  document.body.append(box);
-})</script>"""
 
 
 def write_run(folder, rate=0.1):
@@ -114,6 +99,79 @@ def test_of_two_logs_the_later_one_counts(tmp_path):
     assert curves.points["loss"] == [(0, 1.0), (1, 1.0), (2, 2.0), (3, 2.0), (4, 2.0)]
 
 
+def test_curves_of_other_loggers(tmp_path):
+    """The same values by Lightning's CSV logger and by MLflow's files."""
+    table = tmp_path / "csv" / "version_0"
+    table.mkdir(parents=True)
+    rows = "epoch,step,train/loss,val/score\n0,0,2.0,\n0,1,1.5,\n0,1,,0.5\n1,2,1.0,\n"
+    (table / "metrics.csv").write_text(rows)
+    run = tmp_path / "mlflow" / "0" / "abc"
+    for tag, lines in (
+        ("train/loss", "9 2.0 0\n10 7.0 1\n11 1.5 1\n12 1.0 2\n"),
+        ("epoch", "9 0 0\n"),
+    ):
+        (run / "metrics" / tag).parent.mkdir(parents=True, exist_ok=True)
+        (run / "metrics" / tag).write_text(lines)
+    (run / "meta.yaml").write_text("run_id: abc\n")
+    for kind in ("csv", "mlflow"):
+        (folder,) = find_logs(tmp_path / kind)
+        assert read_curves([folder]).points == {"loss": [(0, 2.0), (1, 1.5), (2, 1.0)]}
+    assert read_curves([table], stage_epochs=[1, 1]).stage_starts == [0, 2]
+    assert find_logs(tmp_path) == [table, run]
+
+
+@pytest.mark.bad_input
+def test_logs_that_are_damaged_or_elsewhere(tmp_path, run):
+    (tmp_path / "metrics.csv").write_text("step,train/loss\n0,much\n")
+    with pytest.raises(
+        UserError, match=r"metrics\.csv is not a file of metrics .*restore or remove"
+    ):
+        read_run(tmp_path, "damaged")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="holds no logs; expected those of TensorBoard"):
+        read_runs([run], [tmp_path / "empty"])
+    with pytest.raises(UserError, match="logs are named for 2 runs; expected a single run"):
+        read_runs([run, tmp_path], [tmp_path])
+
+
+def test_logs_that_lie_elsewhere(tmp_path):
+    make_report().write(tmp_path / "run")
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "metrics.csv").write_text("step,train/loss\n0,2.0\n1,1.0\n")
+    (found,) = read_runs([tmp_path / "run"], [tmp_path / "logs"])
+    assert found.curves.points == {"loss": [(0, 2.0), (1, 1.0)]}
+    assert "Losses by stage" in render_page([found]) and "No curves" not in render_page([found])
+
+
+def test_runs_of_one_teacher_show_it_once(run, tmp_path):
+    shutil.copytree(run, tmp_path / "second")
+    strips = tmp_path / "second" / "film_strips"
+    draw_sampling_strips(
+        shapes_bundle(1), ["a blue square"], ImageSampling(4), [strips / "student-image-1.png"]
+    )
+    html = render_page(read_runs([run, tmp_path / "second"]))
+    cells = re.findall(r"<td>(.*?)</td>", html)
+    assert "teacher" in cells and "first: teacher" not in cells
+    assert {"first: student", "second: student"} <= set(cells)
+    assert html.count('alt="teacher image 1"') == 1 and html.count('alt="student image 1"') == 1
+    other = json.loads((run / "report.json").read_text())
+    other["images"][0]["by_category"]["counting"] = 0.1
+    (tmp_path / "second" / "report.json").write_text(json.dumps(other))
+    html = render_page(read_runs([run, tmp_path / "second"]))
+    assert {"first: teacher", "second: teacher"} <= set(re.findall(r"<td>(.*?)</td>", html))
+
+
+def test_the_result_comes_first(run, tmp_path):
+    html = render_page([read_run(run, "first")])
+    (found,) = re.findall(r'<p class="result">(.*?)</p>', html)
+    assert found.startswith("4 steps: 89% of the teacher&#39;s quality in 16")
+    assert html.index("result") < html.index("<h2>")
+    shutil.copytree(run, tmp_path / "second")
+    html = render_page(read_runs([run, tmp_path / "second"]))
+    for number, name in ((1, "first"), (2, "second")):
+        assert html.count(f'<li><a href="#run-{number}">{name}</a>: 4 steps: 89%') == 1
+
+
 def test_no_diagram_is_empty():
     points = [(0, 2.0), (1, 1.0)]
     for count in (1, 3, 5):
@@ -133,10 +191,10 @@ def test_the_page_needs_no_other_file(run):
 
 def test_what_is_missing_is_said(run, tmp_path):
     whole = render_page(read_runs([run]))
-    assert "no report.json" not in whole and "no TensorBoard logs" not in whole
+    assert "no report.json" not in whole and "No curves" not in whole
     (tmp_path / "unlogged").mkdir()
     shutil.copy(run / "report.json", tmp_path / "unlogged")
-    assert "No curves: the folder has no TensorBoard logs" in render_page(
+    assert "No curves: the folder has no logs with losses" in render_page(
         read_runs([tmp_path / "unlogged"])
     )
     shutil.copytree(run / "logs", tmp_path / "unmeasured" / "logs")
@@ -163,6 +221,7 @@ def test_what_validate_measured(run, tmp_path):
     cells = re.findall(r"<td>(.*?)</td>", html)
     assert cells.count("0.700 [0.58, 0.78]") == 2
     assert {"0.2876", "5", "0.812", "3.25", "41"} <= set(cells)
+    assert "4 steps: 70% of the prompts satisfied" in html
     assert "POPE (n = 9)" in html
     assert html.count("data:image/svg+xml") == 1
 
@@ -176,7 +235,7 @@ def test_what_runs_differ_in(run, tmp_path):
 
 
 def test_a_folder_that_is_no_run(tmp_path, run):
-    with pytest.raises(UserError, match=r"neither report\.json nor TensorBoard logs"):
+    with pytest.raises(UserError, match=r"neither report\.json nor logs"):
         read_run(tmp_path, "empty")
     with pytest.raises(UserError, match="named twice"):
         read_runs([run, run])
@@ -211,20 +270,24 @@ def test_runs_of_one_name_are_told_apart(run, tmp_path):
     assert first.name.endswith("/first") and first.name != second.name
 
 
-@pytest.mark.skipif(BROWSER is None, reason="no browser: chromium or google-chrome is not found")
-def test_a_browser_shows_it(run, tmp_path):
-    html = render_page(read_runs([run]))
-    page = tmp_path / "report.html"
-    page.write_text(html.replace("</body>", f"{PROBE}</body>"), encoding="utf-8")
-    options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}/browser"]
-    done = subprocess.run(
-        [BROWSER, *options, "--window-size=1280,900", "--dump-dom", page.as_uri()],
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    (found,) = re.findall(r'<pre id="probe">(.*?)</pre>', done.stdout)
-    seen = json.loads(found)
-    assert seen["images"] >= 4 and seen["broken"] == 0
-    assert not seen["wide"], "the page scrolls sideways"
-    assert seen["green"] == "rgb(191, 229, 197)"
+@needs_browser
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_browser_shows_it(run, tmp_path, width):
+    other = tmp_path / "second"
+    shutil.copytree(run, other)
+    html = render_page(read_runs([run, other]))
+    page_file = tmp_path / "report.html"
+    page_file.write_text(html, encoding="utf-8")
+    with opened_browser() as browser:
+        page = open_page(browser, width)
+        page.goto(page_file.as_uri())
+        images = page.evaluate("[...document.images].map(i => i.complete && i.naturalWidth > 0)")
+        assert len(images) >= 4 and all(images)
+        assert overflow(page) <= 0, "the page scrolls sideways"
+        settled = page.locator("td.settled").first
+        style = (
+            "cell => [getComputedStyle(cell).backgroundColor, getComputedStyle(cell).fontWeight]"
+        )
+        assert settled.evaluate(style) == ["rgb(191, 229, 197)", "700"]
+        assert page.locator(".result").bounding_box()["y"] < 300, "the result is what comes first"
+        page.screenshot(path=tmp_path / f"report-{width}.png", full_page=True)

@@ -49,6 +49,21 @@ def test_mosaic_lays_out_and_frames():
     assert picture[0, 0].tolist() == [255, 255, 255], "a white gap between the images"
 
 
+def test_right_and_wrong_differ_without_colors():
+    """By a sign in the corner; where nothing judged, there is none."""
+    picture = mosaic([column([RED, RED], [True, False]), column([RED, RED])])
+    height, width = (side // 2 for side in picture.shape[:2])
+    edge = GAP_PIXELS // 2 + FRAME_PIXELS
+
+    def corner(row, column):
+        bottom, right = (row + 1) * height - edge, (column + 1) * width - edge
+        return (picture[bottom - 11 : bottom, right - 11 : right] == 255).all(axis=-1)
+
+    right, wrong, unjudged = corner(0, 0), corner(1, 0), corner(0, 1)
+    assert right.any() and wrong.any() and not unjudged.any()
+    assert (right != wrong).any()
+
+
 def test_mosaic_enlarges_without_blurring():
     checkers = torch.ones(1, 3, 4, 4) * -1
     checkers[..., ::2, ::2] = 1

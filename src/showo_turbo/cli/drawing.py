@@ -7,18 +7,20 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from PIL.Image import Image
 from PIL.PngImagePlugin import PngInfo
 
-from ..inference import DrawingTask, DrawnImages, ShowoPipeline, Statistics
 from ..sampling.image_sampling import ImageSampling
 from ..utils.files import write_atomically
 from ..utils.hashing import fingerprint_lines
 from ..utils.progress import progress_bar
 from .model_options import ModelOptions
 from .run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from ..inference import DrawingTask, DrawnImages, ShowoPipeline, Statistics
 
 INDEX_FILE = "index.jsonl"
 
@@ -62,7 +64,7 @@ class DrawingOptions:
 
 
 Asked = TypeVar("Asked", bound=Entry)
-Result = TypeVar("Result", bound=DrawnImages)
+Result = TypeVar("Result", bound="DrawnImages")
 
 
 @dataclass(frozen=True)
@@ -98,11 +100,11 @@ class DrawingRun(Generic[Asked, Result]):
     """
 
     command: str
-    pipeline: ShowoPipeline
+    pipeline: "ShowoPipeline"
     model: ModelOptions
     sampling: ImageSampling
     requests: Sequence[Request[Asked]]
-    task: Callable[[Sequence[Asked]], DrawingTask[Result]]
+    task: "Callable[[Sequence[Asked]], DrawingTask[Result]]"
     options: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     found: Callable[[Result, int], dict[str, Any]] = lambda batch, index: {}
@@ -156,8 +158,10 @@ class DrawingRun(Generic[Asked, Result]):
 
     def _write(
         self, batches: Iterable[Result], requests: Sequence[Request[Asked]], folder: RunFolder
-    ) -> Statistics:
+    ) -> "Statistics":
         """Write images batch by batch as they are drawn; give what they cost."""
+        from ..inference import Statistics
+
         cost, done = Statistics(), 0
         with progress_bar("images", len(requests)) as advance:
             for batch in batches:

@@ -8,8 +8,7 @@ from ..inference import EditedImages, Editing
 from ..sampling.editing import ImageEditing
 from ..sampling.image_sampling import SamplingChanges
 from .command_line import run_function
-from .drawing import DrawingOptions
-from .image_jobs import JobOptions, draw_jobs, prompts_of, read_jobs
+from .image_jobs import JobOptions, draw_jobs, prompts_of
 from .model_options import ModelOptions
 
 
@@ -20,8 +19,7 @@ def run(arguments: Sequence[str]) -> None:
 
 def edit(
     images: list[str],
-    drawing: DrawingOptions,
-    source: JobOptions = JobOptions(),
+    source: JobOptions,
     prompt: str | None = None,
     editing: ImageEditing = ImageEditing(),
     changes: SamplingChanges = SamplingChanges(),
@@ -37,23 +35,22 @@ def edit(
     Args:
         images: Image files, and folders of them. They are cut to squares as large as the model
             draws them.
-        drawing: Where the images go, and what is common to all.
-        source: A file in place of images and what they are to show.
+        source: Where the images go, what is common to all, and a file in place of images and what
+            they are to show.
         prompt: What the whole image is to show.
         editing: How many rounds, and how many tokens they draw again.
         changes: How the images of a round are sampled, if not as the model does best.
         model: The model.
     """
-    jobs = read_jobs(images, {"prompt": prompt}, source.jobs_file, drawing.negative_prompt)
 
     def found(batch: EditedImages, index: int) -> dict[str, Any]:
         return {"unchanged": batch.unchanged[index]}
 
     draw_jobs(
         "edit",
-        jobs,
+        images,
+        {"prompt": prompt},
         lambda chosen: Editing([job.image for job in chosen], prompts_of(chosen), editing),
-        drawing,
         source,
         changes,
         model,

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError
+from ..inference.generation_config import noted_generation
 from ..inference.loading import load_text_tokenizer, own_folder
 from ..inference.model_card import image_tokenizer_card, model_card, write_card
 from ..inference.model_folder import write_model_folder
@@ -103,10 +104,11 @@ def export(
         image_tokenizer: Image tokenizer to copy into the folder, likewise.
         vision_encoder: Vision encoder to copy into the folder, likewise, of a model that reads
             images through one.
-        sampling: How the model draws best, such as `--sampling.sampling_steps 4`. Written to
-            `generation_config.json`, and so the default of `generate`.
-        decoding: How the model answers best, such as `--decoding.max_new_tokens 64`. Likewise the
-            default of `answer`.
+        sampling: How the model draws best, such as `--sampling.sampling_steps 4`; by default the
+            `sampling` that it was trained with. Written to `generation_config.json`, and so the
+            default of `generate`.
+        decoding: How the model answers best, such as `--decoding.max_new_tokens 64`, likewise, and
+            the default of `answer`.
         half: Store the weights in half precision, in half the space; they load in float32.
         card: Write a model card, `README.md`, with the sizes and where the weights come from.
         overwrite: Replace the model that is in the folder.
@@ -114,7 +116,7 @@ def export(
             `my_module.MyModel`.
     """
     if (output / "config.json").exists() and not overwrite:
-        raise UserError(f"{output} holds a model; name another folder, or overwrite it")
+        raise UserError(f"{output} holds a model; name another folder, or give --overwrite")
     if output.exists() and not output.is_dir():
         raise UserError(f"{output} is a file; name a folder for the model")
     dtype = torch.float16 if half else torch.float32
@@ -126,6 +128,8 @@ def export(
     }
     network = _find_network(content, checkpoint, config_from, parts, dtype, family)
     if network.kind is not None:
+        noted = noted_generation(content, checkpoint)
+        sampling, decoding = sampling or noted[0], decoding or noted[1]
         decoding = decoding_of(network.kind, decoding)
     _check_options(sampling, decoding, network, checkpoint)
     weights = {
@@ -196,7 +200,10 @@ def _find_network(
         "epochs": content.get("epoch", "unknown"),
     }
     for start in _MODEL_KEYS:
-        if found := _part(content["state_dict"], start.partition(".")[0], (start,)):
+        attribute = start.partition(".")[0]
+        if _part(content["state_dict"], attribute, (start,)):
+            # Beside what tells it from others: the projector of features, and what reads noise.
+            found = _part(content["state_dict"], attribute, (f"{attribute}.",))
             state = merge_lora(found)
             kind, config = _model_config(content, path, config_from, family)
             with torch.device("meta"):

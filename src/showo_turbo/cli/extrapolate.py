@@ -6,8 +6,7 @@ from typing import Any
 from ..inference import ExtrapolatedImages, Extrapolation
 from ..sampling.image_sampling import SamplingChanges
 from .command_line import run_function
-from .drawing import DrawingOptions
-from .image_jobs import ImageJob, JobOptions, draw_jobs, read_jobs
+from .image_jobs import ImageJob, JobOptions, draw_jobs
 from .model_options import ModelOptions
 
 
@@ -18,8 +17,7 @@ def run(arguments: Sequence[str]) -> None:
 
 def extrapolate(
     images: list[str],
-    drawing: DrawingOptions,
-    source: JobOptions = JobOptions(),
+    source: JobOptions,
     directions: list[str] | str | None = None,
     prompt: list[str] | str | None = None,
     offset: int = 0,
@@ -34,8 +32,8 @@ def extrapolate(
     Args:
         images: Image files, and folders of them. They are cut to squares as large as the model
             draws them.
-        drawing: Where the images go, and what is common to all.
-        source: A file in place of images and what they are to show.
+        source: Where the images go, what is common to all, and a file in place of images and what
+            they are to show.
         directions: Where they grow: left, right, up or down, or several of them one after the
             other, such as "[left, up]".
         prompt: What is to be there; one text, or a list with one for each direction.
@@ -44,8 +42,6 @@ def extrapolate(
         changes: How images are sampled, if not as the model does best.
         model: The model.
     """
-    given = {"directions": directions, "prompt": prompt}
-    jobs = read_jobs(images, given, source.jobs_file, drawing.negative_prompt)
 
     def task(chosen: Sequence[ImageJob]) -> Extrapolation:
         return Extrapolation(
@@ -61,9 +57,9 @@ def extrapolate(
 
     draw_jobs(
         "extrapolate",
-        jobs,
+        images,
+        {"directions": directions, "prompt": prompt},
         task,
-        drawing,
         source,
         changes,
         model,

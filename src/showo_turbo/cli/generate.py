@@ -4,9 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import UserError
-from ..inference import Generation, Prompts
 from ..sampling.image_sampling import SamplingChanges
-from ..sampling.parallel import gives_one_image
 from .command_line import run_function
 from .drawing import DrawingOptions, DrawingRun, Request
 from .layouts import Layout, check_metadata, image_files, write_metadata
@@ -46,6 +44,9 @@ def generate(
         changes: How images are sampled, if not as the model does best.
         model: The model.
     """
+    from ..inference import Generation, Prompts  # not before the options are read
+    from ..sampling.parallel import gives_one_image
+
     entries = with_negative(read_prompts(prompts, prompts_file), drawing.negative_prompt)
     check_metadata(layout, entries)
     pipeline = model.load()

@@ -4,10 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from ..data.fields import text_field
-from ..data.images import FORMATS, image_path
+from ..data.images import FORMATS, image_endings, image_path
 from ..errors import UserError, shown
 from ..utils.files import sha256_of
 
@@ -21,8 +19,7 @@ def find_images(names: Sequence[str]) -> list[Path]:
     Raises:
         UserError: If there is none, or a name is neither a file nor a folder with images.
     """
-    Image.init()
-    endings = {end for end, name in Image.registered_extensions().items() if name in FORMATS}
+    endings = image_endings()
     files: list[Path] = []
     for name in names:
         path = Path(name)

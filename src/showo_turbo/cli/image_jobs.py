@@ -29,10 +29,16 @@ Result = TypeVar("Result", bound=DrawnImages)
 
 
 @dataclass(frozen=True)
-class JobOptions:
-    """Where jobs come from, and how their images are read.
+class JobOptions(DrawingOptions):
+    """Where jobs come from, where their images go, and what is common to all.
 
     Args:
+        output: Folder for the images: a new one, or that of the same command.
+        negative_prompt: What guidance moves away from, in place of the empty prompt, where a line
+            of a file names nothing else.
+        seed: Seed of the first image; the next ones count on from it, but for lines of a file that
+            name their own.
+        batch_size: Images drawn at once; by default as many as fit.
         jobs_file: Instead of images and what is to be done with them, a .jsonl file, one object a
             line with "image", a path from the folder of this file, what is the same for all
             images otherwise ("prompt", and "mask" or "directions"), and, if wanted,
@@ -176,9 +182,9 @@ def prompts_of(jobs: Sequence[ImageJob]) -> Prompts:
 
 def draw_jobs(
     command: str,
-    jobs: Sequence[ImageJob],
+    images: Sequence[str],
+    given: Mapping[str, Any],
     task: Callable[[Sequence[ImageJob]], DrawingTask[Result]],
-    drawing: DrawingOptions,
     source: JobOptions,
     changes: SamplingChanges,
     model: ModelOptions,
@@ -186,14 +192,14 @@ def draw_jobs(
     options: Mapping[str, Any],
     found: Callable[[Result, int], dict[str, Any]] = lambda batch, index: {},
 ) -> None:
-    """Draw the images of jobs into a folder; see `DrawingRun`.
+    """Draw what the command line, or a file, asks to make of images; see `DrawingRun`.
 
     Args:
         command: The command's name.
-        jobs: The images.
+        images: Image files, and folders of them.
+        given: What is to be made of them, see `read_jobs`.
         task: What some of the jobs ask of the pipeline.
-        drawing: Where the images go, and what is common to all.
-        source: How the given images are read.
+        source: Where jobs come from, and their images go.
         changes: How images are sampled, if not as the model does best.
         model: The model.
         options: What else decides about the images.
@@ -202,11 +208,12 @@ def draw_jobs(
     Raises:
         UserError: If anything is wrong; then nothing is written.
     """
+    jobs = read_jobs(images, given, source.jobs_file, source.negative_prompt)
     check_background(source.background)
     pipeline = model.load()
     pipeline.background = source.background
     requests = [
-        Request(file, drawing.seed + index if job.seed is None else job.seed, job)
+        Request(file, source.seed + index if job.seed is None else job.seed, job)
         for index, (job, file) in enumerate(
             zip(jobs, image_files("flat", len(jobs), 1), strict=True)
         )
@@ -214,4 +221,4 @@ def draw_jobs(
     settings = {} if source.background == BACKGROUND else {"background": source.background}
     sampling = changes.over(pipeline.sampling).resolved
     run = DrawingRun(command, pipeline, model, sampling, requests, task, options, settings, found)
-    run.into(drawing)
+    run.into(source)

@@ -7,8 +7,7 @@ from ..inference import Inpainting
 from ..sampling.image_sampling import SamplingChanges
 from ..sampling.inpainting import MaskReading
 from .command_line import run_function
-from .drawing import DrawingOptions
-from .image_jobs import ImageJob, JobOptions, draw_jobs, prompts_of, read_jobs
+from .image_jobs import ImageJob, JobOptions, draw_jobs, prompts_of
 from .model_options import ModelOptions
 
 
@@ -19,8 +18,7 @@ def run(arguments: Sequence[str]) -> None:
 
 def inpaint(
     images: list[str],
-    drawing: DrawingOptions,
-    source: JobOptions = JobOptions(),
+    source: JobOptions,
     mask: Path | None = None,
     prompt: str | None = None,
     mask_reading: MaskReading = "any",
@@ -36,8 +34,8 @@ def inpaint(
     Args:
         images: Image files, and folders of them. They are cut to squares as large as the model
             draws them.
-        drawing: Where the images go, and what is common to all.
-        source: A file in place of images and what they are to show.
+        source: Where the images go, what is common to all, and a file in place of images and what
+            they are to show.
         mask: A picture as large as each image: white is drawn again, black is kept.
         prompt: What the whole image is to show.
         mask_reading: With `any` a token is drawn again if any pixel of its patch is white; with
@@ -47,9 +45,6 @@ def inpaint(
         changes: How images are sampled, if not as the model does best.
         model: The model.
     """
-    jobs = read_jobs(
-        images, {"mask": mask, "prompt": prompt}, source.jobs_file, drawing.negative_prompt
-    )
 
     def task(chosen: Sequence[ImageJob]) -> Inpainting:
         masks = [job.mask for job in chosen if job.mask is not None]
@@ -59,9 +54,9 @@ def inpaint(
 
     draw_jobs(
         "inpaint",
-        jobs,
+        images,
+        {"mask": mask, "prompt": prompt},
         task,
-        drawing,
         source,
         changes,
         model,

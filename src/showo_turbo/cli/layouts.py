@@ -1,12 +1,12 @@
 """How `generate` arranges its images: one folder, or that of GenEval (arXiv 2310.11513)."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 from ..errors import UserError, shown
-from ..utils.files import write_atomically
+from ..utils.files import write_text
+from ..utils.text_files import json_lines
 from .prompt_sources import PromptEntry
 
 Layout = Literal["flat", "geneval"]
@@ -56,6 +56,4 @@ def write_metadata(layout: Layout, folder: Path, entries: Sequence[PromptEntry])
     for number, entry in enumerate(entries if layout == "geneval" else ()):
         path = folder / f"{number:05d}" / METADATA_FILE
         if not path.exists():
-            with write_atomically(path) as temporary:
-                content = json.dumps({**entry.metadata, "prompt": entry.text}, ensure_ascii=False)
-                temporary.write_text(content + "\n", encoding="utf-8")
+            write_text(path, json_lines([{**entry.metadata, "prompt": entry.text}]))

@@ -1,5 +1,6 @@
 """`fit`, `validate`, `test` and `predict`: LightningCLI over our modules and DataModules."""
 
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -34,13 +35,20 @@ from ..training.checkpoint_io import AtomicCheckpointIO, ExactResume
 from ..training.measured_student import MeasuredStudent
 from ..training.ranks import lost_process
 from ..utils.interruption import Interruption
-from ..utils.lightning_internals import HookedCLI, end_after_step
+from ..utils.lightning_internals import (
+    HookedCLI,
+    end_after_step,
+    is_watched_by_first,
+    leave_sigterm_alone,
+    requeue_signal,
+)
 from . import LIGHTNING_COMMANDS
 from .config_files import check_config_files
 from .foreign import foreign_errors
 from .full_config import with_callback_options
 from .log_config import LoggedConfig, no_logs_of_refused_runs
 from .messages import OneLineErrors
+from .noise import leave_out_noise
 from .null_groups import check_null_groups
 from .resume import (
     check_named_checkpoint,
@@ -51,6 +59,7 @@ from .resume import (
     restoring,
 )
 from .run_lock import run_lock
+from .slurm import requeue_job
 
 _HELP = (
     "Everything is set in YAML (-c config.yaml, several are merged) or by options such as "
@@ -164,15 +173,25 @@ class _CLI(HookedCLI):
         def stops() -> bool:
             return bool(trainer.training) and trainer.state.fn == "fit"
 
-        with Interruption(lambda: end_after_step(trainer), stops).handled() as interruption:
-            try:
+        requeue = requeue_signal(trainer)
+        further = [] if requeue is None else [requeue]
+        interruption = Interruption(lambda: end_after_step(trainer), stops, further)
+        leave_sigterm_alone(trainer)
+        try:
+            with interruption.handled():
                 super().run_subcommand("fit")
-            except (SIGTERMException, KeyboardInterrupt, SystemExit) as error:
-                if interruption.received is None:
-                    raise
-                if trainer.is_global_zero:
-                    print(f"showo-turbo: {how_it_ended(trainer, interruption)}", file=sys.stderr)
-                raise SystemExit(interruption.status) from error
+        except (SIGTERMException, KeyboardInterrupt, SystemExit) as error:
+            if isinstance(error, SIGTERMException) and interruption.received is None:
+                interruption.received = signal.SIGTERM  # another process got it
+            if interruption.received is None:
+                raise
+            if trainer.is_global_zero:
+                ended = how_it_ended(trainer, interruption)
+                print(f"showo-turbo: {ended}", file=sys.stderr, flush=True)
+                if interruption.received == requeue:
+                    requeue_job()
+            status = 0 if is_watched_by_first(trainer) else interruption.status
+            raise SystemExit(status) from error
 
     def _choose_checkpoint(self, subcommand: str) -> Path | None:
         """The checkpoint that the options name, or the one to resume from."""
@@ -247,6 +266,7 @@ def run_lightning(arguments: Sequence[str]) -> LightningCLI:
         UserError: If the command line, a YAML file or the trainer's settings are wrong.
         KeyboardInterrupt: If the run was interrupted.
     """
+    leave_out_noise()
     given = sys.argv
     with with_callback_options(arguments) as resolved:
         # Lightning warns when it gets other arguments than the process has.

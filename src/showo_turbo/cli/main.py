@@ -10,6 +10,7 @@ from ..utils.files import is_out_of_space, is_refused
 from ..utils.process import import_from_working_directory, keep_freed_memory, limit_spinning
 from ..version import __version__
 from . import COMMANDS, LIGHTNING_COMMANDS
+from .help_texts import help_of
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -63,13 +64,23 @@ def _dispatch(arguments: list[str]) -> None:
         print(_overview())
     elif name == "--version":
         print(f"showo-turbo {__version__}")
-    elif name in COMMANDS:
+    elif name in (COMMANDS | LIGHTNING_COMMANDS) and arguments[1:] in (["-h"], ["--help"]):
+        print(help_of(name, _run), end="")
+        raise SystemExit(0)
+    else:
+        _run(arguments)
+
+
+def _run(arguments: Sequence[str]) -> None:
+    """Run a command."""
+    name = arguments[0]
+    if name in COMMANDS:
         module = import_module(f".{name.replace('-', '_')}", __package__)
         module.run(arguments[1:])
     elif name in LIGHTNING_COMMANDS:
         from .lightning import run_lightning
 
-        run_lightning(arguments)
+        run_lightning(list(arguments))
     else:
         known = [*LIGHTNING_COMMANDS, *COMMANDS]
         close = difflib.get_close_matches(name, known, n=1)

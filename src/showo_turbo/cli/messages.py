@@ -1,5 +1,6 @@
 """jsonargparse's multi-line errors in one line that a user can act on."""
 
+import ast
 import re
 from typing import Any, NoReturn
 
@@ -66,6 +67,11 @@ class OneLineErrors(ArgumentParser):
         parsed: Namespace = expand_home(super().parse_args(*args, **kwargs))
         return parsed
 
+    def format_help(self, *args: Any, **kwargs: Any) -> str:
+        """The help, with types by their names, also those that jsonargparse has none for."""
+        text: str = super().format_help(*args, **kwargs)
+        return re.sub(r"<class\s+'([\w.]+)'>", r"\1", text)
+
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raise a `UserError`, or leave the error to the parser that tries out alternatives."""
         if not self.exit_on_error:
@@ -73,6 +79,19 @@ class OneLineErrors(ArgumentParser):
         line = one_line(message)
         earlier = hint(line, self.command.rpartition(" ")[2])
         raise UserError(f"{line}{earlier}; see {self.command} --help")
+
+
+def _given_to(shown: str, given: str) -> str:
+    """The value of the option that a message ends with, where what was given is its class's."""
+    option = re.search(r"(\w+): expected [^:]*$", shown)
+    try:
+        values = ast.literal_eval(given)
+    except (SyntaxError, ValueError):
+        return given
+    if option is None or not isinstance(values, dict):
+        return given
+    options = values.get("init_args", values)
+    return repr(options[option[1]]) if option[1] in options else given
 
 
 def one_line(message: str) -> str:
@@ -115,6 +134,7 @@ def one_line(message: str) -> str:
         parts.append(asked)
     shown = name_missing_methods(" ".join(parts), given)
     shown = re.sub(r"(expected \w+) expected (\w+)", r"\1 or \2", shown)
+    given = _given_to(shown, given)
     is_one_value = not given.startswith(("{", "[", "Namespace("))
     bare = given.strip("'")
     is_shown = re.search(rf"(?<!\w){re.escape(bare)}(?!\w)", shown)

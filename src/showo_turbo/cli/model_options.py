@@ -1,10 +1,17 @@
 """The options of every command that loads a model."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
-from ..inference import ShowoPipeline
 from ..utils.hashing import fingerprint_module
+from ..utils.remembered import remembered
+from ..version import __version__
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from ..inference import ShowoPipeline
 
 
 @dataclass(frozen=True)
@@ -39,12 +46,14 @@ class ModelOptions:
     compile: bool = False
     family: str | None = None
 
-    def load(self) -> ShowoPipeline:
+    def load(self) -> "ShowoPipeline":
         """Load the model with its tokenizers.
 
         Raises:
             UserError: If something is missing or damaged or does not belong together.
         """
+        from ..inference import ShowoPipeline
+
         return ShowoPipeline.from_pretrained(
             self.model,
             self.image_tokenizer,
@@ -56,17 +65,37 @@ class ModelOptions:
             vision_encoder=self.vision_encoder,
         )
 
-    def settings(self, command: str, pipeline: ShowoPipeline) -> dict[str, Any]:
+    def settings(self, command: str, pipeline: "ShowoPipeline") -> dict[str, Any]:
         """What determines a command's results as far as the model goes; see `RunFolder`.
 
         Args:
             command: The command's name.
             pipeline: The model, as `load` gave it.
         """
+        from ..inference.loading import own_folder
+        from ..models.checkpoints import IMAGE_TOKENIZER_FOLDER, local_folder
+
+        own = own_folder(self.model, IMAGE_TOKENIZER_FOLDER)
+        tokenizer = self.image_tokenizer or own or str(pipeline.network.config.image_tokenizer)
         return {
             "command": command,
             "model": self.model,
             "dtype": str(pipeline.network.dtype).removeprefix("torch."),
-            "showo": fingerprint_module(pipeline.network),
-            "image_tokenizer": fingerprint_module(pipeline.image_tokenizer),
+            "showo": _fingerprint(pipeline.network, local_folder(self.model, "showo")),
+            "image_tokenizer": _fingerprint(
+                pipeline.image_tokenizer, local_folder(tokenizer, "magvitv2")
+            ),
         }
+
+
+def _fingerprint(network: "nn.Module", folder: Path | None) -> str:
+    """The fingerprint of a network as it was loaded; its files are not hashed again and again."""
+
+    def find_out() -> str:
+        return fingerprint_module(network)
+
+    if folder is None:
+        return find_out()
+    dtype = next(network.parameters()).dtype
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    return remembered(files, f"{type(network).__name__} {dtype} {__version__}", find_out)

@@ -1,6 +1,7 @@
 """A group of options that is null, which the parser lets pass and nothing can be built from."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import is_dataclass
 from types import NoneType
 from typing import Any, get_args, get_origin, get_type_hints
@@ -47,8 +48,9 @@ def check_null_groups(config: Any, where: str, kind: Any = None) -> None:
 
 
 def _hints(kind: Any) -> dict[str, Any]:
-    """The types of what a class is made from, as far as they are known."""
-    try:
-        return get_type_hints(kind.__init__)
-    except (AttributeError, NameError, TypeError):
-        return {}
+    """The types of what a class and its base classes are made from, as far as they are known."""
+    hints: dict[str, Any] = {}
+    for base in reversed(getattr(kind, "__mro__", ())):
+        with suppress(AttributeError, NameError, TypeError):
+            hints |= get_type_hints(base.__init__)
+    return hints

@@ -191,7 +191,7 @@ def _own_folder(trainer: Trainer) -> Path:
 
 
 def _run_folders(trainer: Trainer) -> set[Path]:
-    """Where a run's checkpoints are: its folder, and those that its callbacks were told."""
+    """Where a run's checkpoints are: its folder, and those that its callbacks name."""
     listed = trainer.callbacks  # type: ignore[attr-defined]
     callbacks = (entry for entry in listed if isinstance(entry, Checkpoint))
     named = (getattr(callback, "dirpath", None) for callback in callbacks)

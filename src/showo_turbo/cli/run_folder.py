@@ -1,14 +1,13 @@
 """A folder of results that an interrupted command continues."""
 
-import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
-from ..utils.files import read_json, remove_leftovers, write_atomically, write_json
-from ..utils.text_files import read_notes
+from ..utils.files import read_json, remove_leftovers, write_json, write_text
+from ..utils.text_files import json_lines, read_notes
 
 SETTINGS_FILE = "settings.json"
 """Written first: what the folder's results are made with."""
@@ -51,8 +50,7 @@ class RunFolder:
             remove_leftovers(self.folder, recursive=True)
             if not (self.folder / SETTINGS_FILE).exists():
                 write_json(self.folder / SETTINGS_FILE, self.settings)
-            with write_atomically(self.index) as temporary:
-                temporary.write_text(_lines(self.notes.values()), encoding="utf-8")
+            write_text(self.index, json_lines(self.notes.values()))
         except OSError as error:
             raise UserError(
                 f"{self.folder} cannot be written ({error}); name another folder"
@@ -61,7 +59,7 @@ class RunFolder:
     def add(self, notes: Iterable[dict[str, Any]]) -> None:
         """Note finished results."""
         with open(self.index, "a", encoding="utf-8") as file:
-            file.write(_lines(notes))
+            file.write(json_lines(notes))
             file.flush()
             os.fsync(file.fileno())
 
@@ -91,10 +89,6 @@ class RunFolder:
             for note in read_notes(self.index)
             if isinstance(note, dict) and isinstance(note.get(key), str)
         ]
-
-
-def _lines(notes: Iterable[dict[str, Any]]) -> str:
-    return "".join(json.dumps(note, ensure_ascii=False) + "\n" for note in notes)
 
 
 def _differences(found: dict[str, Any], wanted: dict[str, Any]) -> list[str]:

@@ -46,7 +46,7 @@ def split_pictures(
     if output.exists() and not output.is_dir():
         raise UserError(f"{output} is a file; expected a folder to write to, name another")
     if output.is_dir() and any(output.iterdir()) and not overwrite:
-        raise UserError(f"{output} holds files; name another folder, or overwrite it")
+        raise UserError(f"{output} holds files; name another folder, or give --overwrite")
     shares = {"validation": validation, "test": test}
     splits = divide_pictures(read_captioned(images, captions), shares, seed)
     write_split(output, images, splits, question)

@@ -50,7 +50,7 @@ def train_text_tokenizer(
     """
     path = output if output.suffix == ".json" else output / FILE_NAME
     if path.exists() and not overwrite:
-        raise UserError(f"{path} exists; name another file, or overwrite it")
+        raise UserError(f"{path} exists; name another file, or give --overwrite")
     if max_texts < 1:
         raise UserError(f"max_texts is {max_texts}; expected at least 1, set it so")
     if captions is None and instructions is None and web_text is None:

@@ -10,7 +10,15 @@ from ..errors import UserError, check_kind
 from ..sampling.image_sampling import ImageSampling, SamplingChanges
 from ..sampling.text_decoding import DecodingChanges
 from ..targets import ConsistencyTarget
-from ..trajectories import ImageSource, StateDraws, StoredTrajectories, UniformDraws
+from ..trajectories import (
+    ImageSource,
+    IterateDraws,
+    PartlyKnown,
+    StateDraws,
+    StoredTrajectories,
+    UniformDraws,
+    UniformIterates,
+)
 
 
 @dataclass(frozen=True)
@@ -45,6 +53,10 @@ class Stage:
             default; see `Sampled`, `Mixed` and `FirstAccepted`.
         draws: How the state that a training sample starts from is drawn; uniformly by default, see
             `UniformDraws` and `SamplerDraws`.
+        partly_known: How often a part of an image is known from the beginning, as when images are
+            inpainted or extrapolated; by default never, see `PartlyKnown`.
+        text_draws: How the Jacobi iterate that a block of an answer starts from is drawn; uniformly
+            by default, see `GrowingNoise`.
         skip_prompts: Regular expression; captions in which it is found are not drawn in this stage,
             in place of the data module's `skip_prompts`.
         loss_weights: Weights of loss terms in this stage, by their names in the module's `losses`;
@@ -72,6 +84,8 @@ class Stage:
     keep_optimizer: bool = False
     source: ImageSource | None = None
     draws: StateDraws = field(default_factory=UniformDraws)
+    partly_known: PartlyKnown = field(default_factory=PartlyKnown)
+    text_draws: IterateDraws = field(default_factory=UniformIterates)
     skip_prompts: str | None = None
     loss_weights: dict[str, float] = field(default_factory=dict)
     consistency_target: ConsistencyTarget | None = None
@@ -80,6 +94,7 @@ class Stage:
         if self.source is not None:
             check_kind(self.source, ImageSource, "source")
         check_kind(self.draws, StateDraws, "draws")
+        check_kind(self.text_draws, IterateDraws, "text_draws")
         if self.consistency_target is not None:
             check_kind(self.consistency_target, ConsistencyTarget, "consistency_target")
         segments = ("image_segments", "text_segments")

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.utilities import rank_zero_info
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..errors import UserError
 from ..models.protocols import ImageModel
@@ -50,17 +50,21 @@ def prepare_teacher(
         sampling: How the teacher draws in this round, which its folder says.
 
     Returns:
-        The whole teacher (the module's, or a copy where the strategy has sharded that), and its
-        fingerprint.
+        The whole teacher and its fingerprint. It is the module's where that has one; the student
+        itself, while its weights are still the teacher's; or a copy in the host's memory.
 
     Raises:
         UserError: If the folder holds another teacher than the run's, or a damaged one, or not the
             same one for all processes.
     """
     record = folder / RECORD
+    base = None
     if known is None and first:
+        network = module.load_base()
+        base = fingerprint_module(network)
         if not trainer.strategy.broadcast(record.is_file()):
-            _save(trainer, folder, base_model(trainer, module).state_dict(), module, sampling)
+            _save(trainer, folder, network.state_dict(), module, sampling)
+        del network
     elif known is None:
         _save_student(trainer, folder, module, sampling)
     teacher = load_model(folder, module.family)
@@ -75,7 +79,7 @@ def prepare_teacher(
             f"the teacher in {folder} is damaged: its fingerprint is not the one noted in "
             f"{record.name}; restore that folder, or remove it to begin the round again"
         )
-    if known is None and first and fingerprint != fingerprint_module(base_model(trainer, module)):
+    if base is not None and fingerprint != base:
         raise UserError(
             f"{folder} holds the teacher of another run; use another trainer.default_root_dir "
             "or remove that folder"
@@ -85,8 +89,23 @@ def prepare_teacher(
             f"{folder} holds another teacher for process {trainer.global_rank} than for the first; "
             "all processes must see one shared folder; start again"
         )
+    module.set_teacher_folder(folder)
     replace_teacher(trainer, module, teacher)
-    return (teacher.to(module.device) if is_sharded(trainer) else module.teacher), fingerprint
+    if not is_sharded(trainer):
+        if module.has_teacher():
+            return module.teacher, fingerprint
+        if same_weights(module.student, teacher):
+            return module.student, fingerprint
+    return teacher, fingerprint
+
+
+def same_weights(network: nn.Module, other: nn.Module) -> bool:
+    """Whether two networks have the same parameters, bit for bit, wherever they are."""
+    ours, theirs = dict(network.named_parameters()), dict(other.named_parameters())
+    return ours.keys() == theirs.keys() and all(
+        torch.equal(value.detach().cpu(), theirs[name].detach().cpu())
+        for name, value in ours.items()
+    )
 
 
 def _save_student(
@@ -158,8 +177,3 @@ def _put_aside(round_folder: Path) -> None:
         f"{round_folder} was of another training, with another teacher than this run's student: "
         f"put aside as {target.name}, and the round is begun again; remove it if it is not needed"
     )
-
-
-def base_model(trainer: Trainer, module: ShowoTurbo) -> ImageModel:
-    """The whole model that a run starts from."""
-    return module.load_base() if is_sharded(trainer) else module.teacher

@@ -15,7 +15,9 @@ from ..data import DistillationDataModule
 from ..data.images import encode_images
 from ..data.sources import required
 from ..errors import UserError
-from ..models.protocols import ImageModel, token_grid
+from ..models.autocast import cast_linear_layers
+from ..models.model_config import token_grid
+from ..models.protocols import ImageModel
 from ..models.registry import load_model
 from ..training.student_weights import whole_image_encoder, whole_image_tokenizer
 from ..training.turbo import ShowoTurbo
@@ -32,7 +34,6 @@ from ..trajectories import (
 from ..trajectories.stored import Training
 from .rounds import rounds_of, stored_trajectories, used_before
 from .stage import Stage
-from .teacher import base_model
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ class RoundTrajectories:
                 if given is not None and kinds and round_index >= current:
                     known = teacher
                     if round_index == 0 and teacher is None:
-                        known = fingerprint_module(base_model(trainer, module))
+                        known = fingerprint_module(module.load_base())
                     elif round_index > current:
                         known = None
                     for kind in kinds:
@@ -164,7 +165,7 @@ class RoundTrajectories:
             trainer: Knows the processes and the precision.
             module: Whose tokenizers are used; it says how its teacher is sampled.
             data: Knows the captions and questions, and for which of them trajectories are wanted.
-            teacher: The whole teacher, and its fingerprint.
+            teacher: The whole teacher, wherever it is, and its fingerprint.
             folder: The round's.
             stages: The stages.
             round_index: Which round it is.
@@ -182,6 +183,8 @@ class RoundTrajectories:
                 training = _training(trainer, module, stage, teacher[1], kind)
                 stores[kind] = given.open(kind, training, rank_zero_warn, verify=False)
         with isolate_rng(), torch.no_grad(), trainer.precision_plugin.forward_context():
+            if not any(teacher[0] is part for part in module.children()):  # a copy for this alone
+                cast_linear_layers(teacher[0], module.device)
             if "image" in data.batch_sizes and "images" not in stores:
                 source = stage.source
                 collector = TrajectoryCollector(
@@ -192,6 +195,7 @@ class RoundTrajectories:
                     processes,
                     base=_base(module, folder) if source and source.needs_base else None,
                     decode=partial(image_tokenizer.decode, grid=token_grid(teacher[0].config)),
+                    device=module.device,
                 )
                 captions = _captions(data, stages, round_index)
                 captions = captions[: _wanted(trainer, data.batch_sizes["image"])]
@@ -208,6 +212,7 @@ class RoundTrajectories:
                     rank_zero_info,
                     processes,
                     fingerprint_module(encoder),
+                    device=module.device,
                 )
 
                 def encoded(pixels: Tensor) -> Tensor:

@@ -1,20 +1,17 @@
 """Pictures with captions as people have them, split into training, validation and test."""
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from PIL import Image
-
 from ..errors import UserError, shown
-from ..utils.files import write_atomically, write_json
+from ..utils.files import write_json, write_text
 from ..utils.random import Permutation, stable_hash
-from ..utils.text_files import read_lines
+from ..utils.text_files import json_lines, read_lines
 from .coco import read_coco_captions
 from .fields import text_field
-from .images import FORMATS, image_path
+from .images import image_endings, image_path
 from .records import JSON_LINES, TABLES, read_records
 
 PICTURE_KEYS = ("file_name", "image", "file", "path")
@@ -133,7 +130,7 @@ def write_split(
         write_json(folder / f"{split}-questions.json", questions)
         if split != SPLITS[0]:
             lines = [{"prompt": captions[0], "image": name} for name, captions in pictures]
-            _write_lines(folder / "prompts" / f"{split}.jsonl", lines)
+            write_text(folder / "prompts" / f"{split}.jsonl", json_lines(lines))
 
 
 def _coco(pictures: Sequence[CaptionedPicture]) -> dict[str, Any]:
@@ -164,12 +161,6 @@ def _questions(
     ]
 
 
-def _write_lines(path: Path, values: Sequence[Any]) -> None:
-    with write_atomically(path) as temporary:
-        lines = (json.dumps(value, ensure_ascii=False) + "\n" for value in values)
-        temporary.write_text("".join(lines), encoding="utf-8")
-
-
 def _read_table(images: Path, file: Path) -> dict[str, list[str]]:
     """The captions of a table, by picture."""
     found: dict[str, list[str]] = {}
@@ -193,8 +184,7 @@ def _column(record: Any, names: Sequence[str], where: str) -> str:
 
 def _read_beside(images: Path) -> dict[str, list[str]]:
     """The lines of the text file beside each picture; pictures without one are left out."""
-    Image.init()
-    endings = {end for end, name in Image.registered_extensions().items() if name in FORMATS}
+    endings = image_endings()
     found = {}
     for path in sorted(images.rglob("*")):
         text = path.with_suffix(".txt")

@@ -31,13 +31,18 @@ class StreamsDataModule(LightningDataModule):
         batch_sizes: Samples of each stream in the batch of one device. A stream with 0 is left out;
             the first of the others decides how long an epoch is.
         val_batch_size: Samples in an evaluation batch.
-        seed: Chooses the order of the samples, and what is drawn for each of them.
-        samples_per_epoch: Samples of the first stream in an epoch, over all devices; its size if
+        seed: Chooses the order of the samples, what is drawn for each of them, and the captions and
+            questions that trajectories are collected for.
+        samples_per_epoch: Samples of the first stream in an epoch, over all devices; all of them if
             missing.
         loader: How samples are loaded.
-        shapes: A corpus, made if it is not there.
-        max_bad_samples: How many bad samples may be left out; see `BadSamples`.
-        fit_limit: Samples of each stream that the validations of `fit` take at most.
+        shapes: A corpus for all files that are not named, such as a generated `ShapesWorld`; made
+            if it is not there.
+        max_bad_samples: Bad samples (damaged images, malformed records) that are left out, and
+            listed in `bad_samples.txt` in the run's folder, before the run ends.
+        fit_limit: Samples of each stream (prompts of each file, questions, images) that the
+            validations of `fit` take at most, spread evenly; null for all. `validate` and `test`
+            take all.
 
     Raises:
         UserError: If a batch size is negative or all are 0.
@@ -47,12 +52,12 @@ class StreamsDataModule(LightningDataModule):
         self,
         batch_sizes: Mapping[str, int],
         val_batch_size: int,
-        seed: int,
-        samples_per_epoch: int | None,
-        loader: LoaderOptions,
-        shapes: Corpus | None,
+        seed: int = 0,
+        samples_per_epoch: int | None = None,
+        loader: LoaderOptions = LoaderOptions(),
+        shapes: Corpus | None = None,
         max_bad_samples: int = 0,
-        fit_limit: int | None = None,
+        fit_limit: int | None = FIT_LIMIT,
     ) -> None:
         super().__init__()
         self.batch_sizes = {name: size for name, size in batch_sizes.items() if size != 0}

@@ -4,26 +4,26 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from ..errors import UserError
 from ..trajectories.draws import StateDraws, UniformDraws
+from ..trajectories.partly_known import PartlyKnown
+from ..trajectories.record import DenoisedText, ImageTrajectory, TextTrajectory
 from ..trajectories.store import TrajectoryStore
 from ..trajectories.stored import StoredTrajectories
+from ..trajectories.text_draws import IterateDraws, UniformIterates
 from ..utils.random import Permutation, stable_hash
-from .corpus import Corpus
-from .datamodule import FIT_LIMIT
-from .files import PromptFiles
-from .loader import LoaderOptions
 from .multimodal import MultimodalDataModule
 from .questions import QuestionFiles
-from .sources import CaptionSource, QuestionSource, TextSource, required
+from .sources import required
 from .streams import Stream
 from .trajectory_streams import (
     DenoisedTextStream,
     ImageTrajectoryStream,
     TextTrajectoryStream,
 )
+from .turns import Turns
 
 _Entry = TypeVar("_Entry")
 
@@ -57,30 +57,16 @@ class DistillationDataModule(MultimodalDataModule):
         resolution: Side length of the images in pixels.
         batch_sizes: Samples of each stream in the batch of one device.
         val_batch_size: Samples in an evaluation batch.
-        captions: Captions for the teacher to draw; images that belong to them are not read.
-        instructions: Images with questions for the teacher to answer.
-        web_text: Texts that keep the language ability.
         trajectories: Stores that `collect` made with the model that is distilled: they are what the
             first round trains on, in place of trajectories that it would collect. Captions and
             instructions are then needed for later rounds only.
-        prompts: Prompts to evaluate on; none if missing.
-        val_instructions: Images, questions and answers to evaluate on; none if missing.
         questions: Benchmarks whose questions `validate` and `test` ask.
-        prompts_per_category: Evaluates on the first so many prompts of each category of each file;
-            on all if missing.
         skip_prompts: Regular expression; captions in which it is found are not drawn.
         repeat_captions: Draw a caption as often as the files have it, in place of once, so that
             what is frequent in the data is frequent in training.
-        seed: Chooses the order of the samples, what is drawn for each of them, and the captions and
-            questions that trajectories are collected for.
-        samples_per_epoch: Samples of the first stream in an epoch, over all devices; all of them if
-            missing.
-        loader: How samples are loaded.
-        shapes: A corpus for all files that are not named, such as a generated `ShapesWorld`.
-        max_bad_samples: Bad samples (damaged images, malformed records) that are left out, and
-            listed in `bad_samples.txt` in the run's folder, before the run ends.
-        fit_limit: Prompts of each file, and questions, that the validations of `fit` take at most,
-            spread evenly; null for all. `validate` and `test` take all.
+        **options: Those of `MultimodalDataModule`, above all `captions`, `instructions` and
+            `web_text`, or `shapes` in their place; and those of `StreamsDataModule`, such as `seed`
+            and `loader`.
     """
 
     def __init__(
@@ -89,46 +75,21 @@ class DistillationDataModule(MultimodalDataModule):
         batch_sizes: DistillationBatchSizes = DistillationBatchSizes(),
         val_batch_size: int = 32,
         *,
-        captions: CaptionSource | None = None,
-        instructions: QuestionSource | None = None,
-        web_text: TextSource | None = None,
         trajectories: StoredTrajectories | None = None,
-        prompts: PromptFiles | None = None,
-        val_instructions: QuestionSource | None = None,
         questions: Sequence[QuestionFiles] = (),
-        prompts_per_category: int | None = None,
         skip_prompts: str | None = None,
         repeat_captions: bool = False,
-        seed: int = 0,
-        samples_per_epoch: int | None = None,
-        loader: LoaderOptions = LoaderOptions(),
-        shapes: Corpus | None = None,
-        max_bad_samples: int = 0,
-        fit_limit: int | None = FIT_LIMIT,
+        **options: Any,
     ) -> None:
         super().__init__(
-            resolution,
-            captions,
-            instructions,
-            web_text,
-            prompts,
-            val_instructions,
-            prompts_per_category,
-            batch_sizes=asdict(batch_sizes),
-            val_batch_size=val_batch_size,
-            seed=seed,
-            samples_per_epoch=samples_per_epoch,
-            loader=loader,
-            shapes=shapes,
-            max_bad_samples=max_bad_samples,
-            fit_limit=fit_limit,
+            resolution, batch_sizes=asdict(batch_sizes), val_batch_size=val_batch_size, **options
         )
         self.skip_prompts = _pattern(skip_prompts)
         self.repeat_captions = repeat_captions
         self.questions = questions
         self.trajectories = trajectories
         self._captions: list[str] | None = None
-        self._requests: list[tuple[Path, str]] | None = None
+        self._requests: Sequence[tuple[Path, str]] | None = None
 
     def open_streams(self) -> dict[str, Stream]:
         """Open the texts; the streams `image` and `text` follow with `set_stores`.
@@ -177,7 +138,7 @@ class DistillationDataModule(MultimodalDataModule):
         if pattern is not None:
             captions = [text for text in captions if not pattern.search(text)]
         if not self.repeat_captions:
-            captions = list(dict.fromkeys(captions))
+            captions = _distinct(captions)
         return self._select(captions, count, used, "captions")
 
     def text_requests(self, count: int | None = None, used: int = 0) -> list[tuple[Path, str]]:
@@ -192,8 +153,10 @@ class DistillationDataModule(MultimodalDataModule):
         """
         if self._requests is None:
             source = required(self.instructions, "instructions")
-            self._requests = list(source.requests(self.bad_samples.skip))
-        return self._select(list(dict.fromkeys(self._requests)), count, used, "instructions")
+            found = source.requests(self.bad_samples.skip)
+            # Turns know which they are; millions of them are not to be held in memory.
+            self._requests = found.distinct() if isinstance(found, Turns) else _distinct(found)
+        return self._select(self._requests, count, used, "instructions")
 
     def set_stores(
         self,
@@ -204,6 +167,8 @@ class DistillationDataModule(MultimodalDataModule):
         image_segments: int,
         text_segments: int,
         draws: StateDraws = UniformDraws(),
+        partly_known: PartlyKnown = PartlyKnown(),
+        text_draws: IterateDraws = UniformIterates(),
         text_mask_id: int | None = None,
     ) -> None:
         """Train on these trajectories from the next training loader on.
@@ -217,6 +182,9 @@ class DistillationDataModule(MultimodalDataModule):
             text_segments: Number of segments that the Jacobi iterations of a block are cut into,
                 or the denoising steps of one, which they must divide.
             draws: How the state that a sample starts from is drawn, of what is denoised.
+            partly_known: How often a part of an image is known from the beginning.
+            text_draws: How the iterate that a block of an answer starts from is drawn, where texts
+                are not denoised.
             text_mask_id: The id that stands for a masked token of text, where texts are denoised.
 
         Raises:
@@ -226,11 +194,35 @@ class DistillationDataModule(MultimodalDataModule):
         self._streams.pop("image", None)
         self._streams.pop("text", None)
         if images is not None:
-            self._streams["image"] = ImageTrajectoryStream(images, mask_code, image_segments, draws)
+            self._streams["image"] = ImageTrajectoryStream(
+                images, mask_code, image_segments, draws, partly_known
+            )
         if texts is not None and text_mask_id is not None:
             self._streams["text"] = DenoisedTextStream(texts, text_mask_id, text_segments, draws)
         elif texts is not None:
-            self._streams["text"] = TextTrajectoryStream(texts, text_segments)
+            self._streams["text"] = TextTrajectoryStream(texts, text_segments, text_draws)
+
+    def first_images(self, count: int) -> list[ImageTrajectory]:
+        """The first image trajectories that are trained on, so many at most; none without any."""
+        found = self._streams.get("image")
+        if not isinstance(found, ImageTrajectoryStream):
+            return []
+        return [found.dataset[index] for index in range(min(count, len(found)))]
+
+    def first_texts(self, count: int) -> list[TextTrajectory | DenoisedText]:
+        """The first text trajectories that are trained on, so many at most; none without any."""
+        found = self._streams.get("text")
+        if not isinstance(found, TextTrajectoryStream | DenoisedTextStream):
+            return []
+        return [found.dataset[index] for index in range(min(count, len(found)))]
+
+    @property
+    def trained_on(self) -> str:
+        """Names the trajectories that are trained on; others have another name."""
+        kinds = ImageTrajectoryStream | TextTrajectoryStream | DenoisedTextStream
+        streams = [self._streams[name] for name in sorted(self._streams)]
+        found = [stream.dataset.store for stream in streams if isinstance(stream, kinds)]
+        return "/".join(store.fingerprint for store in found)
 
     def _select(
         self, entries: Sequence[_Entry], count: int | None, used: int, what: str
@@ -250,6 +242,10 @@ class DistillationDataModule(MultimodalDataModule):
         order = Permutation(len(entries), stable_hash(self.seed, f"{what}/0"))
         places = range(used, used + count)
         return [entries[order[place % len(entries)]] for place in places]
+
+
+def _distinct(entries: Sequence[_Entry]) -> list[_Entry]:
+    return list(dict.fromkeys(entries))
 
 
 def _pattern(skip_prompts: str | None) -> re.Pattern[str] | None:

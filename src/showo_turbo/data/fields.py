@@ -19,7 +19,10 @@ def text_field(record: Any, key: str, where: str) -> str:
     value = record.get(key) if isinstance(record, dict) else None
     if not isinstance(value, str):
         raise _wrong(value, key, "a text", where)
-    return written(value, repr(key), where)
+    text = value.strip()
+    if text and text.isascii():  # millions of texts are read
+        return text
+    return written(text, repr(key), where)
 
 
 def integer_field(record: Any, key: str, where: str) -> int:
@@ -43,6 +46,8 @@ def written(text: str, name: str, where: str) -> str:
     text = text.strip()
     if not text:
         raise BadSample(f"{where} has an empty text for {name}; fill it in or remove the sample")
+    if text.isascii():
+        return text
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:

@@ -10,6 +10,7 @@ from .coco import COCOCaptions
 from .llava import LLaVAInstructions
 from .sources import CaptionSource, QuestionSource, TextSource
 from .transparency import BACKGROUND, check_background
+from .turns import Turns
 from .web_text import WebText
 
 
@@ -73,7 +74,7 @@ class InstructionFiles(QuestionSource):
     def __post_init__(self) -> None:
         check_background(self.background)
 
-    def requests(self, skip: Skip = refuse) -> list[tuple[Path, str]]:
+    def requests(self, skip: Skip = refuse) -> Turns:
         """The image and the question of every turn; none of the images is read."""
         return self.open(1, skip).requests()
 

@@ -12,6 +12,7 @@ from torchvision.transforms.v2 import functional
 
 from ..errors import BadSample, UserError, shown
 from ..models.image_input import Crop
+from ..utils.images import to_bytes
 from .bad_samples import Skip, refuse
 from .transparency import BACKGROUND, to_rgb
 
@@ -32,6 +33,12 @@ MIN_SIDE = 8
 
 MAX_STRETCH = 32
 """Longer strips are refused: their shorter side is resized, and the longer one grows with it."""
+
+
+def image_endings() -> set[str]:
+    """How the names of image files end, in lower case, those of `FORMATS`."""
+    Image.init()
+    return {end for end, name in Image.registered_extensions().items() if name in FORMATS}
 
 
 def image_path(folder: Path, name: str, where: str) -> Path:
@@ -207,8 +214,7 @@ def encode_images(
 
 def to_images(pixels: Tensor) -> list[Image.Image]:
     """Turn pixels `(batch, 3, height, width)` in `[-1, 1]` into RGB images."""
-    levels = ((pixels.detach().float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-    return [functional.to_pil_image(image) for image in levels.cpu()]
+    return [Image.fromarray(image) for image in to_bytes(pixels)]
 
 
 def decode_image(path: Path, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:

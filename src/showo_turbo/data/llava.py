@@ -1,27 +1,24 @@
 """LLaVA visual instructions (Liu et al., arXiv 2310.03744), such as `llava_v1_5_mix665k.json`."""
 
-from pathlib import Path
-from typing import Any, NamedTuple
+import re
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 from ..errors import BadSample, UserError, shown
-from ..models.questions import FollowUp
-from ..utils.files import read_json
+from ..utils.json_lists import read_json_list
 from .bad_samples import Skip, refuse
 from .clips import load_pixels
 from .fields import text_field, written
 from .images import image_path
 from .streams import StreamDataset
 from .transparency import BACKGROUND
+from .turns import Conversation, Turns, open_turns
+
+_PLAIN = re.compile(r"[\w.-]+(/[\w.-]+)*")
 
 IMAGE_MARK = "<image>"
 """Stands for the image in the text of a conversation; where it stands is the prompt's business."""
-
-
-class _Turn(NamedTuple):
-    record: str
-    image: Path
-    question: str
-    answer: str
 
 
 class LLaVAInstructions(StreamDataset):
@@ -44,11 +41,6 @@ class LLaVAInstructions(StreamDataset):
         frames: Frames of each clip, where the files are clips; pixels then are `(3, frames,
             resolution, resolution)`.
 
-    Attributes:
-        num_text_only: Number of records that were left out because they have no image.
-        num_openings: Number of messages before a first question that were left out.
-        num_unanswered: Number of last questions that were left out because they have no answer.
-
     Raises:
         UserError: If the annotations are missing, not JSON, or hold no record with an image; or,
             being refused, records are malformed or have empty texts.
@@ -69,25 +61,30 @@ class LLaVAInstructions(StreamDataset):
         self.background = background
         self.frames = frames
         self.history = history
-        self.num_text_only = self.num_openings = self.num_unanswered = 0
-        self._turns: list[_Turn] = []
-        annotations = Path(annotations)
-        records = read_json(annotations)
-        if not isinstance(records, list):
-            raise UserError(
-                f"{annotations} is not a list of records; expected LLaVA instructions, each with "
-                "'image' and 'conversations', name another file"
-            )
-        for number, record in enumerate(records):
-            try:
-                self._add(record, f"record {number} of {annotations}", Path(images))
-            except BadSample as error:
-                skip(error)
+        self.images, self.annotations = Path(images), Path(annotations)
+        table = open_turns(self.annotations, [images], history, self._read, skip)
+        self._counts = table.counts
+        self._turns = Turns(table, self.images, history)
         if not self._turns:
             raise UserError(
                 f"{annotations} holds no record with an image ({self.num_text_only} without); "
                 "expected LLaVA instructions, name another file"
             )
+
+    @property
+    def num_text_only(self) -> int:
+        """Number of records that were left out because they have no image."""
+        return self._counts["text_only"]
+
+    @property
+    def num_openings(self) -> int:
+        """Number of messages before a first question that were left out."""
+        return self._counts["openings"]
+
+    @property
+    def num_unanswered(self) -> int:
+        """Number of last questions that were left out because they have no answer."""
+        return self._counts["unanswered"]
 
     def __len__(self) -> int:
         """Number of turns of all records with an image."""
@@ -95,7 +92,7 @@ class LLaVAInstructions(StreamDataset):
 
     def draw(self, index: int, seed: int) -> dict[str, Any]:
         """The turn at `index`; there is nothing to draw."""
-        turn = self._turns[index]
+        turn = self._turns.turn(index)
         return {
             "pixels": load_pixels(turn.image, self.frames, self.resolution, self.background),
             "question": turn.question,
@@ -104,55 +101,82 @@ class LLaVAInstructions(StreamDataset):
             "seed": seed,
         }
 
-    def requests(self) -> list[tuple[Path, str]]:
+    def requests(self) -> Turns:
         """The image and the question of every turn."""
-        return [(turn.image, turn.question) for turn in self._turns]
+        return self._turns
 
-    def _add(self, record: Any, where: str, images: Path) -> None:
-        """Add the turns of one record, or count it if it has no image."""
+    def _read(self, skip: Skip, counts: dict[str, int]) -> Iterator[Conversation]:
+        """The conversations of all records with an image; the others are counted."""
+        counts |= {"text_only": 0, "openings": 0, "unanswered": 0}
+        records = read_json_list(self.annotations)
+        if records is None:
+            raise UserError(
+                f"{self.annotations} is not a list of records; expected LLaVA instructions, each "
+                "with 'image' and 'conversations', name another file"
+            )
+        for number, record in enumerate(records):
+            where = f"record {number} of {self.annotations}"
+            try:
+                found = self._conversation_of(record, where, counts)
+            except BadSample as error:
+                skip(error)
+                continue
+            if found is not None:
+                yield found
+
+    def _conversation_of(
+        self, record: Any, where: str, counts: dict[str, int]
+    ) -> Conversation | None:
+        """The turns of one record; None if it has no image."""
         if not isinstance(record, dict):
             raise BadSample(
                 f"{where} is {shown(record)}; expected an object with 'conversations', remove it"
             )
         name = _image_name(record, where)
         if name is None:
-            self.num_text_only += 1
-            return
-        path = image_path(images, name, where)
+            counts["text_only"] += 1
+            return None
+        if not _plain(name):
+            image_path(self.images, name, where)
+            name = str(PurePosixPath(name))
         record_id = record.get("id", name)
         if type(record_id) not in (str, int):
             raise BadSample(
                 f"{where} has {shown(record_id)} for 'id'; expected a text or an integer, correct "
                 "or remove it"
             )
-        turns = self._conversation(record.get("conversations"), where)
-        for number, (question, answer) in enumerate(turns):
-            if self.history and number:
-                question = FollowUp(question, turns[:number])
-            self._turns.append(_Turn(str(record_id), path, question, answer))
+        turns = _turns_of(record.get("conversations"), where, counts)
+        written_id = str(record_id).encode(errors="backslashreplace").decode()
+        return Conversation(written_id, name, turns)
 
-    def _conversation(self, messages: Any, where: str) -> list[tuple[str, str]]:
-        """The questions of a conversation with their answers."""
-        turns = list(messages) if isinstance(messages, list) else []
-        openings = 0
-        for role in ("system", "gpt"):
-            if turns and isinstance(turns[0], dict) and turns[0].get("from") == role:
-                del turns[0]
-                openings += 1
-        if len(turns) < 2:
-            found = f"{len(messages)} messages" if isinstance(messages, list) else shown(messages)
-            raise BadSample(
-                f"{where} has {found} for 'conversations'; expected questions and answers in turn, "
-                "correct or remove it"
-            )
-        asked = [
-            written(_value(message, "human", where).replace(IMAGE_MARK, ""), "a question", where)
-            for message in turns[::2]
-        ]
-        answered = [_value(message, "gpt", where) for message in turns[1::2]]
-        self.num_openings += openings
-        self.num_unanswered += len(asked) - len(answered)
-        return list(zip(asked, answered, strict=False))
+
+def _plain(name: str) -> bool:
+    """Whether a path is like most are, without anything to check or to shorten."""
+    return _PLAIN.fullmatch(name) is not None and "./" not in f"{name}/"
+
+
+def _turns_of(messages: Any, where: str, counts: dict[str, int]) -> list[tuple[str, str]]:
+    """The questions of a conversation with their answers."""
+    turns = list(messages) if isinstance(messages, list) else []
+    openings = 0
+    for role in ("system", "gpt"):
+        if turns and isinstance(turns[0], dict) and turns[0].get("from") == role:
+            del turns[0]
+            openings += 1
+    if len(turns) < 2:
+        found = f"{len(messages)} messages" if isinstance(messages, list) else shown(messages)
+        raise BadSample(
+            f"{where} has {found} for 'conversations'; expected questions and answers in turn, "
+            "correct or remove it"
+        )
+    asked = [
+        written(_value(message, "human", where).replace(IMAGE_MARK, ""), "a question", where)
+        for message in turns[::2]
+    ]
+    answered = [_value(message, "gpt", where) for message in turns[1::2]]
+    counts["openings"] += openings
+    counts["unanswered"] += len(asked) - len(answered)
+    return list(zip(asked, answered, strict=False))
 
 
 def _image_name(record: dict[str, Any], where: str) -> str | None:

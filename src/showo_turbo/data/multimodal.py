@@ -1,12 +1,11 @@
 """What pretraining and distillation share: the files they train and are evaluated on."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from .corpus import Corpus
-from .datamodule import FIT_LIMIT, StreamsDataModule
+from .datamodule import StreamsDataModule
 from .files import PromptFiles
-from .loader import LoaderOptions
 from .prompts import PromptFile
 from .sources import CaptionSource, QuestionSource, Source, TextSource, check_source
 from .streams import Stream
@@ -29,17 +28,11 @@ class MultimodalDataModule(StreamsDataModule):
         prompts_per_category: Evaluates on the first so many prompts of each category of each file;
             on all if missing.
         batch_sizes: Samples of each stream in the batch of one device; 0 leaves a stream out.
-        val_batch_size: Samples in an evaluation batch.
-        seed: Chooses the order of the samples, what is drawn for each of them, and the captions and
-            questions of a distillation.
-        samples_per_epoch: Samples of the first stream in an epoch, over all devices; all of them if
-            missing.
-        loader: How samples are loaded.
         shapes: A corpus for all files that are not named, such as a generated `ShapesWorld`.
-        max_bad_samples: Bad samples (damaged images, malformed records) that are left out, and
-            listed in `bad_samples.txt` in the run's folder, before the run ends.
-        fit_limit: Prompts of each file, and questions, that the validations of `fit` take at most,
-            spread evenly; null for all. `validate` and `test` take all.
+        **options: Those of `StreamsDataModule`.
+
+    Attributes:
+        question_resolution: Side length of the images of questions in pixels; the resolution.
     """
 
     def __init__(
@@ -53,24 +46,10 @@ class MultimodalDataModule(StreamsDataModule):
         prompts_per_category: int | None = None,
         *,
         batch_sizes: Mapping[str, int],
-        val_batch_size: int,
-        seed: int = 0,
-        samples_per_epoch: int | None = None,
-        loader: LoaderOptions = LoaderOptions(),
         shapes: Corpus | None = None,
-        max_bad_samples: int = 0,
-        fit_limit: int | None = FIT_LIMIT,
+        **options: Any,
     ) -> None:
-        super().__init__(
-            batch_sizes,
-            val_batch_size,
-            seed,
-            samples_per_epoch,
-            loader,
-            shapes,
-            max_bad_samples,
-            fit_limit,
-        )
+        super().__init__(batch_sizes, shapes=shapes, **options)
         check_source(captions, CaptionSource, "captions")
         check_source(instructions, QuestionSource, "instructions")
         check_source(web_text, TextSource, "web_text")
@@ -81,7 +60,7 @@ class MultimodalDataModule(StreamsDataModule):
             web_text = web_text or shapes.web_text()
             val_instructions = val_instructions or shapes.instructions("val")
             prompts = prompts or shapes.prompts()
-        self.resolution = resolution
+        self.resolution = self.question_resolution = resolution
         self.captions = captions
         self.instructions = instructions
         self.web_text = web_text
@@ -102,6 +81,6 @@ class MultimodalDataModule(StreamsDataModule):
             paths = [self.prompts.validation] if stage == "validate" else self.prompts.test
             streams += [("prompts", PromptFile(path, self.prompts_per_category)) for path in paths]
         if self.val_instructions is not None:
-            questions = self.val_instructions.open(self.resolution, self.bad_samples.skip)
+            questions = self.val_instructions.open(self.question_resolution, self.bad_samples.skip)
             streams.append(("instructions", questions))
         return streams

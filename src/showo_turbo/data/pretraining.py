@@ -5,18 +5,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from .corpus import Corpus
-from .datamodule import FIT_LIMIT, StreamsDataModule
-from .files import PromptFiles
-from .loader import LoaderOptions
+from .datamodule import StreamsDataModule
 from .multimodal import MultimodalDataModule
-from .sources import (
-    CaptionSource,
-    QuestionSource,
-    Source,
-    TextSource,
-    check_source,
-    required,
-)
+from .sources import CaptionSource, Source, check_source, required
 from .stories import StorySource
 from .streams import Stream
 
@@ -51,23 +42,10 @@ class PretrainDataModule(MultimodalDataModule):
         resolution: Side length of the images in pixels.
         batch_sizes: Samples of each stream in the batch of one device.
         val_batch_size: Samples in an evaluation batch.
-        captions: Captions with images, to generate the images.
-        instructions: Images with questions, to answer them.
-        web_text: Texts alone.
+        question_resolution: Side length of the images of questions in pixels, where a vision
+            encoder takes others than those that are drawn, such as 336 for CLIP.
         stories: Stories of texts and images in turn.
-        prompts: Prompts to evaluate on; none if missing.
-        val_instructions: Images, questions and answers to evaluate on; none if missing.
-        prompts_per_category: Evaluates on the first so many prompts of each category of each file;
-            on all if missing.
-        seed: Chooses the order of the samples, and what is drawn for each of them.
-        samples_per_epoch: Samples of the first stream in an epoch, over all devices; all of them if
-            missing.
-        loader: How samples are loaded.
-        shapes: A corpus for all files that are not named, such as a generated `ShapesWorld`.
-        max_bad_samples: Bad samples (damaged images, malformed records) that are left out, and
-            listed in `bad_samples.txt` in the run's folder, before the run ends.
-        fit_limit: Prompts of each file, and questions, that the validations of `fit` take at most,
-            spread evenly; null for all. `validate` and `test` take all.
+        **options: Those of `MultimodalDataModule` and of `StreamsDataModule`.
     """
 
     def __init__(
@@ -76,38 +54,15 @@ class PretrainDataModule(MultimodalDataModule):
         batch_sizes: PretrainBatchSizes = PretrainBatchSizes(),
         val_batch_size: int = 64,
         *,
-        captions: CaptionSource | None = None,
-        instructions: QuestionSource | None = None,
-        web_text: TextSource | None = None,
+        question_resolution: int | None = None,
         stories: StorySource | None = None,
-        prompts: PromptFiles | None = None,
-        val_instructions: QuestionSource | None = None,
-        prompts_per_category: int | None = None,
-        seed: int = 0,
-        samples_per_epoch: int | None = None,
-        loader: LoaderOptions = LoaderOptions(),
-        shapes: Corpus | None = None,
-        max_bad_samples: int = 0,
-        fit_limit: int | None = FIT_LIMIT,
+        **options: Any,
     ) -> None:
         super().__init__(
-            resolution,
-            captions,
-            instructions,
-            web_text,
-            prompts,
-            val_instructions,
-            prompts_per_category,
-            batch_sizes=asdict(batch_sizes),
-            val_batch_size=val_batch_size,
-            seed=seed,
-            samples_per_epoch=samples_per_epoch,
-            loader=loader,
-            shapes=shapes,
-            max_bad_samples=max_bad_samples,
-            fit_limit=fit_limit,
+            resolution, batch_sizes=asdict(batch_sizes), val_batch_size=val_batch_size, **options
         )
         check_source(stories, StorySource, "stories")
+        self.question_resolution = question_resolution or resolution
         self.stories = stories
 
     def sources(self) -> Sequence[Source | None]:
@@ -122,7 +77,7 @@ class PretrainDataModule(MultimodalDataModule):
             streams["image"] = required(self.captions, "captions").open(self.resolution, skip)
         if "text" in self.batch_sizes:
             streams["text"] = required(self.instructions, "instructions").open(
-                self.resolution, skip
+                self.question_resolution, skip
             )
         if "language" in self.batch_sizes:
             streams["language"] = required(self.web_text, "web_text").open()
@@ -142,13 +97,8 @@ class ImageDataModule(StreamsDataModule):
         val_captions: Images to validate on; none if missing.
         batch_size: Images in the batch of one device.
         val_batch_size: Images in a validation batch.
-        seed: Chooses the order of the images.
-        samples_per_epoch: Images in an epoch, over all devices; all of them if missing.
-        loader: How images are loaded.
         shapes: A corpus for all files that are not named, such as a generated `ShapesWorld`.
-        max_bad_samples: Bad samples (damaged images, malformed records) that are left out, and
-            listed in `bad_samples.txt` in the run's folder, before the run ends.
-        fit_limit: Images that the validations of `fit` take at most, spread evenly; null for all.
+        **options: Those of `StreamsDataModule`.
     """
 
     def __init__(
@@ -158,23 +108,10 @@ class ImageDataModule(StreamsDataModule):
         val_captions: CaptionSource | None = None,
         batch_size: int = 64,
         val_batch_size: int = 64,
-        seed: int = 0,
-        samples_per_epoch: int | None = None,
-        loader: LoaderOptions = LoaderOptions(),
         shapes: Corpus | None = None,
-        max_bad_samples: int = 0,
-        fit_limit: int | None = FIT_LIMIT,
+        **options: Any,
     ) -> None:
-        super().__init__(
-            {"images": batch_size},
-            val_batch_size,
-            seed,
-            samples_per_epoch,
-            loader,
-            shapes,
-            max_bad_samples,
-            fit_limit,
-        )
+        super().__init__({"images": batch_size}, val_batch_size, shapes=shapes, **options)
         check_source(captions, CaptionSource, "captions")
         check_source(val_captions, CaptionSource, "val_captions")
         if shapes is not None:

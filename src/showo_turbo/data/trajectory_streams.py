@@ -19,6 +19,7 @@ from ..trajectories.dataset import (
     TextTrajectoryDataset,
 )
 from ..trajectories.draws import StateDraws, UniformDraws
+from ..trajectories.partly_known import PartlyKnown
 from ..trajectories.record import (
     DenoisedText,
     ImageTrajectory,
@@ -27,6 +28,7 @@ from ..trajectories.record import (
 )
 from ..trajectories.segments import check_recorded, draw_step
 from ..trajectories.store import TrajectoryStore
+from ..trajectories.text_draws import IterateDraws, UniformIterates
 from ..utils.random import stateless_seed
 
 
@@ -38,6 +40,7 @@ class ImageTrajectoryStream:
         mask_code: The code that stands for a masked position.
         segments: Number of equal segments that the trajectories are cut into.
         draws: How k is drawn; uniformly by default.
+        partly_known: How often a part of an image is known from the beginning.
 
     Raises:
         UserError: If the store is not a finished one of images, or was not recorded for these
@@ -50,28 +53,34 @@ class ImageTrajectoryStream:
         mask_code: int,
         segments: int,
         draws: StateDraws = UniformDraws(),
+        partly_known: PartlyKnown = PartlyKnown(),
     ) -> None:
         self.dataset = ImageTrajectoryDataset(store)
         check_recorded(segments, self.dataset.steps, self.dataset.recorded_segments)
         self.mask_code = mask_code
         self.segments = segments
         self.draws = draws
+        self.partly_known = partly_known
 
     def __len__(self) -> int:
         """Number of trajectories."""
         return len(self.dataset)
 
-    def draw(self, index: int, seed: int) -> tuple[ImageTrajectory, int]:
-        """The trajectory at `index` and its step k."""
-        record = self.dataset[index]
-        drawn = stateless_seed(seed, 0, index, stream="image")
-        return record, self.draws.draw(_masked_counts(record), drawn)
+    def draw(self, index: int, seed: int) -> tuple[ImageTrajectory, int, int]:
+        """The trajectory at `index`, its step k, and a seed for what else is drawn.
 
-    def collate(self, items: Sequence[tuple[ImageTrajectory, int]]) -> ImageBatch:
+        At state k something of it is masked.
+        """
+        drawn = stateless_seed(seed, 0, index, stream="image")
+        record = self.partly_known.drawn(self.dataset[index], drawn)
+        k = self.draws.draw(_masked_counts(record), drawn)
+        return record, k, stateless_seed(seed, 0, index, stream="image/draft")
+
+    def collate(self, items: Sequence[tuple[ImageTrajectory, int, int]]) -> ImageBatch:
         """The states at k and at the end of k's segment."""
-        records, steps = zip(*items, strict=True)
+        records, steps, seeds = zip(*items, strict=True)
         return collate_image_trajectories(
-            records, steps, segments=self.segments, mask_code=self.mask_code
+            records, steps, segments=self.segments, mask_code=self.mask_code, seeds=seeds
         )
 
 
@@ -81,11 +90,18 @@ class TextTrajectoryStream:
     Args:
         store: A finished store of texts, or its folder.
         segments: Number of segments that a block's iterations are cut into.
+        draws: How k is drawn; uniformly by default.
     """
 
-    def __init__(self, store: TrajectoryStore | Path, segments: int) -> None:
+    def __init__(
+        self,
+        store: TrajectoryStore | Path,
+        segments: int,
+        draws: IterateDraws = UniformIterates(),
+    ) -> None:
         self.dataset = TextTrajectoryDataset(store)
         self.segments = segments
+        self.draws = draws
 
     def __len__(self) -> int:
         """Number of answers."""
@@ -94,10 +110,9 @@ class TextTrajectoryStream:
     def draw(self, index: int, seed: int) -> tuple[TextTrajectory, list[int]]:
         """The answer at `index` and the iteration k of each of its blocks."""
         record = self.dataset[index]
-        return record, [
-            _draw(seed, index, len(block) - 1, f"text/{number}")
-            for number, block in enumerate(record.blocks)
-        ]
+        numbers = range(len(record.blocks))
+        seeds = [stateless_seed(seed, 0, index, stream=f"text/{number}") for number in numbers]
+        return record, self.draws.draw(record, seeds)
 
     def collate(self, items: Sequence[tuple[TextTrajectory, list[int]]]) -> TextBatch:
         """The iterates of all blocks at k and at the end of k's segment."""
@@ -157,10 +172,10 @@ class DenoisedTextStream:
 
 
 def _masked_counts(record: MaskedTrajectory) -> list[int]:
-    """Number of masked tokens of each state, `0 .. steps - 1`."""
+    """Number of masked tokens of each state, `0 .. steps - 1`, as long as there are any."""
     revealed = torch.bincount(record.reveal_step.long(), minlength=record.steps + 1)
     counts: list[int] = (len(record.reveal_step) - revealed.cumsum(0))[:-1].tolist()
-    return counts
+    return [count for count in counts if count]
 
 
 def _draw(seed: int, index: int, steps: int, stream: str) -> int:

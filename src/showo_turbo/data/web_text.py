@@ -14,8 +14,8 @@ from ..errors import BadSample, UserError, shown
 from .fields import written
 from .streams import StreamDataset
 
-_CACHED_ROW_GROUPS = 8
-
+CACHE_BYTES = 2**28
+"""Row groups are kept, those that were used last, as long as all of them have so many bytes."""
 
 MAX_ROW_GROUP_ROWS = 2**24
 MAX_ROW_GROUP_BYTES = 2**31
@@ -31,7 +31,8 @@ class WebText(StreamDataset):
     """Documents of parquet files, read where they are asked for.
 
     A sample is `{"text": str, "seed": int}`. Only the files' footers are read at the start, and of
-    the data only the row groups in use (the last few are kept), so the files may be of any size.
+    the data only the row groups in use (the last ones are kept, see `CACHE_BYTES`), so the files
+    may be of any size.
 
     Args:
         files: Files, and folders that are searched for `*.parquet` with their subfolders.
@@ -99,7 +100,9 @@ class WebText(StreamDataset):
             except (OSError, pa.ArrowException) as error:
                 raise _unreadable(row_group.file, error) from None
         self._cache[number] = texts
-        if len(self._cache) > _CACHED_ROW_GROUPS:
+        while (
+            len(self._cache) > 1 and sum(kept.nbytes for kept in self._cache.values()) > CACHE_BYTES
+        ):
             self._cache.popitem(last=False)
         return texts
 

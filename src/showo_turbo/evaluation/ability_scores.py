@@ -5,14 +5,14 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ..errors import UserError
-from ..inference.loaded_model import LoadedModel
+from ..inference.loaded_model import LoadedModel, seconds_now
 from ..models.modes import evaluating
 from ..sampling.editing import ImageEditing
 from ..sampling.image_sampling import ImageSampling
 from ..utils.random import stateless_seed
 from .abilities import Ability, AbilityCase, AbilityChecker, ChangedImages, change_images
-from .images import further_options, seconds_now
-from .intervals import wilson_interval
+from .images import further_options
+from .intervals import rounded, wilson_interval
 from .share import Share
 
 OUTCOMES = ("joint", "satisfied", "unchanged")
@@ -78,7 +78,7 @@ class AbilityScore:
         for outcome in OUTCOMES:
             interval = wilson_interval(sum(getattr(self, outcome)), self.n)
             found[outcome] = round(self.share(outcome), 4)
-            found[f"{outcome}_ci95"] = [round(limit, 4) for limit in interval]
+            found[f"{outcome}_ci95"] = rounded(interval)
         found["by_task"] = {
             task: {
                 outcome: round(sum(marks) / len(marks), 4)

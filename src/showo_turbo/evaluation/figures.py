@@ -179,23 +179,22 @@ def ability_figures(rows: Sequence[Mapping[str, Any]]) -> list[Figures]:
     tables = []
     for ability in dict.fromkeys(row["ability"] for row in rows):
         of_it = [row for row in rows if row["ability"] == ability]
-        steps = sorted({row["steps"] for row in of_it}, reverse=True)
-        cells: dict[tuple[str, str], dict[int, str]] = {}
-        for row in of_it:
-            way = "regenerated" if row["regenerated"] else "changed"
-            name = row["model"], f"{way}, guidance {row['guidance']:g}"
-            cells.setdefault(name, {})[row["steps"]] = (
-                f"{with_interval(row['joint'], row['joint_ci95'])} "
-                f"({row['satisfied']:.2f}, {row['unchanged']:.2f})"
-            )
-        tables.append(
-            Figures(
-                f"{ability.capitalize()}: prompt satisfied and rest unchanged (each by itself; "
-                f"n = {of_it[0]['n']})",
-                ["model", "way", *(f"{count} step{'s' * (count > 1)}" for count in steps)],
-                [[*key, *(own.get(count, "") for count in steps)] for key, own in cells.items()],
-            )
+        title = (
+            f"{ability.capitalize()}: prompt satisfied and rest unchanged (each by itself; "
+            f"n = {of_it[0]['n']})"
         )
+        cells = [
+            (
+                row["model"],
+                f"{'regenerated' if row['regenerated'] else 'changed'}, "
+                f"guidance {row['guidance']:g}",
+                row["steps"],
+                f"{with_interval(row['joint'], row['joint_ci95'])} "
+                f"({row['satisfied']:.2f}, {row['unchanged']:.2f})",
+            )
+            for row in of_it
+        ]
+        tables.append(_across_steps(title, "way", cells))
     return tables
 
 
@@ -264,14 +263,20 @@ def _by_steps(
     labels: str = "guidance",
 ) -> Figures:
     """Cells by model and label (down) and sampling steps (across)."""
-    steps = sorted({row.steps for row in scores}, reverse=True)
+    cells = [(row.model, label(row), row.steps, cell(row)) for row in scores]
+    return _across_steps(title, labels, cells)
+
+
+def _across_steps(title: str, labels: str, cells: Sequence[tuple[str, str, int, str]]) -> Figures:
+    """Lay out cells, each with its model, its label and its steps."""
+    steps = sorted({count for _, _, count, _ in cells}, reverse=True)
     table: dict[tuple[str, str], dict[int, str]] = {}
-    for row in scores:
-        table.setdefault((row.model, label(row)), {})[row.steps] = cell(row)
+    for model, label, count, text in cells:
+        table.setdefault((model, label), {})[count] = text
     return Figures(
         title,
         ["model", labels, *(f"{count} step{'s' * (count > 1)}" for count in steps)],
-        [[*names, *(cells.get(count, "") for count in steps)] for names, cells in table.items()],
+        [[*names, *(own.get(count, "") for count in steps)] for names, own in table.items()],
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .intervals import Difference, Interval, paired_difference, stratified_interval
+from .intervals import Difference, Interval, paired_difference, rounded, stratified_interval
 from .variety import Variety
 
 
@@ -98,10 +98,9 @@ class ImageScore:
             "batch_size": self.batch_size,
         }
         if self.judged:
-            low, high = self.ci95
             found |= {
                 "score": round(self.score, 4),
-                "ci95": [round(low, 4), round(high, 4)],
+                "ci95": rounded(self.ci95),
                 "by_category": {name: round(share, 4) for name, share in self.by_category.items()},
                 "n_by_category": {name: total for name, (_, total) in self.counts.items()},
             }

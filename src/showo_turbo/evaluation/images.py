@@ -1,6 +1,5 @@
 """How often generated images satisfy their prompts, by sampling steps and guidance."""
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -10,7 +9,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from ..errors import UserError
-from ..inference.loaded_model import LoadedModel
+from ..inference.loaded_model import LoadedModel, seconds_now
 from ..metrics.names import metric_names
 from ..models.modes import evaluating
 from ..sampling.image_sampling import ImageSampling
@@ -126,13 +125,6 @@ def evaluate_images(
         {key: float(metric.compute()) for key, metric in zip(names, metrics, strict=True)},
         further_options(sampling),
     )
-
-
-def seconds_now(device: torch.device) -> float:
-    """Wall clock in seconds, once a device has done all that it was given."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()
 
 
 def choose_sampling(

@@ -16,6 +16,11 @@ BOOTSTRAP_SAMPLES = 2000
 Interval = tuple[float, float]
 
 
+def rounded(interval: Interval) -> list[float]:
+    """An interval for a JSON file."""
+    return [round(limit, 4) for limit in interval]
+
+
 def wilson_interval(successes: int, n: int) -> Interval:
     """Score interval of a single share; it stays inside [0, 1] and never shrinks to a point.
 
@@ -96,12 +101,8 @@ class Difference:
 
     def to_dict(self) -> dict[str, object]:
         """The difference for a JSON file."""
-        low, high = self.ci95
-        return {
-            "difference": round(self.difference, 4),
-            "ci95": [round(low, 4), round(high, 4)],
-            "n": self.n,
-        }
+        ends = rounded(self.ci95)
+        return {"difference": round(self.difference, 4), "ci95": ends, "n": self.n}
 
 
 def paired_difference(

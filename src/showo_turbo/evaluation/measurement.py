@@ -17,7 +17,7 @@ from ..trajectories.checker import PromptMetadata
 from ..utils.hashing import fingerprint_lines, fingerprint_module, fingerprint_tensors
 from .abilities import ABILITIES, AbilityCase, AbilityChecker
 from .ability_scores import AbilityScore, evaluate_ability
-from .cache import ScoreCache
+from .cache import Score, ScoreCache
 from .data import Question
 from .identity import describe_options, fingerprint_cases, fingerprint_metric
 from .image_scores import ImageScore
@@ -96,38 +96,31 @@ class Measurement:
         editing: ImageEditing = ImageEditing(),
     ) -> AbilityScore:
         """Score the changing of some images in one setting, see `evaluate_ability`."""
-        key = {}
-        if self.cache.folder is not None:
-            key = self._key(
-                cases=fingerprint_cases(cases),
-                checker=describe_options(checker),
-                regenerate=regenerate,
-                editing=asdict(editing) if cases[0].ability == "editing" else None,
+        score = self._scored(
+            AbilityScore,
+            f"{_setting(sampling)}, {cases[0].ability}{', regenerated' * regenerate}",
+            len(cases),
+            lambda: {
+                "cases": fingerprint_cases(cases),
+                "checker": describe_options(checker),
+                "regenerate": regenerate,
+                "editing": asdict(editing) if cases[0].ability == "editing" else None,
                 **asdict(sampling.resolved),
-            )
-        way = ", regenerated" * regenerate
-        title = f"{self._image_title(sampling)}, {cases[0].ability}{way}"
-
-        def measure() -> AbilityScore:
-            with self._bar(title, len(self.share.indices(len(cases)))) as advance:
-                return evaluate_ability(
-                    self.bundle,
-                    checker,
-                    cases,
-                    sampling,
-                    regenerate=regenerate,
-                    editing=editing,
-                    seed=self.plan.seed,
-                    batch_size=self.plan.batch_size,
-                    name=self.name,
-                    share=self.share,
-                    progress=advance,
-                )
-
-        score = self.cache.get(AbilityScore, key, measure)
-        self.bars.console.print(
-            f"{title}: {score.share():.3f} (prompt {score.share('satisfied'):.3f}, rest "
-            f"{score.share('unchanged'):.3f}, n = {score.n})"
+            },
+            lambda how: evaluate_ability(
+                self.bundle,
+                checker,
+                cases,
+                sampling,
+                regenerate=regenerate,
+                editing=editing,
+                name=self.name,
+                **how,
+            ),
+            lambda score: (
+                f"{score.share():.3f} (prompt {score.share('satisfied'):.3f}, rest "
+                f"{score.share('unchanged'):.3f}, n = {score.n})"
+            ),
         )
         return replace(score, model=self.name)
 
@@ -143,6 +136,141 @@ class Measurement:
         records, truths = zip(*questions, strict=True)
         return [judge_answers(score, benchmark, truths) for score in self.texts(records)]
 
+    def _image_score(
+        self, split: str, prompts: Sequence[PromptMetadata], sampling: ImageSampling
+    ) -> ImageScore:
+        plan = self.plan
+        score = self._scored(
+            ImageScore,
+            _setting(sampling),
+            len(prompts),
+            lambda: self._image_key(
+                split, prompts, sampling, metrics=[*map(fingerprint_metric, plan.metrics)]
+            ),
+            lambda how: evaluate_images(
+                self.bundle,
+                prompts,
+                sampling,
+                name=self.name,
+                split=split,
+                checker=plan.checker,
+                metrics=plan.metrics,
+                **how,
+            ),
+            lambda score: f"{_figures_of(score)} ({split}, n = {score.n})",
+        )
+        return replace(score, model=self.name)
+
+    def _variety(
+        self, split: str, prompts: Sequence[PromptMetadata], sampling: ImageSampling
+    ) -> Variety:
+        plan = self.plan
+        count, images = min(plan.variety_prompts, len(prompts)), plan.variety_images
+        return self._scored(
+            Variety,
+            f"{_setting(sampling)}, variety",
+            count,
+            lambda: self._image_key(split, prompts, sampling, count=count, images=images),
+            lambda how: measure_variety(
+                self.bundle,
+                prompts,
+                sampling,
+                count=count,
+                images=images,
+                checker=plan.checker,
+                **how,
+            ),
+            lambda variety: f"{_variety_of(variety)} ({split}, n = {variety.n})",
+            each=1 if gives_one_image(self.bundle.network, sampling) else images,
+        )
+
+    def _image_key(
+        self,
+        split: str,
+        prompts: Sequence[PromptMetadata],
+        sampling: ImageSampling,
+        **parts: Any,
+    ) -> dict[str, Any]:
+        """What a measurement of images depends on."""
+        return {
+            "split": split,
+            "prompts": fingerprint_lines(dict(entry) for entry in prompts),
+            "checker": describe_options(self.plan.checker),
+            **parts,
+            **asdict(sampling.resolved),
+        }
+
+    def _text_score(self, records: Sequence[TextRecord], decoding: TextDecoding) -> TextScore:
+        driver = f", {decoding.driver}" * (decoding.method == "jacobi")
+        score = self._scored(
+            TextScore,
+            f"answers, {decoding.method}{driver}",
+            len(records),
+            lambda: {
+                "records": self._fingerprint_of(records),
+                "batch_size": self.plan.batch_size,
+                "timed": self.plan.timed_texts,
+                **asdict(decoding),
+            },
+            lambda how: evaluate_text(
+                self.bundle,
+                records,
+                decoding=decoding,
+                timed=self.plan.timed_texts,
+                name=self.name,
+                **how,
+            ),
+            lambda score: (
+                f"{score.exact_match:.3f} exact, {score.tokens_per_forward:.2f} tokens per "
+                f"forward pass (n = {score.n})"
+            ),
+        )
+        return replace(score, model=self.name)
+
+    def _fingerprint_of(self, records: Sequence[TextRecord]) -> str:
+        """Of questions and their images, of which every process has its own."""
+        own = [records[index].image for index in self.share.indices(len(records))]
+        images = self.share.gather([fingerprint_tensors({"codes": image}) for image in own])
+        rows = zip(images, records, strict=True)
+        return fingerprint_lines([image, row.question, row.answer] for image, row in rows)
+
+    def _scored(
+        self,
+        kind: type[Score],
+        setting: str,
+        samples: int,
+        depends_on: Callable[[], dict[str, Any]],
+        measure: Callable[[dict[str, Any]], Score],
+        shown: Callable[[Score], str],
+        each: int = 1,
+    ) -> Score:
+        """A score from the cache, or else measured with a bar; printed once it is there.
+
+        The cache does not know the names of models: two of them may hold the same weights.
+
+        Args:
+            kind: Of the score.
+            setting: What is measured, in words.
+            samples: How many there are, over all processes.
+            depends_on: What the score depends on besides model and seed; asked where it is kept.
+            measure: Measures it, given the arguments that all measurements have in common.
+            shown: The score in words.
+            each: What a sample counts in the bar.
+        """
+        plan, title = self.plan, f"{self.name}, {setting}"
+        key = {}
+        if self.cache.folder is not None:
+            key = {"model": self._fingerprint, "seed": plan.seed, **depends_on()}
+
+        def measured() -> Score:
+            with self._bar(title, len(self.share.indices(samples)) * each) as advance:
+                how = {"seed": plan.seed, "batch_size": plan.batch_size}
+                return measure({**how, "share": self.share, "progress": advance})
+
+        score = self.cache.get(kind, key, measured)
+        self.bars.console.print(f"{title}: {shown(score)}")
+        return score
+
     @cached_property
     def _fingerprint(self) -> str:
         """Of all that the scores depend on, apart from questions and ways of decoding."""
@@ -152,134 +280,6 @@ class Measurement:
             parts.append(bundle.text_tokenizer.fingerprint)
         return fingerprint_lines(parts)
 
-    def _key(self, **parts: Any) -> dict[str, Any]:
-        """What a score is kept under; nothing where none are kept."""
-        if self.cache.folder is None:
-            return {}
-        return {"model": self._fingerprint, "seed": self.plan.seed, **parts}
-
-    def _image_score(
-        self, split: str, prompts: Sequence[PromptMetadata], sampling: ImageSampling
-    ) -> ImageScore:
-        plan = self.plan
-        kept = self.cache.folder is not None
-        metrics = [fingerprint_metric(metric) for metric in plan.metrics] if kept else []
-        key = self._image_key(split, prompts, sampling, metrics=metrics)
-        title = self._image_title(sampling)
-
-        def measure() -> ImageScore:
-            with self._bar(title, len(self.share.indices(len(prompts)))) as advance:
-                return evaluate_images(
-                    self.bundle,
-                    prompts,
-                    sampling,
-                    seed=plan.seed,
-                    batch_size=plan.batch_size,
-                    name=self.name,
-                    split=split,
-                    checker=plan.checker,
-                    metrics=plan.metrics,
-                    share=self.share,
-                    progress=advance,
-                )
-
-        score = self.cache.get(ImageScore, key, measure)
-        values = {"": score.score} if score.judged else {}
-        values |= dict(score.metrics)
-        found = [f"{name} {value:.3f}".strip() for name, value in values.items()]
-        self.bars.console.print(f"{title}: {', '.join(found)} ({split}, n = {score.n})")
-        # The cache does not know names: two stages may hold the same weights.
-        return replace(score, model=self.name)
-
-    def _variety(
-        self, split: str, prompts: Sequence[PromptMetadata], sampling: ImageSampling
-    ) -> Variety:
-        plan = self.plan
-        count, images = min(plan.variety_prompts, len(prompts)), plan.variety_images
-        key = self._image_key(split, prompts, sampling, count=count, images=images)
-        title = f"{self._image_title(sampling)}, variety"
-        drawn = 1 if gives_one_image(self.bundle.network, sampling) else images
-
-        def measure() -> Variety:
-            with self._bar(title, len(self.share.indices(count)) * drawn) as advance:
-                return measure_variety(
-                    self.bundle,
-                    prompts,
-                    sampling,
-                    count=count,
-                    images=images,
-                    seed=plan.seed,
-                    batch_size=plan.batch_size,
-                    checker=plan.checker,
-                    share=self.share,
-                    progress=advance,
-                )
-
-        variety = self.cache.get(Variety, key, measure)
-        (distinct, _), (entropy, _) = variety.figures.values()
-        self.bars.console.print(
-            f"{title}: {distinct:.2f} distinct {variety.counted} of {images} images, "
-            f"{entropy:.3f} nats ({split}, n = {variety.n})"
-        )
-        return variety
-
-    def _image_key(
-        self,
-        split: str,
-        prompts: Sequence[PromptMetadata],
-        sampling: ImageSampling,
-        **parts: Any,
-    ) -> dict[str, Any]:
-        """What a measurement of images is kept under."""
-        return self._key(
-            split=split,
-            prompts=fingerprint_lines(dict(entry) for entry in prompts),
-            checker=describe_options(self.plan.checker),
-            **parts,
-            **asdict(sampling.resolved),
-        )
-
-    def _image_title(self, sampling: ImageSampling) -> str:
-        steps, guidance = sampling.sampling_steps, sampling.guidance_scale
-        return f"{self.name}, {steps} steps, guidance {guidance:g}"
-
-    def _text_score(self, records: Sequence[TextRecord], decoding: TextDecoding) -> TextScore:
-        plan = self.plan
-        key = {}
-        if self.cache.folder is not None:
-            own = [records[index].image for index in self.share.indices(len(records))]
-            images = self.share.gather([fingerprint_tensors({"codes": image}) for image in own])
-            rows = zip(images, records, strict=True)
-            key = self._key(
-                records=fingerprint_lines([image, row.question, row.answer] for image, row in rows),
-                batch_size=plan.batch_size,
-                timed=plan.timed_texts,
-                **asdict(decoding),
-            )
-        by_jacobi = decoding.method == "jacobi"
-        title = f"{self.name}, answers, {decoding.method}{f', {decoding.driver}' * by_jacobi}"
-
-        def measure() -> TextScore:
-            with self._bar(title, len(self.share.indices(len(records)))) as advance:
-                return evaluate_text(
-                    self.bundle,
-                    records,
-                    decoding=decoding,
-                    seed=plan.seed,
-                    batch_size=plan.batch_size,
-                    timed=plan.timed_texts,
-                    name=self.name,
-                    share=self.share,
-                    progress=advance,
-                )
-
-        score = self.cache.get(TextScore, key, measure)
-        self.bars.console.print(
-            f"{title}: {score.exact_match:.3f} exact, {score.tokens_per_forward:.2f} tokens per "
-            f"forward pass (n = {score.n})"
-        )
-        return replace(score, model=self.name)
-
     @contextmanager
     def _bar(self, title: str, total: int) -> Iterator[Callable[[int], None]]:
         """A bar for one score, which is gone when the score is there."""
@@ -288,3 +288,23 @@ class Measurement:
             yield lambda done: self.bars.advance(task, done)
         finally:
             self.bars.remove_task(task)
+
+
+def _setting(sampling: ImageSampling) -> str:
+    return f"{sampling.sampling_steps} steps, guidance {sampling.guidance_scale:g}"
+
+
+def _figures_of(score: ImageScore) -> str:
+    """The share of satisfied prompts and the metrics, or else the time that an image took."""
+    values = {"": score.score} if score.judged else {}
+    values |= dict(score.metrics)
+    found = [f"{name} {value:.3f}".strip() for name, value in values.items()]
+    if not found and score.seconds_per_image is not None:
+        found = [f"{1000 * score.seconds_per_image:.1f} ms an image"]
+    return ", ".join(found)
+
+
+def _variety_of(variety: Variety) -> str:
+    (distinct, _), (entropy, _) = variety.figures.values()
+    images = f"{distinct:.2f} distinct {variety.counted} of {variety.images} images"
+    return f"{images}, {entropy:.3f} nats"

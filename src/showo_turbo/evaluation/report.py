@@ -1,13 +1,13 @@
 """The report of a distillation: every figure with its count and interval, as JSON and CSV."""
 
-import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from ..sampling.image_sampling import ImageSampling
-from ..utils.files import write_atomically, write_json
+from ..utils.files import write_csv, write_json
 from .ability_scores import OUTCOMES, AbilityScore
 from .image_scores import ImageScore
 from .plan import STUDENT
@@ -89,19 +89,25 @@ class Report:
             "settings": self.settings,
         }
 
-    def scalars(self, prefix: str) -> dict[str, float]:
+    def scalars(self, prefix: str, seconds: bool = False) -> dict[str, float]:
         """The student's scores under names for a logger.
 
         Args:
             prefix: What the names begin with, such as `val`.
+            seconds: Whether speeds are among them, which differ from run to run.
         """
         values: dict[str, float] = {}
-        for image in (row for row in self.images if row.model == STUDENT):
+        measured = [*self.images, *self.unseen_combinations]
+        for image in (row for row in measured if row.model == STUDENT):
             setting = f"{image.steps}_steps_guidance_{image.guidance:g}"
             if image.judged:
                 values[f"{prefix}/{image.split}/score/{setting}"] = image.score
             for name, value in image.metrics.items():
                 values[f"{prefix}/{image.split}/{name}/{setting}"] = value
+            if seconds and image.seconds_per_image is not None:
+                values[f"{prefix}/{image.split}/seconds_per_image/{setting}"] = (
+                    image.seconds_per_image
+                )
             for name, (value, _) in image.variety.figures.items() if image.variety else ():
                 values[f"{prefix}/{image.split}/{name}/{setting}"] = value
         for ability in (row for row in self.abilities if row.model == STUDENT):
@@ -117,6 +123,8 @@ class Report:
             else:
                 values[f"{prefix}/{text.decoding}/exact_match"] = text.exact_match
                 values[f"{prefix}/{text.decoding}/tokens_per_forward"] = text.tokens_per_forward
+                if seconds and text.tokens_per_second is not None:
+                    values[f"{prefix}/{text.decoding}/tokens_per_second"] = text.tokens_per_second
         return values
 
     def write(self, folder: Path, name: str = "report") -> None:
@@ -140,18 +148,8 @@ def write_scores_csv(
         text: Each gives its exact match and its speeds.
         abilities: Each gives its three shares.
     """
-    with (
-        write_atomically(path) as temporary,
-        open(temporary, "w", newline="", encoding="utf-8") as file,
-    ):
-        writer = csv.DictWriter(file, CSV_COLUMNS, restval="")
-        writer.writeheader()
-        for image in images:
-            writer.writerows(_image_lines(image))
-        for answer in text:
-            writer.writerows(_text_lines(answer))
-        for ability in abilities:
-            writer.writerows(_ability_lines(ability))
+    parts = (map(_image_lines, images), map(_text_lines, text), map(_ability_lines, abilities))
+    write_csv(path, CSV_COLUMNS, chain.from_iterable(chain(*parts)))
 
 
 def _image_lines(row: ImageScore) -> Iterator[dict[str, Any]]:

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from ..errors import UserError
@@ -17,6 +16,7 @@ from .measurement import Measurement
 from .plan import STUDENT, TEACHER, EvaluationPlan, ModelPlan
 from .report import Report
 from .share import Share
+from .tables import make_console
 from .text import encode_records
 
 Models = Mapping[str, Callable[[], LoadedModel]]
@@ -132,6 +132,6 @@ def _describe(plan: EvaluationPlan, data: EvaluationData) -> dict[str, object]:
 
 def _bars(show: bool) -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    return Progress(
-        *columns, TimeElapsedColumn(), console=Console(quiet=not show), disable=not show
-    )
+    console = make_console()
+    console.quiet = not show
+    return Progress(*columns, TimeElapsedColumn(), console=console, disable=not show)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .. import metrics
 from ..errors import UserError
-from ..inference.loaded_model import LoadedModel
+from ..inference.loaded_model import LoadedModel, seconds_now
 from ..metrics.cider import cider_d
 from ..models.image_input import ImageEncoder, compact
 from ..models.modes import evaluating
@@ -17,7 +17,6 @@ from ..sampling.autoregressive import TextResult
 from ..sampling.jacobi import Driver, JacobiResult
 from ..sampling.text_decoding import DecodingChanges, TextDecoding
 from ..utils.random import stateless_seed
-from .images import seconds_now
 from .share import Share
 from .text_scores import TextScore
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ..sampling.jacobi import Driver
-from .intervals import Difference, Interval, paired_difference, wilson_interval
+from .intervals import Difference, Interval, paired_difference, rounded, wilson_interval
 
 Decoding = Literal["ar", "jacobi", "block_diffusion"]
 
@@ -132,12 +132,11 @@ class TextScore:
         }
 
     def _quality(self) -> dict[str, Any]:
-        low, high = self.ci95
         long, n_long = self.exact_match_of(long=True)
         short, n_short = self.exact_match_of(long=False)
         return {
             "exact_match": round(self.exact_match, 4),
-            "ci95": [round(low, 4), round(high, 4)],
+            "ci95": rounded(self.ci95),
             "exact_match_long": _rounded(long),
             "n_long": n_long,
             "cider_long": _rounded(self.cider_long),
@@ -171,12 +170,8 @@ def agreement(first: TextScore, second: TextScore) -> dict[str, Any]:
     """Share of questions that two models answer with the same words, right or wrong."""
     pairs = zip(first.answers, second.answers, strict=True)
     same = sum(a.strip() == b.strip() for a, b in pairs)
-    low, high = wilson_interval(same, first.n)
-    return {
-        "agreement": round(same / first.n, 4),
-        "ci95": [round(low, 4), round(high, 4)],
-        "n": first.n,
-    }
+    ends = rounded(wilson_interval(same, first.n))
+    return {"agreement": round(same / first.n, 4), "ci95": ends, "n": first.n}
 
 
 def _mean(values: Sequence[float]) -> float | None:

@@ -15,7 +15,7 @@ from ..sampling.parallel import decode_image_codes, gives_one_image
 from ..trajectories.checker import Checker, PromptMetadata
 from ..utils.random import stateless_seed
 from .checker import judging
-from .intervals import Interval, bootstrap_interval
+from .intervals import Interval, bootstrap_interval, rounded
 from .share import Share
 
 Counted = Literal["right scenes", "right code grids", "code grids"]
@@ -63,8 +63,8 @@ class Variety:
     def to_dict(self) -> dict[str, Any]:
         """The figures for a report, with those of each prompt, which are few."""
         found: dict[str, Any] = {"n": self.n, "images": self.images, "counted": self.counted}
-        for name, (value, (low, high)) in self.figures.items():
-            found |= {name: round(value, 4), f"{name}_ci95": [round(low, 4), round(high, 4)]}
+        for name, (value, interval) in self.figures.items():
+            found |= {name: round(value, 4), f"{name}_ci95": rounded(interval)}
         return found | {
             "distinct_share": round(self.distinct_share, 4),
             "distinct_of_each": list(self.distinct),

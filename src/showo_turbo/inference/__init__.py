@@ -1,39 +1,9 @@
-"""Inference in one place: load a model once, then draw, change, answer and tell."""
+"""Inference in one place: load a model once, then draw, change, answer and tell.
 
-from ..sampling.text_decoding import TextDecoding
-from .drawing import DrawingTask, Generation, Prompts
-from .editing import Editing
-from .extrapolation import Extrapolation
-from .inpainting import Inpainting
-from .pipeline import ShowoPipeline
-from .results import (
-    Answers,
-    DrawnImages,
-    EditedImages,
-    ExtrapolatedImages,
-    GeneratedImages,
-    GeneratedVideos,
-    Statistics,
-    Stories,
-)
-from .videos import VideoGeneration
+The names stand in `__init__.pyi`, and are imported when they are first asked for: a command line
+that shows its help needs no PyTorch.
+"""
 
-__all__ = [
-    "Answers",
-    "DrawingTask",
-    "DrawnImages",
-    "EditedImages",
-    "Editing",
-    "ExtrapolatedImages",
-    "Extrapolation",
-    "GeneratedImages",
-    "GeneratedVideos",
-    "Generation",
-    "Inpainting",
-    "Prompts",
-    "ShowoPipeline",
-    "Statistics",
-    "Stories",
-    "TextDecoding",
-    "VideoGeneration",
-]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -18,6 +18,9 @@ FILE_NAME = "generation_config.json"
 IMAGES_KEY, TEXTS_KEY = "images", "texts"
 """Where the file holds fields of `ImageSampling` and of `TextDecoding`."""
 
+GENERATION_KEY = "generation_config"
+"""Where a checkpoint of training holds what the file holds."""
+
 _RENAMED = {"steps": "sampling_steps", "order_seed": "shared_noise_seed"}
 """What options of images were called in earlier versions."""
 
@@ -74,12 +77,36 @@ def save_generation_config(
         sampling: How images are sampled; left out if None.
         decoding: How texts are decoded; left out if None.
     """
-    content: dict[str, Any] = {}
-    if sampling is not None:
-        content[IMAGES_KEY] = asdict(sampling)
-    if decoding is not None:
-        content[TEXTS_KEY] = asdict(decoding)
-    write_json(folder / FILE_NAME, content)
+    write_json(folder / FILE_NAME, _content(sampling, decoding))
+
+
+def note_generation(
+    checkpoint: dict[str, Any], sampling: ImageSampling | None, decoding: TextDecoding | None
+) -> None:
+    """Note in a checkpoint how the model in it draws and answers best, for its export."""
+    checkpoint[GENERATION_KEY] = _content(sampling, decoding)
+
+
+def noted_generation(
+    checkpoint: Mapping[str, Any], path: Path
+) -> tuple[ImageSampling | None, TextDecoding | None]:
+    """What `note_generation` has noted in the checkpoint of this name; None where it has not.
+
+    Raises:
+        UserError: If it is something else.
+    """
+    content = checkpoint.get(GENERATION_KEY)
+    if not isinstance(content, Mapping):
+        return None, None
+    images = _read(path, content, IMAGES_KEY, ImageSampling, "sampling, such as sampling_steps")
+    texts = _read(path, content, TEXTS_KEY, TextDecoding, "decoding, such as max_new_tokens")
+    return images if IMAGES_KEY in content else None, texts if TEXTS_KEY in content else None
+
+
+def _content(sampling: ImageSampling | None, decoding: TextDecoding | None) -> dict[str, Any]:
+    """The options as plain values, without those that are None."""
+    options = {IMAGES_KEY: sampling, TEXTS_KEY: decoding}
+    return {key: asdict(value) for key, value in options.items() if value is not None}
 
 
 def _read(path: Path, content: Any, key: str, kind: type[_Options], expected: str) -> _Options:

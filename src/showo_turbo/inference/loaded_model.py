@@ -16,8 +16,9 @@ from ..data.transparency import BACKGROUND, check_background
 from ..errors import UserError
 from ..models.image_input import Crop, ImageEncoder
 from ..models.magvitv2 import MAGVITv2
+from ..models.model_config import token_grid, video_frames
 from ..models.prompts import encode_prompts
-from ..models.protocols import ImageModel, TextModel, token_grid, video_frames
+from ..models.protocols import ImageModel, TextModel
 from ..models.registry import load_model, text_model
 from ..models.vision_encoders import CLIPFeatures
 from ..sampling.image_sampling import ImageSampling
@@ -298,12 +299,13 @@ class LoadedModel:
 
     def timed(self, work: Callable[[], Value]) -> tuple[Value, float]:
         """What some work returns, and the seconds it took, that of a GPU included."""
-        began = self._now()
+        began = seconds_now(self.device)
         value = work()
-        return value, self._now() - began
+        return value, seconds_now(self.device) - began
 
-    def _now(self) -> float:
-        """Seconds on a clock, once all work that was given to a GPU is done."""
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-        return time.perf_counter()
+
+def seconds_now(device: torch.device) -> float:
+    """Wall clock in seconds, once a device has done all that it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()

@@ -9,7 +9,8 @@ from ..errors import UserError
 from ..models.checkpoints import IMAGE_TOKENIZER_FOLDER, VISION_ENCODER_FOLDER, resolve_folder
 from ..models.image_input import ImageEncoder
 from ..models.magvitv2 import MAGVITv2
-from ..models.protocols import ImageModel, ModelConfig, token_grid, video_frames
+from ..models.model_config import token_grid, video_frames
+from ..models.protocols import ImageModel, ModelConfig
 from ..models.vision_encoders import CLIPFeatures, LatentFeatures, check_vision_encoder
 from ..text_tokenizer import FILE_NAME, TextTokenizer
 

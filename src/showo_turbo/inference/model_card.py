@@ -7,7 +7,7 @@ import torch
 
 from ..models.magvitv2 import MAGVITv2Config
 from ..models.protocols import ImageModel, ModelConfig, TextModel
-from ..utils.files import write_atomically
+from ..utils.files import write_text
 
 CARD_FILE = "README.md"
 
@@ -64,8 +64,7 @@ def image_tokenizer_card(
 
 def write_card(folder: Path, card: str) -> None:
     """Write a card into a model's folder, atomically."""
-    with write_atomically(folder / CARD_FILE) as temporary:
-        temporary.write_text(card, encoding="utf-8")
+    write_text(folder / CARD_FILE, card)
 
 
 def _table(rows: Mapping[str, object], origin: Mapping[str, object], dtype: torch.dtype) -> str:

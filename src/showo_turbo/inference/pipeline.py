@@ -36,7 +36,7 @@ class ShowoPipeline(Telling):
     which batch size (but for the rounding of floating-point numbers).
 
     All that draw take the same further arguments. `sampling` says how to sample; `self.sampling` by
-    default, which a model's `generation_config.json` sets; **changes are options of `ImageSampling`
+    default, which a model's `generation_config.json` sets; `changes` are options of `ImageSampling`
     that are to be otherwise, such as `sampling_steps=4`, see `SamplingChanges`. `negative_prompts`
     are texts that guidance moves away from, one an image or one for all, in place of the empty
     prompt. `seeds` are one an image, or one for all; 0, 1, 2, ... by default. `batch_size` is how
@@ -46,8 +46,8 @@ class ShowoPipeline(Telling):
         network: The network, of any family.
         image_tokenizer: Its image tokenizer.
         text_tokenizer: Its text tokenizer; None for a family that needs none.
-        sampling: How it draws best; `generate` takes from here what it is not told.
-        decoding: How it answers best; `answer` takes from here what it is not told.
+        sampling: How it draws best: the default of `generate`.
+        decoding: How it answers best: the default of `answer`.
         background: Color that shows through transparent parts of images that are given.
         vision_encoder: Its vision encoder, if it reads images through one; see `LoadedModel`.
 

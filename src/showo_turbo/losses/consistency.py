@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from .chunks import in_chunks
 from .reduction import LossValue, at_least_float32, check_mask, mean_over_samples
 
 
@@ -69,9 +70,15 @@ def masked_kl(target_logits: Tensor, student_logits: Tensor, mask: Tensor) -> Lo
             f"expected that of the student's, {tuple(student_logits.shape)}"
         )
     check_mask(mask, student_logits)
-    target = functional.log_softmax(at_least_float32(target_logits.detach()[mask]), dim=-1)
-    student = functional.log_softmax(at_least_float32(student_logits[mask]), dim=-1)
-    return mean_over_samples(divergence(target, student), mask)
+    losses = in_chunks(kl_of_logits, student_logits[mask], target_logits.detach()[mask])
+    return mean_over_samples(losses, mask)
+
+
+def kl_of_logits(student_logits: Tensor, target_logits: Tensor) -> Tensor:
+    """Return `KL(softmax(target) || softmax(student))` of each row, `(rows, classes)` both."""
+    target = functional.log_softmax(at_least_float32(target_logits), dim=-1)
+    student = functional.log_softmax(at_least_float32(student_logits), dim=-1)
+    return divergence(target, student)
 
 
 def divergence(target_log_probs: Tensor, student_log_probs: Tensor) -> Tensor:

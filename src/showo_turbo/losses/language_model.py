@@ -3,6 +3,7 @@
 from torch import Tensor
 from torch.nn import functional
 
+from .chunks import in_chunks
 from .reduction import LossValue, at_least_float32, check_mask, mean_over_samples
 
 # The label of a position that is not trained on, as in `torch.nn.functional.cross_entropy`.
@@ -39,7 +40,13 @@ def token_cross_entropy(logits: Tensor, labels: Tensor) -> LossValue:
     """
     counted = labels != IGNORED
     check_mask(counted, logits)
-    losses = functional.cross_entropy(
-        at_least_float32(logits[counted]), labels[counted].long(), reduction="none"
-    )
+    losses = in_chunks(cross_entropies, logits[counted], labels[counted].long())
     return mean_over_samples(losses, counted)
+
+
+def cross_entropies(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the cross-entropy of each row of logits `(rows, classes)` with its label, in float32.
+
+    Float64 stays float64.
+    """
+    return functional.cross_entropy(at_least_float32(logits), labels, reduction="none")

@@ -2,10 +2,10 @@
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from .language_model import IGNORED
-from .reduction import LossValue, at_least_float32, check_mask
+from .chunks import in_chunks
+from .language_model import IGNORED, cross_entropies
+from .reduction import LossValue, check_mask
 
 
 def masked_text_loss(
@@ -30,9 +30,7 @@ def masked_text_loss(
     """
     masked = labels != IGNORED
     check_mask(masked, logits)
-    losses = functional.cross_entropy(
-        at_least_float32(logits[masked]), labels[masked].long(), reduction="none"
-    )
+    losses = in_chunks(cross_entropies, logits[masked], labels[masked].long())
     by_position = losses.new_zeros(masked.shape).masked_scatter(masked, losses)
     per_sample = by_position.sum(dim=1) / (mask_probability * maskable).to(losses)
     return LossValue(torch.mean(per_sample), per_sample, maskable)

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from .chunks import in_chunks
 from .consistency import divergence
-from .language_model import IGNORED, token_cross_entropy
+from .language_model import IGNORED, cross_entropies, token_cross_entropy
 from .reduction import LossValue, at_least_float32, check_mask, mean_over_samples
 
 
@@ -49,11 +50,25 @@ def image_regularizer(
             f"expected {tuple(masked.shape)} and as many as there are "
             f"{'codes' if q_ids is None else 'recorded ids'}"
         )
-    student = functional.log_softmax(at_least_float32(student_logits[masked]), dim=-1)
-    recorded = functional.log_softmax(at_least_float32(q_log_probs.detach()[masked]), dim=-1)
+    given = [q_log_probs.detach()[masked], *([] if q_ids is None else [q_ids[masked].long()])]
+    return mean_over_samples(in_chunks(kl_of_recorded, student_logits[masked], *given), masked)
+
+
+def kl_of_recorded(
+    student_logits: Tensor, q_log_probs: Tensor, q_ids: Tensor | None = None
+) -> Tensor:
+    """Return `KL(q || softmax(student))` of each row of logits `(rows, codebook)`.
+
+    Args:
+        student_logits: The student's.
+        q_log_probs: `(rows, kept)`, renormalized here.
+        q_ids: `(rows, kept)`, what they belong to; `None` means all of the codebook in order.
+    """
+    student = functional.log_softmax(at_least_float32(student_logits), dim=-1)
+    recorded = functional.log_softmax(at_least_float32(q_log_probs), dim=-1)
     if q_ids is not None:
-        student = student.gather(-1, q_ids[masked].long())
-    return mean_over_samples(divergence(recorded, student), masked)
+        student = student.gather(-1, q_ids)
+    return divergence(recorded, student)
 
 
 def image_cross_entropy(student_logits: Tensor, codes: Tensor, masked: Tensor) -> LossValue:
@@ -71,9 +86,7 @@ def image_cross_entropy(student_logits: Tensor, codes: Tensor, masked: Tensor) -
         ValueError: If the mask is not boolean or shapes do not agree.
     """
     check_mask(masked, student_logits)
-    losses = functional.cross_entropy(
-        at_least_float32(student_logits[masked]), codes[masked], reduction="none"
-    )
+    losses = in_chunks(cross_entropies, student_logits[masked], codes[masked])
     return mean_over_samples(losses, masked)
 
 

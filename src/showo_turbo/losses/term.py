@@ -43,6 +43,80 @@ class ImageInputs(Protocol):
         """The consistency target's, from the segment's end."""
 
 
+class Draft(NamedTuple):
+    """Images that the student has drawn at once, masked again in part.
+
+    Attributes:
+        codes: `(batch, image tokens)`: where state k is masked, what the student drew, each token
+            for itself, by its prediction from state k; elsewhere what state k has.
+        state: The same with a random share of all tokens masked again.
+        masked: `(batch, image tokens)` boolean, the student's own tokens among those.
+    """
+
+    codes: Tensor
+    state: Tensor
+    masked: Tensor
+
+
+class DraftInputs(ImageInputs, Protocol):
+    """What terms of the stream `image` may ask for that look at what the student draws itself.
+
+    What is drawn depends on the batch's seeds and on the student alone.
+
+    Attributes:
+        draft: The student's own images from state k; without gradients.
+    """
+
+    @property
+    def draft(self) -> Draft:
+        """The student's own images."""
+
+    def base_logits(self, state: Tensor, guidance_scale: float) -> Tensor:
+        """The guided logits of the model that training started from; without gradients.
+
+        Args:
+            state: `(batch, image tokens)`, masked in part.
+            guidance_scale: w.
+
+        Returns:
+            `(batch, image tokens, codebook)` float32.
+        """
+
+    def auxiliary_logits(self, rank: int, learning_rate: float) -> Tensor:
+        """The auxiliary network's logits of the draft's state; without gradients.
+
+        It is the model that training started from with adapters, which learn the draft's tokens in
+        the same call, a step each time.
+
+        Args:
+            rank: Of the adapters.
+            learning_rate: Of their optimizer.
+
+        Returns:
+            `(batch, image tokens, codebook)` float32.
+        """
+
+    def student_logits(self, state: Tensor) -> Tensor:
+        """The student's logits of any state, with gradients.
+
+        Args:
+            state: `(batch, image tokens)`, masked in part.
+
+        Returns:
+            `(batch, image tokens, codebook)`.
+        """
+
+    def corrupted(self, most: float) -> Tensor:
+        """State k with some of its visible tokens replaced by what the student draws.
+
+        Args:
+            most: Largest share of an image's visible tokens; the share is uniform up to there.
+
+        Returns:
+            `(batch, image tokens)`.
+        """
+
+
 class TextInputs(Protocol):
     """What terms of the stream `text` may ask for; logits are computed when first asked for.
 
@@ -54,6 +128,8 @@ class TextInputs(Protocol):
         target_logits: Likewise, the consistency target's from the iterate at the segment's end;
             without gradients.
         fixed_point_logits: Likewise, the student's from the fixed point.
+        chained_logits: Likewise, the student's from iterate k behind the iterates k of the answer's
+            blocks before it, in place of the answer itself.
     """
 
     @property
@@ -71,6 +147,10 @@ class TextInputs(Protocol):
     @property
     def fixed_point_logits(self) -> Tensor:
         """The student's, from the fixed point."""
+
+    @property
+    def chained_logits(self) -> Tensor:
+        """The student's, from iterate k of all blocks at once."""
 
 
 class LanguageInputs(Protocol):
@@ -147,6 +227,8 @@ class LossTerm(ABC):
             here takes a pass of its own.
         text_kind: How a model must write text for the term to mean something; None for any. Only
             the streams `text` and `language` are looked at.
+        needs_base: Whether it asks for logits of the model that training started from, which is
+            then kept in memory.
 
     Raises:
         UserError: If the weight is negative or not finite.
@@ -154,6 +236,7 @@ class LossTerm(ABC):
 
     asks_for: ClassVar[tuple[str, ...]] = ()
     text_kind: ClassVar[TextKind | None] = None
+    needs_base: ClassVar[bool] = False
 
     def __init__(self, stream: str, weight: float = 1.0) -> None:
         check_weight(type(self).__name__, weight)

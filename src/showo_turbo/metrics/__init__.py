@@ -1,6 +1,6 @@
 """Scores of generated images and texts, each a `torchmetrics.Metric`.
 
-In YAML they go by names such as `showo_turbo.metrics.CLIPScore`. The names stand in `__init__.pyi`,
+In YAML they are named as `showo_turbo.metrics.CLIPScore` is. The names stand in `__init__.pyi`,
 and are imported when they are first asked for: some bring large libraries along.
 """
 

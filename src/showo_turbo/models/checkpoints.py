@@ -75,6 +75,18 @@ def resolve_folder(
         ) from None
 
 
+def local_folder(model: str | Path, kind: Kind) -> Path | None:
+    """The folder of a model that has been loaded; None if it is not found without asking a hub."""
+    if str(model) == SHAPES or Path(model).is_dir():
+        return resolve_folder(model, kind)
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(str(model), local_files_only=True))
+    except Exception:  # whatever is wrong with the name or the cache
+        return None
+
+
 def is_portable(model: str | None) -> bool:
     """Whether a model id means the same on every machine: `shapes` or a hub id, but no folder."""
     if model is None or model == SHAPES:

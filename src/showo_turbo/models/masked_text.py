@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NoReturn
 
 from torch import Tensor
@@ -67,7 +68,12 @@ class MaskedTextModel(TextModel):
         raise self._has_no("decoding from left to right", "choose method 'block_diffusion'")
 
     def answer_logits(
-        self, batch: AnswerBlocks, versions: Mapping[str, Tensor], *, fixed_point: bool = False
+        self,
+        batch: AnswerBlocks,
+        versions: Mapping[str, Tensor],
+        *,
+        chains: Mapping[str, Tensor] = MappingProxyType({}),
+        fixed_point: bool = False,
     ) -> NoReturn:
         """Raise: there is no token that depends on those before it alone."""
         raise self._has_no("Jacobi iterates", "leave out the stream text")

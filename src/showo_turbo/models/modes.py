@@ -8,12 +8,12 @@ from torch import nn
 
 @contextmanager
 def evaluating(*modules: nn.Module) -> Iterator[None]:
-    """Put modules into eval mode and back into the mode that they were in."""
-    modes = [module.training for module in modules]
+    """Put modules into eval mode, and each of their submodules back into the mode it was in."""
+    modes = [(part, part.training) for module in modules for part in module.modules()]
     for module in modules:
         module.eval()
     try:
         yield
     finally:
-        for module, training in zip(modules, modes, strict=True):
-            module.train(training)
+        for part, training in modes:
+            part.training = training

@@ -4,168 +4,36 @@ A family is a class of networks, built from its configuration alone, with all it
 state dict. It draws images (`ImageModel`); a family that writes text as well is a `TextModel`.
 """
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, Self, cast
+from types import MappingProxyType
+from typing import Any, ClassVar, Self, cast
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import UserError
 from ..text_tokenizer import TextTokenizer
+from .answer_blocks import FIXED_POINT, AnswerBlocks
 from .checkpoints import load_state_into, read_config, resolve_folder, save_checkpoint
 from .image_input import ImageInput
+from .model_config import ModelConfig
+from .prefixes import ImagePrefix, TextPrefix, WholeSequences, with_noise
 from .stories import StoryPrefix
 
-FIXED_POINT = "fixed_point_logits"
-"""Name of what `answer_logits` predicts from the answers themselves."""
-
-
-class ModelConfig(Protocol):
-    """Sizes of a network, and the tokenizers that go with it.
-
-    A family that writes text has `text_vocabulary_size` and `text_room`, the text tokens that fit
-    behind an image, question and answer together, as well; one that tells stories has
-    `max_position_embeddings`, the tokens of the longest.
-
-    Attributes:
-        family: Short name of the architecture, recorded with trajectories.
-        image_tokens: Tokens an image.
-        codebook_size: Codes of the image tokenizer.
-        image_tokenizer: `shapes`, folder or hub id of the image tokenizer; None if it lies in the
-            model's own folder, as `image_tokenizer`.
-        needs_text_tokenizer: Whether prompts are encoded by a text tokenizer.
-        tokenizer: Folder or hub id of the text tokenizer; None if `tokenizer.json` lies in the
-            model's own folder, or if there is none.
-        values_per_token: Numbers that decoding keeps in memory for a token of a sequence, in a
-            cache and as activations; chooses the first batch size.
-    """
-
-    @property
-    def family(self) -> str:
-        """Short name of the architecture."""
-
-    @property
-    def image_tokens(self) -> int:
-        """Tokens an image."""
-
-    @property
-    def codebook_size(self) -> int:
-        """Codes of the image tokenizer."""
-
-    @property
-    def image_tokenizer(self) -> str | None:
-        """The image tokenizer."""
-
-    @property
-    def needs_text_tokenizer(self) -> bool:
-        """Whether prompts are encoded by a text tokenizer."""
-
-    @property
-    def tokenizer(self) -> str | None:
-        """The text tokenizer."""
-
-    @property
-    def values_per_token(self) -> int:
-        """Numbers that decoding keeps in memory for a token."""
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Self:
-        """Read a parsed `config.json`.
-
-        Raises:
-            UserError: If a value is of the wrong type or out of range.
-        """
-
-    def to_dict(self) -> dict[str, Any]:
-        """The `config.json`, as plain JSON; its `_class_name` is the name of the family's class."""
-
-
-def token_grid(config: ModelConfig) -> tuple[int, ...]:
-    """The `(rows, columns)` of an image's tokens, or `(latent frames, rows, columns)` of a clip's.
-
-    A family that draws clips says so by `video_frames` in its configuration; then `image_tokens`
-    are those of a clip.
-    """
-    frames = video_frames(config)
-    side = math.isqrt(config.image_tokens // max(1, frames))
-    return (frames, side, side) if frames else (side, side)
-
-
-def video_frames(config: ModelConfig) -> int:
-    """Latent frames of the clips that a model draws; 0 for one of images."""
-    return int(getattr(config, "video_frames", 0))
-
-
-class ImagePrefix(Protocol):
-    """Rows of images that are being decoded, each behind its prompt."""
-
-    def logits(self, codes: Tensor) -> Tensor:
-        """Predict every image token, masked or not.
-
-        Args:
-            codes: `(rows, image_tokens)`, `mask_code` where masked.
-
-        Returns:
-            `(rows, image_tokens, codebook)`.
-        """
-
-
-class TextPrefix(Protocol):
-    """Rows of answers that are being written, each behind its image and question."""
-
-    def logits(self, guesses: Sequence[Sequence[int]], *, restrict_to_text: bool = True) -> Tensor:
-        """Predict what follows each row's last token and each of its guesses.
-
-        Args:
-            guesses: Guessed continuation of each row, all of one length g (may be 0).
-            restrict_to_text: Whether only text tokens are scored.
-
-        Returns:
-            `(rows, g + 1, candidates)`.
-        """
-
-    def keep(self, tokens: Sequence[Sequence[int]]) -> None:
-        """Append tokens to the rows, and forget the other guesses.
-
-        Args:
-            tokens: At least one for each row; the guesses of the last `logits` must begin with all
-                of them but the last.
-        """
-
-    def select(self, rows: Sequence[int]) -> None:
-        """Go on with some of the rows only, in this order."""
-
-
-class WholeSequences:
-    """An `ImagePrefix` of a family whose prompts see the image: each step computes everything.
-
-    Args:
-        model: Network in eval mode.
-        prompts: Ids of each row.
-        noise: `(rows, 1 + image_tokens, noise_size)`, if the network reads noise.
-    """
-
-    def __init__(
-        self,
-        model: "ImageModel",
-        prompts: Sequence[Sequence[int]],
-        noise: Tensor | None = None,
-    ) -> None:
-        self._model = model
-        self._prompts = prompts
-        self._noise = with_noise(noise)
-
-    def logits(self, codes: Tensor) -> Tensor:
-        """Predict every image token, masked or not; see `ImagePrefix`."""
-        return self._model.image_logits(self._prompts, codes, **self._noise)
-
-
-def with_noise(noise: Tensor | None) -> dict[str, Tensor]:
-    """The argument `noise`, for networks that read some; none for those that need not know it."""
-    return {} if noise is None else {"noise": noise}
+__all__ = [
+    "FIXED_POINT",
+    "AnswerBlocks",
+    "ImageModel",
+    "ImagePrefix",
+    "ModelConfig",
+    "StoryPrefix",
+    "TextModel",
+    "TextPrefix",
+    "WholeSequences",
+    "with_noise",
+]
 
 
 class ImageModel(nn.Module, ABC):
@@ -288,8 +156,11 @@ class ImageModel(nn.Module, ABC):
         """
         raise UserError(f"{type(self).__name__} has no compiled decoding; leave compile out")
 
-    def gradient_checkpointing_enable(self) -> None:
+    def gradient_checkpointing_enable(self, elementwise: bool = False) -> None:
         """Recompute activations in the backward pass instead of storing them.
+
+        Args:
+            elementwise: Recompute all but matrix products and attention, see `checkpoint_options`.
 
         Raises:
             UserError: If the family cannot.
@@ -344,34 +215,6 @@ class ImageModel(nn.Module, ABC):
         save_checkpoint(Path(folder), self.state_dict(), self.config.to_dict())
 
 
-class AnswerBlocks(Protocol):
-    """Answers and their blocks, as far as `answer_logits` needs them; see `TextBatch`."""
-
-    @property
-    def prompt_ids(self) -> Sequence[Sequence[int]]:
-        """Ids before each answer."""
-
-    @property
-    def answer_ids(self) -> Sequence[Sequence[int]]:
-        """Ids of each answer, up to and including its end."""
-
-    @property
-    def images(self) -> Tensor:
-        """The image of each answer, `(answers, ...)`; see `ImageInput`."""
-
-    @property
-    def answer(self) -> Tensor:
-        """`(blocks,)`, which answer a block is of."""
-
-    @property
-    def start(self) -> Tensor:
-        """`(blocks,)`, the answer's token that a block begins with."""
-
-    @property
-    def fixed_point(self) -> Tensor:
-        """`(blocks, block tokens)`, the answers themselves."""
-
-
 class TextModel(ImageModel):
     """An `ImageModel` that writes text, too, from left to right.
 
@@ -406,19 +249,27 @@ class TextModel(ImageModel):
 
     @abstractmethod
     def answer_logits(
-        self, batch: AnswerBlocks, versions: Mapping[str, Tensor], *, fixed_point: bool = False
+        self,
+        batch: AnswerBlocks,
+        versions: Mapping[str, Tensor],
+        *,
+        chains: Mapping[str, Tensor] = MappingProxyType({}),
+        fixed_point: bool = False,
     ) -> dict[str, Tensor]:
         """Predict every token of every block from the tokens before it; with gradients.
 
         Args:
             batch: Answers with their images, questions and blocks.
-            versions: Names of versions, with the tokens `(blocks, block tokens)` of each.
+            versions: Names of versions, with the tokens `(blocks, block tokens)` of each. Before
+                each block is what the answer has there.
+            chains: Likewise, of versions before each of whose blocks are the others of the same
+                version.
             fixed_point: Whether to predict from the answers themselves, too.
 
         Returns:
-            For each version, and under `FIXED_POINT` if asked for, `(blocks, block tokens, text
-            vocabulary)`: row i predicts the block's token i. Rows after the answer's end are
-            arbitrary.
+            For each version and chain, and under `FIXED_POINT` if asked for, `(blocks, block
+            tokens, text vocabulary)`: row i predicts the block's token i. Rows after the answer's
+            end are arbitrary.
         """
 
     @abstractmethod

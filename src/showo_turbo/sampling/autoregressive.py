@@ -66,7 +66,7 @@ def autoregressive_decode(
     state = TextState(model, images, prompts, max_new_tokens, 1, restrict_to_text, prefix)
     generators = [torch.Generator().manual_seed(seed) for seed in seed_of_each(seeds, len(prompts))]
     while state.active:
-        logits = state.predict([[]] * len(state.active))[:, -1]
+        logits = state.predict([[]] * len(state.active))
         if temperature == 0:
             tokens = logits.argmax(dim=-1)
         else:

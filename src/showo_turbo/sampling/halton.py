@@ -1,14 +1,15 @@
 """Halton order: the tokens of a grid in an order in which any first ones are spread evenly."""
 
 import math
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from ..errors import UserError
 
+if TYPE_CHECKING:
+    from torch import Tensor
 
-def halton_order(height: int, width: int) -> Tensor:
+
+def halton_order(height: int, width: int) -> "Tensor":
     """In which order the tokens of a grid are revealed.
 
     Point n = 1, 2, ... of the sequence lies in the row that the radical inverse of n in base 2
@@ -24,6 +25,8 @@ def halton_order(height: int, width: int) -> Tensor:
 
     Source: Halton scheduler for MaskGIT (arXiv 2503.17076).
     """
+    import torch  # takes a second, which options that are only read need not wait
+
     places: dict[int, None] = {}
     point = 0
     while len(places) < height * width:

@@ -52,6 +52,13 @@ class ImageSampling:
             unknown ones are left for the last step; with `unknown` of those that are masked at the
             beginning, so that they are revealed as evenly as a whole image. No difference where all
             are masked.
+        random_start: Share of the unknown tokens that the model reads as random codes, the same
+            ones at all steps, in place of masks. `ShowoTurbo` trains a student with that of its
+            `sampling`; its images of a prompt then differ by their seeds.
+        revise_below: Tokens that were revealed and that the model finds less likely than this at a
+            later step are masked again, and others revealed in their place: as many stay masked as
+            without it. What is known from the beginning is kept. For students that are trained to
+            find their own mistakes, see `SelfCorrection`.
     """
 
     sampling_steps: int = 16
@@ -65,6 +72,8 @@ class ImageSampling:
     confidence_annealing: ConfidenceAnnealing = "linear"
     reveal_order: RevealOrder = "confidence"
     schedule_base: ScheduleBase = "image"
+    random_start: float = 0.0
+    revise_below: float = 0.0
 
     def __post_init__(self) -> None:
         if isinstance(self.top_k, Mapping):
@@ -88,7 +97,7 @@ class ImageSampling:
             or self.confidence_temperature == 0
             or self.shared_noise_seed is not None
         )
-        return ordered and self.token_temperature == 0
+        return ordered and self.token_temperature == 0 and self.random_start == 0
 
     @property
     def k(self) -> int | None:
@@ -141,6 +150,9 @@ class ImageSampling:
             confidence_temperature=self.confidence_temperature,
         )
         check_temperature(token_temperature=self.token_temperature)
+        for name in ("random_start", "revise_below"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UserError(f"{name} is {getattr(self, name)}; it must be 0 to 1")
         if self.shared_noise_seed is not None:
             check_seed(self.shared_noise_seed, "shared_noise_seed")
         check_choice(ConfidenceAnnealing, confidence_annealing=self.confidence_annealing)

@@ -1,7 +1,8 @@
 """Jacobi decoding: guess a block of tokens, correct all of them in parallel, repeat."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal
 
 import torch
@@ -29,15 +30,18 @@ class JacobiResult(TextResult):
     blocks: list[Tensor]
 
 
-def check_blocks(block_size: int, driver: str, block_start: str) -> None:
+def check_blocks(
+    block_size: int, driver: str, block_start: str, forward_tokens: int | None = None
+) -> None:
     """Raise if blocks are empty, or how they start or follow each other is unknown.
 
     Raises:
         UserError: Naming the value and the known ones.
     """
-    check_whole(block_size=block_size)
-    if block_size < 1:
-        raise UserError(f"block_size is {block_size}; it must be at least 1")
+    check_whole(block_size=block_size, forward_tokens=forward_tokens)
+    for name, value in (("block_size", block_size), ("forward_tokens", forward_tokens)):
+        if value is not None and value < 1:
+            raise UserError(f"{name} is {value}; it must be at least 1")
     check_choice(Driver, driver=driver)
     check_choice(BlockStart, block_start=block_start)
 
@@ -56,6 +60,9 @@ def jacobi_decode(
     starts: Sequence[Sequence[int]] | None = None,
     restrict_to_text: bool = True,
     prefix: TextPrefix | None = None,
+    forward_tokens: int | None = None,
+    at_once: int | None = None,
+    done: Callable[[int], None] | None = None,
 ) -> list[JacobiResult]:
     """Write the greedy answers, several tokens per forward pass.
 
@@ -81,13 +88,20 @@ def jacobi_decode(
         restrict_to_text: Whether only text tokens may be predicted.
         prefix: What the answers continue, in place of the images and prompts, with room for the
             longest answer and what is guessed beyond it.
+        forward_tokens: Tokens that a forward pass may compute for all answers in progress, beyond
+            one of each. Of the `window` driver, which shares them out: the fewer answers are in
+            progress, the farther it guesses ahead in each, up to `block_size`. By default as far
+            as that, however many there are. It changes the work, but no answer.
+        at_once: Answers in progress at most; all by default. As some are done, others take their
+            places, which changes no more than the rounding of floating-point numbers.
+        done: Told how many answers have just come to their end.
 
     Raises:
         UserError: If an option is out of range, or the model does not write text.
 
     Source: CLLM (arXiv 2403.00835), section 3.1; blocks as in Show-o Turbo (arXiv 2502.05415).
     """
-    check_blocks(block_size, driver, block_start)
+    check_blocks(block_size, driver, block_start, forward_tokens)
     if starts is not None and len(starts) != len(prompts):
         raise UserError(
             f"there are {len(starts)} starts for {len(prompts)} prompts; give one for each"
@@ -97,7 +111,9 @@ def jacobi_decode(
             raise UserError(
                 f"there are {len(start)} start tokens; expected block_size={block_size}"
             )
-    state = TextState(model, images, prompts, max_new_tokens, block_size, restrict_to_text, prefix)
+    state = TextState(
+        model, images, prompts, max_new_tokens, block_size, restrict_to_text, prefix, at_once, done
+    )
     vocabulary = range(model.config.text_vocabulary_size)
     samples = [
         _Guesses(
@@ -112,11 +128,17 @@ def jacobi_decode(
     ]
     while state.active:
         active = [samples[s] for s in state.active]
-        asked = [sample.asked() for sample in active]
-        width = max(map(len, asked))
-        fed = [(tokens + [0] * (width - len(tokens)))[: width - 1] for tokens in asked]
-        predictions = state.predict(fed).argmax(dim=-1).tolist()
-        state.accept([sample.correct(row) for sample, row in zip(active, predictions, strict=True)])
+        width = block_size
+        if forward_tokens is not None:
+            width = max(1, min(block_size, forward_tokens // len(active)))
+        asked = [sample.asked(width) for sample in active]
+        predictions = iter(state.predict([tokens[:-1] for tokens in asked]).argmax(-1).tolist())
+        state.accept(
+            [
+                sample.correct(tokens, list(islice(predictions, len(tokens))))
+                for sample, tokens in zip(active, asked, strict=True)
+            ]
+        )
     return [
         JacobiResult(
             state.answers[i], state.forwards[i], state.finished[i], sample.recorded_blocks()
@@ -165,21 +187,22 @@ class _Guesses:
         drawn = torch.randint(len(self.candidates), (count,), generator=self.generator)
         return [self.candidates[index] for index in drawn.tolist()]
 
-    def asked(self) -> list[int]:
+    def asked(self, width: int) -> list[int]:
         """The guesses that the next forward corrects.
 
-        A block is corrected as a whole, because its iterates are recorded. In a window, nothing
-        beyond an `eot` that was predicted: most likely the answer ends there.
+        A block is corrected as a whole, because its iterates are recorded. In a window, no more
+        than `width`, and nothing beyond an `eot` that was predicted: most likely the answer ends
+        there.
         """
+        if self.driver == "block":
+            return self.tokens
         eot = self.eot_id
-        if self.driver == "window" and eot in self.tokens[: self.predicted]:
-            return self.tokens[: self.tokens.index(eot) + 1]
-        return self.tokens
+        if eot in self.tokens[: self.predicted]:
+            width = min(width, self.tokens.index(eot) + 1)
+        return self.tokens[:width]
 
-    def correct(self, predictions: list[int]) -> list[int]:
-        """Take a forward's predictions; give the tokens that settle."""
-        asked = self.asked()
-        predictions = predictions[: len(asked)]
+    def correct(self, asked: list[int], predictions: list[int]) -> list[int]:
+        """Take a forward's predictions of the guesses asked; give the tokens that settle."""
         matches = 0
         while matches < len(asked) - 1 and predictions[matches] == asked[matches]:
             matches += 1

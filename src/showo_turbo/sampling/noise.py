@@ -33,6 +33,33 @@ def _own(seed: int) -> int:
     return stateless_seed(seed, stream="noise")
 
 
+def mixed_start(
+    codes: Tensor, seeds: Sequence[int], share: float, mask_code: int, codebook_size: int
+) -> Tensor:
+    """What a network reads of images that begin with random codes in place of some masks.
+
+    Args:
+        codes: `(batch, image_tokens)`, `mask_code` where unknown.
+        seeds: One an image: places and codes depend on nothing else, so that they stay the same
+            from step to step.
+        share: Probability with which an unknown token is shown as a random code.
+        mask_code: The code that stands for a masked token.
+        codebook_size: Number of codes.
+
+    Returns:
+        The codes, with random ones at some of the unknown places.
+
+    Source: the initial states of Di[M]O (arXiv 2503.15457) and ReDi (arXiv 2507.15897).
+    """
+    shown = torch.full(codes.shape, mask_code)
+    for row, seed in enumerate(seeds):
+        generator = torch.Generator().manual_seed(stateless_seed(seed, stream="start"))
+        drawn = torch.randint(codebook_size, codes.shape[1:], generator=generator)
+        chosen = torch.rand(codes.shape[1:], generator=generator) < share
+        shown[row] = torch.where(chosen, drawn, mask_code)
+    return torch.where(codes == mask_code, shown.to(codes), codes)
+
+
 class SamplerNoise:
     """What a sampler draws for each image, step by step.
 

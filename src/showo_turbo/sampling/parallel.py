@@ -11,7 +11,7 @@ from ..models.protocols import ImageModel, ImagePrefix, with_noise
 from .halton import halton_order, square_side
 from .image_sampling import ImageSampling
 from .mask_schedules import tokens_left_masked
-from .noise import SamplerNoise, noise_of
+from .noise import SamplerNoise, mixed_start, noise_of
 from .options import seed_of_each
 
 
@@ -121,16 +121,25 @@ def denoise_behind(
     drawn = (
         torch.ones(image_tokens, dtype=torch.bool, device=model.device) if drawn is None else drawn
     )
-    left = ((codes == model.mask_code) & drawn).sum(dim=1).tolist()
+    given = codes != model.mask_code
+    start = codes
+    if sampling.random_start:
+        start = mixed_start(
+            codes, seeds, sampling.random_start, model.mask_code, model.config.codebook_size
+        )
+    left = (~given & drawn).sum(dim=1).tolist()
     of_unknown = sampling.schedule_base == "unknown" and not done
     bases = left if of_unknown else [int(drawn.sum())] * batch
     for step in range(done + 1, sampling.sampling_steps + 1):
-        logits = prefix.logits(torch.cat([codes, codes]) if sampling.guided else codes).float()
+        shown = torch.where((codes == model.mask_code) & drawn, start, codes)
+        logits = prefix.logits(torch.cat([shown, shown]) if sampling.guided else shown).float()
         if sampling.guided:
             guidance = sampling.guidance_at(step)
             conditional, unconditional = logits.chunk(2)
             logits = (1 + guidance) * conditional - guidance * unconditional
         candidates, confidence = draw_tokens(logits, sampling, noise)
+        if sampling.revise_below:
+            codes = forget_unlikely(codes, given, logits, sampling.revise_below, model.mask_code)
         unknown = (codes == model.mask_code) & drawn
         if order is not None:
             confidence = -order.expand_as(confidence).to(confidence)
@@ -202,6 +211,23 @@ def draw_tokens(
         threshold = noise.uniform()[..., None] * cumulative[..., -1:]
         codes = (cumulative <= threshold).sum(dim=-1).clamp(max=logits.shape[-1] - 1)
     return codes, log_probs.gather(-1, codes[..., None])[..., 0]
+
+
+def forget_unlikely(
+    codes: Tensor, given: Tensor, logits: Tensor, below: float, mask_code: int
+) -> Tensor:
+    """Mask again the tokens that a model finds unlikely where they stand.
+
+    Args:
+        codes: `(batch, image_tokens)`, `mask_code` where unknown.
+        given: `(batch, image_tokens)` boolean, tokens that stay in any case.
+        logits: `(batch, image_tokens, codebook)` from these codes.
+        below: Tokens of a smaller probability are masked.
+        mask_code: The code that stands for a masked token.
+    """
+    places = codes.clamp(max=logits.shape[-1] - 1)[..., None]
+    probability = logits.softmax(dim=-1).gather(-1, places)[..., 0]
+    return codes.masked_fill(~given & (probability < below), mask_code)
 
 
 def reveal_surest(confidence: Tensor, unknown: Tensor, left: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """How answers are decoded: one choice of options over the text samplers."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -48,6 +48,10 @@ class TextDecoding:
         reveal_order: Of block diffusion: with `confidence` the surest tokens are revealed first,
             with `random` any.
         guidance_scale: Of block diffusion, w of classifier-free guidance, which doubles the work.
+        forward_tokens: Of Jacobi decoding by the `window` driver, tokens that a forward pass may
+            compute for all answers of a batch, see `jacobi_decode`, for hardware that a large batch
+            of whole windows keeps busy. By default `block_size` of each answer. It changes the
+            work, but no answer.
     """
 
     method: DecodingMethod = "jacobi"
@@ -61,6 +65,7 @@ class TextDecoding:
     sampling_steps: int | None = None
     reveal_order: TextRevealOrder = "confidence"
     guidance_scale: float = 0.0
+    forward_tokens: int | None = None
 
     def check(self) -> None:
         """Raise on combinations that mean nothing.
@@ -69,7 +74,7 @@ class TextDecoding:
             UserError: Naming the value and the remedy.
         """
         check_choice(DecodingMethod, method=self.method)
-        check_blocks(self.block_size, self.driver, self.block_start)
+        check_blocks(self.block_size, self.driver, self.block_start, self.forward_tokens)
         check_whole(max_new_tokens=self.max_new_tokens, top_k=self.top_k)
         if self.max_new_tokens < 1:
             raise UserError(f"max_new_tokens is {self.max_new_tokens}; it must be at least 1")
@@ -129,6 +134,9 @@ class TextDecoding:
         prompts: Sequence[Sequence[int]],
         seeds: Sequence[int],
         prefix: TextPrefix | None = None,
+        *,
+        at_once: int | None = None,
+        done: Callable[[int], None] | None = None,
     ) -> Sequence[TextResult]:
         """Write the answers of a batch.
 
@@ -140,6 +148,8 @@ class TextDecoding:
             seeds: One a sample.
             prefix: What the answers continue, in place of the images and prompts; not for block
                 diffusion.
+            at_once: Of Jacobi decoding, answers in progress at most; see `jacobi_decode`.
+            done: Likewise.
 
         Raises:
             UserError: If an option is out of range, or the model does not write text.
@@ -158,6 +168,9 @@ class TextDecoding:
                 block_start=self.block_start,
                 seeds=seeds,
                 prefix=prefix,
+                forward_tokens=self.forward_tokens,
+                at_once=at_once,
+                done=done,
             )
         return autoregressive_decode(
             model,

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError
-from ..models.protocols import ImageModel, video_frames, with_noise
+from ..models.model_config import video_frames
+from ..models.protocols import ImageModel, with_noise
 from ..utils.random import stateless_seed
 from .image_sampling import ImageSampling
 from .options import seed_of_each

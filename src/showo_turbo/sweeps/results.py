@@ -1,6 +1,5 @@
 """What a sweep has found: tables, files and plots."""
 
-import csv
 import re
 import statistics
 import warnings
@@ -15,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 from optuna.visualization import matplotlib as plots
 
 from ..evaluation.tables import Figures
-from ..utils.files import write_atomically, write_json
+from ..utils.files import write_atomically, write_csv, write_json
 from .space import SearchSpace
 from .study import FAULT, FOLDER, retried_trials
 
@@ -40,14 +39,8 @@ def write_results(study: Study, space: SearchSpace, folder: Path) -> Figures:
     keys = [*space.choices, *space.ranges]
     retried = retried_trials(study)
     rows = [_row(trial, keys) for trial in study.get_trials() if trial.number not in retried]
-    with (
-        write_atomically(folder / "trials.csv") as temporary,
-        open(temporary, "w", newline="", encoding="utf-8") as file,
-    ):
-        columns = ["trial", "state", "value", *keys, "seconds", "folder", "fault"]
-        writer = csv.DictWriter(file, columns, restval="")
-        writer.writeheader()
-        writer.writerows(rows)
+    columns = ["trial", "state", "value", *keys, "seconds", "folder", "fault"]
+    write_csv(folder / "trials.csv", columns, rows)
     varied = [key for key in keys if key not in space.settings.average_over]
     settings = summarize(rows, varied, maximize=space.settings.direction == "maximize")
     found = {"study": study.study_name, "metric": space.settings.metric, "settings": settings}

@@ -16,7 +16,7 @@ import optuna
 import yaml
 
 from ..errors import UserError
-from ..utils.files import write_atomically
+from ..utils.files import write_text
 from ..utils.lock import folder_lock
 from ..utils.text_files import read_notes
 
@@ -63,9 +63,8 @@ def run_trial(
             pass
     except UserError as error:
         raise TrialFailedError(str(error)) from None
-    with write_atomically(folder / CONFIG_FILE) as temporary:
-        content = yaml.safe_dump(_with_metrics(config, folder), sort_keys=False)
-        temporary.write_text(content, encoding="utf-8")
+    content = yaml.safe_dump(_with_metrics(config, folder), sort_keys=False)
+    write_text(folder / CONFIG_FILE, content)
     command = [sys.executable, "-m", "showo_turbo", "fit", "-c", str(folder / CONFIG_FILE)]
     with open(folder / LOG_FILE, "ab") as log:
         process = subprocess.Popen(

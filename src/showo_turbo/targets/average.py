@@ -1,6 +1,6 @@
 """The moving average of the student as a consistency target."""
 
-from typing import cast
+from typing import ClassVar, cast
 
 from lightning.pytorch import Trainer
 from torch import nn
@@ -17,6 +17,8 @@ class AverageTarget(ConsistencyTarget):
     Raises:
         UserError: If no such callback is listed under `trainer.callbacks`.
     """
+
+    needs_teacher: ClassVar[bool] = False
 
     def network(self, module: Distilled) -> ImageModel:
         """The averaged student."""

@@ -10,6 +10,7 @@ class StudentTarget(ConsistencyTarget):
     """The student's own prediction, without gradients: the published choice."""
 
     rides_along: ClassVar[bool] = True
+    needs_teacher: ClassVar[bool] = False
 
     def network(self, module: Distilled) -> ImageModel:
         """The student."""

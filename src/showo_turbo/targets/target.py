@@ -16,13 +16,16 @@ class Distilled(Protocol):
 
     Attributes:
         student: The network that is trained.
-        teacher: The one that made the trajectories.
+        teacher: The one that made the trajectories; asking for it brings it beside the student.
         trainer: The trainer.
         device: Where the student is.
     """
 
     student: ImageModel
-    teacher: ImageModel
+
+    @property
+    def teacher(self) -> ImageModel:
+        """The network that made the trajectories."""
 
     @property
     def trainer(self) -> Trainer:
@@ -42,9 +45,12 @@ class ConsistencyTarget(ABC):
     Attributes:
         rides_along: Whether the target is the student as it is, whose prediction then comes with
             its own forward pass.
+        needs_teacher: Whether the teacher is to be beside the student while it trains. A target
+            that never asks for it says `False`, and saves a copy of the weights on the device.
     """
 
     rides_along: ClassVar[bool] = False
+    needs_teacher: ClassVar[bool] = True
 
     @abstractmethod
     def network(self, module: Distilled) -> ImageModel:

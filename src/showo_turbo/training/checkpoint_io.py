@@ -15,6 +15,7 @@ from torch.distributed.checkpoint import metadata
 from ..errors import shown
 from ..models.weight_files import why_unreadable
 from ..utils.files import write_atomically
+from ..utils.lightning_internals import log_this_step
 
 _PROGRESS = ("global_step", "epoch", "state_dict", "optimizer_states", "loops")
 _WEIGHTS = ("state_dict",)
@@ -91,7 +92,7 @@ class ExactResume(Callback):
         """Have Lightning log now what it is about to log."""
         done = trainer.fit_loop.epoch_loop.batch_progress.current
         if trainer.training and done.processed > done.completed:  # type: ignore[attr-defined]
-            trainer._logger_connector.update_train_step_metrics()
+            log_this_step(trainer)
 
 
 def checkpoint_fault(path: Path, resuming: bool = True) -> str | None:
@@ -113,9 +114,13 @@ def checkpoint_fault(path: Path, resuming: bool = True) -> str | None:
         if missing:
             return f"is incomplete: it has no {missing[0]}"
         try:
-            _ListOfShards(io.BytesIO((path / _SHARDED[1]).read_bytes())).load()
+            listed = _ListOfShards(io.BytesIO((path / _SHARDED[1]).read_bytes())).load()
+            parts = {str(entry.relative_path) for entry in listed.storage_data.values()}
         except Exception as error:  # unpickling can fail in any way
             return f"has a damaged {_SHARDED[1]} ({_first_line(error)})"
+        for part in sorted(parts):
+            if not (path / Path(part).name).is_file():
+                return f"is incomplete: it has no {Path(part).name}, the part of one process"
         path = path / _SHARDED[0]
     try:
         with zipfile.ZipFile(path) as archive:

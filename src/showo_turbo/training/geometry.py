@@ -33,18 +33,32 @@ def check_geometry(
     check_fit(network, image_tokenizer, text_tokenizer)
     resolution = data_resolution(module)
     if vision_encoder is not None:
-        if resolution is not None and resolution != vision_encoder.resolution:
-            raise UserError(
-                f"the data has resolution {resolution}, but the model's vision encoder takes "
-                f"images of {vision_encoder.resolution} pixels a side; set resolution to "
-                f"{vision_encoder.resolution}"
-            )
+        check_asked_images("resolution", resolution, vision_encoder)
         return
     side = image_side(network, image_tokenizer)
     if resolution is not None and resolution != side:
         raise UserError(
             f"the data has resolution {resolution}, but the model's {network.config.image_tokens} "
             f"image tokens are images of {side} x {side} pixels; set resolution to {side}"
+        )
+
+
+def check_asked_images(option: str, resolution: int | None, vision_encoder: CLIPFeatures) -> None:
+    """Raise on images of another size than a vision encoder takes.
+
+    Args:
+        option: What the data calls the resolution.
+        resolution: Side length in pixels of the images that the model is asked about, if known.
+        vision_encoder: Its vision encoder.
+
+    Raises:
+        UserError: Naming both.
+    """
+    if resolution is not None and resolution != vision_encoder.resolution:
+        raise UserError(
+            f"the data has {option} {resolution}, but the model's vision encoder takes images of "
+            f"{vision_encoder.resolution} pixels a side; set {option} to "
+            f"{vision_encoder.resolution}"
         )
 
 

@@ -2,17 +2,19 @@
 
 import re
 from collections.abc import Mapping
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from .. import losses
 from ..errors import UserError, shown
-from ..losses import terms
 from ..losses.term import LossTerm
 from ..models.checkpoints import accept_non_finite
 from ..models.protocols import ImageModel
 from ..models.registry import load_model
+from ..sampling.image_sampling import ImageSampling
 from ..targets import StudentTarget, TeacherTarget
 from ..text_tokenizer import FILE_NAME
 from ..utils.files import read_json
@@ -55,6 +57,7 @@ def settings_of(module: ShowoTurbo) -> dict[str, Any]:
         "losses": {name: describe_term(term) for name, term in module.losses.items()},
         "max_language_length": module.max_language_length,
         "image_tokenizer": module.image_tokenizer_id,
+        "random_start": module.sampling.random_start,
     }
 
 
@@ -76,12 +79,16 @@ def rebuild_term(name: str, entry: Mapping[str, Any]) -> LossTerm:
         UserError: If it is another one.
     """
     module, _, kind = str(entry["class_path"]).rpartition(".")
-    if module != terms.__name__ or not isinstance(found := getattr(terms, kind, None), type):
+    found: Any = getattr(losses, kind, None)
+    is_term = isinstance(found, type) and issubclass(found, LossTerm)
+    if found is None or not is_term or found.__module__ != module:
         raise UserError(
             f"losses.{name} of the incident is {shown(entry['class_path'])}; replay makes "
-            f"the terms of {terms.__name__} alone, so it cannot compute this one"
+            f"the terms of {losses.__name__} alone, so it cannot compute this one"
         )
-    options = {key: value for key, value in entry["init_args"].items() if key != "stream"}
+    options = dict(entry["init_args"])
+    if "stream" not in signature(found).parameters:  # it follows from the class
+        options.pop("stream", None)
     term: LossTerm = found(**options)
     return term
 
@@ -124,9 +131,16 @@ def rebuild_module(folder: Path, settings: dict[str, Any], family: str | None = 
         UserError: If its networks or settings cannot be read.
     """
     student = str(folder / STUDENT_FOLDER)
+    settings = dict(settings)
+    share = settings.pop("random_start", 0.0)
+    if not isinstance(share, int | float) or not 0 <= share <= 1:
+        raise UserError(
+            f"{folder / INCIDENT_FILE} has {shown(share)} for random_start; expected a share, "
+            "restore it"
+        )
     try:
-        losses = {name: rebuild_term(name, entry) for name, entry in settings["losses"].items()}
-        settings = settings | {"losses": losses}
+        terms = {name: rebuild_term(name, entry) for name, entry in settings["losses"].items()}
+        settings |= {"losses": terms, "sampling": ImageSampling(random_start=share)}
         # Whatever made the target, in a single step it is a network that stands still.
         target = TeacherTarget() if (folder / TARGET_FOLDER).is_dir() else StudentTarget()
         texts = student if (folder / STUDENT_FOLDER / FILE_NAME).is_file() else None

@@ -8,16 +8,19 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError, check_kind, shown
-from ..losses.term import LossTerm, NoisedTexts
+from ..losses.language_model import IGNORED
+from ..losses.term import Draft, LossTerm, NoisedTexts
 from ..models.masked_text import MaskedTextModel
 from ..models.protocols import FIXED_POINT, ImageModel, with_noise
 from ..models.registry import masked_text_model, text_model
-from ..sampling.noise import noise_of
+from ..sampling.image_sampling import ImageSampling
+from ..sampling.noise import mixed_start, noise_of
 from ..targets import ConsistencyTarget
 from ..targets.target import Distilled
 from ..text_tokenizer import TextTokenizer
 from ..trajectories.batch import DenoisedTextBatch, ImageBatch, TextBatch
-from .masking import mask_texts
+from .auxiliary import Auxiliary
+from .masking import corrupt_codes, draft_from, draw_codes, mask_texts
 
 
 class TurboModule(Distilled, Protocol):
@@ -27,11 +30,23 @@ class TurboModule(Distilled, Protocol):
         text_tokenizer: Encodes texts, if the family has one.
         consistency_target: Whose predictions are the targets.
         max_language_length: Longest piece of plain text in tokens.
+        sampling: How the student is sampled.
     """
 
     text_tokenizer: TextTokenizer | None
     consistency_target: ConsistencyTarget
     max_language_length: int
+    sampling: ImageSampling
+
+    @property
+    def base(self) -> ImageModel:
+        """The model that training started from, frozen."""
+
+    def auxiliary(self, rank: int, learning_rate: float) -> Auxiliary:
+        """The auxiliary network."""
+
+    def log(self, name: str, value: Tensor, *, batch_size: int) -> None:
+        """Log a value."""
 
 
 class _DenoisedStream:
@@ -68,9 +83,74 @@ class _DenoisedStream:
 
 
 class ImageStream(_DenoisedStream):
-    """Logits `(batch, image tokens, codebook)` of image trajectories, see `ImageInputs`."""
+    """Logits `(batch, image tokens, codebook)` of image trajectories.
+
+    See `ImageInputs` and `DraftInputs`.
+    """
 
     batch: ImageBatch
+
+    @cached_property
+    def logits(self) -> Tensor:
+        """`(batch, tokens, candidates)`, the student's from state k, read as it samples."""
+        return self._predict(self.module.student, self._started(self.batch.state_k))
+
+    def _started(self, state: Tensor) -> Tensor:
+        """A state with random codes in place of some masks, where the student begins with such."""
+        share, student = self.module.sampling.random_start, self.module.student
+        if not share:
+            return state
+        return mixed_start(
+            state, self.batch.noise_seeds, share, student.mask_code, student.config.codebook_size
+        )
+
+    @cached_property
+    def draft(self) -> Draft:
+        """The student's own images from state k, masked again in part."""
+        batch = self.batch
+        mask_code = self.module.student.mask_code
+        return draft_from(self.logits, batch.state_k, batch.masked_k, mask_code, batch.seeds)
+
+    def student_logits(self, state: Tensor) -> Tensor:
+        """The student's logits of any state, with gradients."""
+        return self._predict(self.module.student, self._started(state))
+
+    @torch.no_grad()
+    def corrupted(self, most: float) -> Tensor:
+        """State k with some of its visible tokens as the student draws them unseen."""
+        batch = self.batch
+        nothing = torch.full_like(batch.state_k, self.module.student.mask_code)
+        drawn = draw_codes(self.student_logits(nothing), batch.seeds)
+        return corrupt_codes(batch.state_k, drawn, ~batch.masked_k, most, batch.seeds)
+
+    @torch.no_grad()
+    def base_logits(self, state: Tensor, guidance_scale: float) -> Tensor:
+        """The base model's guided logits; both halves in one pass."""
+        base, prompts = self.module.base, self.batch.prompt_ids
+        if not guidance_scale:
+            return self._predict(base, state).float()
+        seeds = self.batch.noise_seeds
+        noise = noise_of(base, [*seeds, *seeds])
+        both = base.image_logits(
+            [*prompts, *[base.null_prompt] * len(prompts)],
+            torch.cat([state, state]),
+            **with_noise(noise),
+        )
+        conditional, unconditional = both.float().chunk(2)
+        return (1 + guidance_scale) * conditional - guidance_scale * unconditional
+
+    def auxiliary_logits(self, rank: int, learning_rate: float) -> Tensor:
+        """The auxiliary network's logits of the draft's state, once it has learned from it."""
+        auxiliary, draft = self.module.auxiliary(rank, learning_rate), self.draft
+
+        def forward(network: ImageModel) -> Tensor:
+            return self._predict(network, draft.state)
+
+        labels = draft.codes.masked_fill(~draft.masked, IGNORED)
+        loss = auxiliary.learn(forward, labels)
+        self.module.log("train/auxiliary", loss, batch_size=len(labels))
+        with torch.no_grad():
+            return forward(auxiliary.network).float()
 
     def _predict(self, network: ImageModel, state: Tensor) -> Tensor:
         noise = noise_of(network, self.batch.noise_seeds)
@@ -146,6 +226,11 @@ class TextStream:
         """`(blocks, block tokens, text vocabulary)`, the student's from the fixed point."""
         return self._of_student(FIXED_POINT)
 
+    @property
+    def chained_logits(self) -> Tensor:
+        """`(blocks, block tokens, text vocabulary)`, from iterate k of all blocks at once."""
+        return self._of_student("chained_logits")
+
     @cached_property
     def target_logits(self) -> Tensor:
         """`(blocks, block tokens, text vocabulary)`, the target's from the segment's end."""
@@ -174,6 +259,7 @@ class TextStream:
         return text_model(network, "the stream text").answer_logits(
             self.batch,
             {name: tokens for name, tokens in versions.items() if name in wanted},
+            chains={name: self.batch.tokens_k for name in ("chained_logits",) if name in wanted},
             fixed_point=FIXED_POINT in wanted,
         )
 

@@ -1,4 +1,4 @@
-"""Random masks for learning to denoise tokens of images and of texts."""
+"""Random masks for learning to denoise tokens of images and of texts, and the student's drafts."""
 
 from collections.abc import Sequence
 
@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from ..losses.language_model import IGNORED
-from ..losses.term import NoisedTexts
+from ..losses.term import Draft, NoisedTexts
 from ..sampling.mask_schedules import MaskSchedule, masked_share
+from ..utils.random import stateless_seed
 
 LEAST_PROBABILITY = 1e-3
 """With which a token of a text is masked, so that its inverse stays finite."""
@@ -64,3 +65,62 @@ def mask_codes(
         count = max(1, round(share * image_tokens))
         masked[row, torch.randperm(image_tokens, generator=generator)[:count]] = True
     return codes.masked_fill(masked.to(codes.device), mask_code)
+
+
+def draw_codes(logits: Tensor, seeds: Sequence[int]) -> Tensor:
+    """Draw each token of images for itself, at temperature 1.
+
+    Args:
+        logits: `(batch, image_tokens, codebook)`.
+        seeds: One a sample: its draws depend on nothing else.
+
+    Returns:
+        `(batch, image_tokens)`.
+    """
+    cumulative = logits.detach().float().softmax(dim=-1).cumsum(dim=-1)
+    rows = [torch.rand(logits.shape[1], generator=_generator(seed, "draws")) for seed in seeds]
+    threshold = torch.stack(rows).to(logits.device)[..., None] * cumulative[..., -1:]
+    return (cumulative <= threshold).sum(dim=-1).clamp(max=logits.shape[-1] - 1)
+
+
+def draft_from(
+    logits: Tensor, state: Tensor, masked: Tensor, mask_code: int, seeds: Sequence[int]
+) -> Draft:
+    """Draw the masked tokens of a state at once, and mask a random share of all tokens again.
+
+    Args:
+        logits: `(batch, image_tokens, codebook)` from the state.
+        state: `(batch, image_tokens)`.
+        masked: `(batch, image_tokens)` boolean, what is masked in it.
+        mask_code: What masked tokens become.
+        seeds: One a sample: what is drawn and masked depends on nothing else.
+    """
+    codes = torch.where(masked, draw_codes(logits, seeds), state)
+    own = [stateless_seed(seed, stream="draft/masks") for seed in seeds]
+    again = mask_codes(codes, mask_code, own)
+    return Draft(codes, again, masked & (again == mask_code))
+
+
+def corrupt_codes(
+    state: Tensor, drawn: Tensor, visible: Tensor, most: float, seeds: Sequence[int]
+) -> Tensor:
+    """Replace a random share of visible tokens.
+
+    Args:
+        state: `(batch, image_tokens)`.
+        drawn: `(batch, image_tokens)`, what they are replaced by.
+        visible: `(batch, image_tokens)` boolean.
+        most: Largest share: an image's own is uniform between 0 and this, and each of its visible
+            tokens is replaced with that probability.
+        seeds: One a sample: what is replaced depends on nothing else.
+    """
+    replaced = torch.zeros(state.shape, dtype=torch.bool)
+    for row, seed in enumerate(seeds):
+        generator = _generator(seed, "corruption")
+        share = most * torch.rand((), generator=generator)
+        replaced[row] = torch.rand(state.shape[1], generator=generator) < share
+    return torch.where(replaced.to(state.device) & visible, drawn, state)
+
+
+def _generator(seed: int, stream: str) -> torch.Generator:
+    return torch.Generator().manual_seed(stateless_seed(seed, stream=stream))

@@ -23,6 +23,7 @@ from ..sampling.text_decoding import TextDecoding
 from ..text_tokenizer import TextTokenizer
 from .prediction import predict
 from .ranks import is_sharded
+from .sharding import family_of
 
 
 class MeasuredStudent(LightningModule):
@@ -105,7 +106,7 @@ class MeasuredStudent(LightningModule):
             data = data.judged(plan)
         models: dict[str, Callable[[], LoadedModel]] = {STUDENT: self.bundle}
         if plan.teacher is not None:
-            network = load_model(plan.teacher, type(self.student)).to(self.device)
+            network = load_model(plan.teacher, family_of(self.student)).to(self.device)
             models[TEACHER] = partial(self.bundle, network)
         shown = not fitting and self.trainer.progress_bar_callback is not None
         return run(models, data, plan, share=batches.share, progress=shown)

@@ -1,8 +1,10 @@
 """What the modules' `configure_optimizers` returns."""
 
+import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable, ReduceLROnPlateau
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import nn
+from torch.optim import Optimizer
 
 from ..errors import UserError
 from .optimizers import parameter_groups
@@ -24,7 +26,10 @@ def optimizer_and_schedule(
     """
     try:
         made = optimizer(parameter_groups(module))
-    except (TypeError, ValueError) as error:  # such as a negative learning rate
+        _try_fused(made, optimizer)
+    except UserError:
+        raise
+    except (TypeError, ValueError, RuntimeError) as error:  # such as a negative rate
         raise UserError(
             f"the optimizer cannot be made ({error}); correct its options, or name another"
         ) from error
@@ -42,3 +47,17 @@ def optimizer_and_schedule(
             "lr_scheduler": {"scheduler": schedule, "monitor": schedule.monitor},
         }
     return {"optimizer": made, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def _try_fused(made: Optimizer, optimizer: OptimizerCallable) -> None:
+    """Take a step with another parameter where an optimizer is fused, which not all devices can.
+
+    Raises:
+        RuntimeError: If there is no such kernel; torch would raise it in the first step only.
+    """
+    for group in made.param_groups:
+        if group.get("fused"):
+            first = group["params"][0]
+            probe = nn.Parameter(torch.zeros(1, dtype=first.dtype, device=first.device))
+            probe.grad = torch.zeros_like(probe)
+            optimizer([{"params": [probe]}]).step()

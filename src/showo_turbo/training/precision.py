@@ -4,7 +4,10 @@ from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 
 import torch
+from lightning.pytorch import Trainer
 from lightning.pytorch.plugins.precision import Precision
+
+from ..errors import UserError
 
 CPU_FEATURES = ("avx512_bf16", "amx_bf16", "bf16")
 """Instructions that multiply in bfloat16; other CPUs emulate it, slower than float32."""
@@ -39,6 +42,19 @@ class AutoPrecision(Precision):
             for device in self.devices:
                 contexts.enter_context(torch.autocast(device, torch.bfloat16, cache_enabled=False))
             yield
+
+
+def check_trainable(trainer: Trainer) -> None:
+    """Raise on weights in float16, in which the denominators of AdamW's steps are 0.
+
+    Raises:
+        UserError: If these are asked for.
+    """
+    if str(trainer.precision) == "16-true":
+        raise UserError(
+            "trainer.precision is 16-true, in which the steps of optimizers become NaN; expected "
+            "one to train in, such as 32-true, bf16-mixed or 16-mixed"
+        )
 
 
 def bfloat16_devices() -> list[str]:

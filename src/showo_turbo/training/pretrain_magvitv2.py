@@ -23,8 +23,10 @@ from ..losses.image_tokenizer import (
 from ..models.checkpoints import MAGVITV2_CONFIG_KEY
 from ..models.magvitv2 import MAGVITv2, MAGVITv2Config
 from .arguments import note_arguments
+from .clipping import clip_gradients
 from .latent_initialization import spread_latents
 from .optimization import optimizer_and_schedule
+from .precision import check_trainable
 
 
 class PixelBatch(TypedDict):
@@ -102,6 +104,11 @@ class PretrainMAGVITv2(LightningModule):
         self.model: MAGVITv2 | None = None
         self._has_started = False
         self._codes_seen = torch.zeros(self.tokenizer_config.codebook_size, dtype=torch.bool)
+
+    def setup(self, stage: str) -> None:
+        """Look at the precision before anything is trained."""
+        if stage == "fit":
+            check_trainable(self.trainer)
 
     def configure_model(self) -> None:
         """Build or load the network once, where the strategy wants it."""
@@ -192,6 +199,8 @@ class PretrainMAGVITv2(LightningModule):
         """Add what is needed to export a checkpoint on its own."""
         checkpoint[MAGVITV2_CONFIG_KEY] = self.tokenizer_config.to_dict()
         note_arguments(self, checkpoint, tokenizer=self.tokenizer_config.to_dict())
+
+    configure_gradient_clipping = clip_gradients
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return the optimizer, and the schedule if there is one."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -16,10 +16,14 @@ from ..models.showo import Showo, ShowoSizes, SizeChanges, start_from_phi
 from ..models.showo.interleaved import training_stories
 from ..models.showo.sequences import IGNORE, Sequences
 from ..sampling.autoregressive import autoregressive_decode
+from ..sampling.options import check_choice
 from ..sampling.text_decoding import TextDecoding
+from ..utils.lightning_internals import trainer_of
 from .geometry import data_resolution
 from .masking import mask_codes
 from .pretraining import Pretraining
+
+Trained = Literal["all", "projector"]
 
 
 class _EncodedStory(NamedTuple):
@@ -51,17 +55,28 @@ class PretrainShowo(Pretraining):
     that precedes the image; their losses are logged as `train/story_image` and `train/story_text`,
     and have the weights of `image` and `text`. All else is as in `Pretraining`.
 
+    A model that reads codes becomes one that reads features in two steps, as published: its new
+    projector alone learns from captions, then all weights learn from questions.
+
     Args:
         showo: Sizes of a network that starts from random weights, or from a language model, which
             has some of them; those that follow from the tokenizers and the images need not be
-            given.
+            given. With `initial_weights`, `image_input` and what follows it give a model that reads
+            codes a new projector for features.
         changed_sizes: What is otherwise than in the `initial_weights`, such as the tokens of an
             image, to go on at another resolution.
         language_model: A Phi to start from, a folder or a hub id such as `microsoft/phi-1_5`; see
             `start_from_phi`.
+        trained: Whether all weights are trained, or only the `projector` of features.
+        as_captions: Whether the answers of the stream `text` are learned as captions, which answer
+            no question; their questions are left out.
         **options: Those of `Pretraining`.
 
-    Source: Show-o (arXiv 2408.12528), section 3.3.
+    Raises:
+        UserError: If only the projector is to be trained, but there is none, or a stream that it
+            has no part in.
+
+    Source: Show-o (arXiv 2408.12528), sections 3.3 and 4, and its released code.
     """
 
     family: ClassVar[str] = "showo"
@@ -71,6 +86,8 @@ class PretrainShowo(Pretraining):
         showo: ShowoSizes | None = None,
         changed_sizes: SizeChanges | None = None,
         language_model: str | None = None,
+        trained: Trained = "all",
+        as_captions: bool = False,
         **options: Any,
     ) -> None:
         super().__init__(**options)
@@ -89,16 +106,49 @@ class PretrainShowo(Pretraining):
             )
         for kind in ("image", "text"):
             self.weights[f"story_{kind}"] = self.weights[kind]
+        check_choice(Trained, trained=trained)
+        self.trained = trained
+        self.as_captions = as_captions
 
     def load_network(self, model: str) -> Showo:
-        """The network of a model, with changed sizes, if there are any."""
+        """The network of a model, with changed sizes, and a new projector, if they ask for one."""
         network = Showo.from_pretrained(model)
-        if self.changed_sizes is None:
-            return network
-        assert self.image_tokenizer is not None  # loaded before the network
-        resolution = data_resolution(self) or image_side(network, self.image_tokenizer)
-        images = self.image_tokenizer.config
-        return network.resized(self.changed_sizes.over(network.config, images, resolution))
+        if self.changed_sizes is not None:
+            assert self.image_tokenizer is not None  # loaded before the network
+            resolution = data_resolution(self) or image_side(network, self.image_tokenizer)
+            images = self.image_tokenizer.config
+            network = network.resized(self.changed_sizes.over(network.config, images, resolution))
+        if self.sizes.image_input not in (ShowoSizes.image_input, network.image_input.kind):
+            network.read_features(self.sizes.features)
+        return network
+
+    def configure_model(self) -> None:
+        """Build or load the networks, once, and freeze what is not trained."""
+        super().configure_model()
+        if self.trained == "projector":
+            network = self._network()
+            self._check_projector(network)
+            network.requires_grad_(False)
+            network.mm_projector.requires_grad_(True)
+
+    def _check_projector(self, network: Showo) -> None:
+        """Raise if the projector cannot be trained alone.
+
+        Raises:
+            UserError: If there is none, or a stream that it has no part in.
+        """
+        if not network.image_input.continuous:
+            raise UserError(
+                "trained is 'projector', but the model reads images as codes and has none; set "
+                "showo.image_input to clip or latents, or train all"
+            )
+        data = getattr(trainer_of(self), "datamodule", None)
+        idle = [name for name in getattr(data, "batch_sizes", {}) if name != "text"]
+        if idle:
+            raise UserError(
+                f"trained is 'projector', but there is a batch size for {' and '.join(idle)}, where"
+                f" the projector has no part; set {' and '.join(idle)} of batch_sizes to 0"
+            )
 
     def new_network(self, image_tokenizer: MAGVITv2) -> Showo:
         """A network with random weights, or those of a language model."""
@@ -198,8 +248,13 @@ class PretrainShowo(Pretraining):
 
     def _text_loss(self, stream: dict[str, Any]) -> Tensor:
         model, images = self._network(), self._encode_asked_images(stream["pixels"])
-        prompts = self._encode_questions(stream["question"])
-        answers = [self.text_tokenizer.encode(answer) for answer in stream["answer"]]
+        tokenizer = self.text_tokenizer
+        if self.as_captions:
+            captions = [model.encode_caption(tokenizer, text) for text in stream["answer"]]
+            prompts, answers = map(list, zip(*captions, strict=True))
+        else:
+            prompts = self._encode_questions(stream["question"])
+            answers = [model.encode_answer(tokenizer, text) for text in stream["answer"]]
         for place, learned in enumerate(stream.get(LEARN_QUESTION, ())):
             if learned and not model.image_input.continuous:
                 # Where the prompt is empty the whole text is the answer.

@@ -14,6 +14,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from ..errors import UserError
+from ..inference.generation_config import note_generation
 from ..inference.loading import image_encoder_of, own_vision_encoder, vision_encoder_of
 from ..metrics.categories import CategoryScore
 from ..metrics.exact_match import ExactMatch
@@ -25,17 +26,21 @@ from ..models.checkpoints import (
     VISION_ENCODER_KEY,
 )
 from ..models.magvitv2 import MAGVITv2
-from ..models.protocols import TextModel, token_grid
+from ..models.model_config import token_grid
+from ..models.protocols import TextModel
 from ..models.vision_encoders import CLIPFeatures
 from ..sampling.image_sampling import ImageSampling
 from ..sampling.options import check_not_negative
 from ..sampling.parallel import decode_image_codes
 from ..text_tokenizer import TextTokenizer
+from ..utils.lightning_internals import trainer_of
 from .arguments import note_arguments
+from .clipping import clip_gradients
 from .frozen import exclude_from_checkpoints, freeze
-from .geometry import check_geometry
+from .geometry import check_asked_images, check_geometry
 from .masking import mask_codes
 from .optimization import optimizer_and_schedule
+from .precision import check_trainable
 
 
 class Pretraining(LightningModule, ABC):
@@ -64,6 +69,7 @@ class Pretraining(LightningModule, ABC):
         metrics: More scores of the validation images, such as `CLIPScore`; without these and an
             `image_score` none are drawn.
         sampling: How validation images are sampled.
+        gradient_checkpointing: Recompute activations in the backward pass to save memory.
         optimizer: Makes the optimizer.
         lr_scheduler: Makes the learning rate schedule, stepped once an optimizer step.
 
@@ -86,6 +92,7 @@ class Pretraining(LightningModule, ABC):
         image_score: CategoryScore | None = None,
         metrics: tuple[Metric, ...] = (),
         sampling: ImageSampling = ImageSampling(),
+        gradient_checkpointing: bool = False,
         optimizer: OptimizerCallable = torch.optim.AdamW,
         lr_scheduler: LRSchedulerCallable | None = None,
     ) -> None:
@@ -110,6 +117,7 @@ class Pretraining(LightningModule, ABC):
         self.caption_dropout = caption_dropout
         self.max_language_length = max_language_length
         self.sampling = sampling
+        self.gradient_checkpointing = gradient_checkpointing
         self.optimizer = optimizer
         self.lr_scheduler = lr_scheduler
         self.captions_left_out = 0
@@ -139,6 +147,11 @@ class Pretraining(LightningModule, ABC):
     def sizes_of(self) -> dict[str, Any]:
         """All sizes of the network, as plain values of the option `family`."""
 
+    def setup(self, stage: str) -> None:
+        """Look at the precision before anything is trained."""
+        if stage == "fit":
+            check_trainable(self.trainer)
+
     def configure_model(self) -> None:
         """Build or load the networks, once."""
         if self.model is not None:
@@ -155,6 +168,12 @@ class Pretraining(LightningModule, ABC):
             self.vision_encoder = vision_encoder_of(self.model, self.vision_encoder_id)
             freeze(self.vision_encoder)
         check_geometry(self, self.model, self.image_tokenizer, self.text_tokenizer)
+        if self.vision_encoder is not None:
+            data = getattr(trainer_of(self), "datamodule", None)
+            resolution = getattr(data, "question_resolution", None)
+            check_asked_images("question_resolution", resolution, self.vision_encoder)
+        if self.gradient_checkpointing:
+            self.model.gradient_checkpointing_enable()
         config = self.model.config
         self.sampling.check(config.image_tokens, config.codebook_size)
 
@@ -332,6 +351,7 @@ class Pretraining(LightningModule, ABC):
         checkpoint[TEXT_TOKENIZER_KEY] = self.text_tokenizer_id
         checkpoint[IMAGE_TOKENIZER_KEY] = self.image_tokenizer_id
         checkpoint[VISION_ENCODER_KEY] = self.vision_encoder_id
+        note_generation(checkpoint, self.sampling, None)
         note_arguments(
             self,
             checkpoint,
@@ -339,6 +359,8 @@ class Pretraining(LightningModule, ABC):
             image_tokenizer=self.image_tokenizer_id,
             text_tokenizer=self.text_tokenizer_id,
         )
+
+    configure_gradient_clipping = clip_gradients
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return the optimizer over the trainable parameters, and the schedule if there is one."""

@@ -21,7 +21,7 @@ _LOST = (
 
 
 def global_means(
-    terms: Mapping[str, LossValue], names: Sequence[str]
+    terms: Mapping[str, LossValue], names: Sequence[str], device: torch.device | None = None
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Return each term's mean over the samples of all processes, as a share and as a value.
 
@@ -33,8 +33,10 @@ def global_means(
     bad.
 
     Args:
-        terms: Those of this process, at least one.
+        terms: Those of this process.
         names: All that there can be, in an order that all processes share.
+        device: Where the means are exchanged; by default where the terms are, of which there is
+            at least one then.
 
     Returns:
         For every term of this process a share with a gradient, whose average over the processes is
@@ -44,7 +46,7 @@ def global_means(
     own = {name: value.mean for name, value in terms.items()}
     if not distributed.is_initialized() or distributed.get_world_size() == 1:
         return own, {name: mean.detach() for name, mean in own.items()}
-    device = next(iter(own.values())).device
+    device = device or next(iter(own.values())).device
     table = torch.zeros(3, len(names), device=device)  # sums, counts, and who has the term
     for place, name in enumerate(names):
         if name in terms:

@@ -23,6 +23,7 @@ from ..sampling.image_sampling import ImageSampling
 from ..sampling.text_decoding import TextDecoding, decoding_of
 from ..text_tokenizer import TextTokenizer
 from .ranks import is_sharded
+from .sharding import family_of, is_fully_sharded, take_whole_state, whole_state
 from .turbo import ShowoTurbo
 
 PREFIX = "student."
@@ -52,6 +53,9 @@ def gather_student(trainer: Trainer) -> dict[str, Tensor]:
 
     Sharded strategies give it to the first process only, the others get an empty one.
     """
+    student = getattr(trainer.lightning_module, "student", None)
+    if isinstance(student, ImageModel) and is_fully_sharded(student):
+        return merge_lora(whole_state(student))
     state = trainer.strategy.lightning_module_state_dict()
     return merge_lora(
         {key.removeprefix(PREFIX): value for key, value in state.items() if key.startswith(PREFIX)}
@@ -60,12 +64,17 @@ def gather_student(trainer: Trainer) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def replace_teacher(trainer: Trainer, module: ShowoTurbo, source: ImageModel) -> None:
-    """Give the module's teacher, sharded or not, the weights of a whole network.
+    """Give the module's teacher, sharded or not, the weights of a whole network, if it has one.
 
     Every process must call this, with the same network.
     """
+    if not module.has_teacher():
+        return
     if not isinstance(trainer.strategy, FSDPStrategy):
-        module.reseed_teacher(source)
+        if is_fully_sharded(module.teacher):
+            take_whole_state(module.teacher, source.state_dict())
+        else:
+            module.reseed_teacher(source)
         return
     # A teacher that is not wrapped on its own lies, sharded, in the module around it.
     network = trainer.strategy.model
@@ -140,8 +149,8 @@ def write_network(
         text_tokenizer=text_tokenizer if isinstance(text_tokenizer, TextTokenizer) else None,
         vision_encoder=whole_vision_encoder(trainer, module),
         sampling=sampling,
-        decoding=decoding_of(type(student), decoding),
-        card=model_card(type(student), student.config, origin),
+        decoding=decoding_of(family_of(student), decoding),
+        card=model_card(family_of(student), student.config, origin),
     )
 
 

@@ -2,18 +2,20 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any, cast
+from pathlib import Path
+from typing import Any, Literal, cast
 
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.utilities.types import LRSchedulerTypeUnion, OptimizerLRScheduler
 from torch import Tensor
-from torch.distributed.fsdp import FullyShardedDataParallel
 from torch.optim import Optimizer
 
 from ..errors import UserError, check_kind
 from ..evaluation.plan import EvaluationPlan
+from ..inference.generation_config import note_generation
 from ..inference.loading import own_vision_encoder, vision_encoder_of
+from ..losses.distribution_matching import DistributionMatching
 from ..losses.reduction import LossValue
 from ..losses.term import LossTerm, check_weight
 from ..losses.terms import published_losses
@@ -32,11 +34,14 @@ from ..sampling.text_decoding import TextDecoding
 from ..targets import ConsistencyTarget, StudentTarget
 from ..text_tokenizer import TextTokenizer
 from .arguments import note_arguments
+from .auxiliary import Auxiliary
 from .averages import (
     check_averages,
     follow_until_begun,
     warn_of_averages_that_never_began,
 )
+from .clipping import clip_gradients
+from .compiling import compile_layers
 from .frozen import drop_excluded, exclude_from_checkpoints, freeze
 from .geometry import check_geometry
 from .inputs import check_losses, check_text_terms, stream_of
@@ -44,6 +49,16 @@ from .lora import LoRAOptions, add_lora, seed_step
 from .measured_student import MeasuredStudent
 from .optimization import optimizer_and_schedule
 from .ranks import global_means
+from .sharding import shard
+from .stream_backward import (
+    backward_now,
+    backward_order,
+    begin_step,
+    check_stream_backward,
+)
+
+AUXILIARY_KEY = "auxiliary"
+"""Of the auxiliary network in checkpoints."""
 
 
 class ShowoTurbo(MeasuredStudent):
@@ -86,7 +101,15 @@ class ShowoTurbo(MeasuredStudent):
             are, and merged where the student is exported or becomes the teacher. With dropout,
             PyTorch's generators are seeded again before every training step, from `seed_everything`
             and the step, so that a resumed run drops the same as one that was never stopped.
-        gradient_checkpointing: Recompute activations in the backward pass to save memory.
+        gradient_checkpointing: Recompute activations in the backward pass to save memory: layers as
+            a whole; or, with `elementwise`, all but their matrix products and attention, which
+            saves about half and costs hardly any time. Gradients are the same.
+        backward_by_stream: Take the backward pass of each stream before the next one's forward
+            pass, so that only one of them holds activations. Gradients are the same but for the
+            order in which they are summed. On one device, under DDP or `FullySharded`.
+        compile_layers: Compile the layers of the student, for accelerators: fewer kernels and less
+            memory for what is between matrix products. Lengths may vary; the first steps take
+            minutes.
         sampling: How the student is sampled: in validation, prediction, pictures and reports, and
             by whoever loads the exported student.
         teacher_sampling: How the teacher is sampled when its trajectories are collected, and where
@@ -116,7 +139,9 @@ class ShowoTurbo(MeasuredStudent):
         consistency_target: ConsistencyTarget | None = None,
         max_language_length: int = 512,
         lora: LoRAOptions | None = None,
-        gradient_checkpointing: bool = False,
+        gradient_checkpointing: bool | Literal["elementwise"] = False,
+        backward_by_stream: bool = False,
+        compile_layers: bool = False,
         sampling: ImageSampling = ImageSampling(sampling_steps=4),
         teacher_sampling: ImageSampling = ImageSampling(),
         decoding: TextDecoding = TextDecoding(),
@@ -148,9 +173,14 @@ class ShowoTurbo(MeasuredStudent):
         self.noise_size = noise_size
         self.lora = lora
         self.gradient_checkpointing = gradient_checkpointing
+        self.backward_by_stream = backward_by_stream
+        self.compile_layers = compile_layers
         self.optimizer = optimizer
         self.lr_scheduler = lr_scheduler
-        self.teacher: ImageModel
+        self._teacher_folder: Path | None = None
+        self._stage_needs_teacher = False
+        self._auxiliary: Auxiliary | None = None
+        self._auxiliary_state: dict[str, Any] | None = None
         if noise_size < 0:
             raise UserError(f"noise_size is {noise_size}; expected 0 or more, correct it")
         if max_language_length < 2:
@@ -158,6 +188,7 @@ class ShowoTurbo(MeasuredStudent):
                 f"max_language_length is {max_language_length}; expected at least 2, set it so"
             )
         exclude_from_checkpoints(self, "teacher")
+        exclude_from_checkpoints(self, "base")
         exclude_from_checkpoints(self, "image_tokenizer")
         exclude_from_checkpoints(self, "vision_encoder")
 
@@ -176,8 +207,8 @@ class ShowoTurbo(MeasuredStudent):
         check_text_terms(terms, self.student)
         if self.lora is not None:
             add_lora(self.student, self.lora)
-        self.teacher = self.load_base()
-        freeze(self.teacher)
+        if self.consistency_target.needs_teacher or self._stage_needs_teacher:
+            self._modules["teacher"] = freeze(self.load_base())
         self.image_tokenizer = MAGVITv2.from_pretrained(self.image_tokenizer_id)
         freeze(self.image_tokenizer)
         self.vision_encoder = None
@@ -194,7 +225,36 @@ class ShowoTurbo(MeasuredStudent):
             self.vision_encoder,
         )
         if self.gradient_checkpointing:
-            self.student.gradient_checkpointing_enable()
+            elementwise = self.gradient_checkpointing == "elementwise"
+            self.student.gradient_checkpointing_enable(elementwise)
+        if self.compile_layers:
+            compile_layers(self.student)
+        for name in ("student", "teacher"):
+            if name in self._modules:
+                shard(self, cast(ImageModel, self._modules[name]))
+
+    @property
+    def teacher(self) -> ImageModel:
+        """The network that made the trajectories, frozen.
+
+        It stays beside the student where a consistency target says that it needs it. Otherwise it
+        is where its round has saved it; whoever asks for it all the same brings it beside the
+        student.
+        """
+        if "teacher" not in self._modules:
+            folder = self._teacher_folder
+            network = self.load_base() if folder is None else load_model(folder, self.family)
+            self._modules["teacher"] = freeze(network.to(self.device))
+            shard(self, network)
+        return cast(ImageModel, self._modules["teacher"])
+
+    def has_teacher(self) -> bool:
+        """Whether a teacher is beside the student."""
+        return "teacher" in self._modules
+
+    def set_teacher_folder(self, folder: Path) -> None:
+        """Note where the current teacher is saved."""
+        self._teacher_folder = folder
 
     def load_base(self) -> ImageModel:
         """The model that training starts from."""
@@ -203,12 +263,39 @@ class ShowoTurbo(MeasuredStudent):
             network.add_noise(self.noise_size)
         return network
 
+    @property
+    def base(self) -> ImageModel:
+        """The model that training started from, frozen; loaded when it is first asked for."""
+        if "base" not in self._modules:
+            self._modules["base"] = freeze(self.load_base().to(self.device))
+        return cast(ImageModel, self._modules["base"])
+
+    def auxiliary(self, rank: int, learning_rate: float) -> Auxiliary:
+        """The auxiliary network of distribution matching, made when it is first asked for.
+
+        Args:
+            rank: Of its adapters.
+            learning_rate: Of their optimizer.
+        """
+        if self._auxiliary is None:
+            self._auxiliary = Auxiliary(self.base, rank, learning_rate)
+            if self._auxiliary_state is not None:
+                self._auxiliary.load_state_dict(self._auxiliary_state)
+        return self._auxiliary
+
     def setup(self, stage: str) -> None:
-        """Look for what the target needs, and for losses, before anything is collected."""
+        """Look for what target and terms need, and for losses, before anything is collected."""
         if stage != "fit":
             return
         check_averages(self.trainer)
+        if self.backward_by_stream:
+            check_stream_backward(self.trainer)
         self.consistency_target.setup(self)
+        for term in self.losses.values():
+            if term.needs_base:
+                self.base  # noqa: B018 - loaded now
+            if isinstance(term, DistributionMatching):
+                self.auxiliary(term.auxiliary_rank, term.auxiliary_learning_rate)
         streams = self._streams()
         if streams and not any(map(self._is_trained_on, streams)):
             raise UserError(
@@ -234,6 +321,7 @@ class ShowoTurbo(MeasuredStudent):
             check_weight(name, weight)
         if consistency_target is not None:
             consistency_target.setup(self)
+            self._stage_needs_teacher |= consistency_target.needs_teacher
 
     def set_stage(
         self, loss_weights: Mapping[str, float], consistency_target: ConsistencyTarget | None
@@ -282,22 +370,58 @@ class ShowoTurbo(MeasuredStudent):
         """Return the weighted sum of the loss terms of the streams that the batch holds."""
         if self.lora is not None and self.lora.dropout > 0:
             seed_step(self.global_step, batch_index, self.global_rank)
-        inputs = self._inputs(batch)
-        terms = self._compute(inputs)
-        if not terms:
+        streams = list(dict.fromkeys(term.stream for term in self.losses.values()))
+        present = [name for name in streams if name in batch and self._is_trained_on(name)]
+        if not present:
             raise UserError(
                 f"all weights of the loss terms of the batch's streams ({', '.join(batch)}) are 0; "
                 "expected one above 0, set it"
             )
-        own, overall = global_means(terms, tuple(self.losses))
+        if self.backward_by_stream:
+            begin_step(self, batch_index)
+        overall: dict[str, Tensor] = {}
+        by_segment: list[tuple[str, Tensor, Tensor]] = []
+        earlier: list[Tensor] = []
+        if self.backward_by_stream:
+            streams = backward_order(streams)
+            present = [name for name in streams if name in present]
+        # All processes go through all streams, since they exchange the means of each.
+        for group in [[name] for name in streams] if self.backward_by_stream else [streams]:
+            chosen = {name: batch[name] for name in batch if name in group}
+            own, means, segments = self._means(chosen)
+            overall |= means
+            by_segment += segments
+            if present[-1] in group:
+                loss = self.weighted_sum(own)
+            elif own:
+                earlier.append(self.weighted_sum(own))
+                backward_now(self, earlier[-1])
         for name, mean in overall.items():
             self.log(f"train/{name}", mean, batch_size=1)
         self.log("train/loss", self.weighted_sum(overall), prog_bar=True, batch_size=1)
+        for name, per_sample, segment in by_segment:
+            self._log_segments(name, per_sample, segment)
+        return sum((value.detach() for value in earlier), start=loss)
+
+    def _means(
+        self, batch: Mapping[str, Any]
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor], list[tuple[str, Tensor, Tensor]]]:
+        """The terms of some streams: this process's share, the joint mean, values by segment."""
+        inputs = self._inputs(batch)
+        terms = self._compute(inputs)
+        own, overall = global_means(terms, tuple(self.losses), self.device)
+        segments = []
         for name, value in terms.items():
             segment = getattr(inputs[self.losses[name].stream], "segment", None)
             if segment is not None:
-                self._log_segments(name, value, segment)
-        return self.weighted_sum(own)
+                counted = value.counted > 0
+                segments.append((name, value.per_sample.detach()[counted], segment[counted]))
+        return own, overall, segments
+
+    def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: Optimizer) -> None:
+        """Forget the gradients, unless the step has begun with that."""
+        if not self.backward_by_stream:
+            super().optimizer_zero_grad(epoch, batch_idx, optimizer)
 
     def loss_terms(self, batch: Mapping[str, Any]) -> dict[str, LossValue]:
         """Return the loss terms, unweighted, of the streams that the batch holds."""
@@ -336,11 +460,10 @@ class ShowoTurbo(MeasuredStudent):
         """Whether a term of the stream has a weight."""
         return any(term.weight > 0 and term.stream == stream for term in self.losses.values())
 
-    def _log_segments(self, name: str, value: LossValue, segment: Tensor) -> None:
+    def _log_segments(self, name: str, per_sample: Tensor, segment: Tensor) -> None:
         """Log a term's means by segment, over the samples of this process."""
-        counted = value.counted > 0
-        for index in segment[counted].unique().tolist():
-            chosen = value.per_sample.detach()[counted & (segment == index)]
+        for index in segment.unique().tolist():
+            chosen = per_sample[segment == index]
             self.log(f"train/{name}/segment_{index}", chosen.mean(), batch_size=len(chosen))
 
     def reseed_teacher(self, source: ImageModel | None = None) -> None:
@@ -350,10 +473,13 @@ class ShowoTurbo(MeasuredStudent):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what is needed to export a checkpoint on its own."""
         drop_excluded(self, checkpoint["state_dict"])
+        if self._auxiliary is not None:
+            checkpoint[AUXILIARY_KEY] = self._auxiliary.state_dict()
         checkpoint[MODEL_CONFIG_KEY] = self.student.config.to_dict()
         checkpoint[TEXT_TOKENIZER_KEY] = self.text_tokenizer_id
         checkpoint[IMAGE_TOKENIZER_KEY] = self.image_tokenizer_id
         checkpoint[VISION_ENCODER_KEY] = self.vision_encoder_id
+        note_generation(checkpoint, self.sampling, self.decoding)
         note_arguments(
             self,
             checkpoint,
@@ -367,19 +493,13 @@ class ShowoTurbo(MeasuredStudent):
             lora=None if self.lora is None else asdict(self.lora),
         )
 
-    def configure_gradient_clipping(
-        self,
-        optimizer: Optimizer,
-        gradient_clip_val: float | None = None,
-        gradient_clip_algorithm: str | None = None,
-    ) -> None:
-        """Clip by the norm over all shards, which Lightning leaves to the module under FSDP."""
-        network = self.trainer.strategy.model
-        sharded = isinstance(network, FullyShardedDataParallel)
-        if sharded and gradient_clip_val and gradient_clip_algorithm != "value":
-            cast(FullyShardedDataParallel, network).clip_grad_norm_(gradient_clip_val)
-        else:
-            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on with the auxiliary network of a checkpoint, if it has one."""
+        self._auxiliary_state = checkpoint.get(AUXILIARY_KEY)
+        if self._auxiliary is not None and self._auxiliary_state is not None:
+            self._auxiliary.load_state_dict(self._auxiliary_state)
+
+    configure_gradient_clipping = clip_gradients
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return the optimizer over the student, and the schedule if there is one."""

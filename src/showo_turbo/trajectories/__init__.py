@@ -26,6 +26,7 @@ from .image_collector import ImageCollection, ImagePrompt, collect_images, image
 from .manifest import StoreIdentity
 from .model_identity import ModelIdentity
 from .on_policy import OnPolicy
+from .partly_known import PartlyKnown
 from .record import DenoisedText, ImageTrajectory, MaskedTrajectory, TextTrajectory
 from .segments import (
     check_segments,
@@ -41,6 +42,7 @@ from .sources import FirstAccepted, Mixed, Sampled
 from .store import TrajectoryStore
 from .stored import StoredTrajectories
 from .text_collector import TextCollection, TextRequest, collect_texts, text_identity
+from .text_draws import GrowingNoise, IterateDraws, UniformIterates
 
 __all__ = [
     "BestOf",
@@ -51,16 +53,19 @@ __all__ = [
     "DenoisedTextBatch",
     "DenoisedTextDataset",
     "FirstAccepted",
+    "GrowingNoise",
     "ImageBatch",
     "ImageCollection",
     "ImagePrompt",
     "ImageSource",
     "ImageTrajectory",
     "ImageTrajectoryDataset",
+    "IterateDraws",
     "MaskedTrajectory",
     "Mixed",
     "ModelIdentity",
     "OnPolicy",
+    "PartlyKnown",
     "Processes",
     "Sampled",
     "SamplerDraws",
@@ -75,6 +80,7 @@ __all__ = [
     "TrajectoryCollector",
     "TrajectoryStore",
     "UniformDraws",
+    "UniformIterates",
     "check_segments",
     "collate_denoised_texts",
     "collate_image_trajectories",

@@ -27,6 +27,7 @@ class ImageBatch(NamedTuple):
         masked_t: `(batch, M)` boolean, `M_t`.
         q_ids: `(batch, M, kept)` long, the codes of the regularizer's distributions.
         q_log_probs: `(batch, M, kept)` float32, their log-probabilities.
+        seeds: One for each sample, for what is drawn for it in training.
     """
 
     prompt_ids: list[list[int]]
@@ -40,6 +41,7 @@ class ImageBatch(NamedTuple):
     masked_t: Tensor
     q_ids: Tensor
     q_log_probs: Tensor
+    seeds: list[int]
 
 
 class DenoisedTextBatch(NamedTuple):
@@ -121,7 +123,12 @@ class TextBatch(NamedTuple):
 
 
 def collate_image_trajectories(
-    records: Sequence[ImageTrajectory], steps_k: Sequence[int], *, segments: int, mask_code: int
+    records: Sequence[ImageTrajectory],
+    steps_k: Sequence[int],
+    *,
+    segments: int,
+    mask_code: int,
+    seeds: Sequence[int] | None = None,
 ) -> ImageBatch:
     """Stack image trajectories, each at its own step.
 
@@ -130,6 +137,7 @@ def collate_image_trajectories(
         steps_k: For each the drawn state, `0 .. steps - 1`.
         segments: Number of equal segments that the trajectories are cut into.
         mask_code: The code that stands for a masked token.
+        seeds: One for each; all 0 by default.
 
     Raises:
         UserError: If a record does not allow these segments.
@@ -142,6 +150,7 @@ def collate_image_trajectories(
         noise_seeds=[record.noise_seed for record in records],
         state_k=_states(records, steps_k, mask_code),
         state_t=_states(records, targets, mask_code),
+        seeds=[0] * len(records) if seeds is None else list(seeds),
         **_at_states(records, steps_k, targets, segments),
     )
 

@@ -35,6 +35,9 @@ class BestOf(Several):
         margin: Nats by which a picture must score higher than the best of those before it to take
             its place. With the student first and the base second, the student's pictures stay
             where they are nearly as good, which are easier to learn, and its mistakes are replaced.
+        doubt: Nats that the prompt may take from the log-likelihood of a single code, of those that
+            are summed up in the score, before further pictures are drawn. With the student first,
+            the base draws only where it doubts the student's picture. By default all are drawn.
 
     Raises:
         UserError: If there are no sources, tries or shares, or a share or the margin is out of
@@ -45,6 +48,7 @@ class BestOf(Several):
     network: Network = "base"
     shares: list[float] = field(default_factory=lambda: [0.25, 0.5, 0.75, 1.0])
     margin: float = 0.0
+    doubt: float | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -52,7 +56,7 @@ class BestOf(Several):
             raise UserError(f"tries is {self.tries}; expected at least 1, correct it")
         if not self.shares or not all(0 < share <= 1 for share in self.shares):
             raise UserError(f"shares is {self.shares}; expected values above 0 and at most 1")
-        check_not_negative(margin=self.margin)
+        check_not_negative(margin=self.margin, doubt=self.doubt or 0.0)
 
     @property
     def needs_base(self) -> bool:
@@ -65,27 +69,27 @@ class BestOf(Several):
         """Draw a picture for each prompt; see `ImageSource.draw`."""
         best: list[ImageTrajectory | None] = [None] * len(prompts)
         scores = [-torch.inf] * len(prompts)
-        network = collecting.networks[self.network]
+        doubted = [True] * len(prompts)
         for source in self.sources:
             for attempt in range(self.tries):
                 tried = [attempt_seed(seed, attempt) for seed in seeds]
                 found: list[ImageTrajectory | None] = [None] * len(prompts)
-                fill(found, source, collecting, prompts, tried, [True] * len(prompts))
-                drawn = [
-                    (place, record) for place, record in enumerate(found) if record is not None
-                ]
+                fill(found, source, collecting, prompts, tried, doubted)
+                drawn = {place: record for place, record in enumerate(found) if record is not None}
                 if not drawn:
                     continue
                 judged = relevance(
-                    network,
-                    [prompts[place].ids for place, _ in drawn],
-                    torch.stack([record.codes.long() for _, record in drawn]),
-                    [seeds[place] for place, _ in drawn],
+                    collecting.networks[self.network],
+                    [prompts[place].ids for place in drawn],
+                    torch.stack([record.codes.long() for record in drawn.values()]),
+                    [seeds[place] for place in drawn],
                     self.shares,
-                )
-                for (place, record), score in zip(drawn, judged.tolist(), strict=True):
+                ).flatten(1)
+                totals, least = judged.sum(dim=1).tolist(), judged.amin(dim=1).tolist()
+                for (place, record), score, worst in zip(drawn.items(), totals, least, strict=True):
                     if best[place] is None or score > scores[place] + self.margin:
                         best[place], scores[place] = record, score
+                        doubted[place] = self.doubt is None or worst < -self.doubt
         return best
 
 
@@ -97,7 +101,7 @@ def relevance(
     seeds: Sequence[int],
     shares: Sequence[float],
 ) -> Tensor:
-    """How much likelier a prompt makes a picture, see `BestOf`.
+    """How much likelier a prompt makes the codes of a picture, see `BestOf`.
 
     Args:
         network: In evaluation mode.
@@ -107,10 +111,10 @@ def relevance(
         shares: Shares of the positions that are predicted.
 
     Returns:
-        `(batch,)` nats.
+        `(batch, shares, image_tokens)` nats, 0 at positions that are not predicted.
     """
     codes = codes.to(network.device)
-    total = torch.zeros(len(codes), device=network.device)
+    found = []
     both = [*prompts, *[network.null_prompt] * len(prompts)]
     for number, share in enumerate(shares):
         own = [stateless_seed(seed, number, stream="relevance") for seed in seeds]
@@ -121,8 +125,8 @@ def relevance(
         log_probs = logits.float().log_softmax(dim=-1)
         of_codes = log_probs.gather(-1, torch.cat([codes, codes])[..., None])[..., 0]
         conditional, unconditional = of_codes.chunk(2)
-        total += ((conditional - unconditional) * hidden).sum(dim=1)
-    return total
+        found.append((conditional - unconditional).masked_fill(~hidden, 0.0))
+    return torch.stack(found, dim=1)
 
 
 def _random_positions(seeds: Sequence[int], tokens: int, share: float) -> Tensor:

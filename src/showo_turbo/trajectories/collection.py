@@ -5,6 +5,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+import torch
 from torch import Tensor, nn
 
 from ..errors import UserError
@@ -63,6 +64,7 @@ def collect(
     make_shard: MakeShard,
     processes: Processes = ALONE,
     progress: bool = True,
+    device: torch.device | None = None,
 ) -> TrajectoryStore:
     """Make all shards that are yet to be made, and finish the store.
 
@@ -73,10 +75,12 @@ def collect(
     Args:
         teacher: Put into evaluation mode meanwhile.
         store: Begun with `TrajectoryStore.create_or_continue`.
-        make_shard: Called with the prompts' indices and with a function that is to be told how
-            many of them have been done.
+        make_shard: Called with the prompts' indices and with a function that counts how many
+            of them have been done.
         processes: Who shares the work.
         progress: Whether to show a progress bar; only the first process does.
+        device: Where the teacher decodes; it is brought there if anything is left to collect. By
+            default it stays where it is.
 
     Returns:
         The finished store; where separate processes collect it, the store as far as it is finished.
@@ -87,7 +91,7 @@ def collect(
     """
     if processes.separate:
         with part_lock(store, processes.rank):
-            _make_shards(teacher, store, make_shard, processes, progress)
+            _make_shards(teacher, store, make_shard, processes, progress, device)
         return finish_if_whole(store)
     first = processes.rank == 0
     with folder_lock(store.folder) if first else nullcontext():
@@ -95,7 +99,7 @@ def collect(
             check_no_part_is_written(store.folder)
             remove_leftovers(store.folder)
         processes.barrier()
-        _make_shards(teacher, store, make_shard, processes, progress and first)
+        _make_shards(teacher, store, make_shard, processes, progress and first, device)
         processes.barrier()
         if first:
             store.finish()
@@ -109,11 +113,14 @@ def _make_shards(
     make_shard: MakeShard,
     processes: Processes,
     progress: bool,
+    device: torch.device | None,
 ) -> None:
     """Make the shards that are this process's and are yet to be made."""
     pending = store.pending(processes.rank, processes.world_size)
     count = sum(len(store.identity.shard_prompts(index)) for index in pending)
     bar = progress_bar(f"collecting {store.identity.kind}", count, progress)
+    if pending and device is not None:
+        teacher.to(device)
     with evaluating(teacher), bar as advance:
         for index in pending:
             content = make_shard(store.identity.shard_prompts(index), advance)
@@ -126,10 +133,21 @@ def _make_shards(
             )
 
 
-def batches(indices: range, batch_size: int) -> Iterator[range]:
-    """Cut a shard's prompts into batches; none reaches into another shard."""
-    for start in range(0, len(indices), batch_size):
-        yield indices[start : start + batch_size]
+def batches(
+    indices: Sequence[int], batch_size: int, length: Callable[[int], int]
+) -> Iterator[list[int]]:
+    """Cut a shard's prompts into batches of about equal length, the shortest first.
+
+    None reaches into another shard, and nothing that is drawn depends on the order.
+
+    Args:
+        indices: The shard's.
+        batch_size: Prompts of a batch at most.
+        length: Gives the number of tokens of a prompt.
+    """
+    ordered = sorted(indices, key=length)
+    for start in range(0, len(ordered), batch_size):
+        yield ordered[start : start + batch_size]
 
 
 def store_identity(

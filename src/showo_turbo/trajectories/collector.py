@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from ..errors import UserError
@@ -30,12 +31,14 @@ class TrajectoryCollector:
         fingerprint: Its `fingerprint_module`.
         text_tokenizer: Its text tokenizer, if it has one.
         folder: The stores go to `images` and `texts` in it.
-        say: Told how many captions or questions are left out, and why.
+        say: Called with a line on how many captions or questions are left out, and why.
         processes: Who shares the work.
         image_tokenizer: Fingerprint of the `ImageEncoder` of the images of questions, which is the
             image tokenizer where they are codes.
         base: The model that the run started from, for sources of pictures that draw with it.
         decode: Turns codes into pixels, for sources that look at them.
+        device: Where the teacher decodes; it is brought there when there is anything left to
+            collect. By default it stays where it is.
     """
 
     teacher: ImageModel
@@ -47,6 +50,7 @@ class TrajectoryCollector:
     image_tokenizer: str | None = None
     base: ImageModel | None = None
     decode: Callable[[Tensor], Tensor] | None = None
+    device: torch.device | None = None
 
     def images(self, captions: Sequence[str], settings: ImageCollection) -> TrajectoryStore:
         """Collect a trajectory for each caption that is not too long.
@@ -80,6 +84,7 @@ class TrajectoryCollector:
             self.processes,
             base=self.base,
             decode=self.decode,
+            device=self.device,
         )
         if store.complete and not store.num_samples:
             raise UserError(
@@ -125,7 +130,8 @@ class TrajectoryCollector:
             "texts",
             text_identity(self.fingerprint, requests, settings, self._model(self.image_tokenizer)),
         )
-        return collect_texts(self.teacher, requests, settings, store, self.processes)
+        teacher = text_model(self.teacher, "collecting answers")
+        return collect_texts(teacher, requests, settings, store, self.processes, device=self.device)
 
     def _model(self, image_tokenizer: str | None) -> ModelIdentity:
         return ModelIdentity.of(self.teacher.config, self.text_tokenizer, image_tokenizer)

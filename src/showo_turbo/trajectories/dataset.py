@@ -1,6 +1,7 @@
 """Map-style data sets over stores of trajectories."""
 
 from bisect import bisect_right
+from collections.abc import Callable
 from functools import partial
 from itertools import accumulate
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 from torch.utils.data import Dataset
 
 from ..errors import UserError, shown
+from .manifest import Shard
 from .ragged import ShardReader
 from .record import DenoisedText, ImageTrajectory, TextTrajectory
 from .segments import check_segments
@@ -15,13 +17,21 @@ from .shard_checks import check_denoised_shard, check_image_shard, check_text_sh
 from .shards import unpack_denoised, unpack_image, unpack_text
 from .store import TrajectoryStore
 
+Check = Callable[[ShardReader], None]
+
 
 class _Shards:
-    """Finds the shard, and the place in it, of a running index over all shards."""
+    """Finds the shard, and the place in it, of a running index over all shards.
 
-    def __init__(self, readers: list[ShardReader], sizes: list[int]) -> None:
-        self.readers = readers
-        self.starts = [0, *accumulate(sizes)]
+    Args:
+        store: Whose shards these are.
+        check: Gives what looks at a shard once it is open.
+    """
+
+    def __init__(self, store: TrajectoryStore, check: Callable[[Shard], Check]) -> None:
+        shards = sorted(store.manifest.shards.items())
+        self.readers = [ShardReader(store.shard_path(i), check(shard)) for i, shard in shards]
+        self.starts = [0, *accumulate(shard.samples for _, shard in shards)]
 
     def __len__(self) -> int:
         return self.starts[-1]
@@ -55,19 +65,8 @@ class ImageTrajectoryDataset(Dataset[ImageTrajectory]):
         self.steps = _setting(self.store, "sampling.sampling_steps")
         self.recorded_segments = _setting(self.store, "segments")
         check_segments(self.steps, self.recorded_segments)
-        shards = sorted(self.store.manifest.shards.items())
-        readers = [
-            ShardReader(
-                self.store.shard_path(index),
-                partial(
-                    check_image_shard,
-                    samples=shard.samples,
-                    segments=self.recorded_segments,
-                ),
-            )
-            for index, shard in shards
-        ]
-        self._shards = _Shards(readers, [shard.samples for _, shard in shards])
+        check = partial(check_image_shard, segments=self.recorded_segments)
+        self._shards = _Shards(self.store, lambda shard: partial(check, samples=shard.samples))
 
     def __len__(self) -> int:
         return len(self._shards)
@@ -92,18 +91,8 @@ class TextTrajectoryDataset(Dataset[TextTrajectory]):
         self.store = _opened(store, "texts")
         _expect_denoised(self.store, False)
         block_size = _setting(self.store, "decoding.block_size")
-        shards = sorted(self.store.manifest.shards.items())
-        blocks = [int(shard.totals.get("blocks", 0)) for _, shard in shards]
-        readers = [
-            ShardReader(
-                self.store.shard_path(index),
-                partial(
-                    check_text_shard, samples=shard.samples, blocks=count, block_size=block_size
-                ),
-            )
-            for (index, shard), count in zip(shards, blocks, strict=True)
-        ]
-        self._shards = _Shards(readers, [shard.samples for _, shard in shards])
+        check = partial(check_text_shard, block_size=block_size)
+        self._shards = _Shards(self.store, lambda shard: partial(check, **_counts(shard)))
 
     def __len__(self) -> int:
         return len(self._shards)
@@ -130,22 +119,13 @@ class DenoisedTextDataset(Dataset[DenoisedText]):
         block_size = _setting(self.store, "decoding.block_size")
         self.length = _setting(self.store, "decoding.max_new_tokens")
         self.recorded_segments = _setting(self.store, "segments")
-        shards = sorted(self.store.manifest.shards.items())
-        readers = [
-            ShardReader(
-                self.store.shard_path(index),
-                partial(
-                    check_denoised_shard,
-                    samples=shard.samples,
-                    blocks=int(shard.totals.get("blocks", 0)),
-                    block_size=block_size,
-                    length=self.length,
-                    segments=self.recorded_segments,
-                ),
-            )
-            for index, shard in shards
-        ]
-        self._shards = _Shards(readers, [shard.samples for _, shard in shards])
+        check = partial(
+            check_denoised_shard,
+            block_size=block_size,
+            length=self.length,
+            segments=self.recorded_segments,
+        )
+        self._shards = _Shards(self.store, lambda shard: partial(check, **_counts(shard)))
 
     def __len__(self) -> int:
         return len(self._shards)
@@ -155,6 +135,11 @@ class DenoisedTextDataset(Dataset[DenoisedText]):
         return unpack_denoised(
             reader, row, length=self.length, recorded_segments=self.recorded_segments
         )
+
+
+def _counts(shard: Shard) -> dict[str, int]:
+    """How many answers the manifest says that a shard has, and how many blocks they have."""
+    return {"samples": shard.samples, "blocks": int(shard.totals.get("blocks", 0))}
 
 
 def open_texts(store: TrajectoryStore | Path | str) -> TextTrajectoryDataset | DenoisedTextDataset:

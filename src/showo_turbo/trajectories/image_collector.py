@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ..errors import UserError
 from ..models.protocols import ImageModel
 from ..sampling.image_sampling import ImageSampling
 from ..sampling.options import check_seed, seed_of_each
@@ -64,8 +65,8 @@ class ImageCollection:
         seed: Of what every trajectory draws for itself, if the sampling says that it does.
         source: What draws the pictures; by default the teacher, as `sampling` says. Such as
             `Sampled`, `Mixed`, `FirstAccepted`, or an `ImageSource` of your own.
-        batch_size: Prompts decoded at once. It changes no more than the rounding of floating-point
-            numbers, and is not part of a store's identity.
+        batch_size: Prompts decoded at once, of a shard those of about equal length. It changes no
+            more than the rounding of floating-point numbers, and is not part of a store's identity.
         shard_size: Prompts that go into a shard: what an interruption costs at most.
 
     Raises:
@@ -84,6 +85,11 @@ class ImageCollection:
         check_segments(self.sampling.sampling_steps, self.segments)
         check_positive(self, "topk_targets", "batch_size", "shard_size")
         check_seed(self.seed)
+        if self.sampling.revise_below > 0:
+            raise UserError(
+                f"revise_below is {self.sampling.revise_below}, but a trajectory has one step that "
+                "reveals a token; leave it out where trajectories are collected"
+            )
 
     def check(self, model: ImageModel, captions: Sequence[str] = ()) -> None:
         """Raise on what a model cannot do.
@@ -137,6 +143,7 @@ def collect_images(
     *,
     base: ImageModel | None = None,
     decode: Callable[[Tensor], Tensor] | None = None,
+    device: torch.device | None = None,
 ) -> TrajectoryStore:
     """Decode images as the settings say and record how; continue what an earlier run began.
 
@@ -149,6 +156,8 @@ def collect_images(
         progress: Whether to show a progress bar.
         base: The model that the run started from, for sources that draw with it.
         decode: Turns codes into pixels, for sources that look at them.
+        device: Where the teacher decodes; it is brought there if anything is left to collect. By
+            default it stays where it is.
 
     Returns:
         The finished store.
@@ -161,7 +170,7 @@ def collect_images(
     networks = {"teacher": teacher} | ({} if base is None else {"base": base})
     collecting = Collecting(networks, settings, decode)
 
-    def draw(batch: range) -> Sequence[ImageTrajectory | None]:
+    def draw(batch: Sequence[int]) -> Sequence[ImageTrajectory | None]:
         asked = [prompts[index] for index in batch]
         seeds = [stateless_seed(settings.seed, index, stream="image") for index in batch]
         if settings.source is None:
@@ -169,11 +178,11 @@ def collect_images(
         return settings.source.draw(collecting, asked, seeds)
 
     def make_shard(indices: range, advance: Callable[[int], None]) -> ShardContent:
-        drawn: list[ImageTrajectory | None] = []
-        for batch in batches(indices, settings.batch_size):
-            drawn += draw(batch)
+        drawn: dict[int, ImageTrajectory | None] = {}
+        for batch in batches(indices, settings.batch_size, lambda i: len(prompts[i].ids)):
+            drawn |= zip(batch, draw(batch), strict=True)
             advance(len(batch))
-        records = [record for record in drawn if record is not None]
+        records = [record for index in indices if (record := drawn[index]) is not None]
         mass = torch.cat([torch.zeros(0), *(record.kept_mass for record in records)]).double()
         totals = {"positions": mass.numel(), "kept_mass": round(float(mass.sum()), 3)}
         rejected = len(drawn) - len(records)
@@ -182,7 +191,7 @@ def collect_images(
             tensors = pack_images(records, teacher.config.image_tokens)
             return ShardContent(tensors, len(records), filtered, totals)
 
-    return collect(teacher, store, make_shard, processes, progress)
+    return collect(teacher, store, make_shard, processes, progress, device)
 
 
 @torch.no_grad()

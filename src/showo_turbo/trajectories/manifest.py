@@ -19,6 +19,16 @@ _MOST = 2**63 - 1
 _LONGEST_REASON = 200
 
 
+ADDED = {
+    "sampling.schedule_base": "image",
+    "sampling.random_start": 0.0,
+    "sampling.revise_below": 0.0,
+    "decoding.guidance_scale": 0.0,
+    "decoding.reveal_order": "confidence",
+}
+"""Options that came after the format, and what stores without them were made with."""
+
+
 @dataclass(frozen=True)
 class StoreIdentity:
     """What determines every byte of a store; two that differ in it cannot be mixed.
@@ -51,6 +61,10 @@ class StoreIdentity:
         """SHA-256 of all fields."""
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
 
+    def setting(self, name: str) -> Any:
+        """A setting of the collection; None for a name without one."""
+        return self.settings.get(name, ADDED.get(name))
+
     def shard_prompts(self, index: int) -> range:
         """Return which prompts belong to shard `index`."""
         start = index * self.shard_size
@@ -58,7 +72,10 @@ class StoreIdentity:
 
     def differences(self, other: "StoreIdentity") -> list[str]:
         """Return one phrase for each field in which `other` (what is asked for) differs."""
-        mine, theirs = _flat(asdict(self)), _flat(asdict(other))
+        theirs = _flat(asdict(other))
+        names = {f"settings.{name}": name for name in ADDED}
+        added = {key: self.setting(name) for key, name in names.items() if key in theirs}
+        mine = added | _flat(asdict(self))
         return [
             f"{name} is {_short(mine.get(name))} there but {_short(theirs.get(name))} is asked for"
             for name in sorted(mine | theirs)

@@ -1,7 +1,7 @@
 """A store of trajectories: a folder of safetensors shards with a manifest."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..errors import UserError
 from ..utils.files import read_json, sha256_of, write_atomically, write_json
+from ..utils.remembered import Remembered
 from .manifest import (
     Manifest,
     Shard,
@@ -106,7 +107,8 @@ class TrajectoryStore:
             folder: Where it lies.
             kind: Raise on stores of another kind than this, `images` or `texts`.
             teacher: Raise on stores that were not made by the teacher with this fingerprint.
-            verify: Whether to compare the shards' checksums, which reads them once.
+            verify: Whether to compare the shards' checksums, which reads all of them, unless they
+                were compared on this machine and have not changed since.
 
         Raises:
             UserError: If it is not a store, is refused, is unfinished, or a shard is missing or
@@ -127,6 +129,8 @@ class TrajectoryStore:
                 f"{folder} is unfinished ({len(store.manifest.shards)} of {identity.num_shards} "
                 "shards); run the same collect command again to continue it"
             )
+        known = store._verified(sorted(store.manifest.shards))
+        verify = verify and known.get() is None
         for index, shard in sorted(store.manifest.shards.items()):
             fault = store._fault(index, shard, verify)
             if fault:
@@ -134,6 +138,8 @@ class TrajectoryStore:
                     f"{store.shard_path(index)} {fault}; "
                     "run the same collect command again to replace it"
                 )
+        if verify:
+            known.set("whole")
         return store
 
     @classmethod
@@ -189,14 +195,18 @@ class TrajectoryStore:
     def pending(self, rank: int = 0, world_size: int = 1) -> list[int]:
         """Return which of the shards that are this process's to collect are yet to be.
 
-        Finished ones are compared with their checksums; those that are missing or damaged are
-        reported as warnings, and are pending again. Shards are dealt out to the processes in turn.
+        Finished ones are compared with their checksums, as in `open`; those that are missing or
+        damaged are reported as warnings, and are pending again. Shards are dealt out to the
+        processes in turn.
         """
-        return [
-            index
-            for index in range(rank, self.identity.num_shards, world_size)
-            if self._finished(index) is None
-        ]
+        own = range(rank, self.identity.num_shards, world_size)
+        known = self._verified(own)
+        if self.complete and known.get() is not None:
+            return []
+        pending = [index for index in own if self._finished(index) is None]
+        if self.complete and not pending:
+            known.set("whole")
+        return pending
 
     def write_shard(
         self,
@@ -224,8 +234,12 @@ class TrajectoryStore:
         Raises:
             UserError: If a shard is missing.
         """
+        every = range(self.identity.num_shards)
+        known = self._verified(every)
+        if self.complete and known.get() is not None:
+            return
         shards = {}
-        for index in range(self.identity.num_shards):
+        for index in every:
             shard = self._finished(index)
             if shard is None:
                 raise UserError(
@@ -237,6 +251,7 @@ class TrajectoryStore:
         write_manifest(self.folder / MANIFEST_NAME, self.manifest)
         for index in shards:
             self.shard_path(index).with_suffix(".json").unlink(missing_ok=True)
+        known.set("whole")
 
     def notes(self) -> list[Path]:
         """Return the notes of finished shards that are not in the manifest yet."""
@@ -255,6 +270,13 @@ class TrajectoryStore:
             for index in range(self.identity.num_shards)
             if index in self.manifest.shards or self.shard_path(index).with_suffix(".json") in notes
         ]
+
+    def _verified(self, indices: Sequence[int]) -> Remembered:
+        """Whether shards are those that the manifest says, as far as it is known already."""
+        checksums = [
+            shard.sha256 if (shard := self.manifest.shards.get(index)) else "" for index in indices
+        ]
+        return Remembered([self.shard_path(index) for index in indices], f"shards {checksums}")
 
     def _finished(self, index: int) -> Shard | None:
         """Return what is known of a shard, if it is there and whole."""

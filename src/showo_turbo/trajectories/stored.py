@@ -75,7 +75,7 @@ class StoredTrajectories:
         Args:
             kind: `images` or `texts`.
             training: What is asked of the store.
-            warn: Told of mismatches that are accepted.
+            warn: Called with each mismatch that is accepted.
             verify: Whether to compare the shards' checksums, which reads them once.
 
         Raises:
@@ -158,6 +158,6 @@ def _mismatches(store: TrajectoryStore, training: Training) -> Iterator[str]:
             )
     sampling = asdict(training.sampling.resolved) if identity.kind == "images" else {}
     for name, asked in sampling.items():
-        used = identity.settings.get(f"sampling.{name}")
+        used = identity.setting(f"sampling.{name}")
         if used != asked:
             yield f"was collected with {name} {used}, but the stage says {asked}"

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import NamedTuple
 
 import torch
@@ -21,7 +21,6 @@ from .collection import (
     ALONE,
     Processes,
     ShardContent,
-    batches,
     check_items,
     check_positive,
     collect,
@@ -71,8 +70,9 @@ class TextCollection:
         longest_ngram: Repetitions of 1 to this many tokens are looked for.
         max_repeats: How often in a row an n-gram is accepted; texts that repeat one more often are
             filtered out.
-        batch_size: Requests decoded at once. It changes no more than the rounding of
-            floating-point numbers, and is not part of a store's identity.
+        batch_size: Requests decoded at once; of Jacobi decoding, others of the shard take the
+            places of those that are done. It changes no more than the rounding of floating-point
+            numbers, and is not part of a store's identity.
         shard_size: Requests that go into a shard: what an interruption costs at most.
 
     Raises:
@@ -112,7 +112,7 @@ class TextCollection:
         if self.denoised:
             return self.decoding
         changes = DecodingChanges(method="jacobi", driver="block")
-        return changes.over(self.decoding)
+        return replace(changes.over(self.decoding), forward_tokens=None)
 
 
 def text_identity(
@@ -144,6 +144,7 @@ def collect_texts(
     store: TrajectoryStore,
     processes: Processes = ALONE,
     progress: bool = True,
+    device: torch.device | None = None,
 ) -> TrajectoryStore:
     """Answer as the settings say and record how; continue what an earlier run began.
 
@@ -156,6 +157,8 @@ def collect_texts(
         store: Begun with the `text_identity` of these arguments.
         processes: Who shares the work.
         progress: Whether to show a progress bar.
+        device: Where the teacher decodes; it is brought there if anything is left to collect. By
+            default it stays where it is.
 
     Returns:
         The finished store.
@@ -173,15 +176,13 @@ def collect_texts(
         records: list[TextTrajectory] = []
         denoised: list[DenoisedText] = []
         filtered: Counter[str] = Counter()
-        for batch in batches(indices, settings.batch_size):
-            for outcome in record_texts(teacher, requests, batch, settings):
-                if isinstance(outcome, str):
-                    filtered[outcome] += 1
-                elif isinstance(outcome, DenoisedText):
-                    denoised.append(outcome)
-                else:
-                    records.append(outcome)
-            advance(len(batch))
+        for outcome in record_texts(teacher, requests, indices, settings, advance):
+            if isinstance(outcome, str):
+                filtered[outcome] += 1
+            elif isinstance(outcome, DenoisedText):
+                denoised.append(outcome)
+            else:
+                records.append(outcome)
         size = settings.decoding.block_size
         if settings.denoised:
             with torch.autocast("cpu", enabled=False):  # under it float16 cannot be stacked
@@ -195,7 +196,7 @@ def collect_texts(
         }
         return ShardContent(pack_texts(records, size), len(records), filtered, totals)
 
-    return collect(teacher, store, make_shard, processes, progress)
+    return collect(teacher, store, make_shard, processes, progress, device)
 
 
 def _denoised_totals(records: Sequence[DenoisedText]) -> dict[str, float]:
@@ -212,41 +213,60 @@ def _denoised_totals(records: Sequence[DenoisedText]) -> dict[str, float]:
 
 @torch.no_grad()
 def record_texts(
-    teacher: ImageModel, requests: Sequence[TextRequest], indices: range, settings: TextCollection
+    teacher: ImageModel,
+    requests: Sequence[TextRequest],
+    indices: range,
+    settings: TextCollection,
+    done: Callable[[int], None] | None = None,
 ) -> list[TextTrajectory | DenoisedText | str]:
-    """Answer some of the requests as one batch.
+    """Answer some of the requests, `settings.batch_size` at once, short questions first.
 
     What is drawn for an answer, such as each block's random start, depends on the seed and on the
     request's index alone.
+
+    Args:
+        teacher: The network to record.
+        requests: All requests.
+        indices: Which of them.
+        settings: How to collect.
+        done: Told how many answers have just come to their end.
 
     Returns:
         For each the trajectory, or the reason for which it is left out: `unfinished` or
         `repetitive`.
     """
-    batch = [requests[index] for index in indices]
+    order = sorted(indices, key=lambda index: len(requests[index].ids))
+    batch = [requests[index] for index in order]
     images = torch.stack([_given(request.image) for request in batch])
     prompts = [request.ids for request in batch]
-    seeds = [stateless_seed(settings.seed, index, stream="jacobi") for index in indices]
+    seeds = [stateless_seed(settings.seed, index, stream="jacobi") for index in order]
     image_type = id_type(teacher.mask_code - 1)
     if teacher.image_input.continuous:
         image_type = torch.float16
     results: list[TextResult | RecordedAnswer] = []
     if settings.denoised:
-        results += record_blocks(
-            teacher,
-            images,
-            prompts,
-            settings.decoding.denoising,
-            seeds,
-            segments=settings.segments,
-            topk_targets=settings.topk_targets,
-        )
+        for begin in range(0, len(batch), settings.batch_size):
+            places = slice(begin, begin + settings.batch_size)
+            results += record_blocks(
+                teacher,
+                images[places],
+                prompts[places],
+                settings.decoding.denoising,
+                seeds[places],
+                segments=settings.segments,
+                topk_targets=settings.topk_targets,
+            )
+            if done is not None:
+                done(len(batch[places]))
     else:
-        results += settings.recorded.decode(teacher, images, prompts, seeds)
-    return [
-        _outcome(request, result, settings, image_type)
-        for request, result in zip(batch, results, strict=True)
-    ]
+        results += settings.recorded.decode(
+            teacher, images, prompts, seeds, at_once=settings.batch_size, done=done
+        )
+    outcomes = {
+        index: _outcome(requests[index], result, settings, image_type)
+        for index, result in zip(order, results, strict=True)
+    }
+    return [outcomes[index] for index in indices]
 
 
 def _outcome(

@@ -57,11 +57,8 @@ def _entries(config: dict[str, Any] | list[Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _class_name(entry: Any) -> str:
-    return str(entry["class_path"]).rpartition(".")[2] if _has_class(entry) else ""
-
-
-def _has_class(entry: Any) -> bool:
-    return isinstance(entry, dict) and "class_path" in entry
+    path = entry.get("class_path", "") if isinstance(entry, dict) else ""
+    return str(path).rpartition(".")[2]
 
 
 def _find(place: Any, name: str, key: str, config: dict[str, Any]) -> Any:

@@ -1,15 +1,16 @@
 """Reading and writing files so that nothing is ever half-written."""
 
+import csv
 import errno
 import hashlib
 import json
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any, TextIO, TypeGuard
 
 from ..errors import UserError
 from .text_files import ENCODING
@@ -70,6 +71,19 @@ def _write_atomically(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def replace_link(link: Path, target: Path) -> None:
+    """Have a relative symbolic link lead to a file from one moment to the next.
+
+    Args:
+        link: Its place; a file or another link there is replaced.
+        target: Where it leads.
+    """
+    temporary = link.with_name(f".{link.name}.link.tmp")
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(os.path.relpath(target, link.parent))
+    os.replace(temporary, link)
+
+
 def remove_leftovers(folder: Path, recursive: bool = False) -> None:
     """Remove what processes that died left half-written in a folder; none may be writing there.
 
@@ -99,10 +113,26 @@ def is_refused(error: BaseException) -> TypeGuard[OSError]:
     return isinstance(error, OSError) and error.errno in _REFUSALS and error.filename is not None
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a text, atomically."""
+    with write_atomically(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON, atomically."""
-    with write_atomically(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write a table with a first row of names, atomically; cells that a row lacks are empty."""
+    with (
+        write_atomically(path) as temporary,
+        open(temporary, "w", newline="", encoding="utf-8") as file,
+    ):
+        writer = csv.DictWriter(file, columns, restval="")
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def read_json(path: Path) -> Any:
@@ -111,6 +141,14 @@ def read_json(path: Path) -> Any:
     Raises:
         UserError: If the file is missing, unreadable, larger than 4 GiB or not JSON.
     """
+    with open_json(path) as file:
+        text = file.read()
+    return parse_json(text, str(path))
+
+
+@contextmanager
+def open_json(path: Path) -> Iterator[TextIO]:
+    """Open a JSON file as text; see `read_json`, whose errors are raised for what is read in it."""
     try:
         with open(path, encoding=ENCODING, opener=_open_without_waiting) as file:
             status = os.fstat(file.fileno())
@@ -121,12 +159,11 @@ def read_json(path: Path) -> Any:
                     f"{path} has {status.st_size:,} bytes; expected JSON of at most "
                     f"{_LARGEST_JSON:,}, name another file or split it"
                 )
-            text = file.read()
+            yield file
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; expected a JSON file, correct the name") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read ({error}); expected JSON, restore it") from None
-    return parse_json(text, str(path))
 
 
 def _open_without_waiting(path: str, flags: int) -> int:

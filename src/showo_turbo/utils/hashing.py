@@ -3,13 +3,13 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor, nn
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 
-def fingerprint_module(module: nn.Module) -> str:
+def fingerprint_module(module: "nn.Module") -> str:
     """Return a hexadecimal SHA-256 of a module's parameters: names, shapes, types and bytes.
 
     Parameters are read one after the other, so that a large module on an accelerator needs no
@@ -18,8 +18,10 @@ def fingerprint_module(module: nn.Module) -> str:
     return fingerprint_tensors(dict(module.named_parameters()))
 
 
-def fingerprint_tensors(tensors: Mapping[str, Tensor]) -> str:
+def fingerprint_tensors(tensors: "Mapping[str, Tensor]") -> str:
     """Return a hexadecimal SHA-256 of named tensors, whatever their order."""
+    import torch  # takes a second, which those who fingerprint nothing need not wait
+
     digest = hashlib.sha256()
     for name in sorted(tensors):
         tensor = tensors[name].detach()

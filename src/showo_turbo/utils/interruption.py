@@ -3,7 +3,7 @@
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -23,7 +23,7 @@ def ends_at_once() -> Iterator[None]:
 
 
 class Interruption:
-    """How SIGTERM and SIGINT (Ctrl-C) end a run.
+    """How SIGTERM, SIGINT (Ctrl-C) and further signals end a run.
 
     The first of them asks the run to end after its step. A second one, or the first where work may
     be cut short, ends it at once.
@@ -31,23 +31,30 @@ class Interruption:
     Args:
         ask: Asks the run to end after its step.
         stops: Whether the run is where it can be asked; elsewhere it ends at once.
+        further: Signals that end it besides these two.
 
     Attributes:
         received: The signal, once there was one.
     """
 
-    def __init__(self, ask: Callable[[], None], stops: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        ask: Callable[[], None],
+        stops: Callable[[], bool],
+        further: Sequence[signal.Signals] = (),
+    ) -> None:
         self.received: signal.Signals | None = None
         self._ask = ask
         self._stops = stops
+        self._numbers = (signal.SIGTERM, signal.SIGINT, *further)
 
     @contextmanager
     def handled(self) -> Iterator["Interruption"]:
-        """Handle both signals within, as far as this is the thread that signals come to."""
+        """Handle the signals within, as far as this is the thread that signals come to."""
         if threading.current_thread() is not threading.main_thread():
             yield self
             return
-        before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+        before = {number: signal.getsignal(number) for number in self._numbers}
         for number in before:
             signal.signal(number, self._handle)
         try:

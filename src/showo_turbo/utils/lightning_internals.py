@@ -4,14 +4,26 @@ A new version of Lightning may rename any of it: `PRIVATE` lists the names for a
 bounds the versions to those that it was tried with.
 """
 
+import os
+import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from lightning.pytorch.trainer.connectors import checkpoint_connector
+from lightning.pytorch.strategies import ModelParallelStrategy
+from lightning.pytorch.trainer.connectors import (
+    checkpoint_connector,
+    signal_connector,
+)
+from lightning.pytorch.trainer.connectors.logger_connector import logger_connector
 from torch import nn
+
+from .files import replace_link
 
 PRIVATE: dict[Callable[..., Any], tuple[str, ...]] = {
     LightningCLI: (
@@ -24,14 +36,25 @@ PRIVATE: dict[Callable[..., Any], tuple[str, ...]] = {
     LightningModule: ("_trainer",),
     ModelCheckpoint: (
         "_every_n_train_steps",
+        "_last_checkpoint_saved",
+        "_link_checkpoint",
         "_monitor_candidates",
+        "_remove_checkpoint",
         "_save_last_checkpoint",
         "_save_topk_checkpoint",
         "_should_skip_saving_checkpoint",
     ),
-    Trainer: ("_checkpoint_connector", "_signal_connector"),
+    ModelParallelStrategy: ("_data_parallel_size",),
+    Trainer: (
+        "_accelerator_connector",
+        "_checkpoint_connector",
+        "_logger_connector",
+        "_signal_connector",
+    ),
     WeightAveraging: ("_average_model",),
     checkpoint_connector._CheckpointConnector: ("_hpc_resume_path",),
+    logger_connector._LoggerConnector: ("update_train_step_metrics",),
+    signal_connector._SignalConnector: ("_sigterm_notifier_fn",),
 }
 """Class -> its private attributes that are used or overridden here."""
 
@@ -82,7 +105,10 @@ class HookedCLI(LightningCLI):
 
 
 class HeldCheckpoint(ModelCheckpoint):
-    """`ModelCheckpoint` that can be asked whether it is time to save, and told to save now."""
+    """`ModelCheckpoint` that can be asked whether it is time to save, and told to save now.
+
+    With `save_last: link`, the link leads to a whole checkpoint at every moment.
+    """
 
     def is_due(self, trainer: Trainer) -> bool:
         """Whether `every_n_train_steps` says to save after this step."""
@@ -96,10 +122,59 @@ class HeldCheckpoint(ModelCheckpoint):
             self._save_topk_checkpoint(trainer, candidates)
             self._save_last_checkpoint(trainer, candidates)
 
+    def _remove_checkpoint(self, trainer: Trainer, filepath: str) -> None:
+        last = Path(self.last_model_path)
+        leads_there = last.is_symlink() and last.resolve() == Path(filepath).resolve()
+        if trainer.is_global_zero and self.save_last == "link" and leads_there:
+            replace_link(last, Path(self._last_checkpoint_saved))
+        super()._remove_checkpoint(trainer, filepath)
+
+    @staticmethod
+    def _link_checkpoint(trainer: Trainer, filepath: str, linkpath: str) -> None:
+        # Lightning's takes the old link away first. Windows does not let everyone make links.
+        if os.name == "nt" or Path(linkpath).is_dir():
+            ModelCheckpoint._link_checkpoint(trainer, filepath, linkpath)
+            return
+        if trainer.is_global_zero and Path(filepath).absolute() != Path(linkpath).absolute():
+            replace_link(Path(linkpath), Path(filepath))
+        trainer.strategy.barrier()
+
 
 def end_after_step(trainer: Trainer) -> None:
     """Ask a trainer to end after its step, as SIGTERM does: it then raises `SIGTERMException`."""
     trainer._signal_connector.received_sigterm = True
+
+
+def log_this_step(trainer: Trainer) -> None:
+    """Have a trainer log what a step of training has logged, as it would a moment later."""
+    trainer._logger_connector.update_train_step_metrics()
+
+
+def leave_sigterm_alone(trainer: Trainer) -> None:
+    """Keep Lightning's own handler of SIGTERM from running before others.
+
+    It passes the signal on and then broadcasts, from within whatever the process was at. Where its
+    peers wait for it in another collective, all of them hang.
+    """
+    trainer._signal_connector._sigterm_notifier_fn = _do_nothing  # type: ignore[assignment]
+
+
+def _do_nothing(*_: Any) -> None:
+    """In place of a handler; some strategies pickle the trainer, and so this."""
+
+
+def is_watched_by_first(trainer: Trainer) -> bool:
+    """Whether the run's first process started this one; it ends at once if this one fails."""
+    environment = trainer._accelerator_connector.cluster_environment
+    return not trainer.is_global_zero and isinstance(environment, LightningEnvironment)
+
+
+def requeue_signal(trainer: Trainer) -> signal.Signals | None:
+    """What Slurm sends before it ends a job that is to be requeued; None without Slurm."""
+    environment = trainer._accelerator_connector.cluster_environment
+    if isinstance(environment, SLURMEnvironment) and environment.auto_requeue:
+        return environment.requeue_signal
+    return None
 
 
 def trainer_of(module: nn.Module) -> Trainer | None:

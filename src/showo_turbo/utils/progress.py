@@ -8,17 +8,29 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
+
+
+class _Rate(ProgressColumn):
+    """How many things are done a second."""
+
+    def render(self, task: Task) -> Text:
+        """Show the rate of the last half minute, or of all when it is over."""
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:.3g}/s")
 
 
 @contextmanager
 def progress_bar(
     description: str, total: int, show: bool = True
 ) -> Iterator[Callable[[int], None]]:
-    """Show a bar on standard error; give what advances it.
+    """Show a bar on standard error, with how many are done a second; give what advances it.
 
     Args:
         description: What is being done.
@@ -29,6 +41,7 @@ def progress_bar(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
+        _Rate(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )

@@ -1,6 +1,7 @@
 """Reading text as people's programs write it, line by line or as JSON Lines."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,11 @@ def read_lines(path: Path) -> list[tuple[int, str]]:
     """
     lines = enumerate(split_lines(read_text(path)), start=1)
     return [(number, line.strip()) for number, line in lines if line.strip()]
+
+
+def json_lines(values: Iterable[Any]) -> str:
+    """JSON values one a line, with the characters of their texts as they are."""
+    return "".join(json.dumps(value, ensure_ascii=False) + "\n" for value in values)
 
 
 def read_notes(path: Path) -> list[Any]:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..trajectories.record import DenoisedText, ImageTrajectory, TextTrajectory
 from ..utils.files import write_atomically
+from ..utils.images import to_bytes
 
 MASKED_GRAY = 0.0
 FRAME_SIDE = 128
@@ -132,7 +133,21 @@ def settling_table(
             for row in known
         ]
         return states, [valid] * len(states)
-    iterates = trajectory.blocks[index][:, :valid]
+    return settling_rows(trajectory.blocks[index][:, :valid], decode)
+
+
+def settling_rows(
+    iterates: Tensor, decode: Callable[[list[int]], str]
+) -> tuple[list[list[str | None]], list[int]]:
+    """Show how a block settled by Jacobi iteration.
+
+    Args:
+        iterates: `(iterations + 1, tokens)`, the fixed point last.
+        decode: Turns token ids into text.
+
+    Returns:
+        See `settling_table`.
+    """
     rows: list[list[str | None]] = [
         [_visible(decode([token])) for token in row] for row in iterates.tolist()
     ]
@@ -196,8 +211,7 @@ def _shortened(text: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.I
 
 def _picture(image: Tensor) -> Image.Image:
     """Turn pixels in `[-1, 1]` into a picture of about `FRAME_SIDE`, enlarged without blurring."""
-    pixels = ((image + 1) * 127.5).round().byte().permute(1, 2, 0).contiguous().numpy()
-    picture = Image.fromarray(pixels)
+    picture = Image.fromarray(to_bytes(image[None])[0])
     scale = max(1, round(FRAME_SIDE / max(picture.size)))
     return picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.NEAREST)
 

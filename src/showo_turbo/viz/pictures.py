@@ -30,6 +30,26 @@ CELL_PIXELS = 96
 FRAME_PIXELS = 4
 GAP_PIXELS = 8
 SATISFIED, FAILED, UNJUDGED = (46, 139, 87), (200, 40, 40), (190, 190, 190)
+CHECK = (
+    "........#",
+    ".......##",
+    "#.....##.",
+    "##...##..",
+    ".##.##...",
+    "..###....",
+    "...#.....",
+)
+CROSS = (
+    "##...##",
+    ".##.##.",
+    "..###..",
+    "...#...",
+    "..###..",
+    ".##.##.",
+    "##...##",
+)
+"""What tells right from wrong without colors, in the lower right corner of a frame."""
+
 DOTS_PER_INCH = 100
 CAPTION_INCHES = 2.6
 
@@ -56,8 +76,8 @@ def mosaic(columns: Sequence[GridColumn]) -> NDArray[np.uint8]:
         columns: All with the same number of images of one size.
 
     Returns:
-        RGB `(height, width, 3)`: green frames for satisfied prompts, red for others, gray where
-        nothing judged.
+        RGB `(height, width, 3)`: green frames with a check for satisfied prompts, red ones with a
+        cross for others, gray ones where nothing judged.
     """
     rows, _, height, width = columns[0].pixels.shape
     scale = max(1, round(CELL_PIXELS / max(height, width)))
@@ -73,9 +93,20 @@ def mosaic(columns: Sequence[GridColumn]) -> NDArray[np.uint8]:
             inside = np.zeros(framed.shape[:2], dtype=bool)
             inside[FRAME_PIXELS:-FRAME_PIXELS, FRAME_PIXELS:-FRAME_PIXELS] = True
             framed[~inside] = color
+            if column.satisfied is not None:
+                _mark(framed, CHECK if column.satisfied[y] else CROSS, color)
             top, left = y * cell_height + GAP_PIXELS // 2, x * cell_width + GAP_PIXELS // 2
             canvas[top : top + framed.shape[0], left : left + framed.shape[1]] = framed
     return canvas
+
+
+def _mark(framed: NDArray[np.uint8], sign: Sequence[str], color: tuple[int, int, int]) -> None:
+    """Draw a sign into the lower right corner of a framed image, on white, in place."""
+    bits = np.array([[char == "#" for char in row] for row in sign])
+    tile = np.where(np.pad(bits, 2)[..., None], np.array(color), 255)
+    height, width = tile.shape[:2]
+    if framed.shape[0] >= 3 * height and framed.shape[1] >= 3 * width:
+        framed[-height - FRAME_PIXELS : -FRAME_PIXELS, -width - FRAME_PIXELS : -FRAME_PIXELS] = tile
 
 
 def draw_image_grid(captions: Sequence[str], columns: Sequence[GridColumn], path: Path) -> None:

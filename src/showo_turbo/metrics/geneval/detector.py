@@ -20,7 +20,7 @@ class ObjectFinder(nn.Module):
     """Finds objects of the classes of COCO.
 
     The benchmark's own detector needs mmdet; this is the same architecture in transformers. Classes
-    go by their number, not by the folder's labels, some of which are of another data set.
+    are named by their number, not by the folder's labels, some of which are of another data set.
 
     Args:
         folder: A folder of `Mask2FormerForUniversalSegmentation` for instances, such as

@@ -10,6 +10,7 @@ from ...text_tokenizer import TextTokenizer
 from ..layout import Layout
 from ..masked_text import MaskedTextModel
 from ..prompts import required_tokenizer
+from ..recomputation import checkpoint_options
 from .config import MMaDAConfig
 from .sequences import UnifiedPrompting, conversation_turns
 from .transformer import Transformer
@@ -136,9 +137,9 @@ class MMaDA(MaskedTextModel):
         """Logits `(batch, tokens, vocabulary)` of whole sequences."""
         return self.transformer.logits(self.hidden_states(input_ids, layout))
 
-    def gradient_checkpointing_enable(self) -> None:
-        """Recompute each layer in the backward pass instead of storing it."""
-        self.transformer.recomputes = True
+    def gradient_checkpointing_enable(self, elementwise: bool = False) -> None:
+        """Recompute each layer in the backward pass instead of storing it; see `ImageModel`."""
+        self.transformer.recomputed = checkpoint_options(elementwise)
 
     def lora_layers(self) -> tuple[nn.Module, nn.Module]:
         """The blocks that adapters go into, and the module that keeps their scaling."""

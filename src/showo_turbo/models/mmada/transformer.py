@@ -1,5 +1,7 @@
 """The bidirectional transformer of LLaDA (arXiv 2502.09992): Llama's layers without a direction."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -118,14 +120,14 @@ class Transformer(nn.Module):
         config: Sizes.
 
     Attributes:
-        recomputes: Whether activations are recomputed in the backward pass.
+        recomputed: Options of `checkpoint`, if activations are recomputed in the backward pass.
     """
 
     def __init__(self, config: MMaDAConfig) -> None:
         super().__init__()
         self.theta = config.rope_theta
         self.head_size = config.hidden_size // config.heads
-        self.recomputes = False
+        self.recomputed: dict[str, Any] | None = None
         width, rows = config.hidden_size, config.vocabulary_size
         self.wte = nn.Embedding(rows, width)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
@@ -151,8 +153,8 @@ class Transformer(nn.Module):
         hidden: Tensor = self.wte(input_ids)
         rotation = rotation_of(position_ids, self.head_size, self.theta)
         for block in self.blocks:
-            if self.recomputes and torch.is_grad_enabled():
-                hidden = checkpoint(block, hidden, rotation, attention_mask, use_reentrant=False)
+            if self.recomputed is not None and torch.is_grad_enabled():
+                hidden = checkpoint(block, hidden, rotation, attention_mask, **self.recomputed)
             else:
                 hidden = block(hidden, rotation, attention_mask)
         normed: Tensor = self.ln_f(hidden)

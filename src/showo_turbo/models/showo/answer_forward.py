@@ -1,6 +1,7 @@
 """The training forward of whole answers: all their blocks, in several versions, in one pass."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,6 +19,7 @@ def answer_logits(
     batch: AnswerBlocks,
     versions: Mapping[str, Tensor],
     *,
+    chains: Mapping[str, Tensor] = MappingProxyType({}),
     fixed_point: bool = False,
 ) -> dict[str, Tensor]:
     """Predict every token of every block from the tokens before it; see `TextModel.answer_logits`.
@@ -25,13 +27,14 @@ def answer_logits(
     A sequence holds the image, the question and the whole answer once. Behind it ride the versions
     of its blocks, each a branch of its own: it sees what precedes its block (image, question, and
     the answer up to there) and its own past, and is seen by nothing else, which gives what a
-    sequence of its own for each would give. The fixed point needs no version: it is the answer
-    itself.
+    sequence of its own for each would give. The blocks of a chain are one branch, which sees image
+    and question. The fixed point needs no version: it is the answer itself.
 
     Args:
         network: Network.
         batch: Answers with their images, questions and blocks.
         versions: Names of versions, with the tokens `(blocks, block tokens)` of each.
+        chains: Likewise, of versions whose blocks follow each other.
         fixed_point: Whether to predict from the answer itself, too.
     """
     pairs = zip(batch.prompt_ids, batch.answer_ids, strict=True)
@@ -49,63 +52,114 @@ def answer_logits(
     first = (shared.lengths - fed)[:, None]
     begins = first + torch.arange(slots, device=device) * block_size  # (answers, slots)
     place = torch.arange(width, device=device)
-
-    ids, layout = shared.input_ids, shared.layout
-    if versions and width:
-        shape = (len(versions), count, slots, width)
-        riding = ids.new_full(shape, network.vocabulary.pad_id)
-        for row, tokens in enumerate(versions.values()):
-            riding[row, batch.answer, slot] = tokens[:, :-1]
-        versions_ids = riding.transpose(0, 1).flatten(1)
-        ids = torch.cat([ids, versions_ids], dim=1)
-        if embeddings is not None:
-            riding_embeddings = network.showo.model.embed_tokens(versions_ids)
-            embeddings = torch.cat([embeddings, riding_embeddings], dim=1)
-        is_block = torch.zeros(count, slots, dtype=torch.bool, device=device)
-        is_block[batch.answer, slot] = True
-        layout = _with_branches(layout, begins, is_block, width, len(versions))
-    hidden = network.hidden_states(ids, layout.attention_mask, layout.position_ids, embeddings)
-
     before = begins[batch.answer, slot] - 1  # (blocks,)
+
+    is_block = torch.zeros(count, slots, dtype=torch.bool, device=device)
+    is_block[batch.answer, slot] = True
+    riders = _Riders(is_block, begins, network.vocabulary.pad_id)
     wanted: dict[str, Tensor] = {}
-    for row, name in enumerate(versions):
-        start = columns + (row * slots + slot) * width
+    for name, tokens in versions.items():
+        start = columns + riders.columns + slot * width
+        riders.add_versions(_by_slot(tokens[:, :-1], batch, slot, riders))
         wanted[name] = torch.cat([before[:, None], start[:, None] + place], dim=1)
+    for name, tokens in chains.items():
+        start = columns + riders.columns + slot * block_size - 1
+        riders.add_chain(_by_slot(tokens, batch, slot, riders))
+        along = start[:, None] + torch.arange(block_size, device=device)
+        along[:, 0] = torch.where(slot == 0, before, along[:, 0])
+        wanted[name] = along
     if fixed_point:
         along = before[:, None] + torch.arange(block_size, device=device)
         wanted[FIXED_POINT] = along.clamp(max=columns - 1)
+
+    ids, layout = shared.input_ids, shared.layout
+    if riders.columns:
+        riding = torch.cat(riders.ids, dim=1)
+        ids = torch.cat([ids, riding], dim=1)
+        if embeddings is not None:
+            riding_embeddings = network.showo.model.embed_tokens(riding)
+            embeddings = torch.cat([embeddings, riding_embeddings], dim=1)
+        layout = riders.behind(layout)
+    hidden = network.hidden_states(ids, layout.attention_mask, layout.position_ids, embeddings)
+
     rows = torch.stack(list(wanted.values()))  # (versions, blocks, block tokens)
     chosen = hidden[batch.answer[:, None].expand_as(rows[0]), rows]
     logits = network.logits(chosen, network.vocabulary.text_rows)
     return dict(zip(wanted, logits, strict=True))
 
 
-def _with_branches(
-    trunk: Layout, begins: Tensor, is_block: Tensor, width: int, versions: int
-) -> Layout:
-    """Put versions of blocks behind a layout, each a branch that forks where its block begins.
+def _by_slot(tokens: Tensor, batch: AnswerBlocks, slot: Tensor, riders: "_Riders") -> Tensor:
+    """Blocks `(blocks, tokens)` in their answers' slots: `(answers, slots, tokens)`."""
+    shape = (*riders.is_block.shape, tokens.shape[1])
+    filled = tokens.new_full(shape, riders.pad_id)
+    filled[batch.answer, slot] = tokens
+    return filled
+
+
+class _Riders:
+    """What rides behind the shared tokens of a batch of answers.
 
     Args:
-        trunk: The layout of the shared tokens, with their padding.
-        begins: `(answers, slots)`, the shared token at which each block begins.
         is_block: `(answers, slots)` bool; shorter answers have fewer blocks, the rest is padding.
-        width: Tokens of a block's version.
-        versions: Number of versions.
+        begins: `(answers, slots)`, the shared token at which each block begins.
+        pad_id: Stands for padding.
     """
 
-    def behind(shared: Tensor, of_slots: Tensor) -> Tensor:
-        riding = of_slots.repeat_interleave(width, dim=1).repeat(1, versions)
-        return torch.cat([shared, riding], dim=1)
+    def __init__(self, is_block: Tensor, begins: Tensor, pad_id: int) -> None:
+        self.is_block = is_block
+        self.begins = begins
+        self.pad_id = pad_id
+        self.columns = 0
+        self.ids: list[Tensor] = []
+        self._padding: list[Tensor] = []
+        self._branch: list[Tensor] = []
+        self._fork: list[Tensor] = []
+        self._branches = 0
 
-    assert trunk.padding is not None
-    none = torch.zeros_like(trunk.block)
-    unseen = torch.zeros_like(is_block)
-    count, slots = begins.shape
-    numbers = torch.arange(versions * slots, device=none.device) + 1
-    return Layout(
-        block=behind(trunk.block, torch.zeros_like(begins)),
-        padding=behind(trunk.padding, ~is_block),
-        branch=torch.cat([none, numbers.repeat_interleave(width).expand(count, -1)], dim=1),
-        fork=behind(none, begins),
-        visible=None if trunk.visible is None else behind(trunk.visible, unseen),
-    )
+    def add_versions(self, tokens: Tensor) -> None:
+        """Each block a branch that forks where the block begins.
+
+        Args:
+            tokens: `(answers, slots, tokens)`.
+        """
+        numbers = torch.arange(tokens.shape[1], device=tokens.device)
+        self._add(tokens, numbers, self.begins)
+
+    def add_chain(self, tokens: Tensor) -> None:
+        """All blocks of an answer one branch, which forks where the answer begins.
+
+        Args:
+            tokens: `(answers, slots, tokens)`.
+        """
+        one = torch.zeros(tokens.shape[1], dtype=torch.long, device=tokens.device)
+        self._add(tokens, one, self.begins[:, :1].expand_as(self.begins))
+
+    def _add(self, tokens: Tensor, branch: Tensor, fork: Tensor) -> None:
+        width = tokens.shape[2]
+
+        def spread(of_slots: Tensor) -> Tensor:
+            return of_slots.repeat_interleave(width, dim=1)
+
+        self.ids.append(tokens.flatten(1))
+        self._padding.append(spread(~self.is_block))
+        self._branch.append(spread((branch + self._branches + 1).expand_as(self.begins)))
+        self._fork.append(spread(fork))
+        self._branches += int(branch.max()) + 1
+        self.columns += tokens.shape[1] * width
+
+    def behind(self, trunk: Layout) -> Layout:
+        """The layout of the shared tokens, with their padding, and of what rides behind them."""
+        assert trunk.padding is not None
+        none = torch.zeros_like(trunk.block)
+        riding = torch.cat(self.ids, dim=1)
+        visible = None
+        if trunk.visible is not None:
+            unseen = torch.zeros_like(riding, dtype=torch.bool)
+            visible = torch.cat([trunk.visible, unseen], dim=1)
+        return Layout(
+            block=torch.cat([trunk.block, torch.zeros_like(riding)], dim=1),
+            padding=torch.cat([trunk.padding, *self._padding], dim=1),
+            branch=torch.cat([none, *self._branch], dim=1),
+            fork=torch.cat([none, *self._fork], dim=1),
+            visible=visible,
+        )

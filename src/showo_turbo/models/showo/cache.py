@@ -3,7 +3,11 @@
 from typing import Self
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+
+from ..autocast import type_of_use
+from .attention import Packing
 
 BLOCK = 16
 """Key slots are attended over in whole blocks, as wide as a processor's vectors: how far the
@@ -16,7 +20,8 @@ class KeyValueCache:
     Appended tokens go to the slots right after each sample's own prefix, so prompts of different
     lengths need no padding inside, and forgetting tokens is only a change of `lengths`: what lies
     beyond is stale and overwritten later. transformers' attention layers call `update`; the rest
-    is for the samplers. Buffers are written in place, so this is for inference.
+    is for the samplers. Buffers are written in place, so this is for inference. Under autocast keys
+    and values are kept in its type, to which attention would cast them at every pass.
 
     Args:
         layers: Number of transformer layers.
@@ -32,6 +37,7 @@ class KeyValueCache:
         self._values: list[Tensor | None] = [None] * layers
         self._slots = torch.empty(batch, 0, dtype=torch.long, device=device)
         self._extent = 0
+        self._packing: Packing | None = None
 
     def append(self, new_tokens: int) -> tuple[Tensor, int]:
         """Announce the next forward; call before the model runs.
@@ -46,13 +52,32 @@ class KeyValueCache:
         Raises:
             ValueError: If the capacity is exceeded.
         """
-        needed = int(self.lengths.max()) + new_tokens
+        self._reach(int(self.lengths.max()) + new_tokens)
+        offsets = torch.arange(new_tokens, device=self.lengths.device)
+        self._slots, self._packing = self.lengths[:, None] + offsets, None
+        return self._slots, self._extent
+
+    def append_packed(self, packing: Packing) -> tuple[Tensor, int]:
+        """Announce a forward in which samples append different numbers of tokens.
+
+        Args:
+            packing: Of the new tokens; its rows are the samples.
+
+        Returns:
+            Their slots `(1, new tokens)` and the number of key slots, see `append`.
+
+        Raises:
+            ValueError: If the capacity is exceeded.
+        """
+        slots = self.lengths[packing.row] + packing.place
+        self._reach(int(slots.max()) + 1)
+        self._slots, self._packing = slots[None], packing
+        return self._slots, self._extent
+
+    def _reach(self, needed: int) -> None:
         if needed > self.capacity:
             raise ValueError(f"{needed} tokens do not fit a cache of {self.capacity} slots")
         self._extent = round_up(needed, BLOCK)
-        offsets = torch.arange(new_tokens, device=self.lengths.device)
-        self._slots = self.lengths[:, None] + offsets
-        return self._slots, self._extent
 
     def update(
         self, keys: Tensor, values: Tensor, layer: int, *_: object, **__: object
@@ -60,7 +85,8 @@ class KeyValueCache:
         """Store a layer's new keys and values; give all that the layer attends over.
 
         Args:
-            keys: `(batch, heads, new_tokens, head_size)`.
+            keys: `(batch, heads, new_tokens, head_size)`, or `(1, heads, new tokens, head_size)` of
+                packed ones.
             values: Likewise.
             layer: Index of the layer.
 
@@ -76,10 +102,15 @@ class KeyValueCache:
         buffer = buffers[layer]
         if buffer is None:
             batch, heads, _, size = new.shape
-            buffer = new.new_zeros(batch, heads, round_up(self.capacity, BLOCK), size)
+            shape = (batch, heads, round_up(self.capacity, BLOCK), size)
+            buffer = torch.zeros(shape, dtype=type_of_use(new), device=new.device)
             buffers[layer] = buffer
-        index = self._slots[:, None, :, None].expand_as(new)
-        buffer.scatter_(2, index, new)
+        new = new.to(buffer.dtype)
+        if self._packing is None:
+            index = self._slots[:, None, :, None].expand_as(new)
+            buffer.scatter_(2, index, new)
+        else:
+            buffer[self._packing.row, :, self._slots[0]] = new[0].transpose(0, 1)
         return buffer[:, :, : self._extent]
 
     def get_seq_length(self, layer: int = 0) -> int:
@@ -97,6 +128,52 @@ class KeyValueCache:
         chosen._keys = [None if k is None else k[samples] for k in self._keys]
         chosen._values = [None if v is None else v[samples] for v in self._values]
         return chosen
+
+    def retain(self, samples: Tensor) -> Self:
+        """Go on with some of the samples only, in that order, in the same buffers where possible.
+
+        Samples that take the place of one that leaves are moved, and no others, if each sample
+        stays where it is or comes from behind those that stay. Otherwise see `select`. This cache
+        must not be used any longer.
+
+        Args:
+            samples: `(new_batch,)` indices.
+        """
+        count = len(samples)
+        places = torch.arange(count, device=samples.device)
+        moved = samples != places
+        if not bool((~moved | (samples >= count)).all()):
+            return self.select(samples)
+        sources, targets = samples[moved], places[moved]
+        self.lengths = self.lengths[samples]
+        for buffers in (self._keys, self._values):
+            for layer, buffer in enumerate(buffers):
+                if buffer is not None:
+                    buffer[targets] = buffer[sources]
+                    buffers[layer] = buffer[:count]
+        return self
+
+    def join(self, other: "KeyValueCache") -> None:
+        """Take in the samples of another cache, behind these, layer by layer.
+
+        Args:
+            other: Of the same network; it is used up.
+        """
+        self.capacity = max(self.capacity, other.capacity)
+        self.lengths = torch.cat([self.lengths, other.lengths])
+        for mine, theirs in ((self._keys, other._keys), (self._values, other._values)):
+            for layer, (first, second) in enumerate(zip(mine, theirs, strict=True)):
+                if first is not None and second is not None:
+                    mine[layer] = _joined(first, second)
+                theirs[layer] = None
+
+
+def _joined(first: Tensor, second: Tensor) -> Tensor:
+    """Buffers `(batch, heads, slots, size)` behind each other, with as many slots as the larger."""
+    slots = max(first.shape[2], second.shape[2])
+    return torch.cat(
+        [F.pad(buffer, (0, 0, 0, slots - buffer.shape[2])) for buffer in (first, second)]
+    )
 
 
 def round_up(number: int, multiple: int) -> int:

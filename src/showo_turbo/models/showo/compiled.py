@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...errors import UserError
 from ..layout import cached_attention_mask
 from .cache import BLOCK, KeyValueCache, round_up
 
@@ -101,6 +102,21 @@ class StaticKeyValueCache(KeyValueCache):
                 target[: len(samples)] = source[samples]
         chosen.lengths, chosen.filled = lengths, True
         return chosen
+
+    def retain(self, samples: Tensor) -> "StaticKeyValueCache":
+        """The given samples only; see `select`."""
+        return self.select(samples)
+
+    def join(self, other: KeyValueCache) -> None:
+        """Not possible: the buffers stay where they are.
+
+        Raises:
+            UserError: Always.
+        """
+        raise UserError(
+            "compiled decoding goes through one batch at a time, but others are to take the places "
+            "of samples that are done; leave compile out"
+        )
 
 
 class CompiledDecoding:

@@ -7,6 +7,7 @@ from transformers import PhiConfig
 
 from ...errors import UserError, shown
 from ..image_input import ImageInput, ImageInputKind
+from .attention import PACKED_ATTENTION
 from .vocabulary import Vocabulary
 
 LARGEST_SIZE = 2**24
@@ -24,7 +25,7 @@ _RELEASED_NAMES = {
 _RELEASED_CLIP = "w_clip_vit"
 """Of the released `config.json` files, whether the model reads features of CLIP."""
 
-_OF_FEATURES = (
+OF_FEATURES = (
     "image_input",
     "vision_encoder",
     "vision_tokens",
@@ -151,7 +152,7 @@ class ShowoConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """The `config.json` that both the released code and `from_dict` read."""
-        unused = {"vocabulary"} if self.reads.continuous else {"vocabulary", *_OF_FEATURES}
+        unused = {"vocabulary"} if self.reads.continuous else {"vocabulary", *OF_FEATURES}
         if not self.video_frames:
             unused.add("video_frames")
         own = {k: v for k, v in asdict(self).items() if k not in unused}
@@ -257,7 +258,7 @@ class ShowoConfig:
             "bos_token_id": None,
             "eos_token_id": None,
             "pad_token_id": None,
-            "attn_implementation": "sdpa",
+            "attn_implementation": PACKED_ATTENTION,
         }
         return PhiConfig(**sizes)
 

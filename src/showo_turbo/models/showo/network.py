@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import ClassVar
+from types import MappingProxyType
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -47,8 +48,7 @@ class Showo(CachedPhi):
         video = bool(config.video_frames)
         self.sequences = UnifiedPrompting(config.vocabulary, config.max_text_length, video=video)
         if config.reads.continuous:
-            # Named by its keys in the released checkpoints.
-            self.mm_projector = new_projector(config.reads.width, config.hidden_size)
+            self._add_projector()
         if config.noise_size:
             self.noise = NoiseEmbedding(config.noise_size, config.hidden_size)
 
@@ -61,6 +61,10 @@ class Showo(CachedPhi):
         network = Showo(config).to(self.device, self.dtype)
         network.load_state_dict(self.state_dict())
         return network
+
+    def _add_projector(self) -> None:
+        # Named by its keys in the released checkpoints.
+        self.mm_projector = new_projector(self.config.reads.width, self.config.hidden_size)
 
     @property
     def image_input(self) -> ImageInput:
@@ -115,6 +119,28 @@ class Showo(CachedPhi):
         """The empty prompt, or the story of an empty text."""
         return story_ids(self.vocabulary, [[]], []) if begins_story(prompt, self.vocabulary) else ()
 
+    def encode_answer(self, text_tokenizer: TextTokenizer | None, answer: str) -> list[int]:
+        """Ids of an answer to learn, without its end.
+
+        Where images are features, a space is between the question and the answer, as published.
+        """
+        text = f" {answer}" if self.config.reads.continuous else answer
+        return required_tokenizer(self, text_tokenizer).encode(text)
+
+    def encode_caption(
+        self, text_tokenizer: TextTokenizer | None, caption: str
+    ) -> tuple[list[int], list[int]]:
+        """Ids of a caption to learn that answers no question, and of what comes before it.
+
+        There is neither a system prompt nor a question; a line break is at the caption's end.
+
+        Returns:
+            The prompt, as `encode_question` gives one, and the caption without its end.
+        """
+        v = self.vocabulary
+        prompt = [v.soi_id, v.eoi_id] if self.config.reads.continuous else []
+        return prompt, required_tokenizer(self, text_tokenizer).encode(f"{caption}\n")
+
     @property
     def noise_size(self) -> int:
         """Numbers of noise that an image, and each of its tokens, reads; 0 for none."""
@@ -124,6 +150,25 @@ class Showo(CachedPhi):
         """Read noise from now on, at first without an effect; see `NoiseEmbedding`."""
         self.config = replace(self.config, noise_size=size)
         self.noise = NoiseEmbedding(size, self.config.hidden_size).to(self.device, self.dtype)
+
+    def read_features(self, features: Mapping[str, Any]) -> None:
+        """Be asked about features of images from now on, through a projector with random weights.
+
+        Args:
+            features: What changes of the configuration: `image_input` and what belongs to it.
+
+        Raises:
+            UserError: If features are read already, or a size is out of range.
+        """
+        if self.config.reads.continuous:
+            raise UserError(
+                f"image_input is {features['image_input']!r}, but the model reads images as "
+                f"{self.config.image_input!r} already; name a model that reads codes, or leave "
+                "image_input out"
+            )
+        self.config = replace(self.config, **features)
+        self._add_projector()
+        self.mm_projector.to(self.device, self.dtype)
 
     def image_logits(
         self, prompts: Sequence[Sequence[int]], codes: Tensor, noise: Tensor | None = None
@@ -231,10 +276,15 @@ class Showo(CachedPhi):
         return put_features(embeddings, sequences.features_at, projected)
 
     def answer_logits(
-        self, batch: AnswerBlocks, versions: Mapping[str, Tensor], *, fixed_point: bool = False
+        self,
+        batch: AnswerBlocks,
+        versions: Mapping[str, Tensor],
+        *,
+        chains: Mapping[str, Tensor] = MappingProxyType({}),
+        fixed_point: bool = False,
     ) -> dict[str, Tensor]:
         """Predict the blocks of answers; see `TextModel.answer_logits`."""
-        return answer_logits(self, batch, versions, fixed_point=fixed_point)
+        return answer_logits(self, batch, versions, chains=chains, fixed_point=fixed_point)
 
     def language_logits(
         self, texts: Sequence[Sequence[int]], max_length: int

@@ -93,9 +93,8 @@ class CachedTextPrefix:
         """Predict what follows each row's last token and each of its guesses."""
         tokens = [[last, *guess] for last, guess in zip(self._last, guesses, strict=True)]
         network = self._network
-        ids = torch.tensor(tokens, device=network.device)
         rows = network.vocabulary.text_rows if restrict_to_text else slice(None)
-        return network.logits(network.append(ids, self._cache), rows)
+        return network.logits(network.append_rows(tokens, self._cache), rows)
 
     def keep(self, tokens: Sequence[Sequence[int]]) -> None:
         """Append tokens to the rows; what was fed for them stays, the rest is forgotten."""
@@ -105,8 +104,13 @@ class CachedTextPrefix:
 
     def select(self, rows: Sequence[int]) -> None:
         """Go on with some of the rows only."""
-        self._cache = self._cache.select(torch.tensor(rows, device=self._network.device))
+        self._cache = self._cache.retain(torch.tensor(rows, device=self._network.device))
         self._last = [self._last[row] for row in rows]
+
+    def join(self, other: "CachedTextPrefix") -> None:
+        """Go on with the rows of another prefix, too, behind these."""
+        self._cache.join(other._cache)
+        self._last = [*self._last, *other._last]
 
 
 class CachedStories:

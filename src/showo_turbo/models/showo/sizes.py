@@ -1,16 +1,20 @@
 """Sizes of a new Show-o; those that follow from its tokenizers and images need not be given."""
 
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from ...text_tokenizer import TextTokenizer
 from ..image_input import ImageInputKind
 from ..magvitv2 import MAGVITv2Config
-from .config import ShowoConfig
+from .config import OF_FEATURES, ShowoConfig
 
 
 @dataclass(frozen=True)
 class ShowoSizes:
     """Sizes of a Show-o that starts from random weights.
+
+    Of one that starts from other weights only what its images are given as can be chosen, by
+    `image_input` and what follows.
 
     Args:
         text_vocabulary_size: Text tokens; those of the text tokenizer by default.
@@ -85,6 +89,11 @@ class ShowoSizes:
             "eos_id": text_tokenizer.eos_id,
         }
         return ShowoConfig(tokenizer=None, image_tokenizer=image_tokenizer, **{**followed, **given})
+
+    @property
+    def features(self) -> dict[str, Any]:
+        """What it says of the features that images are given as; see `Showo.read_features`."""
+        return {name: getattr(self, name) for name in OF_FEATURES}
 
     @classmethod
     def of(cls, config: ShowoConfig) -> "ShowoSizes":

@@ -1,5 +1,6 @@
 """The transformer of Show-o: Phi over whole sequences, and over what follows a key-value cache."""
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from inspect import signature
 from typing import Any, cast
@@ -12,7 +13,8 @@ from transformers import PhiForCausalLM, PhiModel
 from ...errors import UserError
 from ..layout import cached_attention_mask
 from ..protocols import TextModel
-from .attention import fast_training_attention
+from ..recomputation import checkpoint_options
+from .attention import Packing, fast_training_attention
 from .cache import KeyValueCache
 from .compiled import CacheSizes, CompiledDecoding, StaticKeyValueCache
 from .config import ShowoConfig
@@ -57,10 +59,10 @@ class CachedPhi(TextModel):
         """Floating-point type of the weights."""
         return cast(torch.dtype, self.showo.lm_head.weight.dtype)
 
-    def gradient_checkpointing_enable(self) -> None:
-        """Recompute each layer in the backward pass instead of storing it."""
+    def gradient_checkpointing_enable(self, elementwise: bool = False) -> None:
+        """Recompute each layer in the backward pass instead of storing it; see `ImageModel`."""
         self.recomputes = True
-        self.showo.gradient_checkpointing_enable({"use_reentrant": False})
+        self.showo.gradient_checkpointing_enable(checkpoint_options(elementwise))
 
     def lora_layers(self) -> tuple[nn.Module, nn.Module]:
         """The blocks that adapters go into, and the module that keeps their scaling."""
@@ -142,6 +144,34 @@ class CachedPhi(TextModel):
             attention_mask = F.pad(attention_mask, (0, extent - attention_mask.shape[-1]))
         return self._run(input_ids, attention_mask, positions, cache, embeddings)
 
+    def append_rows(self, rows: Sequence[Sequence[int]], cache: KeyValueCache) -> Tensor:
+        """Run the transformer over tokens of each row that follow what the cache holds.
+
+        See `append`, which is this where all rows are of one length. Rows of different lengths are
+        packed: what looks at one token at a time computes no padding. Compiled code, which has
+        fixed shapes, does.
+
+        Args:
+            rows: Token ids of each sample, at least one of each.
+            cache: Prefixes; each sample continues at its own length.
+
+        Returns:
+            `(tokens of all rows, hidden)`, row after row.
+        """
+        widths = [len(row) for row in rows]
+        longest = max(widths)
+        if min(widths) == longest:
+            return self.append(torch.tensor(rows, device=self.device), cache).flatten(0, 1)
+        packing = Packing.of(widths, self.device)
+        if isinstance(cache, StaticKeyValueCache):
+            filled = [[*row, *[0] * (longest - len(row))] for row in rows]
+            hidden = self.append(torch.tensor(filled, device=self.device), cache)
+            return packing.pack(hidden)[0]
+        ids = torch.tensor([token for row in rows for token in row], device=self.device)
+        positions, extent = cache.append_packed(packing)
+        mask = cached_attention_mask(cache.lengths, longest, extent, bidirectional=False)
+        return self._run(ids[None], mask, positions, cache, packing=packing)[0]
+
     def _run(
         self,
         input_ids: Tensor,
@@ -149,6 +179,7 @@ class CachedPhi(TextModel):
         positions: Tensor,
         cache: KeyValueCache,
         embeddings: Tensor | None = None,
+        **packed: Packing,
     ) -> Tensor:
         output = self.showo.model(
             input_ids=input_ids if embeddings is None else None,
@@ -157,6 +188,7 @@ class CachedPhi(TextModel):
             position_ids=positions,
             use_cache=False,
             **{CACHE_ARGUMENT: cache},
+            **packed,
         )
         return cast(Tensor, output.last_hidden_state)
 

@@ -1,4 +1,4 @@
-"""Training curves out of TensorBoard's files, cut at the stages of the curriculum."""
+"""Training curves out of a logger's files, cut at the stages of the curriculum."""
 
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -7,7 +7,8 @@ from itertools import accumulate, pairwise
 from pathlib import Path
 
 from matplotlib.figure import Figure
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from .logs import newest_values
 
 PREFIX = "train/"
 COLUMNS = 3
@@ -32,22 +33,10 @@ def read_curves(logs: Sequence[Path], stage_epochs: Sequence[int] = ()) -> Curve
     A resumed run has several folders of logs; where two know a step, the later one is right.
 
     Args:
-        logs: Folders with TensorBoard's files.
+        logs: Folders with a logger's files, see `find_logs`.
         stage_epochs: Epochs of each stage.
     """
-    found: dict[str, dict[int, tuple[float, float]]] = {}
-    for folder in logs:
-        events = EventAccumulator(str(folder), size_guidance={"scalars": 0})
-        events.Reload()
-        for tag in events.Tags()["scalars"]:
-            known = found.setdefault(tag, {})
-            for event in events.Scalars(tag):
-                if event.step not in known or event.wall_time > known[event.step][0]:
-                    known[event.step] = (event.wall_time, event.value)
-    points = {
-        tag: [(step, by_step[step][1]) for step in sorted(by_step)]
-        for tag, by_step in found.items()
-    }
+    points = newest_values(logs)
     losses = {
         tag.removeprefix(PREFIX): values
         for tag, values in points.items()

@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Sequence
 from dataclasses import replace
+from hashlib import sha256
 from importlib.resources import files
 from io import BytesIO
 from pathlib import Path
@@ -28,6 +29,7 @@ from ...utils.dotted_keys import flatten
 from ...utils.files import read_json
 from ..pictures import of_quality, quality_figure
 from .curves import loss_figure
+from .headline import headline
 from .runs import Run
 
 ABSENT = "(not set)"
@@ -48,8 +50,10 @@ def render_page(runs: Sequence[Run]) -> str:
         files(__package__).joinpath("page.html.jinja").read_text(encoding="utf-8")
     )
     scores = _scores(runs)
+    shown: set[bytes] = set()
     return template.render(
-        runs=[_section(run) for run in runs],
+        headlines=[_headline(run) for run in runs],
+        runs=[_section(run, shown) for run in runs],
         quality=_quality_pictures(scores),
         tables=_score_tables(scores),
         differences=_differences([run for run in runs if run.config]),
@@ -57,12 +61,21 @@ def render_page(runs: Sequence[Run]) -> str:
 
 
 def _scores(runs: Sequence[Run]) -> list[ImageScore]:
-    """The scores of all runs, with the run in the model's name if there are several."""
-    return [
-        replace(row, model=f"{run.name}: {row.model}" if len(runs) > 1 else row.model)
+    """The scores of all runs, with the run in the model's name if there are several.
+
+    A teacher that has the same scores in all of them is one teacher, and is shown once.
+    """
+    if len(runs) == 1:
+        return list(runs[0].images)
+    teachers = [[row for row in run.images if row.model == TEACHER] for run in runs]
+    shared = bool(teachers[0]) and all(rows == teachers[0] for rows in teachers[1:])
+    named = [
+        replace(row, model=f"{run.name}: {row.model}")
         for run in runs
         for row in run.images
+        if not (shared and row.model == TEACHER)
     ]
+    return [*(teachers[0] if shared else ()), *named]
 
 
 def _score_tables(scores: Sequence[ImageScore]) -> list[Figures]:
@@ -71,7 +84,9 @@ def _score_tables(scores: Sequence[ImageScore]) -> list[Figures]:
     judged = [row for row in scores if row.judged]
     for count in dict.fromkeys(row.n for row in judged):
         tables.append(image_figures([row for row in judged if row.n == count]))
-    return [*tables, time_figures(scores), sampling_figures(scores)] if scores else []
+    if _timed(scores):
+        tables.append(time_figures(scores))
+    return [*tables, sampling_figures(scores)] if scores else []
 
 
 def _quality_pictures(scores: Sequence[ImageScore]) -> list[tuple[str, str]]:
@@ -86,12 +101,29 @@ def _quality_pictures(scores: Sequence[ImageScore]) -> list[tuple[str, str]]:
     return found
 
 
-def _section(run: Run) -> dict[str, Any]:
-    """What the template shows of one run."""
+def _headline(run: Run) -> str:
+    """The result of a run in one sentence: of its report, or else of what was measured last."""
+    measured = [(run.images, run.report.get("text", []))]
+    measured += [(found.images, found.text) for found in run.evaluations.values()]
+    for images, text in measured:
+        if images or text:
+            first = images[0].split if images else ""
+            answers = [row for row in text if row.get("benchmark") is None]
+            return headline([row for row in images if row.split == first], answers)
+    return ""
+
+
+def _section(run: Run, shown: set[bytes]) -> dict[str, Any]:
+    """What the template shows of one run.
+
+    Args:
+        run: The run.
+        shown: Digests of the teacher's strips that the page has already, extended by this run's.
+    """
     text: Sequence[dict[str, Any]] = run.report.get("text", [])
-    tables = _teacher_first(run.pictures("film_strips/*-answer.json"))
+    tables = _not_yet(_teacher_first(run.pictures("film_strips/*-answer.json")), shown)
     answers = {path.stem: read_json(path) for path in tables}
-    strips = _teacher_first(run.pictures("film_strips/*.png"))
+    strips = _not_yet(_teacher_first(run.pictures("film_strips/*.png")), shown)
     return {
         "name": run.name,
         "hardware": run.report.get("hardware", ""),
@@ -103,9 +135,10 @@ def _section(run: Run) -> dict[str, Any]:
             {
                 "command": f"showo-turbo {command}",
                 "quality": _quality_pictures(found.images),
-                "tables": evaluation_figures(
-                    found.images, found.top_k, found.text, found.abilities
-                ),
+                "tables": [
+                    *evaluation_figures(found.images, found.top_k, found.text, found.abilities),
+                    *([time_figures(found.images)] if _timed(found.images) else ()),
+                ],
             }
             for command, found in run.evaluations.items()
         ],
@@ -119,6 +152,21 @@ def _section(run: Run) -> dict[str, Any]:
         ],
         "losses": _svg(loss_figure(run.curves)) if run.curves.points else None,
     }
+
+
+def _timed(scores: Sequence[ImageScore]) -> bool:
+    return any(row.seconds_per_image is not None for row in scores)
+
+
+def _not_yet(paths: Sequence[Path], shown: set[bytes]) -> list[Path]:
+    """The files without those of the teacher that another run has shown, byte for byte."""
+    fresh = []
+    for path in paths:
+        digest = sha256(path.read_bytes()).digest()
+        if not path.stem.startswith(TEACHER) or digest not in shown:
+            fresh.append(path)
+        shown.add(digest)
+    return fresh
 
 
 def _teacher_first(paths: Sequence[Path]) -> list[Path]:

@@ -13,6 +13,7 @@ from ...evaluation.report import REPORT_FORMAT
 from ...utils.files import read_json
 from ...utils.text_files import ENCODING
 from .curves import Curves, read_curves
+from .logs import find_logs
 
 _ONLY_ELSEWHERE = {"verbose", "return_predictions"}
 """Options of `validate`, `test` and `predict` that `fit` does not have."""
@@ -64,8 +65,12 @@ class Run:
         return sorted(self.folder.glob(pattern))
 
 
-def read_runs(folders: Sequence[Path]) -> list[Run]:
+def read_runs(folders: Sequence[Path], logs: Sequence[Path] = ()) -> list[Run]:
     """Read runs, each called by as much of its path as tells it from the others.
+
+    Args:
+        folders: Those of the runs.
+        logs: Folders with logs that lie elsewhere, of a single run.
 
     Raises:
         UserError: If there is none, one is named twice, or one cannot be read.
@@ -80,26 +85,42 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
     while len({place.parts[-depth:] for place in places}) < len(places):
         depth += 1
     names = ["/".join(place.parts[-depth:]) for place in places]
-    return [read_run(folder, name) for folder, name in zip(folders, names, strict=True)]
+    if logs and len(folders) > 1:
+        raise UserError(
+            f"logs are named for {len(folders)} runs; expected a single run with logs elsewhere, "
+            "report each by itself"
+        )
+    return [read_run(folder, name, logs) for folder, name in zip(folders, names, strict=True)]
 
 
-def read_run(folder: Path, name: str) -> Run:
+def read_run(folder: Path, name: str, elsewhere: Sequence[Path] = ()) -> Run:
     """Read a run's folder.
+
+    Args:
+        folder: Where it is.
+        name: What the run is called on the page.
+        elsewhere: Folders with further logs of it.
 
     Raises:
         UserError: If it is not a run's folder, or its report is damaged.
     """
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder; name the folder of a run, its default_root_dir")
-    logs = sorted(path.parent for path in folder.rglob("events.out.tfevents.*"))
-    logs = list(dict.fromkeys(logs))
+    logs = find_logs(folder)
+    for place in elsewhere:
+        if not (further := find_logs(place)):
+            raise UserError(
+                f"{place} holds no logs; expected those of TensorBoard, CSVLogger or MLflow, name "
+                "the folder that the logger wrote to"
+            )
+        logs += further
     path = folder / "report.json"
     evaluations = {name: folder / "evaluation" / f"{name}.json" for name in ("validate", "test")}
     evaluations = {name: file for name, file in evaluations.items() if file.is_file()}
     if not path.is_file() and not evaluations and not logs:
         raise UserError(
-            f"{folder} holds neither report.json nor TensorBoard logs; name the folder of a run, "
-            "its default_root_dir"
+            f"{folder} holds neither report.json nor logs; name the folder of a run, its "
+            "default_root_dir"
         )
     report = _read_scores(path, ("images", "unseen_combinations")) if path.is_file() else {}
     measured = {name: _read_scores(file, ("images", "top_k")) for name, file in evaluations.items()}

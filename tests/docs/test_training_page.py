@@ -1,8 +1,7 @@
-"""What the README's section on use shows, with fewer samples."""
+"""What the pages on starting and on training show, with fewer samples."""
 
 import re
-import shlex
-from pathlib import Path
+from importlib import import_module
 
 import pytest
 
@@ -12,8 +11,9 @@ from showo_turbo.sampling.text_decoding import TextDecoding
 from showo_turbo.shapes.write import write_world
 from showo_turbo.trajectories import TrajectoryStore
 
-README = Path(__file__).parents[1] / "README.md"
-SECTION = README.read_text(encoding="utf-8").split("\n## Use\n")[1].split("\n## ")[0]
+from .pages import DOCS, blocks, commands, write_files
+
+PAGE = DOCS / "training.md"
 
 
 @pytest.fixture
@@ -22,6 +22,12 @@ def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_world("data/shapes", images=48, documents=16, validation_images=8, progress=False)
     return tmp_path
+
+
+def block_with(part):
+    """The Python block of the page that has this in it."""
+    (found,) = [block for block in blocks("python", PAGE) if part in block.text]
+    return found
 
 
 def with_fewer_samples(text):
@@ -37,13 +43,16 @@ def with_fewer_samples(text):
 
 
 def test_collecting_and_showing(here, monkeypatch, capsys):
-    (block, *_) = re.findall(r"```bash\n(.*?)```", SECTION, flags=re.DOTALL)
-    world = "--shapes.images 48 --shapes.documents 16 --shapes.validation_images 8"
-    lines = [line for line in block.splitlines() if "data/trajectories" in line]
-    assert len(lines) == 2
-    for line in lines:
-        line = line.replace("--shapes.folder data/shapes", f"--shapes.folder data/shapes {world}")
-        monkeypatch.setattr("sys.argv", shlex.split(line.replace("64", "4"), comments=True))
+    world = ["--shapes.images=48", "--shapes.documents=16", "--shapes.validation_images=8"]
+    shown = [
+        command.words
+        for command in commands()
+        if command.block.page == DOCS / "start.md" and "data/trajectories" in command.words
+    ]
+    assert [words[1] for words in shown] == ["collect", "trajectories"]
+    for words in shown:
+        fewer = ["4" if word == "64" else word for word in words]
+        monkeypatch.setattr("sys.argv", [*fewer, *(world if words[1] == "collect" else ())])
         main()
     assert "Trajectories in data/trajectories/images" in capsys.readouterr().out
     assert list((here / "data").rglob("*-strips/*.png"))
@@ -51,7 +60,7 @@ def test_collecting_and_showing(here, monkeypatch, capsys):
 
 def test_training_from_python(here, random_shapes_model):
     """With networks of hardly any width in place of the shapes model."""
-    (code, *_) = re.findall(r"```python\n(from pathlib.*?)```", SECTION, flags=re.DOTALL)
+    code = block_with("trainer.fit(").text
     small = {
         "student": str(random_shapes_model),
         "text_tokenizer": str(random_shapes_model),
@@ -59,14 +68,14 @@ def test_training_from_python(here, random_shapes_model):
         "decoding": TextDecoding(max_new_tokens=32),
         "evaluation": EvaluationPlan(decoding=TextDecoding(max_new_tokens=6)),
     }
-    exec(compile(with_fewer_samples(code), "README.md", "exec"), {"small": small})
+    exec(compile(with_fewer_samples(code), str(PAGE), "exec"), {"small": small})
     for round_index in (0, 1):
         store = here / f"runs/mine/curriculum/round-{round_index}/images"
         assert TrajectoryStore.open(store).num_samples == 4
 
 
 def test_files_of_one_s_own_from_python(here):
-    """The pictures of the world's training files, under the names of the README."""
+    """The pictures of the world's training files, under the names of the page."""
     files = {
         "pictures": "train2017",
         "captions.json": "annotations/captions_train2017.json",
@@ -74,14 +83,19 @@ def test_files_of_one_s_own_from_python(here):
     }
     for name, original in files.items():
         (here / name).symlink_to(here / "data/shapes" / original)
-    (code,) = re.findall(
-        r"With files of your own:\n\n```python\n(.*?)```", SECTION, flags=re.DOTALL
-    )
     found = {}
-    exec(compile(code, "README.md", "exec"), found)
+    exec(compile(block_with("captions=CaptionFiles").text, str(PAGE), "exec"), found)
     data = found["data"]
     data.setup("fit")
     assert len(data.image_prompts(5)) == 5
     (image, question), *_ = data.text_requests(1)
     assert image.parts[0] == "pictures" and question
     assert set(data.batch_sizes) == {"image", "text"}
+
+
+def test_captions_in_another_form(here, monkeypatch):
+    assert write_files(PAGE, here) == ["my_captions.py"]
+    monkeypatch.syspath_prepend(str(here))
+    (here / "a.txt").write_text("a cat\na dog\n")
+    own = import_module("my_captions").CaptionLines(here / "a.txt")
+    assert own.captions(None) == ["a cat", "a dog"]

@@ -1,0 +1,152 @@
+"""What runs need: the shipped configurations, and a step of a small network as it is measured."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from showo_turbo.cli.full_config import full_config
+from showo_turbo.errors import UserError
+from showo_turbo.models.showo import Showo
+from showo_turbo.planning import estimate, read_run
+from showo_turbo.planning.live_bytes import LiveBytes
+from showo_turbo.planning.step import step_bytes
+
+from ..support import full_step
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+GB = 10**9
+TURBO = ("turbo_256", "turbo_512", "turbo_256_renewed", "turbo_512_renewed")
+PARAMETERS = 24 * (4 * 2048**2 + 2 * 4 * 2048**2) + 2 * 58498 * 2048
+"""Matrices of the released network by hand: attention, feed-forward, embeddings and head."""
+
+LIMITS = {
+    # overlay: devices, GB of training, GB of collecting
+    "single_gpu": (1, 26, 14),
+    "24gb": (1, 20, 14),
+    "80gb": (1, 33, 14),
+    "8x24gb": (8, 12, 12),
+}
+
+
+def planned(name, *overlays, devices=None):
+    files = [CONFIGS / "turbo.yaml", CONFIGS / f"{name}.yaml"]
+    files = files if name.startswith("turbo_") else files[1:]
+    files += [CONFIGS / "hardware" / f"{overlay}.yaml" for overlay in overlays]
+    return read_run(full_config([part for file in files for part in ("-c", str(file))]), devices)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TURBO)
+def test_shipped_runs_on_one_card(name):
+    found = estimate(planned(name, "24gb"))
+    assert PARAMETERS < found.parameters < 1.01 * PARAMETERS
+    for phase in found.phases:
+        assert phase.parts["weights"] > 4 * PARAMETERS
+        assert phase.total < 24 * GB, (phase.name, phase.parts)
+    assert found.steps > 1000 and found.hours(1e14, 1) > 1
+    assert found.disk["checkpoint"] > 6 * PARAMETERS
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["turbo_256", "turbo_512"])
+@pytest.mark.parametrize("overlay", LIMITS)
+def test_overlays_keep_to_their_cards(name, overlay):
+    devices, training, collecting = LIMITS[overlay]
+    run = planned(name, overlay)
+    assert run.devices == devices
+    found = {phase.name: phase for phase in estimate(run).phases}
+    assert found["training"].total < training * GB, found["training"].parts
+    assert found["collecting"].total < collecting * GB, found["collecting"].parts
+
+
+def test_the_quickstart():
+    run = planned("quickstart")
+    found = estimate(run)
+    assert found.peak.total < 1.2 * GB and run.checkpointing is None
+    assert [stage.guided for stage in run.stages] == [True, False, False, False]
+    assert found.steps == (13 * 1536 + 3 * 4 * 5120) // 64
+
+
+@pytest.mark.parametrize("name", ["pretrain_showo", "pretrain_magvitv2"])
+@pytest.mark.bad_input
+def test_runs_of_another_kind(name):
+    with pytest.raises(UserError, match="plan estimates runs of ShowoTurbo, not of Pretrain"):
+        planned(name)
+
+
+def test_options_change_their_part():
+    run = planned("quickstart")
+
+    def training(**changes):
+        return estimate(replace(run, **changes)).phases[0].parts
+
+    parts, parameters = training(), estimate(run).parameters
+    assert training(state_bytes=0.0)["states"] == 0 < parts["states"]
+    assert training(teacher=True)["weights"] - parts["weights"] == 4 * parameters
+    held = [training(checkpointing=way)["activations"] for way in ("layers", "elementwise", None)]
+    assert held[0] < held[1] < held[2] == parts["activations"]
+    assert training(bucket_copies=True)["exchange"] == 4 * parameters
+    apart, together = training(by_stream=True), training(by_stream=False)
+    assert apart["activations"] + apart["logits"] < together["activations"] + together["logits"]
+
+
+def test_tensors_without_contents_take_what_real_ones_take(monkeypatch):
+    """The same step with contents: the peak of live bytes is the same."""
+    run = replace(planned("quickstart"), bfloat16=False)
+    _, without = step_bytes(run)
+
+    class Real:
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            return None
+
+    monkeypatch.setattr("showo_turbo.planning.step.FakeTensorMode", Real)
+    torch.manual_seed(0)
+    _, real = step_bytes(run)
+    assert sum(without.values()) == pytest.approx(sum(real.values()), rel=0.05)
+    assert LiveBytes().peak.keys() == real.keys()
+
+
+@pytest.mark.parametrize("checkpointing", [None, "layers", "elementwise"])
+def test_a_step_of_training_takes_what_is_planned(checkpointing):
+    """The package's own step, over real tensors: its losses, masks and branches of answers."""
+    run = planned("quickstart")
+    model = replace(run.model, layers=2)
+    run = replace(
+        run,
+        model=model,
+        bfloat16=True,
+        by_stream=True,
+        checkpointing=checkpointing,
+        batches={"image": 8, "text": 2, "language": 4},
+        streams=planned("turbo_256").streams,
+    )
+    _, said = step_bytes(run)
+    network = Showo(model).train()
+    if checkpointing:
+        network.gradient_checkpointing_enable(checkpointing == "elementwise")
+    batches = full_step.batches_of(run)
+    there = [*network.parameters(), *network.buffers()]
+    meter = LiveBytes(there, (model.codebook_size, model.text_vocabulary_size))
+    meter.watch(network.parameters())
+    with meter:
+        full_step.step(run, network, batches)
+    assert sum(meter.peak.values()) == pytest.approx(sum(said.values()), rel=0.1)
+
+
+@pytest.mark.bad_input
+def test_too_little_memory_names_the_part(monkeypatch):
+    from showo_turbo.cli.plan import plan
+
+    files = [str(CONFIGS / "quickstart.yaml")]
+    plan(files, memory=8)
+    with pytest.raises(UserError, match=r"^no: \w+ needs .* than the 0\.01 GB .* most of it"):
+        plan(files, memory=0.01)
+    with pytest.raises(UserError, match="--memory is -1; expected a number above 0"):
+        plan(files, memory=-1)
+    with pytest.raises(UserError, match="--devices is 0; expected at least 1"):
+        plan(files, devices=0)
