@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from showo_turbo.inference import ShowoPipeline, TextDecoding
+from showo_turbo.inference import ShowoPipeline
+from showo_turbo.sampling.text_decoding import TextDecoding
 
 RUN = ["--sampling_steps", 2, "--decoding.max_new_tokens", 6, "--max_steps", 2]
 DECODING = TextDecoding(max_new_tokens=6)

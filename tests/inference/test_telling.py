@@ -7,9 +7,10 @@ from PIL import Image
 
 from showo_turbo.data.images import to_images
 from showo_turbo.errors import UserError
-from showo_turbo.inference import ShowoPipeline, TextDecoding
+from showo_turbo.inference import ShowoPipeline
 from showo_turbo.sampling.image_sampling import ImageSampling
 from showo_turbo.sampling.stories import tell_stories
+from showo_turbo.sampling.text_decoding import TextDecoding
 
 from ..tiny import tiny_networks
 

@@ -6,8 +6,9 @@ import torch
 from showo_turbo.data.clips import load_clip, write_clip
 from showo_turbo.data.images import square_pixels, to_images
 from showo_turbo.errors import UserError
-from showo_turbo.inference import ShowoPipeline, TextDecoding
+from showo_turbo.inference import ShowoPipeline
 from showo_turbo.sampling.image_sampling import ImageSampling
+from showo_turbo.sampling.text_decoding import TextDecoding
 from showo_turbo.sampling.videos import decode_clip_codes
 
 from ..clips import clip_networks, colored_frames, write_clip_model
