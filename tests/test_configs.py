@@ -24,9 +24,11 @@ SWEEPS = [path for path in FILES if path.parent.name == "sweeps"]
 TURBO = CONFIGS / "turbo.yaml"
 RESOLUTIONS = [path for path in FILES if path.match("turbo_*.yaml")]
 LOGGERS = [path for path in FILES if path.parent.name == "loggers"]
-PARTS = [*OVERLAYS, *SWEEPS, *LOGGERS, TURBO, *RESOLUTIONS]
+STAGES = [path for path in FILES if path.match("stages/stage_*.yaml")]
+STAGED = CONFIGS / "stages" / "pretrain.yaml"
+PARTS = [*OVERLAYS, *SWEEPS, *LOGGERS, TURBO, *RESOLUTIONS, STAGED, *STAGES]
 WHOLE = [[path] for path in FILES if path not in PARTS]
-WHOLE += [[TURBO, path] for path in RESOLUTIONS]
+WHOLE += [[TURBO, path] for path in RESOLUTIONS] + [[STAGED, path] for path in STAGES]
 WHOLE += [[path] for path in RECIPES]
 """The files of each run, in the order in which they are merged."""
 
@@ -41,6 +43,14 @@ def test_the_files_are_found():
         "pretrain_magvitv2",
         "pretrain_mmada",
         "pretrain_showo",
+        "pretrain_clip_tokenizer",
+        "pretrain_clips",
+        "pretrain_stories",
+        "student_clips",
+        "student_stories",
+        "stage_1",
+        "stage_2",
+        "stage_3",
         "turbo_256",
         "turbo_512",
         "turbo_256_renewed",
@@ -265,6 +275,70 @@ def test_the_steps_over_clip_run(name, tmp_path, monkeypatch, world, random_shap
             "--trainer.accelerator=cpu",
             "--trainer.precision=32-true",
             "--trainer.fast_dev_run=2",
+        ]
+    )
+
+
+def test_pretraining_on_stories_runs(tmp_path, monkeypatch, world):
+    monkeypatch.chdir(tmp_path)
+    main(
+        [
+            "fit",
+            "-c",
+            str(CONFIGS / "pretrain_stories.yaml"),
+            "--trainer.accelerator=cpu",
+            *SMALL_WORLD,
+            "--data.init_args.shapes.validation_images=8",
+            f"--data.init_args.shapes.folder={world}",
+            "--data.init_args.stories.folder=stories",
+            "--data.init_args.stories.count=4",
+            "--data.init_args.prompts_per_category=1",
+            "--data.init_args.batch_sizes={image: 1, text: 1, language: 1, story: 2}",
+            "--trainer.fast_dev_run=1",
+        ]
+    )
+
+
+def test_pretraining_on_clips_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    main(["inflate", "shapes", "clip_tokenizer"])
+    world = [
+        "--trainer.accelerator=cpu",
+        "--data.init_args.shapes.folder=clips",
+        "--data.init_args.shapes.clips=4",
+        "--data.init_args.shapes.validation_clips=2",
+        "--data.init_args.shapes.level=hard",
+        "--trainer.fast_dev_run=1",
+    ]
+    tokenizer = ["-c", str(CONFIGS / "pretrain_clip_tokenizer.yaml"), *world]
+    tokenizer += ["--model.init_args.initial_weights=clip_tokenizer"]
+    main(["fit", *tokenizer, "--data.init_args.batch_size=2"])
+    model = ["-c", str(CONFIGS / "pretrain_clips.yaml"), *world]
+    model += ["--model.init_args.image_tokenizer=clip_tokenizer"]
+    model += ["--data.init_args.prompts_per_category=1"]
+    main(["fit", *model, "--data.init_args.batch_sizes={image: 1, text: 1}"])
+
+
+@pytest.mark.parametrize("path", STAGES, ids=lambda path: path.stem)
+def test_a_stage_runs(path, tmp_path, monkeypatch, world, random_shapes_model):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "shapes-pretrain").symlink_to(world)
+    arguments = [*options([STAGED, path]), "--trainer.accelerator=cpu", *SMALL_WORLD]
+    if path.stem == "stage_1":
+        arguments.append("--data.init_args.captions.per_class=1")
+        sizes = {"hidden_size": 32, "heads": 2, "layers": 1}
+        arguments += [f"--model.init_args.showo.{name}={size}" for name, size in sizes.items()]
+    else:
+        arguments.append(f"--model.init_args.initial_weights={random_shapes_model}")
+    main(
+        [
+            "fit",
+            *arguments,
+            "--data.init_args.shapes.validation_images=8",
+            "--data.init_args.prompts_per_category=1",
+            "--data.init_args.batch_sizes={image: 2, text: 2, language: 1}",
+            "--trainer.fast_dev_run=1",
         ]
     )
 

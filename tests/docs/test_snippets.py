@@ -13,6 +13,8 @@ from .pages import DOCS, PAGES, blocks, forget_modules, write_files
 RUN_ELSEWHERE = {
     DOCS / "inference.md": "test_inference_page.py",
     DOCS / "training.md": "test_training_page.py",
+    DOCS / "stories.md": "test_stories_and_clips_pages.py",
+    DOCS / "clips.md": "test_stories_and_clips_pages.py",
 }
 """Pages whose blocks need smaller sizes, and the tests that run them."""
 

@@ -104,6 +104,28 @@ def test_answers_are_predicted_and_questions_are_not(random_shapes_model):
     torch.testing.assert_close(loss_of(made, text=stream), torch.stack(losses).mean())
 
 
+def test_captions_that_are_answers_are_learned_with_their_questions(random_shapes_model):
+    """From `sot` to the end, each text by itself."""
+    made = module(random_shapes_model)
+    stream = drawings() | {
+        "question": ["what is it?"] * 3,
+        "answer": ["a red circle", "two", "at the top left"],
+        "learn_question": [True, False, True],
+    }
+    encode, eot = made.text_tokenizer.encode, made.model.vocabulary.eot_id
+    codes = made.image_tokenizer.encode(stream["pixels"])
+    losses = []
+    for place, answer in enumerate(stream["answer"]):
+        prompt, tokens = encode(format_question("what is it?")), [*encode(answer), eot]
+        text = [made.model.vocabulary.sot_id, *prompt, *tokens]
+        learned = text if stream["learn_question"][place] else tokens
+        batch = made.model.sequences.understanding(codes[place : place + 1], [text[1:-1]])
+        logits = made.model(batch.input_ids, batch.layout.attention_mask)[0, :, :640]
+        targets = torch.tensor(learned)
+        losses += F.cross_entropy(logits[-len(targets) :], targets, reduction="none")
+    torch.testing.assert_close(loss_of(made, text=stream), torch.stack(losses).mean())
+
+
 def test_the_loss_is_the_weighted_sum_of_the_logged_ones(random_shapes_model):
     made = module(random_shapes_model, image_weight=0.5, text_weight=2.0, language_weight=3.0)
     questions = {"question": ["what is it?"] * 3, "answer": CAPTIONS}

@@ -9,10 +9,12 @@ LIGHTNING_COMMANDS = {
 
 COMMANDS = {
     "generate": "Draw images of prompts into a folder.",
+    "generate-video": "Draw clips of prompts, or set images in motion.",
     "inpaint": "Draw parts of images again, where masks are white.",
     "extrapolate": "Let images grow beyond their edges.",
     "edit": "Change what images show, without a mask.",
     "answer": "Answer questions about images.",
+    "tell": "Tell stories of texts and images in turn.",
     "demo": "Serve a page on which teacher and student work side by side.",
     "split-pictures": "Split pictures with captions into training, validation and test.",
     "train-text-tokenizer": "Train a text tokenizer on captions, questions and texts.",
@@ -24,6 +26,7 @@ COMMANDS = {
     "sweep": "Run an experiment many times with other settings: grid, random or TPE.",
     "report": "Write one self-contained HTML page about runs.",
     "replay": "Run a batch that stopped a training again, and show where it goes wrong.",
+    "inflate": "Make a tokenizer of clips of an image tokenizer.",
     "export": "Write the network of a training checkpoint as a model folder.",
     "push": "Write a model to the hub, with a card made from its run.",
 }

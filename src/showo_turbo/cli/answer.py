@@ -110,7 +110,10 @@ def answer(
             batch_size,
         )
         for file in _each_once((request.entry for request in pending), "checking images"):
-            read_image(file, background)
+            if pipeline.clip_frames:
+                pipeline.square_images([file])
+            else:
+                read_image(file, background)
         _hand_out(batches, pending, folder)
     elif folder is not None and outdated:
         folder.begin()

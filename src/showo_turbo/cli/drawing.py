@@ -96,6 +96,7 @@ class DrawingRun(Generic[Asked, Result]):
         options: What else decides about the images, noted with each.
         settings: What else belongs to the folder as a whole.
         found: What is noted of an image of a result once it is drawn.
+        save: Writes an image of a result with its note.
     """
 
     command: str
@@ -107,6 +108,9 @@ class DrawingRun(Generic[Asked, Result]):
     options: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     found: Callable[[Result, int], dict[str, Any]] = lambda batch, index: {}
+    save: Callable[[Result, int, Path, dict[str, Any]], None] = lambda batch, index, path, note: (
+        save_png(batch.images[index], path, note)
+    )
 
     def into(self, place: DrawingOptions, begun: Callable[[], None] = lambda: None) -> None:
         """Draw what the folder does not hold yet, and say what it cost.
@@ -163,7 +167,7 @@ class DrawingRun(Generic[Asked, Result]):
             for batch in batches:
                 notes = []
                 chosen = requests[done : done + len(batch.images)]
-                for index, (request, image) in enumerate(zip(chosen, batch.images, strict=True)):
+                for index, request in enumerate(chosen):
                     note = {
                         "file": request.file,
                         **request.entry.notes,
@@ -173,7 +177,7 @@ class DrawingRun(Generic[Asked, Result]):
                         **self.options,
                         **self.found(batch, index),
                     }
-                    _save_png(image, folder.folder / request.file, note)
+                    self.save(batch, index, folder.folder / request.file, note)
                     notes.append({**note, "metadata": request.entry.metadata})
                 folder.add(notes)
                 done += len(notes)
@@ -182,7 +186,7 @@ class DrawingRun(Generic[Asked, Result]):
         return cost
 
 
-def _save_png(image: Image, path: Path, note: dict[str, Any]) -> None:
+def save_png(image: Image, path: Path, note: dict[str, Any]) -> None:
     """Write a PNG atomically, with a text entry for each value of its note."""
     info = PngInfo()
     for name, value in note.items():

@@ -19,11 +19,18 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from .. import callbacks as _callbacks  # noqa: F401
 from .. import training as _training  # noqa: F401
 from ..callbacks import EvaluationTable
+from ..data import caption_questions as _caption_questions  # noqa: F401
+from ..data import class_folders as _class_folders  # noqa: F401
 from ..data import distillation as _distillation  # noqa: F401
 from ..data import pretraining as _pretraining  # noqa: F401
+from ..data import shards as _shards  # noqa: F401
 from ..errors import UserError, shown
+from ..shapes import classes as _shapes_classes  # noqa: F401
+from ..shapes import clip_checker as _shapes_clip_checker  # noqa: F401
 from ..shapes import metric as _shapes_metric  # noqa: F401
 from ..shapes import source as _shapes_source  # noqa: F401
+from ..shapes import stories as _shapes_stories  # noqa: F401
+from ..shapes import write_clips as _shapes_write_clips  # noqa: F401
 from ..training.checkpoint_io import AtomicCheckpointIO, ExactResume
 from ..training.measured_student import MeasuredStudent
 from ..training.ranks import lost_process

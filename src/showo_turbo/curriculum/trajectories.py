@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -15,6 +16,7 @@ from ..data.images import encode_images
 from ..data.sources import required
 from ..errors import UserError
 from ..models.autocast import cast_linear_layers
+from ..models.model_config import token_grid
 from ..models.protocols import ImageModel
 from ..models.registry import load_model
 from ..training.student_weights import whole_image_encoder, whole_image_tokenizer
@@ -192,7 +194,7 @@ class RoundTrajectories:
                     rank_zero_info,
                     processes,
                     base=_base(module, folder) if source and source.needs_base else None,
-                    decode=image_tokenizer.decode,
+                    decode=partial(image_tokenizer.decode, grid=token_grid(teacher[0].config)),
                     device=module.device,
                 )
                 captions = _captions(data, stages, round_index)

@@ -1,3 +1,5 @@
+from .caption_questions import CaptionQuestions
+from .class_folders import ClassFolders
 from .coco import COCOCaptions
 from .corpus import Corpus
 from .datamodule import StreamsDataModule
@@ -10,18 +12,23 @@ from .pretraining import ImageDataModule, PretrainBatchSizes, PretrainDataModule
 from .prompts import PromptFile
 from .questions import QuestionFiles
 from .sampler import JoinedBatchSampler
+from .shards import ImageTextShards
 from .sources import CaptionSource, QuestionSource, TextSource
+from .stories import StoryFiles, StorySource
 from .streams import JoinedDataset, SampleKey, SingleStream, Stream, StreamDataset
 from .web_text import WebText
 
 __all__ = [
     "COCOCaptions",
     "CaptionFiles",
+    "CaptionQuestions",
     "CaptionSource",
+    "ClassFolders",
     "Corpus",
     "DistillationBatchSizes",
     "DistillationDataModule",
     "ImageDataModule",
+    "ImageTextShards",
     "InstructionFiles",
     "JoinedBatchSampler",
     "JoinedDataset",
@@ -36,6 +43,8 @@ __all__ = [
     "ResumableLoader",
     "SampleKey",
     "SingleStream",
+    "StoryFiles",
+    "StorySource",
     "Stream",
     "StreamDataset",
     "StreamsDataModule",

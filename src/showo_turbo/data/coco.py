@@ -6,8 +6,9 @@ from typing import Any
 from ..errors import BadSample, UserError, shown
 from ..utils.files import read_json
 from .bad_samples import Skip, refuse
+from .clips import load_pixels
 from .fields import integer_field, text_field
-from .images import image_path, load_image
+from .images import image_path
 from .streams import StreamDataset
 from .transparency import BACKGROUND
 
@@ -25,6 +26,8 @@ class COCOCaptions(StreamDataset):
         resolution: Side length in pixels.
         skip: Leaves out a bad entry, or raises.
         background: Color that shows through transparent parts of the images.
+        frames: Frames of each clip, where the files are clips; pixels then are `(3, frames,
+            resolution, resolution)`.
 
     Raises:
         UserError: If the annotations are missing, not JSON, or hold no caption; or, being refused,
@@ -39,10 +42,12 @@ class COCOCaptions(StreamDataset):
         skip: Skip = refuse,
         *,
         background: str = BACKGROUND,
+        frames: int | None = None,
     ) -> None:
         self.images = Path(images)
         self.resolution = resolution
         self.background = background
+        self.frames = frames
         self._records = read_coco_captions(Path(annotations), self.images, skip)
 
     def __len__(self) -> int:
@@ -53,7 +58,7 @@ class COCOCaptions(StreamDataset):
         """The image at `index` with the caption that `seed` chooses."""
         image_id, path, captions = self._records[index]
         return {
-            "pixels": load_image(path, self.resolution, self.background),
+            "pixels": load_pixels(path, self.frames, self.resolution, self.background),
             "caption": captions[seed % len(captions)],
             "image_id": image_id,
             "seed": seed,

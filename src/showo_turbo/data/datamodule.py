@@ -1,7 +1,7 @@
 """What the DataModules share: joined streams in training, single ones in evaluation."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +14,7 @@ from .bad_samples import BadSamples
 from .corpus import Corpus
 from .loader import EvaluationLoader, LoaderOptions, ResumableLoader
 from .sampler import JoinedBatchSampler
-from .sources import check_source
+from .sources import Source, check_source
 from .streams import JoinedDataset, SingleStream, SpreadStream, Stream
 
 FIT_LIMIT = 256
@@ -101,6 +101,10 @@ class StreamsDataModule(LightningDataModule):
         """Open the training streams that have a batch size."""
         raise NotImplementedError
 
+    def sources(self) -> Sequence[Source | None]:
+        """Where the data comes from."""
+        return ()
+
     def open_evaluation_streams(
         self, stage: Literal["validate", "test"]
     ) -> list[tuple[str, Stream]]:
@@ -108,10 +112,13 @@ class StreamsDataModule(LightningDataModule):
         raise NotImplementedError
 
     def prepare_data(self) -> None:
-        """Make the corpus if there is one."""
+        """Make the corpus if there is one, and what else is to be made."""
         began = time.perf_counter()
         if self.shapes is not None:
             self.shapes.write()
+        for source in self.sources():
+            if source is not None:
+                source.prepare()
         self.preparation_seconds = time.perf_counter() - began
 
     def setup(self, stage: str) -> None:
@@ -154,6 +161,9 @@ class StreamsDataModule(LightningDataModule):
             rank=self.trainer.global_rank if self.trainer else 0,
             world_size=self.trainer.world_size if self.trainer else 1,
             samples_per_epoch=self.samples_per_epoch,
+            parts={
+                name: stream.parts for name, stream in streams.items() if hasattr(stream, "parts")
+            },
         )
         if self._position:
             sampler.load_state_dict(self._position)

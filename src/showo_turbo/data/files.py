@@ -23,11 +23,14 @@ class CaptionFiles(CaptionSource):
         annotations: The captions file, such as `annotations/captions_train2017.json`.
         background: Color that shows through transparent parts of the images, such as `black` or
             `#808080`.
+        frames: Frames of each clip, where the files are clips: videos, moving pictures or folders
+            of frames, see `load_clip`.
     """
 
     images: Path
     annotations: Path
     background: str = BACKGROUND
+    frames: int | None = None
 
     def __post_init__(self) -> None:
         check_background(self.background)
@@ -39,7 +42,12 @@ class CaptionFiles(CaptionSource):
     def open(self, resolution: int, skip: Skip = refuse) -> COCOCaptions:
         """Read the annotations; images come as squares of `resolution` pixels."""
         return COCOCaptions(
-            self.images, self.annotations, resolution, skip, background=self.background
+            self.images,
+            self.annotations,
+            resolution,
+            skip,
+            background=self.background,
+            frames=self.frames,
         )
 
 
@@ -53,12 +61,15 @@ class InstructionFiles(QuestionSource):
         history: Whether a question comes with the turns before it; if not, each stands alone.
         background: Color that shows through transparent parts of the images, such as `black` or
             `#808080`.
+        frames: Frames of each clip, where the files are clips: videos, moving pictures or folders
+            of frames, see `load_clip`.
     """
 
     images: Path
     annotations: Path
     history: bool = True
     background: str = BACKGROUND
+    frames: int | None = None
 
     def __post_init__(self) -> None:
         check_background(self.background)
@@ -76,6 +87,7 @@ class InstructionFiles(QuestionSource):
             skip,
             history=self.history,
             background=self.background,
+            frames=self.frames,
         )
         counts = {
             "records without an image": dataset.num_text_only,

@@ -1,5 +1,6 @@
 """Image files to tensors, and back."""
 
+import io
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
@@ -222,34 +223,54 @@ def decode_image(path: Path, convert: Callable[[Image.Image], Image.Image]) -> I
     Raises:
         BadSample: See `load_image`.
     """
+    return _decode(path, str(path), convert)
+
+
+def decode_bytes(content: bytes, name: str, background: str = BACKGROUND) -> Image.Image:
+    """Read the content of an image file as RGB; see `load_image`.
+
+    Args:
+        content: The file's bytes.
+        name: What the image is called in messages.
+        background: Color that shows through transparent parts.
+
+    Raises:
+        BadSample: See `load_image`.
+    """
+    return _decode(io.BytesIO(content), name, lambda image: to_rgb(image, background, name))
+
+
+def _decode(
+    source: Path | io.BytesIO, name: str, convert: Callable[[Image.Image], Image.Image]
+) -> Image.Image:
     try:
-        if path.exists() and not path.is_file():
+        if isinstance(source, Path) and source.exists() and not source.is_file():
             raise BadSample(
-                f"{path} is not a file, but a folder, a pipe or a device; expected an image, "
+                f"{name} is not a file, but a folder, a pipe or a device; expected an image, "
                 "remove it"
             )
         with warnings.catch_warnings():
             # Pillow warns about large images; the limit here is stricter. What else it warns about
             # is damaged metadata, which the pixels can do without.
             warnings.simplefilter("ignore")
-            with Image.open(path, formats=FORMATS) as image:
-                check_image(image, str(path))
+            with Image.open(source, formats=FORMATS) as image:
+                check_image(image, name)
                 return convert(ImageOps.exif_transpose(image))
     except FileNotFoundError:
         raise BadSample(
-            f"{path} does not exist; expected an image, check the image folder"
+            f"{name} does not exist; expected an image, check the image folder"
         ) from None
     except UserError:
         raise
     except Image.DecompressionBombError:  # Pillow's own limit, which comes before ours
         raise BadSample(
-            f"{path} has far too many pixels; expected at most {MAX_PIXELS:,}, make it "
+            f"{name} has far too many pixels; expected at most {MAX_PIXELS:,}, make it "
             "smaller or remove it"
         ) from None
     # Pillow's decoders raise errors of many kinds on damaged files.
     except Exception as error:
         reason = " ".join(str(error).split())
         raise BadSample(
-            f"{path} cannot be read as an image ({reason}); expected {', '.join(FORMATS)}, "
+            f"{name} cannot be read as an image ({reason}); expected {', '.join(FORMATS)}, "
             "replace or remove it"
         ) from None

@@ -8,8 +8,9 @@ from typing import Any
 from ..errors import BadSample, UserError, shown
 from ..utils.json_lists import read_json_list
 from .bad_samples import Skip, refuse
+from .clips import load_pixels
 from .fields import text_field, written
-from .images import image_path, load_image
+from .images import image_path
 from .streams import StreamDataset
 from .transparency import BACKGROUND
 from .turns import Conversation, Turns, open_turns
@@ -37,6 +38,8 @@ class LLaVAInstructions(StreamDataset):
         skip: Leaves out a bad record, or raises.
         history: Whether a question comes with the turns before it; if not, each stands alone.
         background: Color that shows through transparent parts of the images.
+        frames: Frames of each clip, where the files are clips; pixels then are `(3, frames,
+            resolution, resolution)`.
 
     Raises:
         UserError: If the annotations are missing, not JSON, or hold no record with an image; or,
@@ -52,9 +55,11 @@ class LLaVAInstructions(StreamDataset):
         *,
         history: bool = True,
         background: str = BACKGROUND,
+        frames: int | None = None,
     ) -> None:
         self.resolution = resolution
         self.background = background
+        self.frames = frames
         self.history = history
         self.images, self.annotations = Path(images), Path(annotations)
         table = open_turns(self.annotations, [images], history, self._read, skip)
@@ -89,7 +94,7 @@ class LLaVAInstructions(StreamDataset):
         """The turn at `index`; there is nothing to draw."""
         turn = self._turns.turn(index)
         return {
-            "pixels": load_image(turn.image, self.resolution, self.background),
+            "pixels": load_pixels(turn.image, self.frames, self.resolution, self.background),
             "question": turn.question,
             "answer": turn.answer,
             "id": turn.record,

@@ -1,13 +1,13 @@
 """What pretraining and distillation share: the files they train and are evaluated on."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from .corpus import Corpus
 from .datamodule import StreamsDataModule
 from .files import PromptFiles
 from .prompts import PromptFile
-from .sources import CaptionSource, QuestionSource, TextSource, check_source
+from .sources import CaptionSource, QuestionSource, Source, TextSource, check_source
 from .streams import Stream
 
 
@@ -67,6 +67,10 @@ class MultimodalDataModule(StreamsDataModule):
         self.prompts = prompts
         self.val_instructions = val_instructions
         self.prompts_per_category = prompts_per_category
+
+    def sources(self) -> Sequence[Source | None]:
+        """Where the data comes from."""
+        return (self.captions, self.instructions, self.web_text, self.val_instructions)
 
     def open_evaluation_streams(
         self, stage: Literal["validate", "test"]

@@ -1,12 +1,14 @@
 """The DataModules of pretraining: three streams for Show-o, images for its image tokenizer."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from .corpus import Corpus
 from .datamodule import StreamsDataModule
 from .multimodal import MultimodalDataModule
-from .sources import CaptionSource, check_source, required
+from .sources import CaptionSource, Source, check_source, required
+from .stories import StorySource
 from .streams import Stream
 
 
@@ -18,20 +20,23 @@ class PretrainBatchSizes:
         image: Captions with images, to generate the images.
         text: Images with questions, to answer them.
         language: Texts alone.
+        story: Stories of texts and images in turn, to go on with them.
     """
 
     image: int = 48
     text: int = 16
     language: int = 4
+    story: int = 0
 
 
 class PretrainDataModule(MultimodalDataModule):
     """Data to pretrain Show-o (arXiv 2408.12528, section 4): images to draw, questions, texts.
 
     Training batches hold the streams `image`: `{pixels, caption, image_id, seed}`, `text`:
-    `{pixels, question, answer, id, seed}` and `language`: `{text, seed}`. Evaluation batches hold
-    `prompts`: `{prompt, category, metadata, split, seed, index}` or `instructions`: `{pixels,
-    question, answer, id, seed, index}`.
+    `{pixels, question, answer, id, seed}`, `language`: `{text, seed}` and `story`: `{texts, pixels,
+    id, seed}`, whose texts and pixels are a list for each story. Evaluation batches hold `prompts`:
+    `{prompt, category, metadata, split, seed, index}` or `instructions`: `{pixels, question,
+    answer, id, seed, index}`.
 
     Args:
         resolution: Side length of the images in pixels.
@@ -39,6 +44,7 @@ class PretrainDataModule(MultimodalDataModule):
         val_batch_size: Samples in an evaluation batch.
         question_resolution: Side length of the images of questions in pixels, where a vision
             encoder takes others than those that are drawn, such as 336 for CLIP.
+        stories: Stories of texts and images in turn.
         **options: Those of `MultimodalDataModule` and of `StreamsDataModule`.
     """
 
@@ -49,12 +55,19 @@ class PretrainDataModule(MultimodalDataModule):
         val_batch_size: int = 64,
         *,
         question_resolution: int | None = None,
+        stories: StorySource | None = None,
         **options: Any,
     ) -> None:
         super().__init__(
             resolution, batch_sizes=asdict(batch_sizes), val_batch_size=val_batch_size, **options
         )
+        check_source(stories, StorySource, "stories")
         self.question_resolution = question_resolution or resolution
+        self.stories = stories
+
+    def sources(self) -> Sequence[Source | None]:
+        """Where the data comes from."""
+        return (*super().sources(), self.stories)
 
     def open_streams(self) -> dict[str, Stream]:
         """Open the training streams that have a batch size."""
@@ -68,6 +81,8 @@ class PretrainDataModule(MultimodalDataModule):
             )
         if "language" in self.batch_sizes:
             streams["language"] = required(self.web_text, "web_text").open()
+        if "story" in self.batch_sizes:
+            streams["story"] = required(self.stories, "stories").open(self.resolution, skip)
         return streams
 
 
@@ -105,6 +120,10 @@ class ImageDataModule(StreamsDataModule):
         self.resolution = resolution
         self.captions = captions
         self.val_captions = val_captions
+
+    def sources(self) -> Sequence[Source | None]:
+        """Where the images come from."""
+        return (self.captions, self.val_captions)
 
     def open_streams(self) -> dict[str, Stream]:
         """Open the images to train on."""

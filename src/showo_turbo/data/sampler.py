@@ -1,7 +1,10 @@
 """Sampling from several streams at once, resumable on another number of devices."""
 
-from collections.abc import Iterator, Mapping
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate
 from math import ceil
+from types import MappingProxyType
 from typing import Any
 
 from torch.utils.data import Sampler
@@ -35,6 +38,8 @@ class JoinedBatchSampler(Sampler[list[SampleKey]]):
         world_size: Number of ranks.
         samples_per_epoch: Samples of the primary stream in an epoch, over all ranks; its size if
             missing.
+        parts: Of streams that lie in parts, such as files, the number of samples of each: such a
+            stream's order is one of parts, and within a part one of its samples.
 
     Attributes:
         epoch: The epoch, from 0.
@@ -55,6 +60,7 @@ class JoinedBatchSampler(Sampler[list[SampleKey]]):
         rank: int = 0,
         world_size: int = 1,
         samples_per_epoch: int | None = None,
+        parts: Mapping[str, Sequence[int]] = MappingProxyType({}),
     ) -> None:
         if sizes.keys() != batch_sizes.keys() or primary not in sizes:
             raise UserError(
@@ -76,6 +82,7 @@ class JoinedBatchSampler(Sampler[list[SampleKey]]):
         self.rank = rank
         self.world_size = world_size
         self.samples_per_epoch = samples_per_epoch or sizes[primary]
+        self.parts = dict(parts)
         self.set_epoch(0)
 
     def set_epoch(self, epoch: int) -> None:
@@ -98,7 +105,10 @@ class JoinedBatchSampler(Sampler[list[SampleKey]]):
     def __iter__(self) -> Iterator[list[SampleKey]]:
         """The batches from the current position to the end of the epoch, for this rank."""
         consumed = dict(self.consumed)
-        orders = {name: _Order(self.seed, name, size) for name, size in self.sizes.items()}
+        orders = {
+            name: _Order(self.seed, name, size, self.parts.get(name, (size,)))
+            for name, size in self.sizes.items()
+        }
         for _ in range(self.batches_left):
             keys = []
             for name, batch_size in self.batch_sizes.items():
@@ -161,18 +171,41 @@ class JoinedBatchSampler(Sampler[list[SampleKey]]):
 
 
 class _Order:
-    """The endless order of one stream: one permutation after the other."""
+    """The endless order of one stream: one permutation after the other, part by part.
 
-    def __init__(self, seed: int, name: str, size: int) -> None:
+    Args:
+        seed: Of all orders.
+        name: The stream.
+        size: Its samples.
+        parts: The samples of each of its parts.
+    """
+
+    def __init__(self, seed: int, name: str, size: int, parts: Sequence[int]) -> None:
         self._seed = seed
         self._name = name
         self._size = size
-        self._permutations: dict[int, Permutation] = {}
+        self._parts = parts
+        self._starts = [0, *accumulate(parts)]
+        self._passes: dict[int, tuple[list[int], list[int]]] = {}
+        self._permutations: dict[tuple[int, int], Permutation] = {}
 
     def __getitem__(self, position: int) -> int:
         number, position = divmod(position, self._size)
-        if number not in self._permutations:
-            self._permutations[number] = Permutation(
-                self._size, stable_hash(self._seed, self._name, number)
+        if len(self._parts) == 1:
+            return self._permutation(number, 0)[position]
+        if number not in self._passes:
+            order = Permutation(len(self._parts), stable_hash(self._seed, self._name, number))
+            parts = [order[place] for place in range(len(self._parts))]
+            self._passes[number] = parts, [0, *accumulate(self._parts[part] for part in parts)]
+        parts, begins = self._passes[number]
+        place = bisect_right(begins, position) - 1
+        part = parts[place]
+        return self._starts[part] + self._permutation(number, part)[position - begins[place]]
+
+    def _permutation(self, number: int, part: int) -> Permutation:
+        if (number, part) not in self._permutations:
+            names = (number,) if len(self._parts) == 1 else (number, part)
+            self._permutations[number, part] = Permutation(
+                self._parts[part], stable_hash(self._seed, self._name, *names)
             )
-        return self._permutations[number][position]
+        return self._permutations[number, part]

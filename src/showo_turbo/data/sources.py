@@ -21,7 +21,14 @@ from .transparency import BACKGROUND
 _Source = TypeVar("_Source")
 
 
-class CaptionSource(ABC):
+class Source:
+    """Where data comes from."""
+
+    def prepare(self) -> None:
+        """Make what is not there yet; called once, by one process, before anything is read."""
+
+
+class CaptionSource(Source, ABC):
     """Captions, and where there are any, the images that they describe."""
 
     @abstractmethod
@@ -56,7 +63,7 @@ class CaptionSource(ABC):
         )
 
 
-class QuestionSource(ABC):
+class QuestionSource(Source, ABC):
     """Questions about images, and where there are any, their answers.
 
     Attributes:
@@ -103,7 +110,7 @@ class QuestionSource(ABC):
         )
 
 
-class TextSource(ABC):
+class TextSource(Source, ABC):
     """Texts that belong to no image."""
 
     @abstractmethod

@@ -26,6 +26,9 @@ class Stream(Protocol):
 
     A stream has no random state. Whatever it draws (which of several captions, which step of a
     trajectory) it draws from the sample's seed, so that a resumed run sees what the first saw.
+
+    One whose samples lie in parts, of which few can be open at a time, has their sizes as `parts`:
+    then one part is gone through after the other.
     """
 
     def __len__(self) -> int:

@@ -42,13 +42,13 @@ def draw_images(
         seeds: One a prompt; unused when both temperatures are 0.
 
     Returns:
-        Pixels `(prompts, 3, height, width)` in [-1, 1].
+        Pixels `(prompts, 3, height, width)` in [-1, 1], or `(prompts, 3, frames, height, width)`.
 
     Raises:
         UserError: If a prompt is too long or an option is out of range.
     """
     codes = decode_image_codes(bundle.network, bundle.encode_prompts(prompts), sampling, seeds)
-    return bundle.image_tokenizer.decode(codes)
+    return bundle.decode_codes(codes)
 
 
 def evaluate_images(

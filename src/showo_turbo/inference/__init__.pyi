@@ -9,8 +9,11 @@ from .results import (
     EditedImages,
     ExtrapolatedImages,
     GeneratedImages,
+    GeneratedVideos,
     Statistics,
+    Stories,
 )
+from .videos import VideoGeneration
 
 __all__ = [
     "Answers",
@@ -21,9 +24,12 @@ __all__ = [
     "ExtrapolatedImages",
     "Extrapolation",
     "GeneratedImages",
+    "GeneratedVideos",
     "Generation",
     "Inpainting",
     "Prompts",
     "ShowoPipeline",
     "Statistics",
+    "Stories",
+    "VideoGeneration",
 ]

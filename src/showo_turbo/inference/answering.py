@@ -30,7 +30,8 @@ class Answering(LoadedModel):
         """Answer questions about images.
 
         Args:
-            images: Files or Pillow images. A single one goes with all questions.
+            images: Files or Pillow images. A single one goes with all questions. Of a model of
+                clips: files, folders of frames, or lists of frames; see `load_clip`.
             questions: One for each image. A single one goes with all images.
             decoding: How to decode; `self.decoding` by default, which a model's
                 `generation_config.json` sets.

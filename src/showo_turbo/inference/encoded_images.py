@@ -4,7 +4,6 @@ from collections.abc import Hashable, Sequence
 from pathlib import Path
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from .image_sources import ImageSource
@@ -54,4 +53,4 @@ class EncodedImages:
 
 def _key(image: ImageSource) -> Hashable:
     """What tells images apart: the path of a file, or which object it is."""
-    return id(image) if isinstance(image, Image.Image) else Path(image)
+    return Path(image) if isinstance(image, str | Path) else id(image)

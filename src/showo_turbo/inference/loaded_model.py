@@ -1,6 +1,5 @@
 """Networks that belong together, and what is asked of them as ids and codes."""
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -11,11 +10,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ..data.clips import load_clip
 from ..data.images import load_image, square_pixels
 from ..data.transparency import BACKGROUND, check_background
 from ..errors import UserError
 from ..models.image_input import Crop, ImageEncoder
 from ..models.magvitv2 import MAGVITv2
+from ..models.model_config import token_grid, video_frames
 from ..models.prompts import encode_prompts
 from ..models.protocols import ImageModel, TextModel
 from ..models.registry import load_model, text_model
@@ -151,9 +152,33 @@ class LoadedModel:
         return image_side(self.network, self.image_tokenizer)
 
     @property
+    def grid(self) -> tuple[int, ...]:
+        """The grid of the tokens of an image or a clip, see `token_grid`."""
+        return token_grid(self.network.config)
+
+    @property
     def grid_side(self) -> int:
         """Rows and columns of the image tokens."""
-        return math.isqrt(self.network.config.image_tokens)
+        return self.grid[-1]
+
+    @property
+    def clip_frames(self) -> int:
+        """Frames of the clips that the model draws and reads; 0 for one of images."""
+        frames = video_frames(self.network.config)
+        return self.image_tokenizer.config.frames(frames) if frames else 0
+
+    def check_medium(self, clips: bool) -> None:
+        """Raise on a model of images that is asked for clips, and the other way round.
+
+        Raises:
+            UserError: Naming what it draws.
+        """
+        if clips != bool(self.clip_frames):
+            own, asked = ("clips", "images") if self.clip_frames else ("images", "clips")
+            remedy = "generate_video" if self.clip_frames else "generate"
+            raise UserError(
+                f"the model draws {own}, and no {asked}; use {remedy}, or name another model"
+            )
 
     @cached_property
     def image_encoder(self) -> ImageEncoder:
@@ -233,10 +258,17 @@ class LoadedModel:
                 default.
             crop: See `square_pixels`.
 
+        Returns:
+            Of a model of clips, `(clips, 3, frames, resolution, resolution)`; the sources then are
+            clips, see `load_clip`.
+
         Raises:
             UserError: If a file cannot be read.
         """
         side = resolution or self.resolution
+        if self.clip_frames:
+            clips = [load_clip(clip, self.clip_frames, side, self.background) for clip in images]
+            return torch.stack(clips).to(self.device)
         pixels = [
             square_pixels(image, side, self.background, crop=crop)
             if isinstance(image, Image.Image)
@@ -245,19 +277,25 @@ class LoadedModel:
         ]
         return torch.stack(pixels).to(self.device)
 
+    def decode_codes(self, codes: Tensor) -> Tensor:
+        """Pixels of codes `(images, image_tokens)` of whole images or clips, all at once."""
+        if not self.clip_frames:
+            return self.image_tokenizer.decode(codes)
+        return self.image_tokenizer.decode(codes, self.grid)
+
     def decode_images(self, codes: Tensor) -> Tensor:
         """Pixels `(images, 3, height, width)` of codes `(images, rows, columns)`.
 
-        A few images at a time, since the decoder takes far more memory an image than the
+        Of clips, `(clips, 3, frames, height, width)` of `(clips, latent frames, rows, columns)`. A
+        few images at a time, since the decoder takes far more memory an image than the
         transformer.
         """
-        rows, columns = codes.shape[1:]
         parts = codes.flatten(1).split(DECODED_AT_ONCE)
-        return torch.cat([self.image_tokenizer.decode(part, (rows, columns)) for part in parts])
+        return torch.cat([self.image_tokenizer.decode(part, codes.shape[1:]) for part in parts])
 
     def as_grids(self, tokens: Tensor) -> Tensor:
-        """`(images, image_tokens)` as `(images, rows, columns)`."""
-        return tokens.reshape(len(tokens), self.grid_side, self.grid_side)
+        """`(images, image_tokens)` as `(images, *grid)`."""
+        return tokens.reshape(len(tokens), *self.grid)
 
     def timed(self, work: Callable[[], Value]) -> tuple[Value, float]:
         """What some work returns, and the seconds it took, that of a GPU included."""

@@ -9,6 +9,7 @@ from ..errors import UserError
 from ..models.checkpoints import IMAGE_TOKENIZER_FOLDER, VISION_ENCODER_FOLDER, resolve_folder
 from ..models.image_input import ImageEncoder
 from ..models.magvitv2 import MAGVITv2
+from ..models.model_config import token_grid, video_frames
 from ..models.protocols import ImageModel, ModelConfig
 from ..models.vision_encoders import CLIPFeatures, LatentFeatures, check_vision_encoder
 from ..text_tokenizer import FILE_NAME, TextTokenizer
@@ -154,10 +155,15 @@ def check_fit(
             f"the image tokenizer has {codes} codes, the model {config.codebook_size}; "
             "name the image tokenizer that the model was trained with"
         )
-    if math.isqrt(config.image_tokens) ** 2 != config.image_tokens:
+    if math.prod(token_grid(config)) != config.image_tokens:
         raise UserError(
             f"the model has {config.image_tokens} image tokens; expected those of a square image, "
             "restore its config.json"
+        )
+    if video_frames(config) and not image_tokenizer.config.temporal_halvings:
+        raise UserError(
+            "the model draws clips, but the image tokenizer takes images alone; name one of clips, "
+            "such as showo-turbo inflate makes"
         )
     if text_tokenizer is None:
         if config.needs_text_tokenizer:
@@ -177,7 +183,7 @@ def check_fit(
 
 def image_side(network: ImageModel, image_tokenizer: MAGVITv2) -> int:
     """Side length in pixels of the images that a model draws and reads."""
-    return math.isqrt(network.config.image_tokens) * image_tokenizer.config.patch_size
+    return token_grid(network.config)[-1] * image_tokenizer.config.patch_size
 
 
 def choose_device(device: str | torch.device | None) -> torch.device:

@@ -9,7 +9,6 @@ from ..sampling.image_sampling import ImageSampling, SamplingChanges
 from ..sampling.inpainting import MaskReading
 from ..sampling.options import seed_of_each
 from ..sampling.windows import Direction
-from .answering import Answering
 from .batching import first_batch_size, run_in_batches
 from .drawing import DrawingTask, Generation, Prompts
 from .editing import Editing
@@ -17,13 +16,21 @@ from .extrapolation import Extrapolation
 from .image_sources import ImageSource
 from .inpainting import Inpainting
 from .matching import each, listed, matched
-from .results import DrawnImages, EditedImages, ExtrapolatedImages, GeneratedImages
+from .results import (
+    DrawnImages,
+    EditedImages,
+    ExtrapolatedImages,
+    GeneratedImages,
+    GeneratedVideos,
+)
+from .telling import Telling
+from .videos import VideoGeneration
 
 Result = TypeVar("Result", bound=DrawnImages)
 
 
-class ShowoPipeline(Answering):
-    """Generates and changes images, and answers questions about them.
+class ShowoPipeline(Telling):
+    """Generates and changes images, answers questions about them, and tells stories.
 
     Every sample depends on its own seed only: not on what else is asked for, in which order or at
     which batch size (but for the rounding of floating-point numbers).
@@ -81,6 +88,43 @@ class ShowoPipeline(Answering):
         """
         texts = listed(prompts, str)
         task = Generation(Prompts(texts, each(negative_prompts, str, len(texts))))
+        return self._draw(task, sampling, changes, seeds, batch_size)
+
+    def generate_video(
+        self,
+        prompts: str | Iterable[str],
+        images: ImageSource | Iterable[ImageSource] | None = None,
+        sampling: ImageSampling | None = None,
+        *,
+        by_frame: bool = False,
+        negative_prompts: str | Sequence[str | None] | None = None,
+        seeds: int | Sequence[int] | None = None,
+        batch_size: int | None = None,
+        **changes: Any,
+    ) -> GeneratedVideos:
+        """Draw one clip a prompt, with a model of clips.
+
+        Args:
+            prompts: One or several texts.
+            images: The first frame of each clip, files or Pillow images, to set them in motion; by
+                default it is drawn, too. A single image or prompt goes with all others.
+            sampling: How to sample; for this and what follows see the class.
+            by_frame: Whether a latent frame begins once the one before is complete, each in
+                `sampling_steps` steps; else all are drawn together.
+            negative_prompts: What guidance moves away from.
+            seeds: One a prompt, or one for all.
+            batch_size: Clips decoded at once.
+            **changes: Options of `ImageSampling`.
+
+        Raises:
+            UserError: If the model draws no clips, there are no prompts, one is too long, an image
+                cannot be read, or an option is unknown or out of range.
+        """
+        texts, first = listed(prompts, str), None
+        if images is not None:
+            texts, first = matched(prompts=texts, images=listed(images, ImageSource))
+        every_prompt = Prompts(texts, each(negative_prompts, str, len(texts)))
+        task = VideoGeneration(every_prompt, first, by_frame)
         return self._draw(task, sampling, changes, seeds, batch_size)
 
     def inpaint(
@@ -245,6 +289,7 @@ class ShowoPipeline(Answering):
         sampling.check(config.image_tokens, config.codebook_size)
         if not len(task):
             raise UserError("there are no prompts; give at least one")
+        self.check_medium(isinstance(task, VideoGeneration))
         checked = task.prepare(self, sampling)
         every_seed = seed_of_each(seeds, len(task))
         largest = first_batch_size(

@@ -114,6 +114,21 @@ class GeneratedImages(DrawnImages):
 
 
 @dataclass(frozen=True)
+class GeneratedVideos(GeneratedImages):
+    """Clips of a list of prompts.
+
+    Attributes:
+        videos: The frames of each, RGB.
+        images: The first frame of each.
+        codes: `(prompts, image_tokens)` codes of the latent frames one after the other, on the CPU.
+        seeds: The seed of each.
+        statistics: What they cost.
+    """
+
+    videos: list[list[Image.Image]]
+
+
+@dataclass(frozen=True)
 class EditedImages(GeneratedImages):
     """Images that were edited without a mask.
 
@@ -156,3 +171,24 @@ class Answers(Samples):
     texts: list[str]
     tokens: list[list[int]]
     finished: list[bool]
+
+
+@dataclass(frozen=True)
+class Stories(Samples):
+    """Stories of texts and images in turn.
+
+    Attributes:
+        texts: The texts of each, one a step.
+        images: The images of each, RGB: one a step, and before them the first one where it was not
+            given.
+        codes: Their image codes `(image_tokens,)`, on the CPU.
+        finished: Whether each ended by itself, instead of being cut.
+        seeds: The seed of each.
+        statistics: What they cost.
+    """
+
+    texts: list[list[str]]
+    images: list[list[Image.Image]]
+    codes: list[list[Tensor]]
+    finished: list[bool]
+    seeds: list[int]

@@ -2,7 +2,7 @@
 
 A latent channel `z` is read as a bit: the probability that it is set is a softmax over the squared
 distances to the two signs, `exp(-(z - 1)^2)` against `exp(-(z + 1)^2)`, which is `sigmoid(4 z)`.
-Entropies are in nats.
+Entropies are in nats. All take clips, too, whose frames come before height or rows.
 """
 
 import torch
@@ -39,7 +39,8 @@ def signal_to_noise(reconstructed: Tensor, pixels: Tensor) -> Tensor:
 
     Source: `10 log10(peak^2 / mean squared error)`, with the range of the pixels, 2, for the peak.
     """
-    error = (reconstructed.float() - pixels.float()).square().mean(dim=(1, 2, 3))
+    squared = (reconstructed.float() - pixels.float()).square()
+    error = squared.mean(dim=tuple(range(1, pixels.ndim)))
     return 10 * (4 / error.clamp_min(1e-10)).log10()
 
 
@@ -79,7 +80,7 @@ def sample_entropy(latents: Tensor, weights: Tensor | None = None) -> Tensor:
         latents: `(batch, bits, rows, columns)` before quantization.
         weights: Of the patches, `(batch, rows, columns)`; equal by default.
     """
-    logits = latents.movedim(1, -1).flatten(0, 2) * DISTANCE_LOGIT
+    logits = latents.movedim(1, -1).flatten(0, -2) * DISTANCE_LOGIT
     entropies = functional.softplus(logits) - logits * torch.sigmoid(logits)
     return _mean_over_patches(entropies, weights).mean()
 
@@ -134,7 +135,7 @@ def entropy_loss(latents: Tensor, weights: Tensor | None = None, *, joint: bool 
 
 def _set_probabilities(latents: Tensor) -> Tensor:
     """Return the probability that a bit is set, `(batch * rows * columns, bits)`."""
-    return torch.sigmoid(latents.movedim(1, -1).flatten(0, 2) * DISTANCE_LOGIT)
+    return torch.sigmoid(latents.movedim(1, -1).flatten(0, -2) * DISTANCE_LOGIT)
 
 
 def _information(probability: Tensor) -> Tensor:

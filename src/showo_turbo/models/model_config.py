@@ -1,5 +1,6 @@
 """What the configuration of every model family says."""
 
+import math
 from typing import Any, Protocol, Self
 
 
@@ -7,7 +8,8 @@ class ModelConfig(Protocol):
     """Sizes of a network, and the tokenizers that go with it.
 
     A family that writes text has `text_vocabulary_size` and `text_room`, the text tokens that fit
-    behind an image, question and answer together, as well.
+    behind an image, question and answer together, as well; one that tells stories has
+    `max_position_embeddings`, the tokens of the longest.
 
     Attributes:
         family: Short name of the architecture, recorded with trajectories.
@@ -60,3 +62,19 @@ class ModelConfig(Protocol):
 
     def to_dict(self) -> dict[str, Any]:
         """The `config.json`, as plain JSON; its `_class_name` is the name of the family's class."""
+
+
+def token_grid(config: ModelConfig) -> tuple[int, ...]:
+    """The `(rows, columns)` of an image's tokens, or `(latent frames, rows, columns)` of a clip's.
+
+    A family that draws clips says so by `video_frames` in its configuration; then `image_tokens`
+    are those of a clip.
+    """
+    frames = video_frames(config)
+    side = math.isqrt(config.image_tokens // max(1, frames))
+    return (frames, side, side) if frames else (side, side)
+
+
+def video_frames(config: ModelConfig) -> int:
+    """Latent frames of the clips that a model draws; 0 for one of images."""
+    return int(getattr(config, "video_frames", 0))

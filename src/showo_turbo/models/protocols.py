@@ -20,6 +20,7 @@ from .checkpoints import load_state_into, read_config, resolve_folder, save_chec
 from .image_input import ImageInput
 from .model_config import ModelConfig
 from .prefixes import ImagePrefix, TextPrefix, WholeSequences, with_noise
+from .stories import StoryPrefix
 
 __all__ = [
     "FIXED_POINT",
@@ -27,6 +28,7 @@ __all__ = [
     "ImageModel",
     "ImagePrefix",
     "ModelConfig",
+    "StoryPrefix",
     "TextModel",
     "TextPrefix",
     "WholeSequences",
@@ -100,6 +102,10 @@ class ImageModel(nn.Module, ABC):
     @abstractmethod
     def longest_prompt(self) -> int:
         """Most ids that a prompt may have."""
+
+    def null_prompt_of(self, prompt: Sequence[int]) -> Sequence[int]:
+        """What guidance moves away from, beside a prompt: `null_prompt`, but for stories."""
+        return self.null_prompt
 
     @abstractmethod
     def encode_prompt(self, text_tokenizer: TextTokenizer | None, text: str) -> list[int]:
@@ -280,3 +286,33 @@ class TextModel(ImageModel):
             Logits `(texts, tokens, text vocabulary)`, of which row i predicts token i + 1, and
             labels `(texts, tokens)`, -100 at padding.
         """
+
+    def story_prompt(
+        self, texts: Sequence[Sequence[int]], images: Sequence[Sequence[int]]
+    ) -> list[int]:
+        """Ids of a story so far: texts, each followed by an image, in turn.
+
+        They are a prompt of their own kind, which goes wherever the ids of prompts do: what is
+        drawn or written behind it is the next image or text of the story.
+
+        Args:
+            texts: Ids of the texts, the request first.
+            images: Codes of the images; as many as texts, so that a text follows, or one fewer, so
+                that an image does.
+
+        Raises:
+            UserError: If the family tells no stories.
+        """
+        raise UserError(f"{type(self).__name__} tells no stories; name a model that does")
+
+    def begin_stories(self, prompts: Sequence[Sequence[int]], room: int) -> StoryPrefix:
+        """Begin to tell stories.
+
+        Args:
+            prompts: Each story so far, as `story_prompt` gives it.
+            room: Tokens that are to be added at most, guesses included.
+
+        Raises:
+            UserError: If the family tells no stories.
+        """
+        raise UserError(f"{type(self).__name__} tells no stories; name a model that does")

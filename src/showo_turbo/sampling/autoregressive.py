@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..models.protocols import ImageModel
+from ..models.protocols import ImageModel, TextPrefix
 from ..models.registry import text_model
 from .options import check_temperature, check_top_k, check_top_p, seed_of_each
 from .text_state import TextState
@@ -39,6 +39,7 @@ def autoregressive_decode(
     top_p: float | None = None,
     seeds: Sequence[int] | None = None,
     restrict_to_text: bool = True,
+    prefix: TextPrefix | None = None,
 ) -> list[TextResult]:
     """Write answers token by token over a key-value cache.
 
@@ -53,6 +54,8 @@ def autoregressive_decode(
         top_p: Draw only among the likeliest tokens that together reach this probability.
         seeds: One a sample; 0, 1, 2, ... by default. Unused at temperature 0.
         restrict_to_text: Whether only text tokens may be predicted.
+        prefix: What the answers continue, in place of the images and prompts, with room for the
+            longest answer and what is guessed beyond it.
 
     Raises:
         UserError: If an option is out of range, or the model does not write text.
@@ -60,7 +63,7 @@ def autoregressive_decode(
     check_temperature(temperature=temperature)
     check_top_k(top_k, text_model(model, "decoding text").config.text_vocabulary_size, "vocabulary")
     check_top_p(top_p)
-    state = TextState(model, images, prompts, max_new_tokens, 1, restrict_to_text)
+    state = TextState(model, images, prompts, max_new_tokens, 1, restrict_to_text, prefix)
     generators = [torch.Generator().manual_seed(seed) for seed in seed_of_each(seeds, len(prompts))]
     while state.active:
         logits = state.predict([[]] * len(state.active))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError
-from ..models.protocols import ImageModel
+from ..models.protocols import ImageModel, TextPrefix
 from .autoregressive import TextResult
 from .options import check_choice, check_whole, seed_of_each
 from .text_state import TextState
@@ -59,6 +59,7 @@ def jacobi_decode(
     seeds: Sequence[int] | None = None,
     starts: Sequence[Sequence[int]] | None = None,
     restrict_to_text: bool = True,
+    prefix: TextPrefix | None = None,
     forward_tokens: int | None = None,
     at_once: int | None = None,
     done: Callable[[int], None] | None = None,
@@ -85,6 +86,8 @@ def jacobi_decode(
         seeds: One a sample, for the random start tokens; 0, 1, 2, ... by default.
         starts: Start tokens of each sample's first block, instead of random ones.
         restrict_to_text: Whether only text tokens may be predicted.
+        prefix: What the answers continue, in place of the images and prompts, with room for the
+            longest answer and what is guessed beyond it.
         forward_tokens: Tokens that a forward pass may compute for all answers in progress, beyond
             one of each. Of the `window` driver, which shares them out: the fewer answers are in
             progress, the farther it guesses ahead in each, up to `block_size`. By default as far
@@ -109,7 +112,7 @@ def jacobi_decode(
                 f"there are {len(start)} start tokens; expected block_size={block_size}"
             )
     state = TextState(
-        model, images, prompts, max_new_tokens, block_size, restrict_to_text, at_once, done
+        model, images, prompts, max_new_tokens, block_size, restrict_to_text, prefix, at_once, done
     )
     vocabulary = range(model.config.text_vocabulary_size)
     samples = [

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError
-from ..models.protocols import ImageModel, with_noise
+from ..models.protocols import ImageModel, ImagePrefix, with_noise
 from .halton import halton_order, square_side
 from .image_sampling import ImageSampling
 from .mask_schedules import tokens_left_masked
@@ -68,19 +68,43 @@ def denoise_images(
 
     Source: MaskGIT (arXiv 2202.04200), section 3.2; guidance as in Show-o (arXiv 2408.12528).
     """
-    image_tokens = model.config.image_tokens
-    sampling.check(image_tokens, model.config.codebook_size)
+    sampling.check(model.config.image_tokens, model.config.codebook_size)
     if not prompts:
         raise UserError("there are no prompts; give at least one")
-    batch = len(prompts)
-    seeds = seed_of_each(seeds, batch)
-    away = [model.null_prompt] * batch if negative_prompts is None else negative_prompts
-    if len(away) != batch:
-        raise ValueError(f"there are {len(away)} negative prompts; expected {batch}")
+    seeds = seed_of_each(seeds, len(prompts))
+    away = negative_prompts
+    if away is None:
+        away = [model.null_prompt_of(prompt) for prompt in prompts]
+    if len(away) != len(prompts):
+        raise ValueError(f"there are {len(away)} negative prompts; expected {len(prompts)}")
     rows = [*prompts, *away] if sampling.guided else prompts
-    own_noise = noise_of(model, [*seeds, *seeds] if sampling.guided else seeds)
-    prefix = model.begin_images(rows, **with_noise(own_noise))
+    prefix = model.begin_images(rows, **with_noise(noise_of_rows(model, sampling, seeds)))
+    yield from denoise_behind(model, prefix, sampling, seeds, known, done)
 
+
+@torch.no_grad()
+def denoise_behind(
+    model: ImageModel,
+    prefix: ImagePrefix,
+    sampling: ImageSampling,
+    seeds: Sequence[int],
+    known: Tensor | None = None,
+    done: int = 0,
+    drawn: Tensor | None = None,
+) -> Iterator[DenoisingStep]:
+    """Decode a batch of images behind what has been begun; see `denoise_images`.
+
+    Args:
+        model: Network in eval mode.
+        prefix: The rows of the images; with guidance, as many unconditional ones behind them.
+        sampling: Options, which fit the model.
+        seeds: One an image.
+        known: See `denoise_images`.
+        done: See `denoise_images`.
+        drawn: `(image_tokens,)` bool, the tokens that are drawn now; others stay masked. All by
+            default.
+    """
+    batch, image_tokens = len(seeds), model.config.image_tokens
     noise = SamplerNoise(seeds, image_tokens, model.device)
     shared = None
     if sampling.shared_noise_seed is not None:
@@ -94,17 +118,20 @@ def denoise_images(
         if known.shape != codes.shape:
             raise ValueError(f"known is {tuple(known.shape)}; expected {tuple(codes.shape)}")
         codes = known.to(codes)
+    drawn = (
+        torch.ones(image_tokens, dtype=torch.bool, device=model.device) if drawn is None else drawn
+    )
     given = codes != model.mask_code
     start = codes
     if sampling.random_start:
         start = mixed_start(
             codes, seeds, sampling.random_start, model.mask_code, model.config.codebook_size
         )
-    left = (~given).sum(dim=1).tolist()
+    left = (~given & drawn).sum(dim=1).tolist()
     of_unknown = sampling.schedule_base == "unknown" and not done
-    bases = left if of_unknown else [image_tokens] * batch
+    bases = left if of_unknown else [int(drawn.sum())] * batch
     for step in range(done + 1, sampling.sampling_steps + 1):
-        shown = torch.where(codes == model.mask_code, start, codes)
+        shown = torch.where((codes == model.mask_code) & drawn, start, codes)
         logits = prefix.logits(torch.cat([shown, shown]) if sampling.guided else shown).float()
         if sampling.guided:
             guidance = sampling.guidance_at(step)
@@ -113,7 +140,7 @@ def denoise_images(
         candidates, confidence = draw_tokens(logits, sampling, noise)
         if sampling.revise_below:
             codes = forget_unlikely(codes, given, logits, sampling.revise_below, model.mask_code)
-        unknown = codes == model.mask_code
+        unknown = (codes == model.mask_code) & drawn
         if order is not None:
             confidence = -order.expand_as(confidence).to(confidence)
         else:
@@ -145,6 +172,13 @@ def decode_image_codes(
         codes = step.codes
     assert codes is not None  # at least one step runs
     return codes
+
+
+def noise_of_rows(
+    model: ImageModel, sampling: ImageSampling, seeds: Sequence[int]
+) -> Tensor | None:
+    """The noise that a network reads of each row, the unconditional ones included."""
+    return noise_of(model, [*seeds, *seeds] if sampling.guided else seeds)
 
 
 def gives_one_image(model: ImageModel, sampling: ImageSampling) -> bool:

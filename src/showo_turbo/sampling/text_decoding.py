@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..errors import UserError
 from ..models.masked_text import MaskedTextModel
-from ..models.protocols import ImageModel
+from ..models.protocols import ImageModel, TextPrefix
 from ..models.registry import masked_text_model, text_model
 from .autoregressive import TextResult, autoregressive_decode
 from .block_diffusion import TextDenoising, TextRevealOrder, block_diffusion_decode
@@ -130,9 +130,10 @@ class TextDecoding:
     def decode(
         self,
         model: ImageModel,
-        images: Tensor,
+        images: Tensor | None,
         prompts: Sequence[Sequence[int]],
         seeds: Sequence[int],
+        prefix: TextPrefix | None = None,
         *,
         at_once: int | None = None,
         done: Callable[[int], None] | None = None,
@@ -141,9 +142,12 @@ class TextDecoding:
 
         Args:
             model: Network in eval mode.
-            images: The image of each sample, as the model's `image_input` says.
+            images: The image of each sample, as the model's `image_input` says, or none for plain
+                text.
             prompts: Text ids of each sample, as `encode_question` gives them.
             seeds: One a sample.
+            prefix: What the answers continue, in place of the images and prompts; not for block
+                diffusion.
             at_once: Of Jacobi decoding, answers in progress at most; see `jacobi_decode`.
             done: Likewise.
 
@@ -163,6 +167,7 @@ class TextDecoding:
                 driver=self.driver,
                 block_start=self.block_start,
                 seeds=seeds,
+                prefix=prefix,
                 forward_tokens=self.forward_tokens,
                 at_once=at_once,
                 done=done,
@@ -176,6 +181,7 @@ class TextDecoding:
             top_k=self.top_k,
             top_p=self.top_p,
             seeds=seeds,
+            prefix=prefix,
         )
 
 

@@ -23,6 +23,7 @@ class TextState:
         max_new_tokens: Longest answer.
         lookahead: Tokens that one forward may feed at most.
         restrict_to_text: Whether only text tokens may be predicted.
+        prefix: What the answers continue, in place of the images and prompts.
         at_once: Answers in progress at most; all by default. As some are done, others take their
             places.
         done: Told how many answers have just come to their end.
@@ -40,6 +41,7 @@ class TextState:
         max_new_tokens: int,
         lookahead: int,
         restrict_to_text: bool,
+        prefix: TextPrefix | None = None,
         at_once: int | None = None,
         done: Callable[[int], None] | None = None,
     ) -> None:
@@ -64,7 +66,10 @@ class TextState:
         self._at_once = at_once or len(prompts)
         self._done = done
         self._waiting = list(range(len(prompts)))
-        self._prefix = self._next_prefix()
+        if prefix is None:
+            self._prefix = self._next_prefix()
+        else:
+            self._prefix, self.active, self._waiting = prefix, self._waiting, []
 
     def predict(self, guesses: Sequence[Sequence[int]]) -> Tensor:
         """One forward: what follows each active sample's last token and each of its guesses.

@@ -57,6 +57,32 @@ class Reading:
 
 
 @dataclass(frozen=True)
+class Located:
+    """A shape at any place of an image.
+
+    Attributes:
+        shape: One of `SHAPES`.
+        color: One of `COLORS`.
+        top: Row of its box's first pixel.
+        left: Column of its box's first pixel.
+    """
+
+    shape: str
+    color: str
+    top: int
+    left: int
+
+
+@dataclass(frozen=True)
+class LocatedReading:
+    """What an image holds wherever it is, or the reason why it cannot be read."""
+
+    objects: tuple[Located, ...]
+    background: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
 class CheckResult:
     """Whether an image satisfies a prompt; if not, why; and what it holds, if readable."""
 
@@ -122,7 +148,12 @@ def check_images(pixels: NDArray[np.uint8], prompts: Sequence[Prompt]) -> list[C
     return results
 
 
-def _read_chunk(pixels: NDArray[np.uint8]) -> list[Reading]:
+def locate_shapes(pixels: NDArray[np.uint8]) -> list[LocatedReading]:
+    """Read images whose shapes lie anywhere, not in cells; see `read_images`.
+
+    Args:
+        pixels: RGB, `(images, 24, 24, 3)`.
+    """
     colors = _nearest_colors(pixels)
     counts = np.stack([(colors == index).sum((1, 2)) for index in range(len(BACKGROUNDS))], 1)
     backgrounds = counts.argmax(1)
@@ -136,7 +167,7 @@ def _read_chunk(pixels: NDArray[np.uint8]) -> list[Reading]:
     overlaps = _overlaps(components)
 
     problems: list[str] = ["" if total else "no background" for total in counts.max(1)]
-    objects: list[list[SceneObject]] = [[] for _ in pixels]
+    objects: list[list[Located]] = [[] for _ in pixels]
     stray = np.zeros(len(pixels), dtype=np.int64)
     for number, image in enumerate(components.image.tolist()):
         area = int(components.area[number])
@@ -150,18 +181,30 @@ def _read_chunk(pixels: NDArray[np.uint8]) -> list[Reading]:
             problems[image] = problems[image] or found
         else:
             objects[image].append(found)
+    return [
+        LocatedReading(tuple(objects[image]), BACKGROUNDS[int(backgrounds[image])], problem)
+        for image, problem in enumerate(problems)
+    ]
 
-    readings = []
-    for image, problem in enumerate(problems):
-        cells = {(item.row, item.column) for item in objects[image]}
-        if not problem and len(cells) < len(objects[image]):
-            problem = "two objects in one cell"
-        if problem:
-            readings.append(Reading(None, problem))
-        else:
-            background = BACKGROUNDS[int(backgrounds[image])]
-            readings.append(Reading(Scene(tuple(objects[image]), background)))
-    return readings
+
+def _read_chunk(pixels: NDArray[np.uint8]) -> list[Reading]:
+    return [_in_cells(located) for located in locate_shapes(pixels)]
+
+
+def _in_cells(located: LocatedReading) -> Reading:
+    """A scene, if every shape is in a cell of its own."""
+    if located.reason:
+        return Reading(None, located.reason)
+    objects = []
+    for item in located.objects:
+        row, column = ((edge + OBJECT_SIZE // 2) // CELL_SIZE for edge in (item.top, item.left))
+        try:
+            objects.append(SceneObject(item.shape, item.color, row, column))
+        except ValueError:
+            return Reading(None, "an object that leaves the image")
+    if len({(item.row, item.column) for item in objects}) < len(objects):
+        return Reading(None, "two objects in one cell")
+    return Reading(Scene(tuple(objects), located.background))
 
 
 def _nearest_colors(pixels: NDArray[np.uint8]) -> NDArray[np.int64]:
@@ -189,10 +232,8 @@ def _overlaps(components: Components) -> NDArray[np.float32]:
     return overlaps
 
 
-def _identify(
-    components: Components, number: int, overlaps: NDArray[np.float32]
-) -> SceneObject | str:
-    """The object that a component shows, or the reason why it shows none."""
+def _identify(components: Components, number: int, overlaps: NDArray[np.float32]) -> Located | str:
+    """The shape that a component shows, or the reason why it shows none."""
     area = components.area[number]
     color = int(components.color_counts[number].argmax())
     if components.color_counts[number, color] < MIN_COLOR_SHARE * area:
@@ -203,8 +244,4 @@ def _identify(
     if overlaps[offset, shape] < MIN_OVERLAP:
         return f"an object of {area} pixels that is not a known shape"
     top, left = components.corner[number] - _REACH + np.divmod(int(offset), _OFFSETS)
-    row, column = ((edge + OBJECT_SIZE // 2) // CELL_SIZE for edge in (int(top), int(left)))
-    try:
-        return SceneObject(SHAPES[int(shape)], COLORS[color - len(BACKGROUNDS)], row, column)
-    except ValueError:
-        return "an object that leaves the image"
+    return Located(SHAPES[int(shape)], COLORS[color - len(BACKGROUNDS)], int(top), int(left))

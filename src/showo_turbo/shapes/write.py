@@ -129,7 +129,7 @@ def _write(root: Path, wanted: dict[str, int], progress: bool) -> None:
             for relative, data in _annotation_files(split, examples, llava_file):
                 _write_if_changed(root, relative, data, listing)
         texts = [sample_document(generator(seed, "documents", i)) for i in range(documents)]
-        _write_if_changed(root, DOCUMENTS_FILE, _parquet_bytes(texts), listing)
+        _write_if_changed(root, DOCUMENTS_FILE, parquet_bytes(texts), listing)
         advance(documents)
         for name in SPLITS:
             lines = prompt_lines(held_out_prompts(name))
@@ -235,7 +235,8 @@ def _annotation_files(
     yield llava_file, json.dumps(llava_records(examples, f"{split}2017"), indent=1).encode()
 
 
-def _parquet_bytes(texts: Sequence[str]) -> bytes:
+def parquet_bytes(texts: Sequence[str]) -> bytes:
+    """Texts as a Parquet file with the column `content`."""
     sink = pa.BufferOutputStream()
     table = pa.table({"content": pa.array(texts, pa.string())})
     pq.write_table(table, sink, row_group_size=_DOCUMENTS_PER_ROW_GROUP)

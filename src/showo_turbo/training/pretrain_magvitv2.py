@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from ..errors import UserError
 from ..losses.image_tokenizer import (
     commitment_loss,
     entropy_loss,
@@ -29,13 +30,13 @@ from .precision import check_trainable
 
 
 class PixelBatch(TypedDict):
-    """A batch of images: `pixels` is `(batch, 3, height, width)` in `[-1, 1]`."""
+    """A batch of images, `pixels` `(batch, 3, height, width)` in `[-1, 1]`, or of clips."""
 
     pixels: Tensor
 
 
 class PretrainMAGVITv2(LightningModule):
-    """Train an image tokenizer on images alone.
+    """Train an image tokenizer on images alone, or one of clips on clips.
 
     The loss is the reconstruction error, plus an entropy term that makes the encoder decided about
     every patch and varied over patches, plus a commitment term that keeps the latents near their
@@ -47,7 +48,10 @@ class PretrainMAGVITv2(LightningModule):
     and `val/same_reading` if `read_image` is given.
 
     Args:
-        tokenizer: Sizes of the network.
+        tokenizer: Sizes of the network, which starts from random weights; those of the
+            `initial_weights` by default.
+        initial_weights: Image tokenizer to start from instead: `shapes`, a folder or a hub id. One
+            of clips, such as `showo-turbo inflate` makes, is trained on clips.
         object_weight: Weight of a pixel that differs from its image's background, which weighs 1.
             Small objects are lost at 1; photographs have no background, use 1 for them.
         entropy_weight: Weight of the entropy term.
@@ -69,7 +73,8 @@ class PretrainMAGVITv2(LightningModule):
 
     def __init__(
         self,
-        tokenizer: MAGVITv2Config,
+        tokenizer: MAGVITv2Config | None = None,
+        initial_weights: str | None = None,
         object_weight: float = 1.0,
         entropy_weight: float = 0.1,
         commitment_weight: float = 0.1,
@@ -80,7 +85,14 @@ class PretrainMAGVITv2(LightningModule):
         lr_scheduler: LRSchedulerCallable | None = None,
     ) -> None:
         super().__init__()
-        self.tokenizer_config = tokenizer
+        if (tokenizer is None) == (initial_weights is None):
+            both = "both are" if tokenizer else "neither is"
+            raise UserError(
+                f"tokenizer and initial_weights: {both} given; expected the sizes of a new network "
+                "or one to start from, give one of them"
+            )
+        self.initial_weights = initial_weights
+        self.tokenizer_config = tokenizer or MAGVITv2.read_config(str(initial_weights))
         self.object_weight = object_weight
         self.entropy_weight = entropy_weight
         self.commitment_weight = commitment_weight
@@ -91,7 +103,7 @@ class PretrainMAGVITv2(LightningModule):
         self.lr_scheduler = lr_scheduler
         self.model: MAGVITv2 | None = None
         self._has_started = False
-        self._codes_seen = torch.zeros(tokenizer.codebook_size, dtype=torch.bool)
+        self._codes_seen = torch.zeros(self.tokenizer_config.codebook_size, dtype=torch.bool)
 
     def setup(self, stage: str) -> None:
         """Look at the precision before anything is trained."""
@@ -99,8 +111,10 @@ class PretrainMAGVITv2(LightningModule):
             check_trainable(self.trainer)
 
     def configure_model(self) -> None:
-        """Build the network once, where the strategy wants it."""
-        if self.model is None:
+        """Build or load the network once, where the strategy wants it."""
+        if self.model is None and self.initial_weights is not None:
+            self.model = MAGVITv2.from_pretrained(self.initial_weights).train()
+        elif self.model is None:
             self.model = MAGVITv2(self.tokenizer_config)
 
     def training_step(self, batch: PixelBatch, batch_index: int) -> Tensor:
@@ -109,6 +123,9 @@ class PretrainMAGVITv2(LightningModule):
         pixels = batch["pixels"]
         weights = object_weights(pixels, self.object_weight)
         patch_weights = functional.avg_pool2d(weights, self.tokenizer_config.patch_size)
+        if pixels.ndim == 5:
+            frames = self.tokenizer_config.frames_per_latent
+            patch_weights = of_latent_frames(patch_weights, frames)
         if self.spread_codes and not self._has_started:
             self._spread_latents(pixels, patch_weights)
         reconstruction = self.model(pixels)
@@ -162,7 +179,7 @@ class PretrainMAGVITv2(LightningModule):
         if self.read_image is not None:
             same = [
                 self.read_image(before) == self.read_image(after)
-                for before, after in zip(_to_rgb(pixels), _to_rgb(decoded), strict=True)
+                for before, after in zip(_frames(pixels), _frames(decoded), strict=True)
             ]
             self.log(
                 "val/same_reading",
@@ -190,8 +207,24 @@ class PretrainMAGVITv2(LightningModule):
         return optimizer_and_schedule(self, self.optimizer, self.lr_scheduler)
 
 
-def _to_rgb(pixels: Tensor) -> NDArray[np.uint8]:
-    """Turn `(batch, 3, height, width)` in `[-1, 1]` into bytes `(batch, height, width, 3)`."""
+def of_latent_frames(weights: Tensor, frames_per_latent: int) -> Tensor:
+    """Weights of latent frames, the mean of the frames that each stands for.
+
+    Args:
+        weights: `(batch, frames, rows, columns)`, the first frame by itself.
+        frames_per_latent: Frames of each latent frame but the first.
+
+    Returns:
+        `(batch, latent frames, rows, columns)`.
+    """
+    later = weights[:, 1:].unflatten(1, (-1, frames_per_latent)).mean(dim=2)
+    return torch.cat([weights[:, :1], later], dim=1)
+
+
+def _frames(pixels: Tensor) -> NDArray[np.uint8]:
+    """Images, or the frames of clips, in `[-1, 1]`, as bytes `(frames, height, width, 3)`."""
+    if pixels.ndim == 5:
+        pixels = pixels.transpose(1, 2).flatten(0, 1)
     scaled = ((pixels.float() + 1) * 127.5).round().to(torch.uint8)
     rgb: NDArray[np.uint8] = scaled.permute(0, 2, 3, 1).cpu().numpy()
     return rgb

@@ -2,39 +2,71 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..data.caption_questions import LEARN_QUESTION
 from ..errors import UserError
+from ..inference.loading import image_side
 from ..models.magvitv2 import MAGVITv2
-from ..models.showo import Showo, ShowoSizes
+from ..models.showo import Showo, ShowoSizes, SizeChanges, start_from_phi
+from ..models.showo.interleaved import training_stories
 from ..models.showo.sequences import IGNORE, Sequences
 from ..sampling.autoregressive import autoregressive_decode
 from ..sampling.options import check_choice
 from ..sampling.text_decoding import TextDecoding
 from ..utils.lightning_internals import trainer_of
 from .geometry import data_resolution
+from .masking import mask_codes
 from .pretraining import Pretraining
 
 Trained = Literal["all", "projector"]
 
 
+class _EncodedStory(NamedTuple):
+    """The beginning of a story.
+
+    Attributes:
+        texts: Text ids; one more than images, and empty, where it is the end.
+        codes: `(images, image_tokens)`.
+        seed: Of what is drawn for it.
+    """
+
+    texts: list[list[int]]
+    codes: Tensor
+    seed: int
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether its last image is to be drawn, and it does not come to its end."""
+        return len(self.texts) == len(self.codes)
+
+
 class PretrainShowo(Pretraining):
     """Train Show-o from scratch or onwards from a checkpoint.
 
-    Three streams, each optional in a batch: `image` (image and caption: predict the masked image
-    tokens), `text` (image, question and answer: predict the answer) and `language` (text: predict
-    the next token). All else is as in `Pretraining`.
+    Four streams, each optional in a batch: `image` (image and caption: predict the masked image
+    tokens), `text` (image, question and answer: predict the answer), `language` (text: predict
+    the next token) and `story` (texts and images in turn: predict the masked tokens of the last
+    image, and all texts but the request). Of stories, a share of the texts is dropped, with all
+    that precedes the image; their losses are logged as `train/story_image` and `train/story_text`,
+    and have the weights of `image` and `text`. All else is as in `Pretraining`.
 
     A model that reads codes becomes one that reads features in two steps, as published: its new
     projector alone learns from captions, then all weights learn from questions.
 
     Args:
-        showo: Sizes of a network that starts from random weights; those that follow from the
-            tokenizers and the images need not be given. With `initial_weights`, `image_input` and
-            what follows it give a model that reads codes a new projector for features.
+        showo: Sizes of a network that starts from random weights, or from a language model, which
+            has some of them; those that follow from the tokenizers and the images need not be
+            given. With `initial_weights`, `image_input` and what follows it give a model that reads
+            codes a new projector for features.
+        changed_sizes: What is otherwise than in the `initial_weights`, such as the tokens of an
+            image, to go on at another resolution.
+        language_model: A Phi to start from, a folder or a hub id such as `microsoft/phi-1_5`; see
+            `start_from_phi`.
         trained: Whether all weights are trained, or only the `projector` of features.
         as_captions: Whether the answers of the stream `text` are learned as captions, which answer
             no question; their questions are left out.
@@ -52,19 +84,40 @@ class PretrainShowo(Pretraining):
     def __init__(
         self,
         showo: ShowoSizes | None = None,
+        changed_sizes: SizeChanges | None = None,
+        language_model: str | None = None,
         trained: Trained = "all",
         as_captions: bool = False,
         **options: Any,
     ) -> None:
         super().__init__(**options)
         self.sizes = showo or ShowoSizes()
+        self.changed_sizes = changed_sizes
+        self.language_model = language_model
+        if changed_sizes is not None and self.initial_weights is None:
+            raise UserError(
+                "changed_sizes are given, but no initial_weights whose sizes they change; name "
+                "some, or give the sizes under showo"
+            )
+        if language_model is not None and self.initial_weights is not None:
+            raise UserError(
+                f"both initial_weights {self.initial_weights} and language_model {language_model} "
+                "are given; expected one to start from, leave one of them out"
+            )
+        for kind in ("image", "text"):
+            self.weights[f"story_{kind}"] = self.weights[kind]
         check_choice(Trained, trained=trained)
         self.trained = trained
         self.as_captions = as_captions
 
     def load_network(self, model: str) -> Showo:
-        """The network of a model, with a new projector where its sizes ask for one."""
+        """The network of a model, with changed sizes, and a new projector, if they ask for one."""
         network = Showo.from_pretrained(model)
+        if self.changed_sizes is not None:
+            assert self.image_tokenizer is not None  # loaded before the network
+            resolution = data_resolution(self) or image_side(network, self.image_tokenizer)
+            images = self.image_tokenizer.config
+            network = network.resized(self.changed_sizes.over(network.config, images, resolution))
         if self.sizes.image_input not in (ShowoSizes.image_input, network.image_input.kind):
             network.read_features(self.sizes.features)
         return network
@@ -98,13 +151,15 @@ class PretrainShowo(Pretraining):
             )
 
     def new_network(self, image_tokenizer: MAGVITv2) -> Showo:
-        """A network with random weights."""
+        """A network with random weights, or those of a language model."""
         sizes = self.sizes.completed(
             image_tokenizer.config,
             self.text_tokenizer,
             data_resolution(self),
             self.image_tokenizer_id,
         )
+        if self.language_model is not None:
+            return start_from_phi(self.language_model, sizes)
         return Showo(sizes)
 
     def sizes_of(self) -> dict[str, Any]:
@@ -126,6 +181,71 @@ class PretrainShowo(Pretraining):
         image = model.hidden_states_of(sequences)[:, -codes.shape[1] - 1 : -1]
         return model.logits(image[masked], model.vocabulary.image_rows)
 
+    def losses_of(self, name: str, stream: dict[str, Any]) -> dict[str, Tensor]:
+        """The losses of one stream of a batch; see `Pretraining`."""
+        return self._story_losses(stream) if name == "story" else super().losses_of(name, stream)
+
+    def _story_losses(self, stream: dict[str, Any]) -> dict[str, Tensor]:
+        """The losses of the masked image tokens and of the texts of stories."""
+        model, v = self._network(), self._network().vocabulary
+        stories = self._encode_stories(stream)
+        drawn = [story for story in stories if story.is_drawn]
+        masked = targets = torch.zeros(0, model.config.image_tokens)
+        if drawn:
+            targets = torch.stack([story.codes[-1] for story in drawn])
+            masked = mask_codes(targets, model.mask_code, [story.seed for story in drawn])
+        states = iter(masked)
+        rows = [
+            self._story_row(story, next(states) if story.is_drawn else None) for story in stories
+        ]
+        ids, written, layout = training_stories(v, rows, self.device)
+        labels = torch.where(written, ids, IGNORE)
+        hidden = model.hidden_states_of(Sequences(ids, labels, layout))
+        losses = {}
+        if drawn:
+            logits = model.logits(hidden[ids == v.mask_id], v.image_rows)
+            wanted = targets[masked == model.mask_code]
+            losses["story_image"] = F.cross_entropy(logits.float(), wanted)
+        if written.any():
+            # `soi` behind a text is learned as well, so all tokens are scored.
+            logits = model.logits(hidden[:, :-1][written[:, 1:]])
+            losses["story_text"] = F.cross_entropy(logits.float(), ids[written])
+        return losses
+
+    def _encode_stories(self, stream: dict[str, Any]) -> list["_EncodedStory"]:
+        """The stories with their images encoded as one batch."""
+        counts = list(map(len, stream["pixels"]))
+        pixels = torch.stack([own for story in stream["pixels"] for own in story])
+        codes = self._encode_images(pixels).split(counts)
+        encode = self.text_tokenizer.encode
+        return [
+            _EncodedStory([encode(text) for text in texts], own, seed)
+            for texts, own, seed in zip(stream["texts"], codes, stream["seed"], strict=True)
+        ]
+
+    def _story_row(self, story: "_EncodedStory", masked: Tensor | None) -> list[int]:
+        """Ids of a story: its end, or with its last image masked.
+
+        Raises:
+            UserError: If they are more than the model takes.
+        """
+        model, texts, images = self._network(), story.texts, story.codes.tolist()
+        if masked is None:
+            ids = [*model.story_prompt(texts[:-1], images), model.eot_id]
+        elif self._drops(story.seed):
+            ids = model.story_prompt([[]], [])
+        else:
+            ids = model.story_prompt(texts, images[:-1])
+        if masked is not None:
+            ids += model.sequences.image(masked[None])[0].tolist()
+        most = model.config.max_position_embeddings
+        if len(ids) > most:
+            raise UserError(
+                f"a story of {len(images)} images has {len(ids)} tokens; at most {most} fit: leave "
+                "it out, or raise max_position_embeddings"
+            )
+        return ids
+
     def _text_loss(self, stream: dict[str, Any]) -> Tensor:
         model, images = self._network(), self._encode_asked_images(stream["pixels"])
         tokenizer = self.text_tokenizer
@@ -135,6 +255,11 @@ class PretrainShowo(Pretraining):
         else:
             prompts = self._encode_questions(stream["question"])
             answers = [model.encode_answer(tokenizer, text) for text in stream["answer"]]
+        for place, learned in enumerate(stream.get(LEARN_QUESTION, ())):
+            if learned and not model.image_input.continuous:
+                # Where the prompt is empty the whole text is the answer.
+                answers[place] = [*prompts[place], *answers[place]]
+                prompts[place] = []
         sequences = model.understanding(images, prompts, answers)
         return self._next_token_loss(sequences, model.embeddings_of(sequences, images))
 

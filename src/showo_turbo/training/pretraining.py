@@ -26,6 +26,7 @@ from ..models.checkpoints import (
     VISION_ENCODER_KEY,
 )
 from ..models.magvitv2 import MAGVITv2
+from ..models.model_config import token_grid
 from ..models.protocols import TextModel
 from ..models.vision_encoders import CLIPFeatures
 from ..sampling.image_sampling import ImageSampling
@@ -178,16 +179,31 @@ class Pretraining(LightningModule, ABC):
 
     def training_step(self, batch: dict[str, dict[str, Any]], batch_index: int) -> Tensor:
         """Return the weighted sum of the losses of the streams that the batch holds."""
+        losses: dict[str, Tensor] = {}
+        for name, stream in batch.items():
+            losses |= self.losses_of(name, stream)
+        loss = torch.stack([self.weights[name] * value for name, value in losses.items()]).sum()
+        self.log_dict({f"train/{name}": value for name, value in losses.items()}, batch_size=1)
+        self.log("train/loss", loss, prog_bar=True, batch_size=1)
+        return loss
+
+    def losses_of(self, name: str, stream: dict[str, Any]) -> dict[str, Tensor]:
+        """The losses of one stream of a batch, by the names of their weights.
+
+        Raises:
+            UserError: If models of this family are not trained on such a stream.
+        """
         steps = {
             "image": self._image_loss,
             "text": self._text_loss,
             "language": self._language_loss,
         }
-        losses = {name: steps[name](stream) for name, stream in batch.items()}
-        loss = torch.stack([self.weights[name] * value for name, value in losses.items()]).sum()
-        self.log_dict({f"train/{name}": value for name, value in losses.items()}, batch_size=1)
-        self.log("train/loss", loss, prog_bar=True, batch_size=1)
-        return loss
+        if name not in steps:
+            raise UserError(
+                f"{type(self).__name__} is not trained on the stream {name}; expected "
+                f"{', '.join(steps)}, set batch_sizes.{name} to 0"
+            )
+        return {name: steps[name](stream)}
 
     def _image_loss(self, stream: dict[str, Any]) -> Tensor:
         model = self._network()
@@ -224,13 +240,17 @@ class Pretraining(LightningModule, ABC):
         longest = self._network().longest_prompt
         prompts = {}
         for place, (caption, seed) in enumerate(zip(captions, seeds, strict=True)):
-            dropped = seed % 10_000 < self.caption_dropout * 10_000
+            dropped = self._drops(seed)
             ids = [] if dropped else self.text_tokenizer.encode(caption)
             if len(ids) <= longest:
                 prompts[place] = ids
         if left_out := len(captions) - len(prompts):
             self._leave_out(left_out, of=len(captions))
         return prompts
+
+    def _drops(self, seed: int) -> bool:
+        """Whether a sample's text is dropped, which teaches the unconditional image."""
+        return seed % 10_000 < self.caption_dropout * 10_000
 
     def _leave_out(self, count: int, of: int) -> None:
         """Count captions that are left out of a batch, and say so the first time.
@@ -264,7 +284,13 @@ class Pretraining(LightningModule, ABC):
     @torch.no_grad()
     def _encode_images(self, pixels: Tensor) -> Tensor:
         assert self.image_tokenizer is not None
-        return self.image_tokenizer.encode(pixels)
+        codes, tokens = self.image_tokenizer.encode(pixels), self._network().config.image_tokens
+        if codes.shape[1] != tokens:
+            raise UserError(
+                f"images of shape {tuple(pixels.shape[1:])} have {codes.shape[1]} tokens, those of "
+                f"the model {tokens}; set the resolution, or the frames of clips, that it draws"
+            )
+        return codes
 
     def _encode_asked_images(self, pixels: Tensor) -> Tensor:
         """Images as the model is given them when it is asked about them."""
@@ -300,7 +326,7 @@ class Pretraining(LightningModule, ABC):
         seeds = [stream["seed"][i] for i in fitting]
         codes = decode_image_codes(model, [encoded[i] for i in fitting], self.sampling, seeds)
         assert self.image_tokenizer is not None
-        pixels = self.image_tokenizer.decode(codes)
+        pixels = self.image_tokenizer.decode(codes, token_grid(model.config))
         for score in scores:
             score.update(pixels, [stream["metadata"][i] for i in fitting])
 

@@ -13,13 +13,13 @@ from ..models.registry import text_model
 from ..text_tokenizer import TextTokenizer
 from ..utils.hashing import fingerprint_module
 from .collection import ALONE, Processes
-from .image_collector import ImageCollection, collect_images, image_identity
+from .image_collector import ImageCollection, ImagePrompt, collect_images, image_identity
 from .manifest import StoreIdentity
 from .model_identity import ModelIdentity
 from .parts import begin_part
 from .requests import image_prompts, text_requests
 from .store import TrajectoryStore
-from .text_collector import TextCollection, collect_texts, text_identity
+from .text_collector import TextCollection, TextRequest, collect_texts, text_identity
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,12 @@ class TrajectoryCollector:
                 f"left out {left_out} of {len(captions)} captions, which have more than "
                 f"{self.teacher.longest_prompt} tokens"
             )
+        return self.images_of(prompts, settings)
+
+    def images_of(
+        self, prompts: Sequence[ImagePrompt], settings: ImageCollection
+    ) -> TrajectoryStore:
+        """Collect a trajectory for each prompt, whatever it is of; see `images`."""
         base = None if self.base is None else fingerprint_module(self.base)
         store = self._store(
             "images", image_identity(self.fingerprint, prompts, settings, self._model(None), base)
@@ -114,10 +120,17 @@ class TrajectoryCollector:
                 f"left out {left_out} of {len(questions)} questions, which have {room} tokens or "
                 "more"
             )
+        return self.texts_of(requests, settings)
+
+    def texts_of(
+        self, requests: Sequence[TextRequest], settings: TextCollection
+    ) -> TrajectoryStore:
+        """Collect a trajectory for each request, whatever it is of; see `texts`."""
         store = self._store(
             "texts",
             text_identity(self.fingerprint, requests, settings, self._model(self.image_tokenizer)),
         )
+        teacher = text_model(self.teacher, "collecting answers")
         return collect_texts(teacher, requests, settings, store, self.processes, device=self.device)
 
     def _model(self, image_tokenizer: str | None) -> ModelIdentity:

@@ -92,3 +92,46 @@ def text_requests(
         if questions[i][0] in images
     ]
     return requests, len(questions) - len(fitting)
+
+
+def story_requests(
+    stories: Sequence[tuple[str, Sequence[Sequence[int]], Tensor]],
+    model: TextModel,
+    tokenizer: TextTokenizer,
+    room: int,
+) -> tuple[list[ImagePrompt], list[TextRequest], int]:
+    """What is to be drawn and written in stories, each step behind the true ones before it.
+
+    Args:
+        stories: The name of each, the ids of its texts, the request first, and the codes
+            `(images, image_tokens)` of its images, one for each text.
+        model: Tells stories.
+        tokenizer: Turns ids into texts, for people.
+        room: Tokens that a text may take at most.
+
+    Returns:
+        A prompt for every image but the first; a request for every text but the first, and for the
+        empty one that ends a story; and how many of both were left out, since the story is longer
+        than the model takes.
+    """
+    images: list[ImagePrompt] = []
+    texts: list[TextRequest] = []
+    left_out = 0
+    most = model.config.max_position_embeddings
+    for name, told, codes in stories:
+        rows = codes.tolist()
+        for step in range(1, len(told) + 1):
+            key = f"{name}/{step}"
+            asked = model.story_prompt(told[:step], rows[:step])
+            if len(asked) + room > most:
+                left_out += 1
+            else:
+                request = tokenizer.decode(list(told[0]))
+                texts.append(TextRequest(key, compact(codes[step - 1]), asked, request))
+            if step < len(told):
+                prompt = model.story_prompt(told[: step + 1], rows[:step])
+                if len(prompt) + codes.shape[1] + len(("soi", "eoi")) > most:
+                    left_out += 1
+                else:
+                    images.append(ImagePrompt(key, tokenizer.decode(list(told[step])), prompt))
+    return images, texts, left_out

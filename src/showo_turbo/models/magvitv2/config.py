@@ -30,10 +30,12 @@ class MAGVITv2Config:
         isolated_patches: Whether every patch is encoded and decoded as an image of its own. A code
             then depends on nothing but its patch and changes nothing but its patch, which leaves
             a transformer less to learn; photographs would show the seams.
+        temporal_halvings: How often the encoder halves time, of a tokenizer of clips, which takes
+            images as well; 0 for one of images alone.
 
     Raises:
-        UserError: If a value is not a count, the tuples differ in length or a width is not a
-            multiple of `norm_groups`.
+        UserError: If a value is not a count, the tuples differ in length, a width is not a
+            multiple of `norm_groups`, or there are fewer changes of resolution than halvings.
     """
 
     channels: int = 128
@@ -44,6 +46,7 @@ class MAGVITv2Config:
     bits: int = 13
     norm_groups: int = 32
     isolated_patches: bool = False
+    temporal_halvings: int = 0
 
     def __post_init__(self) -> None:
         """Check the sizes, also against each other."""
@@ -72,6 +75,39 @@ class MAGVITv2Config:
                     f"MAGVIT-v2 width {self.channels * multiplier} is not a multiple of "
                     f"norm_groups={self.norm_groups}: choose another channels or norm_groups"
                 )
+
+        most = min(lengths) - 1
+        if type(self.temporal_halvings) is not int or not 0 <= self.temporal_halvings <= most:
+            raise UserError(
+                f"MAGVIT-v2 temporal_halvings is {shown(self.temporal_halvings)}; expected a whole "
+                f"number from 0 to {most}, the changes of resolution, correct it"
+            )
+
+    @property
+    def frames_per_latent(self) -> int:
+        """Frames of a clip that one latent frame stands for, but for the first."""
+        return 1 << self.temporal_halvings
+
+    def latent_frames(self, frames: int) -> int:
+        """Latent frames of a clip.
+
+        Raises:
+            UserError: If it is not of one frame and a multiple of `frames_per_latent`.
+        """
+        latents, rest = divmod(frames - 1, self.frames_per_latent)
+        if frames < 1 or rest or not self.temporal_halvings:
+            expected = "an image"
+            if self.temporal_halvings:
+                expected = f"1 + a multiple of {self.frames_per_latent}"
+            raise UserError(
+                f"a clip has {frames} frames; the image tokenizer takes {expected}, give another "
+                "number of frames or name another image tokenizer"
+            )
+        return 1 + latents
+
+    def frames(self, latent_frames: int) -> int:
+        """Frames of a clip of so many latent frames."""
+        return 1 + (latent_frames - 1) * self.frames_per_latent
 
     @property
     def patch_size(self) -> int:
@@ -125,6 +161,7 @@ class MAGVITv2Config:
         return {
             name: list(value) if isinstance(value, tuple) else value
             for name, value in asdict(self).items()
+            if name != "temporal_halvings" or value  # files of images are as they were
         }
 
 

@@ -72,7 +72,7 @@ class Downsample(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(channels, channels, kernel_size=3, stride=2)
+        self.conv: nn.Module = nn.Conv2d(channels, channels, kernel_size=3, stride=2)
 
     def forward(self, features: Tensor) -> Tensor:
         """Map `(batch, channels, height, width)` to half the height and width."""
@@ -137,8 +137,8 @@ class Level(nn.Module):
         self.block = nn.ModuleList(
             ResidualBlock(before, after, groups) for before, after in pairwise(widths)
         )
-        self.downsample = Downsample(out_channels) if downsample else None
-        self.upsample = Upsample(out_channels) if upsample else None
+        self.downsample: nn.Module | None = Downsample(out_channels) if downsample else None
+        self.upsample: nn.Module | None = Upsample(out_channels) if upsample else None
 
     def forward(self, features: Tensor) -> Tensor:
         """Apply the blocks, then `downsample` or `upsample` where the level has one."""

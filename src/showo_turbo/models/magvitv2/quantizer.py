@@ -48,14 +48,14 @@ class LookupFreeQuantizer(nn.Module):
         return latents + (signs - latents).detach()
 
     def latents_to_codes(self, latents: Tensor) -> Tensor:
-        """Return the codes `(batch, rows * columns)` of `(batch, bits, rows, columns)`."""
+        """Return the codes `(batch, tokens)` of latents `(batch, bits, *grid)`."""
         is_set = (latents > 0).flatten(2).long()
         # Not the buffer: an average over buffers may have rounded 4096 down to 4095.
         places = 2 ** torch.arange(self.bits - 1, -1, -1, device=latents.device)
         return (is_set * places[:, None]).sum(dim=1)
 
-    def codes_to_signs(self, codes: Tensor, grid: tuple[int, int]) -> Tensor:
-        """Return the signs `(batch, bits, rows, columns)` of codes `(batch, rows * columns)`.
+    def codes_to_signs(self, codes: Tensor, grid: tuple[int, ...]) -> Tensor:
+        """Return the signs `(batch, bits, *grid)` of codes `(batch, tokens of the grid)`.
 
         Raises:
             UserError: If a code lies outside of the codebook.

@@ -49,7 +49,7 @@ class ShowoConfig:
     Args:
         text_vocabulary_size: Text tokens of the tokenizer.
         codebook_size: Codes of the image tokenizer.
-        image_tokens: Tokens an image (256 at 256 px, 1,024 at 512 px).
+        image_tokens: Tokens an image (256 at 256 px, 1,024 at 512 px), or a clip.
         max_text_length: Longest prompt in tokens, `sot` and `eot` included; the published
             training uses 128 with images.
         tokenizer: Folder or hub id of the text tokenizer; none when `tokenizer.json` lies in the
@@ -75,6 +75,8 @@ class ShowoConfig:
         system_prompt: What comes before the features of an image.
         prefix_visible: Whether features see not only each other but all that comes before the last
             of them, as published until 2024-09-19.
+        video_frames: Latent frames of a clip, if it draws and reads clips in place of images; then
+            `image_tokens` are those of a whole clip.
 
     Attributes:
         family: Name of the architecture.
@@ -106,6 +108,7 @@ class ShowoConfig:
     vision_width: int = 1024
     system_prompt: str = SYSTEM_PROMPT
     prefix_visible: bool = False
+    video_frames: int = 0
     vocabulary: Vocabulary = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -150,6 +153,8 @@ class ShowoConfig:
     def to_dict(self) -> dict[str, Any]:
         """The `config.json` that both the released code and `from_dict` read."""
         unused = {"vocabulary"} if self.reads.continuous else {"vocabulary", *OF_FEATURES}
+        if not self.video_frames:
+            unused.add("video_frames")
         own = {k: v for k, v in asdict(self).items() if k not in unused}
         return {
             "_class_name": "Showo",
@@ -185,6 +190,11 @@ class ShowoConfig:
                 raise _wrong_value(name, value, f"a whole number from 1 to {largest:,}")
         if type(self.noise_size) is not int or not 0 <= self.noise_size <= LARGEST_SIZE:
             raise _wrong_value("noise_size", self.noise_size, "a whole number of at least 0")
+        frames = self.video_frames
+        if type(frames) is not int or frames < 0 or (frames and self.image_tokens % frames):
+            raise _wrong_value(
+                "video_frames", frames, f"a divisor of image_tokens={self.image_tokens}, or 0"
+            )
         if type(self.eos_id) is not int or not 0 <= self.eos_id < self.text_vocabulary_size:
             raise _wrong_value("eos_id", self.eos_id, f"0 to {self.text_vocabulary_size - 1}")
         if self.hidden_size % self.heads:

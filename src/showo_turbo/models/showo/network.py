@@ -15,8 +15,9 @@ from ..protocols import AnswerBlocks
 from .answer_forward import answer_logits
 from .config import ShowoConfig
 from .features import check_projector, new_projector, put_features, understanding_features
+from .interleaved import are_stories, begins_story, story_ids
 from .noise import NoiseEmbedding
-from .prefixes import CachedImagePrefix, CachedTextPrefix
+from .prefixes import CachedImagePrefix, CachedStories, CachedTextPrefix
 from .sequences import Prefixes, Sequences, UnifiedPrompting, format_conversation
 from .transformer import CachedPhi
 
@@ -44,11 +45,22 @@ class Showo(CachedPhi):
     def __init__(self, config: ShowoConfig) -> None:
         super().__init__(config)
         self.vocabulary = config.vocabulary
-        self.sequences = UnifiedPrompting(config.vocabulary, config.max_text_length)
+        video = bool(config.video_frames)
+        self.sequences = UnifiedPrompting(config.vocabulary, config.max_text_length, video=video)
         if config.reads.continuous:
             self._add_projector()
         if config.noise_size:
             self.noise = NoiseEmbedding(config.noise_size, config.hidden_size)
+
+    def resized(self, config: ShowoConfig) -> "Showo":
+        """A network of other sizes with these weights.
+
+        Raises:
+            RuntimeError: If a weight depends on a size that is another.
+        """
+        network = Showo(config).to(self.device, self.dtype)
+        network.load_state_dict(self.state_dict())
+        return network
 
     def _add_projector(self) -> None:
         # Named by its keys in the released checkpoints.
@@ -102,6 +114,10 @@ class Showo(CachedPhi):
         if continuous:
             return [*tokenizer.encode(self.config.system_prompt), v.soi_id, v.eoi_id, *ids]
         return ids
+
+    def null_prompt_of(self, prompt: Sequence[int]) -> Sequence[int]:
+        """The empty prompt, or the story of an empty text."""
+        return story_ids(self.vocabulary, [[]], []) if begins_story(prompt, self.vocabulary) else ()
 
     def encode_answer(self, text_tokenizer: TextTokenizer | None, answer: str) -> list[int]:
         """Ids of an answer to learn, without its end.
@@ -178,13 +194,29 @@ class Showo(CachedPhi):
         self, prompts: Sequence[Sequence[int]], noise: Tensor | None = None
     ) -> CachedImagePrefix:
         """Begin to decode images; see `ImageModel.begin_images`."""
-        return CachedImagePrefix(self, prompts, noise)
+        return CachedImagePrefix.behind(self, prompts, noise)
 
     def begin_text(
         self, images: Tensor | None, prompts: Sequence[Sequence[int]], room: int
     ) -> CachedTextPrefix:
         """Begin to write answers; see `TextModel.begin_text`."""
-        return CachedTextPrefix(self, images, prompts, room)
+        return CachedTextPrefix.behind(self, images, prompts, room)
+
+    def story_prompt(
+        self, texts: Sequence[Sequence[int]], images: Sequence[Sequence[int]]
+    ) -> list[int]:
+        """Ids of a story so far; see `TextModel.story_prompt`.
+
+        Raises:
+            UserError: If the network draws clips.
+        """
+        if self.config.video_frames:
+            raise UserError("the model draws clips, and tells no stories; name one of images")
+        return story_ids(self.vocabulary, texts, images)
+
+    def begin_stories(self, prompts: Sequence[Sequence[int]], room: int) -> CachedStories:
+        """Begin to tell stories; see `TextModel.begin_stories`."""
+        return CachedStories(self, prompts, room)
 
     def understanding(
         self,
@@ -192,17 +224,19 @@ class Showo(CachedPhi):
         prompts: Sequence[Sequence[int]],
         answers: Sequence[Sequence[int]] | None = None,
     ) -> Sequences:
-        """Sequences of questions about images, whatever images are given as.
+        """Sequences of questions about images, whatever images are given as, or of stories so far.
 
         Args:
-            images: The image of each sample, as `image_input` says.
-            prompts: Ids of each, as `encode_question` gives them.
+            images: The image of each sample, as `image_input` says. Stories have theirs in them.
+            prompts: Ids of each, as `encode_question` or `story_prompt` gives them.
             answers: Text ids to learn; without them the sequences end with the prompts.
 
         Raises:
             UserError: If the images are of another kind than this network reads.
         """
         reads = self.config.reads
+        if are_stories(prompts, self.vocabulary):
+            return self.sequences.story(prompts, answers, self.device)
         reads.check_shape(images)
         if not reads.continuous:
             return self.sequences.understanding(images, prompts, answers)
@@ -217,7 +251,8 @@ class Showo(CachedPhi):
 
     def text_prefix(self, images: Tensor | None, prompts: Sequence[Sequence[int]]) -> Prefixes:
         """What comes before answers; without images, before the rest of plain texts."""
-        if images is None or not self.config.reads.continuous:
+        stories = are_stories(prompts, self.vocabulary)
+        if images is None or stories or not self.config.reads.continuous:
             return self.sequences.text_prefix(images, prompts, self.device)
         return self.understanding(images, prompts).as_prefixes()
 

@@ -6,32 +6,39 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from ...errors import UserError
+from .cache import KeyValueCache
+from .interleaved import story_ids, text_follows
+
 if TYPE_CHECKING:
     from .network import Showo
+    from .sequences import Prefixes
 
 
 class CachedImagePrefix:
     """Prompts of images; see `ImagePrefix`.
 
-    Text never looks at the image, so that the prompt's keys and values stay the same over all
+    What comes before an image never looks at it, so that its keys and values stay the same over all
     steps; each computes `soi image* eoi` only.
 
     Args:
         network: Network in eval mode.
-        prompts: Text ids of each row.
+        cache: Holds what comes before each row's image.
         noise: `(rows, 1 + image_tokens, noise_size)`, if the network reads noise.
     """
 
-    def __init__(
-        self, network: "Showo", prompts: Sequence[Sequence[int]], noise: Tensor | None = None
-    ) -> None:
+    def __init__(self, network: "Showo", cache: KeyValueCache, noise: Tensor | None = None) -> None:
         self._network = network
+        self._cache = cache
         self._noise = noise
+
+    @classmethod
+    def behind(
+        cls, network: "Showo", prompts: Sequence[Sequence[int]], noise: Tensor | None = None
+    ) -> "CachedImagePrefix":
+        """Begin behind prompts: text ids of each row, or stories so far."""
         prefix = network.sequences.text_to_image_prefix(prompts, network.device)
-        ids = prefix.input_ids
-        self._cache = network.new_cache(len(ids), ids.shape[1] + network.config.image_tokens + 2)
-        network.append(ids, self._cache, attention_mask=prefix.layout.attention_mask)
-        self._cache.lengths = prefix.lengths
+        return cls(network, _filled(network, prefix, network.config.image_tokens + 2), noise)
 
     def logits(self, codes: Tensor) -> Tensor:
         """Predict every image token of `(rows, image_tokens)` codes, masked or not."""
@@ -43,39 +50,44 @@ class CachedImagePrefix:
 
 
 class CachedTextPrefix:
-    """Images and questions, and the answers so far; see `TextPrefix`.
+    """Texts that are being written behind what a cache holds; see `TextPrefix`.
 
     The cache holds every token of a row but the last known one, which the next forward pass feeds
     together with whatever is guessed to follow it. Nothing up to `eoi` ever looks at what follows,
-    so that this is exact, whether the image is codes or features.
+    so that this is exact, whether an image is codes or features.
 
     Args:
         network: Network in eval mode.
-        images: The image of each row, as `ImageInput` says, if there are images.
-        prompts: Ids of each row, as `encode_question` gives them.
-        room: Tokens that answers and guesses may take at most.
+        cache: Holds what comes before the last token of each row.
+        last: The last token of each row.
     """
 
-    def __init__(
-        self,
+    def __init__(self, network: "Showo", cache: KeyValueCache, last: Sequence[int]) -> None:
+        self._network = network
+        self._cache = cache
+        self._last = list(last)
+
+    @classmethod
+    def behind(
+        cls,
         network: "Showo",
         images: Tensor | None,
         prompts: Sequence[Sequence[int]],
         room: int,
-    ) -> None:
-        self._network = network
+    ) -> "CachedTextPrefix":
+        """Begin behind images and questions, texts, or stories so far.
+
+        Args:
+            network: Network in eval mode.
+            images: The image of each row, as `ImageInput` says, if there are images.
+            prompts: Ids of each row, as `encode_question` or `story_prompt` gives them.
+            room: Tokens that answers and guesses may take at most.
+        """
         prefix = network.text_prefix(images, prompts)
-        ids = prefix.input_ids
-        self._cache = network.new_cache(len(ids), ids.shape[1] + room)
-        network.append(
-            ids,
-            self._cache,
-            attention_mask=prefix.layout.attention_mask,
-            embeddings=network.embeddings_of(prefix, images),
-        )
-        self._cache.lengths = prefix.lengths - 1
+        cache = _filled(network, prefix, room, network.embeddings_of(prefix, images))
+        cache.lengths = prefix.lengths - 1
         sot = network.vocabulary.sot_id
-        self._last = [prompt[-1] if prompt else sot for prompt in prompts]
+        return cls(network, cache, [prompt[-1] if prompt else sot for prompt in prompts])
 
     def logits(self, guesses: Sequence[Sequence[int]], *, restrict_to_text: bool = True) -> Tensor:
         """Predict what follows each row's last token and each of its guesses."""
@@ -99,3 +111,113 @@ class CachedTextPrefix:
         """Go on with the rows of another prefix, too, behind these."""
         self._cache.join(other._cache)
         self._last = [*self._last, *other._last]
+
+
+class CachedStories:
+    """Stories that are being told; see `StoryPrefix`.
+
+    The cache holds every finished text and image of a row, without the `sot` of a text to come.
+    Texts are written over a copy of it, so that those that end early wait for the others.
+
+    Args:
+        network: Network in eval mode.
+        prompts: Each story so far, as `story_ids` gives it.
+        room: Tokens that are to be added at most, guesses included.
+
+    Attributes:
+        text_follows: Whether a text comes next at the beginning.
+
+    Raises:
+        UserError: If it does in some of the stories only.
+    """
+
+    def __init__(self, network: "Showo", prompts: Sequence[Sequence[int]], room: int) -> None:
+        follows = {text_follows(prompt, network.vocabulary) for prompt in prompts}
+        if len(follows) > 1:
+            raise UserError(
+                "some stories go on with a text and others with an image; expected one kind, "
+                "divide them"
+            )
+        self.text_follows = True in follows
+        done = [prompt[:-1] if self.text_follows else prompt for prompt in prompts]
+        self._network = network
+        prefix = network.sequences.text_to_image_prefix(done, network.device)
+        # Not a compiled one: its buffers are not to be copied.
+        rows, tokens = prefix.input_ids.shape
+        cache = KeyValueCache(network.config.layers, rows, tokens + room, network.device)
+        self._cache = _fill(network, prefix, cache)
+
+    @property
+    def room(self) -> list[int]:
+        """Tokens that still fit behind each row."""
+        most = self._network.config.max_position_embeddings
+        return [most - length for length in self._cache.lengths.tolist()]
+
+    def texts(self) -> CachedTextPrefix:
+        """Begin to write the next text of every row."""
+        rows = torch.arange(len(self._cache.lengths), device=self._network.device)
+        copy = self._cache.select(rows)
+        return CachedTextPrefix(self._network, copy, [self._network.vocabulary.sot_id] * len(rows))
+
+    def images(
+        self, guided: bool, noise: Tensor | None = None
+    ) -> "CachedImagePrefix | _WithUnconditional":
+        """Begin to draw the next image of every row, with guidance twice as many rows."""
+        if not guided:
+            return CachedImagePrefix(self._network, self._cache, noise)
+        rows = len(self._cache.lengths)
+        halves = (None, None) if noise is None else noise.chunk(2)
+        empty = story_ids(self._network.vocabulary, [[]], [])
+        return _WithUnconditional(
+            CachedImagePrefix(self._network, self._cache, halves[0]),
+            CachedImagePrefix.behind(self._network, [empty] * rows, halves[1]),
+        )
+
+    def keep_texts(self, texts: Sequence[Sequence[int]]) -> None:
+        """Append `sot text eot` to every row."""
+        v = self._network.vocabulary
+        rows = [[v.sot_id, *text, v.eot_id] for text in texts]
+        device = self._network.device
+        ids, _, padding = self._network.sequences.right_padded(rows, [0] * len(rows), None, device)
+        self._network.append(ids, self._cache)
+        self._cache.lengths = self._cache.lengths + (~padding).sum(dim=1)
+
+    def keep_images(self, codes: Tensor) -> None:
+        """Append `soi image* eoi` to every row, computed once more with the final codes."""
+        image = self._network.sequences.image(codes)
+        self._network.append(image, self._cache, bidirectional=True)
+        self._cache.lengths = self._cache.lengths + image.shape[1]
+
+    def select(self, rows: Sequence[int]) -> None:
+        """Go on with some of the rows only."""
+        self._cache = self._cache.select(torch.tensor(rows, device=self._network.device))
+
+
+class _WithUnconditional:
+    """Rows of images that know what comes before them, and as many that do not."""
+
+    def __init__(self, conditional: CachedImagePrefix, unconditional: CachedImagePrefix) -> None:
+        self._halves = (conditional, unconditional)
+
+    def logits(self, codes: Tensor) -> Tensor:
+        """Predict every image token, the conditional rows first; see `ImagePrefix`."""
+        pairs = zip(self._halves, codes.chunk(2), strict=True)
+        return torch.cat([half.logits(own) for half, own in pairs])
+
+
+def _filled(
+    network: "Showo", prefix: "Prefixes", room: int, embeddings: Tensor | None = None
+) -> KeyValueCache:
+    """A new cache that holds a prefix, with room behind it."""
+    rows, tokens = prefix.input_ids.shape
+    return _fill(network, prefix, network.new_cache(rows, tokens + room), embeddings)
+
+
+def _fill(
+    network: "Showo", prefix: "Prefixes", cache: KeyValueCache, embeddings: Tensor | None = None
+) -> KeyValueCache:
+    """Compute a prefix into an empty cache."""
+    mask = prefix.layout.attention_mask
+    network.append(prefix.input_ids, cache, attention_mask=mask, embeddings=embeddings)
+    cache.lengths = prefix.lengths
+    return cache

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ..layout import Layout, padded_left
 from ..questions import history_of
+from .interleaved import are_stories, begins_story, blocks_of
 from .vocabulary import Vocabulary
 
 IGNORE = -100
@@ -67,13 +68,19 @@ class UnifiedPrompting:
     Args:
         vocabulary: Token ids.
         max_text_length: Longest text in tokens, `sot` and `eot` included.
+        video: Whether the images are clips: `t2v` and `sov video* eov` then take the places of
+            `t2i` and `soi image* eoi`.
 
     Source: Show-o (arXiv 2408.12528), section 3.1, and its released prompting code.
     """
 
-    def __init__(self, vocabulary: Vocabulary, max_text_length: int) -> None:
-        self.vocabulary = vocabulary
+    def __init__(
+        self, vocabulary: Vocabulary, max_text_length: int, *, video: bool = False
+    ) -> None:
+        v = self.vocabulary = vocabulary
         self.max_text_length = max_text_length
+        self._task = v.t2v_id if video else v.t2i_id
+        self._edges = (v.sov_id, v.eov_id) if video else (v.soi_id, v.eoi_id)
 
     def text_to_image(
         self,
@@ -85,7 +92,8 @@ class UnifiedPrompting:
         """`[pad]* t2i sot text eot soi image* eoi`.
 
         Args:
-            prompts: Text ids of each sample; empty is the unconditional prompt.
+            prompts: Text ids of each sample; empty is the unconditional prompt. A story so far (see
+                `interleaved.py`) takes the place of the whole text part.
             codes: `(batch, image_tokens)` image codes, `mask_code` where masked.
             targets: `(batch, image_tokens)` the codes to predict at masked positions.
             pad_to: Length of the left-padded text part; the longest prompt's by default. The
@@ -101,12 +109,12 @@ class UnifiedPrompting:
         image_labels = torch.full_like(codes, IGNORE)
         if targets is not None:
             image_labels = torch.where(codes == v.mask_code, targets + v.image_offset, IGNORE)
-        block = torch.cat([torch.zeros_like(ids), torch.ones_like(image)], dim=1)
         padding = torch.nn.functional.pad(padding, (0, image.shape[1]))
+        input_ids = torch.cat([ids, image], dim=1)
         return Sequences(
-            input_ids=torch.cat([ids, image], dim=1),
+            input_ids=input_ids,
             labels=torch.cat([text_labels, image[:, :1], image_labels, image[:, -1:]], dim=1),
-            layout=Layout(block, padding),
+            layout=Layout(blocks_of(input_ids, v), padding),
         )
 
     def text_to_image_prefix(
@@ -115,17 +123,41 @@ class UnifiedPrompting:
         """`t2i sot text eot [pad]*`, which never sees the image behind it."""
         texts = self._image_prompts(prompts)
         ids, _, padding = self.right_padded(texts, [0] * len(texts), None, device)
-        return Prefixes(ids, (~padding).sum(dim=1), Layout(torch.zeros_like(ids)))
+        return Prefixes(ids, (~padding).sum(dim=1), Layout(blocks_of(ids, self.vocabulary)))
 
     def image(self, codes: Tensor) -> Tensor:
         """`soi image* eoi` of codes `(batch, image_tokens)`."""
         edge = codes.new_ones(len(codes), 1)
-        v = self.vocabulary
-        return torch.cat([edge * v.soi_id, codes + v.image_offset, edge * v.eoi_id], dim=1)
+        first, last = self._edges
+        offset = self.vocabulary.image_offset
+        return torch.cat([edge * first, codes + offset, edge * last], dim=1)
 
     def _image_prompts(self, prompts: Sequence[Sequence[int]]) -> list[list[int]]:
         v = self.vocabulary
-        return [[v.t2i_id, v.sot_id, *prompt, v.eot_id] for prompt in prompts]
+        return [
+            list(prompt) if begins_story(prompt, v) else [self._task, v.sot_id, *prompt, v.eot_id]
+            for prompt in prompts
+        ]
+
+    def story(
+        self,
+        prompts: Sequence[Sequence[int]],
+        answers: Sequence[Sequence[int]] | None = None,
+        device: torch.device | None = None,
+    ) -> Sequences:
+        """`lvg ... sot [text eot] [pad]*`: stories so far, with the texts that follow.
+
+        Args:
+            prompts: Ids of each, as `story_prompt` gives them.
+            answers: Text ids to learn; without them the sequences end with the prompts.
+            device: Where the tensors go.
+        """
+        rows, given = [list(prompt) for prompt in prompts], [len(prompt) for prompt in prompts]
+        if answers is not None:
+            pairs = zip(rows, answers, strict=True)
+            rows = [[*row, *answer, self.vocabulary.eot_id] for row, answer in pairs]
+        ids, labels, padding = self.right_padded(rows, given, None, device)
+        return Sequences(ids, labels, Layout(blocks_of(ids, self.vocabulary), padding))
 
     def understanding(
         self,
@@ -168,10 +200,12 @@ class UnifiedPrompting:
 
         Args:
             codes: `(batch, image_tokens)` image codes, if there are images.
-            prompts: Text ids after `sot` of each sample.
+            prompts: Text ids after `sot` of each sample, or stories so far.
             device: Where the tensors go.
         """
-        if codes is not None:
+        if are_stories(prompts, self.vocabulary):
+            asked = self.story(prompts, device=device)
+        elif codes is not None:
             asked = self.understanding(codes.to(device), prompts)
         else:
             texts = [[self.vocabulary.sot_id, *prompt] for prompt in prompts]

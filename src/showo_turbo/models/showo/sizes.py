@@ -1,6 +1,6 @@
 """Sizes of a new Show-o; those that follow from its tokenizers and images need not be given."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ...text_tokenizer import TextTokenizer
@@ -19,7 +19,8 @@ class ShowoSizes:
     Args:
         text_vocabulary_size: Text tokens; those of the text tokenizer by default.
         codebook_size: Codes; those of the image tokenizer by default.
-        image_tokens: Tokens an image; by default as many as the data's images have patches.
+        image_tokens: Tokens an image, or a clip; by default as many as the data's images have
+            patches, times the latent frames of a clip.
         eos_id: Id of `<|endoftext|>`; that of the text tokenizer by default.
         max_text_length: Longest prompt in tokens, `sot` and `eot` included.
         hidden_size: Width.
@@ -36,6 +37,7 @@ class ShowoSizes:
         vision_width: Numbers of each of them.
         system_prompt: What comes before the features of an image.
         prefix_visible: Whether features see all that comes before them.
+        video_frames: Latent frames of a clip, to draw clips in place of images; 0 for images.
     """
 
     text_vocabulary_size: int | None = None
@@ -56,6 +58,7 @@ class ShowoSizes:
     vision_width: int = ShowoConfig.vision_width
     system_prompt: str = ShowoConfig.system_prompt
     prefix_visible: bool = ShowoConfig.prefix_visible
+    video_frames: int = 0
 
     def completed(
         self,
@@ -78,7 +81,8 @@ class ShowoSizes:
         """
         given = {name: value for name, value in asdict(self).items() if value is not None}
         if self.image_tokens is None:
-            given["image_tokens"] = images.tokens_of(resolution, "showo.image_tokens")
+            tokens = images.tokens_of(resolution, "showo.image_tokens")
+            given["image_tokens"] = max(1, self.video_frames) * tokens
         followed = {
             "text_vocabulary_size": text_tokenizer.size,
             "codebook_size": images.codebook_size,
@@ -95,3 +99,39 @@ class ShowoSizes:
     def of(cls, config: ShowoConfig) -> "ShowoSizes":
         """All sizes of a configuration."""
         return cls(**{name: getattr(config, name) for name in cls.__dataclass_fields__})
+
+
+@dataclass(frozen=True)
+class SizeChanges:
+    """Sizes of a Show-o that goes on from another's weights: those that no weight depends on.
+
+    Args:
+        image_tokens: Tokens an image, such as four times as many for images of twice the side, or a
+            clip; by default as many as the data's images have patches, times the latent frames.
+        max_text_length: Longest prompt in tokens, `sot` and `eot` included; that of the other by
+            default.
+        max_position_embeddings: Longest sequence; that of the other by default.
+        video_frames: Latent frames of a clip, to draw clips in place of images; those of the other
+            by default.
+    """
+
+    image_tokens: int | None = None
+    max_text_length: int | None = None
+    max_position_embeddings: int | None = None
+    video_frames: int | None = None
+
+    def over(self, config: ShowoConfig, images: MAGVITv2Config, resolution: int) -> ShowoConfig:
+        """The configuration with these changes.
+
+        Args:
+            config: The other's.
+            images: Sizes of the image tokenizer.
+            resolution: Side length of the data's images in pixels.
+
+        Raises:
+            UserError: If a size is out of range, or images are not of whole patches.
+        """
+        changes = {name: value for name, value in asdict(self).items() if value is not None}
+        tokens = images.tokens_of(resolution, "changed_sizes.image_tokens")
+        tokens *= max(1, changes.get("video_frames", config.video_frames))
+        return replace(config, **({"image_tokens": tokens} | changes))

@@ -42,12 +42,12 @@ class Vocabulary:
 
     @property
     def sov_id(self) -> int:
-        """Start of video (in the released vocabulary, unused here)."""
+        """Start of video."""
         return self.text_size + 3
 
     @property
     def eov_id(self) -> int:
-        """End of video (in the released vocabulary, unused here)."""
+        """End of video."""
         return self.text_size + 4
 
     @property
@@ -62,7 +62,7 @@ class Vocabulary:
 
     @property
     def t2v_id(self) -> int:
-        """Task token: text to video (unused here)."""
+        """Task token: text to video."""
         return self.text_size + 7
 
     @property
@@ -72,7 +72,7 @@ class Vocabulary:
 
     @property
     def lvg_id(self) -> int:
-        """Task token: long video generation (unused here)."""
+        """Task token: texts and images in turn; as released, long video generation."""
         return self.text_size + 9
 
     @property

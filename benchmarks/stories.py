@@ -1,0 +1,88 @@
+"""How well a teacher and a distilled student tell stories of moving shapes.
+
+    python benchmarks/stories.py --teacher runs/stories/model \\
+        --student runs/student_stories/student
+
+Every step behind the true ones before it, and all steps of a story freely one behind the other, on
+held-out scenes, by sampling steps of the keyframes, with sentences written autoregressively and by
+Jacobi decoding. The figures go to `benchmarks/results/stories.json` as they come, and a film strip
+of the first stories beside it.
+"""
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from showo_turbo.evaluation.environment import provenance
+from showo_turbo.inference import ShowoPipeline
+from showo_turbo.sampling.text_decoding import TextDecoding
+from showo_turbo.shapes.render import render
+from showo_turbo.shapes.stories import sample_story
+from showo_turbo.shapes.story_scores import measure_stories
+from showo_turbo.utils.files import write_atomically, write_json
+
+RESULTS = Path(__file__).resolve().parent / "results"
+FLOOR, KEPT = 0.7, 0.95
+"""Share of steps that the teacher should tell right, freely; and what the student keeps of it."""
+
+SHOWN, MAGNIFIED = 8, 4
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--teacher", required=True, help="folder of the model that was trained")
+    parser.add_argument("--student", help="folder of a distilled one")
+    parser.add_argument("--stories", type=int, default=150, help="held-out stories (150)")
+    parser.add_argument("--steps", type=int, nargs="+", default=[16, 4], help="(16 4)")
+    parser.add_argument("--guidance", type=float, default=1.0, help="of the teacher (1)")
+    parser.add_argument("--output", type=Path, default=RESULTS / "stories.json")
+    options = parser.parse_args()
+    stories = [sample_story(index, split="test") for index in range(options.stories)]
+    models = {"teacher": options.teacher}
+    models |= {"student": options.student} if options.student else {}
+    rows: list[dict[str, Any]] = []
+    for name, model in models.items():
+        pipeline = ShowoPipeline.from_pretrained(model)
+        for steps in options.steps:
+            way = replace(pipeline.sampling, sampling_steps=steps)
+            if name == "teacher":
+                way = replace(way, guidance_scale=options.guidance, reveal_order="halton")
+                way = replace(way, token_temperature=0.0, confidence_temperature=0.0)
+            for method in ("autoregressive", "jacobi"):
+                texts = TextDecoding(method=method, max_new_tokens=16)
+                for forced in (True, False):
+                    score = measure_stories(pipeline, stories, way, texts, forced=forced)
+                    told = "behind the true ones" if forced else "freely"
+                    row = {"model": name, "steps_of_a_keyframe": steps, "sentences": method}
+                    rows.append(row | {"told": told} | score.to_dict())
+                    floors = {"floor": FLOOR, "kept": KEPT}
+                    write_json(options.output, provenance() | floors | {"rows": rows})
+                    print(rows[-1])
+        strip(pipeline, way, options.output.with_name(f"stories-{name}.png"))
+
+
+def strip(pipeline: ShowoPipeline, way: Any, path: Path) -> None:
+    """A row of keyframes for each of the first stories, the given one first."""
+    stories = [sample_story(index, split="test") for index in range(SHOWN)]
+    scenes = [Image.fromarray(render(story.before)) for story in stories]
+    texts = TextDecoding(max_new_tokens=16)
+    told = pipeline.tell([s.request for s in stories], scenes, way, texts, max_steps=4)
+    side = scenes[0].width * MAGNIFIED + 4
+    sheet = Image.new("RGB", (side * 5, side * SHOWN), "gray")
+    for row, (first, images) in enumerate(zip(scenes, told.images, strict=True)):
+        for column, image in enumerate([first, *images]):
+            large = image.resize((side - 4, side - 4), Image.Resampling.NEAREST)
+            sheet.paste(large, (column * side, row * side))
+    with write_atomically(path) as temporary:
+        sheet.save(temporary, format="PNG")
+    for story, own in zip(stories, told.texts, strict=True):
+        print(story.request, "->", " ".join(own))
+
+
+if __name__ == "__main__":
+    main()

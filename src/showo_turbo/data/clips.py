@@ -1,0 +1,245 @@
+"""Clips: video files, moving pictures, and folders of frames."""
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+from ..errors import BadSample, UserError
+from ..utils.files import write_atomically
+from .images import FORMATS, MAX_PIXELS, MIN_SIDE, cut_square, load_image, read_image
+from .transparency import BACKGROUND, to_rgb
+
+MOVING = (".gif", ".webp", ".png", ".apng")
+"""How the names of moving pictures end, which Pillow reads."""
+
+VIDEOS = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi")
+"""How the names of videos end, which PyAV reads (extra `[video]`)."""
+
+ClipSource = str | Path | Sequence[Image.Image]
+"""A file, a folder of frames, or the frames."""
+
+FRAMES_PER_SECOND = 8.0
+"""As Show-o's clips have (arXiv 2408.12528)."""
+
+_MOST_FRAMES = 4096
+
+
+def load_clip(
+    source: ClipSource | Image.Image,
+    frames: int,
+    resolution: int,
+    background: str = BACKGROUND,
+) -> Tensor:
+    """Read a clip as squares.
+
+    Args:
+        source: A file that ends as those of `MOVING` or `VIDEOS`, a folder of frames in the order
+            of their names, or Pillow images. Frames that a moving picture holds once because they
+            are alike come as often as their time says.
+        frames: How many it must have.
+        resolution: Side length in pixels.
+        background: Color that shows through transparent parts.
+
+    Returns:
+        `(3, frames, resolution, resolution)`, float32 in `[-1, 1]`.
+
+    Raises:
+        BadSample: If it cannot be read, has another number of frames, or they change their size.
+    """
+    if isinstance(source, str | Path):
+        name, pictures = str(source), read_frames(Path(source), background, frames + 1)
+    elif isinstance(source, Image.Image):
+        raise BadSample(
+            f"a single image is given for a clip; expected a file, a folder or a list of {frames} "
+            "frames, give one"
+        )
+    else:
+        name, pictures = "the clip", [to_rgb(frame, background) for frame in source]
+    if len(pictures) != frames:
+        more = "more than " if len(pictures) > frames else ""
+        raise BadSample(
+            f"{name} has {more}{min(len(pictures), frames)} frames; expected {frames}, cut or "
+            "lengthen it, or remove it"
+        )
+    for number, (before, after) in enumerate(pairwise(pictures)):
+        if before.size != after.size:
+            raise BadSample(
+                f"{name} changes from {before.width} x {before.height} to {after.width} x "
+                f"{after.height} pixels at frame {number + 1}; expected one size, correct or "
+                "remove it"
+            )
+    width, height = pictures[0].size
+    if min(width, height) < MIN_SIDE or width * height > MAX_PIXELS:
+        raise BadSample(
+            f"{name} has frames of {width} x {height} pixels; expected at least {MIN_SIDE} a side "
+            f"and at most {MAX_PIXELS:,}, replace or remove it"
+        )
+    squares = torch.stack([cut_square(frame, resolution) for frame in pictures], dim=1)
+    return squares / 127.5 - 1.0
+
+
+def load_pixels(
+    path: Path, frames: int | None, resolution: int, background: str = BACKGROUND
+) -> Tensor:
+    """Read an image, or a clip where a number of frames is given; see `load_image`, `load_clip`."""
+    if frames is None:
+        return load_image(path, resolution, background)
+    return load_clip(path, frames, resolution, background)
+
+
+def read_frames(
+    path: Path, background: str = BACKGROUND, most: int = _MOST_FRAMES
+) -> list[Image.Image]:
+    """Read the frames of a file or a folder as RGB; see `load_clip`.
+
+    Args:
+        path: The file or folder.
+        background: Color that shows through transparent parts.
+        most: So many at most are read.
+
+    Raises:
+        BadSample: If it cannot be read.
+    """
+    ending = path.suffix.lower()
+    try:
+        if path.is_dir():
+            return _of_folder(path, background, most)
+        if not path.exists():
+            raise BadSample(f"{path} does not exist; expected a clip, check its folder")
+        if ending in MOVING:
+            return list(_of_picture(path, background, most))
+        if ending in VIDEOS:
+            return list(_of_video(path, most))
+    except UserError:
+        raise
+    # Decoders raise errors of many kinds on damaged files.
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise BadSample(
+            f"{path} cannot be read as a clip ({reason}); expected {', '.join((*MOVING, *VIDEOS))} "
+            "or a folder of frames, replace or remove it"
+        ) from None
+    raise BadSample(
+        f"{path} is of another kind; expected {', '.join((*MOVING, *VIDEOS))} or a folder of "
+        "frames, convert or remove it"
+    )
+
+
+def write_clip(
+    path: Path, frames: Sequence[Image.Image], frames_per_second: float = FRAMES_PER_SECOND
+) -> None:
+    """Write a clip as GIF, WebP (lossless) or MP4, atomically.
+
+    Args:
+        path: Its ending says which.
+        frames: RGB, all of one size.
+        frames_per_second: How fast they follow each other.
+
+    Raises:
+        UserError: If it is to be another kind of file, or PyAV is missing for a video.
+    """
+    ending = path.suffix.lower()
+    if ending not in (".gif", ".webp", ".mp4"):
+        raise UserError(f"{path} is to be a {ending} file; expected .gif, .webp or .mp4, rename it")
+    with write_atomically(path) as temporary:
+        if ending == ".mp4":
+            _write_video(temporary, frames, frames_per_second)
+            return
+        first, *others = frames
+        options: dict[str, Any] = {"lossless": True} if ending == ".webp" else {"optimize": False}
+        first.save(
+            temporary,
+            format=ending[1:].upper(),
+            save_all=True,
+            append_images=others,
+            duration=round(1000 / frames_per_second),
+            loop=0,
+            **options,
+        )
+
+
+def import_av() -> Any:
+    """PyAV.
+
+    Raises:
+        UserError: If it is not installed.
+    """
+    try:
+        import av
+    except ImportError:
+        raise UserError(
+            "videos need PyAV, which is not installed; install showo-turbo[video], or use .gif, "
+            ".webp or folders of frames"
+        ) from None
+    return av
+
+
+def _of_folder(path: Path, background: str, most: int) -> list[Image.Image]:
+    Image.init()
+    endings = {end for end, name in Image.registered_extensions().items() if name in FORMATS}
+    files = sorted(
+        entry
+        for entry in path.iterdir()
+        if entry.suffix.lower() in endings and not entry.name.startswith(".")
+    )
+    if not files:
+        raise BadSample(f"{path} holds no frames ({', '.join(FORMATS)}); add some or remove it")
+    return [read_image(file, background) for file in files[:most]]
+
+
+def _of_picture(path: Path, background: str, most: int) -> Iterator[Image.Image]:
+    """Frames of a moving picture, as often as their times say."""
+    try:
+        image = Image.open(path, formats=FORMATS)
+    except UnidentifiedImageError:
+        raise ValueError("it is not a picture") from None
+    with image:
+        held: list[tuple[Image.Image, float]] = []
+        for number in range(min(getattr(image, "n_frames", 1), most)):
+            image.seek(number)
+            image.load()
+            if image.width * image.height > MAX_PIXELS:
+                raise ValueError(f"{image.width} x {image.height} pixels are too many")
+            held.append((to_rgb(image, background, str(path)), image.info.get("duration", 0)))
+    shortest = min((time for _, time in held if time > 0), default=0.0)
+    left = most
+    for frame, time in held:
+        times = max(1, round(time / shortest)) if shortest else 1
+        for _ in range(min(times, left)):
+            yield frame
+        left -= min(times, left)
+
+
+def _of_video(path: Path, most: int) -> Iterator[Image.Image]:
+    av = import_av()
+    with av.open(str(path)) as container:
+        if not container.streams.video:
+            raise ValueError("it holds no pictures")
+        for number, frame in enumerate(container.decode(video=0)):
+            if number == most:
+                return
+            yield frame.to_image()
+
+
+def _write_video(path: Path, frames: Sequence[Image.Image], frames_per_second: float) -> None:
+    av = import_av()
+    from fractions import Fraction
+
+    with av.open(str(path), "w", format="mp4") as container:
+        rate = Fraction(frames_per_second).limit_denominator(1000)
+        stream = container.add_stream("h264", rate=rate)
+        # Pictures of an odd side cannot be stored at half the resolution of colors.
+        width, height = (side + side % 2 for side in frames[0].size)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for picture in frames:
+            if picture.size != (width, height):
+                picture = picture.resize((width, height), Image.Resampling.NEAREST)
+            for packet in stream.encode(av.VideoFrame.from_image(picture)):
+                container.mux(packet)
+        for packet in stream.encode():
+            container.mux(packet)

@@ -1,0 +1,212 @@
+"""Millions of pictures with captions in shards, read shard by shard."""
+
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.utilities import rank_zero_info
+
+from ..errors import BadSample, UserError, shown
+from .bad_samples import Skip, refuse
+from .images import decode_bytes, square_pixels
+from .parquet_shards import read_row, read_row_group, read_row_groups
+from .sources import CaptionSource
+from .streams import StreamDataset
+from .tar_shards import is_tar, read_member, read_members
+from .transparency import BACKGROUND, check_background
+
+_OPEN_SHARDS = 2
+"""So many are held open: the one that is read, and the one before, whose last samples the workers
+may still be at."""
+
+
+@dataclass(frozen=True)
+class ImageTextShards(CaptionSource):
+    """Pictures with captions in shards: tar files of WebDataset, or Parquet with pictures in it.
+
+    Shards come in a random order, and the samples of a shard in a random order, so that one shard
+    is read at a time, however many there are. When a run begins every shard's headers are read
+    once, and a broken one is found.
+
+    Args:
+        files: Files, and folders that are searched for `*.tar` and `*.parquet` with their
+            subfolders. In a tar file the members of a sample have a name in common: a picture, and
+            a caption as `.txt`, or as `caption` of a `.json`.
+        image_column: Column of the pictures in Parquet: bytes, or records with `bytes`.
+        caption_column: Column of the captions in Parquet.
+        background: Color that shows through transparent parts of the images, such as `black` or
+            `#808080`.
+    """
+
+    files: list[Path]
+    image_column: str = "image"
+    caption_column: str = "caption"
+    background: str = BACKGROUND
+
+    def __post_init__(self) -> None:
+        check_background(self.background)
+
+    def captions(self, skip: Skip = refuse) -> list[str]:
+        """All captions, shard by shard."""
+        stream = self.open(1, skip)
+        found = []
+        for index in range(len(stream)):
+            try:
+                found.append(stream.read(index)[1])
+            except BadSample as error:
+                skip(error)
+        return found
+
+    def open(self, resolution: int, skip: Skip = refuse) -> "ShardStream":
+        """Read the headers of all shards; images come as squares of `resolution` pixels."""
+        columns = (self.image_column, self.caption_column)
+        shards: list[TarShard | ParquetShard] = []
+        for path in find_shards(self.files):
+            if is_tar(path):
+                shards.append(TarShard(path))
+            else:
+                counts = enumerate(read_row_groups(path, columns))
+                shards += [ParquetShard(path, i, count, columns) for i, count in counts if count]
+        if not shards:
+            raise UserError(f"{self.files[0]} and the others hold no samples; name other files")
+        stream = ShardStream(shards, resolution, self.background)
+        rank_zero_info(f"{len(stream):,} pictures with captions in {len(shards):,} shards")
+        return stream
+
+
+class TarShard:
+    """A tar file; what is in it is read again whenever it is opened.
+
+    Args:
+        path: The file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.count = len(read_members(path))
+
+    def open(self) -> Any:
+        """What `read` needs."""
+        return read_members(self.path)
+
+    def read(self, opened: Any, index: int) -> tuple[bytes, str, str]:
+        """A picture's bytes, its caption, and what it is called in messages."""
+        return *read_member(self.path, opened[index]), f"{opened[index].key} of {self.path}"
+
+
+class ParquetShard:
+    """A row group of a Parquet file.
+
+    Args:
+        path: The file.
+        number: Which row group it is.
+        count: Its rows.
+        columns: Names of the columns of pictures and of captions.
+    """
+
+    def __init__(self, path: Path, number: int, count: int, columns: tuple[str, str]) -> None:
+        self.path = path
+        self.number = number
+        self.count = count
+        self.columns = columns
+
+    def open(self) -> Any:
+        """What `read` needs."""
+        return read_row_group(self.path, self.number, self.columns)
+
+    def read(self, opened: Any, index: int) -> tuple[bytes, str, str]:
+        """A picture's bytes, its caption, and what it is called in messages."""
+        where = f"row {index} of row group {self.number} of {self.path}"
+        return *read_row(opened, index, self.columns, where), where
+
+
+class ShardStream(StreamDataset):
+    """Pictures with captions of shards.
+
+    A sample is `{"pixels": (3, resolution, resolution), "caption": str, "image_id": int, "seed":
+    int}`.
+
+    Args:
+        shards: The shards.
+        resolution: Side length in pixels.
+        background: Color that shows through transparent parts of the images.
+
+    Attributes:
+        parts: How many samples each shard has: a sampler takes one after the other, see
+            `JoinedBatchSampler`.
+    """
+
+    def __init__(
+        self,
+        shards: Sequence[TarShard | ParquetShard],
+        resolution: int,
+        background: str = BACKGROUND,
+    ) -> None:
+        self.shards = shards
+        self.resolution = resolution
+        self.background = background
+        self.parts = [shard.count for shard in shards]
+        self._ends = list(accumulate(self.parts))
+        self._opened: OrderedDict[int, Any] = OrderedDict()
+
+    def __len__(self) -> int:
+        """Number of samples."""
+        return self._ends[-1]
+
+    def draw(self, index: int, seed: int) -> dict[str, Any]:
+        """The sample at `index`; there is nothing to draw."""
+        content, caption, where = self.read(index)
+        image = decode_bytes(content, f"the picture of {where}", self.background)
+        return {
+            "pixels": square_pixels(image, self.resolution),
+            "caption": caption,
+            "image_id": index,
+            "seed": seed,
+        }
+
+    def read(self, index: int) -> tuple[bytes, str, str]:
+        """A picture's bytes, its caption, and what it is called in messages."""
+        number = bisect_right(self._ends, index)
+        start = self._ends[number - 1] if number else 0
+        shard = self.shards[number]
+        opened = self._opened.pop(number, None)
+        if opened is None:
+            opened = shard.open()
+            if len(opened) != shard.count:
+                raise UserError(
+                    f"{shard.path} had {shard.count} samples and now has {len(opened)}; leave "
+                    "shards as they are while a run reads them"
+                )
+        self._opened[number] = opened
+        if len(self._opened) > _OPEN_SHARDS:
+            self._opened.popitem(last=False)
+        return shard.read(opened, index - start)
+
+
+def find_shards(files: Sequence[Path]) -> list[Path]:
+    """The files to read, those of a folder by name.
+
+    Raises:
+        UserError: If there are none, or one is of another kind.
+    """
+    found: list[Path] = []
+    for path in map(Path, files):
+        inside = [path]
+        if path.is_dir():
+            inside = sorted(p for p in path.rglob("*") if p.suffix in (".tar", ".parquet"))
+        elif path.suffix.lower() not in (".tar", ".parquet"):
+            raise UserError(
+                f"{path} is of another kind; expected a .tar or .parquet file, name one"
+            )
+        if not inside:
+            raise UserError(f"{path} holds no *.tar and no *.parquet file; name another folder")
+        found += inside
+    if not found:
+        raise UserError(
+            f"files is {shown(list(files))}; expected .tar or .parquet files, name some"
+        )
+    return found

@@ -1,0 +1,114 @@
+"""A Show-o that starts from a language model: Phi-1.5, as released, or another of its kind."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...errors import UserError, shown
+from ..checkpoints import check_finite, describe_misfits, read_config, resolve_folder
+from ..weight_files import load_state
+from .config import ShowoConfig
+from .network import Showo
+
+_SIZES = {
+    "hidden_size": "hidden_size",
+    "intermediate_size": "intermediate_size",
+    "layers": "num_hidden_layers",
+    "heads": "num_attention_heads",
+    "max_position_embeddings": "max_position_embeddings",
+}
+"""What a `ShowoConfig` takes from the `config.json` of a Phi."""
+
+_TABLES = ("model.embed_tokens.weight", "lm_head.weight", "lm_head.bias")
+"""Weights that have a row a token."""
+
+_QK_NORM = re.compile(r"showo\.model\.layers\.\d+\.self_attn\.[qk]_layernorm\.(weight|bias)")
+_STANDARD_DEVIATION = 0.02
+"""Of new rows, as transformers draws the weights of a Phi."""
+
+
+def start_from_phi(model: str | Path, sizes: ShowoConfig) -> Showo:
+    """A Show-o with the weights of a Phi.
+
+    Text tokens keep their rows of the embedding and of the output head. The rows of what a language
+    model does not know (special tokens, image codes, the mask) are drawn at random, and the
+    normalization of queries and keys, which Phi-1.5 has not, begins without scale and shift.
+
+    Args:
+        model: Folder or hub id of the Phi, such as `microsoft/phi-1_5`.
+        sizes: What does not follow from it: the vocabulary, the tokens an image, and the like.
+
+    Raises:
+        UserError: If there is no Phi, or it has fewer text tokens than the sizes say.
+
+    Source: Show-o (arXiv 2408.12528), section 3.2, which starts from Phi-1.5 (arXiv 2309.05463).
+    """
+    folder = resolve_folder(model, "showo")
+    values = read_config(folder)
+    if values.get("model_type") != "phi":
+        raise UserError(
+            f"{folder / 'config.json'} is of the model type {shown(values.get('model_type'))}; "
+            "expected phi, such as microsoft/phi-1_5, name another language model"
+        )
+    config = replace(sizes, partial_rotary_factor=_rotary(values), **_known(values))
+    network = Showo(config)
+    state = {f"showo.{key}": value.float() for key, value in load_state(folder).items()}
+    check_finite(state, f"the weights in {folder}")
+    expected = network.state_dict()
+    started = {key: value for key, value in expected.items() if _QK_NORM.fullmatch(key)} | state
+    for name in _TABLES:
+        key = f"showo.{name}"
+        if key in started:
+            started[key] = _extended(started[key], expected[key], config, folder)
+    started = {key: value for key, value in started.items() if not key.endswith("inv_freq")}
+    if misfits := describe_misfits(expected, started):
+        raise UserError(
+            f"the weights in {folder} do not fit its config.json: {misfits}; restore both from "
+            "where they come from"
+        )
+    network.load_state_dict(started)
+    return network
+
+
+def _known(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The sizes of a Phi by our names."""
+    return {
+        name: values[theirs] for name, theirs in _SIZES.items() if values.get(theirs) is not None
+    }
+
+
+def _rotary(values: Mapping[str, Any]) -> float:
+    """The share of dimensions that rotate, which newer files have among the rotary parameters."""
+    parameters = values.get("rope_parameters") or values
+    factor: float = parameters.get("partial_rotary_factor", 0.5)
+    return factor
+
+
+def _extended(own: Tensor, rows: Tensor, config: ShowoConfig, folder: Path) -> Tensor:
+    """A table with the rows of text tokens, and new ones for all others.
+
+    Args:
+        own: The Phi's, which may have rows that stand for no token.
+        rows: A table of the shape that is wanted.
+        config: Knows how many text tokens there are.
+        folder: Where it is from.
+
+    Raises:
+        UserError: If it has fewer rows than there are text tokens.
+    """
+    count = config.text_vocabulary_size
+    if len(own) < count:
+        raise UserError(
+            f"the language model in {folder} has {len(own)} tokens, the text tokenizer {count}; "
+            "name the text tokenizer that goes with it"
+        )
+    new = torch.zeros_like(rows)
+    if rows.ndim > 1:
+        new.normal_(std=_STANDARD_DEVIATION)
+    new[:count] = own[:count]
+    return new

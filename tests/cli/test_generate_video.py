@@ -1,0 +1,114 @@
+"""`showo-turbo generate-video`, `inflate`, and `answer` about clips."""
+
+import json
+import sys
+
+import pytest
+import torch
+
+from showo_turbo.data.clips import read_frames, write_clip
+from showo_turbo.inference import ShowoPipeline
+from showo_turbo.models.magvitv2 import MAGVITv2
+
+from ..clips import colored_frames, write_clip_model
+
+RUN = ["--sampling_steps", 3, "--token_temperature", 1.0]
+HOW = {"sampling_steps": 3, "token_temperature": 1.0}
+
+
+@pytest.fixture(scope="module")
+def clip_model(tmp_path_factory):
+    return write_clip_model(tmp_path_factory.mktemp("clips") / "model")
+
+
+def index(folder):
+    return [json.loads(line) for line in (folder / "index.jsonl").read_text().splitlines()]
+
+
+def test_clips_and_their_notes(command, clip_model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    colored_frames(count=1)[0].save("a.png")
+    run = ["generate-video", "a star", "two squares", "--model", clip_model, "--seed", 5, *RUN]
+    run += ["--image", "a.png", "--by_frame", "--format", "webp", "--output", "out"]
+    result = command(*run)
+    assert result.status == 0, result
+    assert "2 images in out" in result.output
+    pipeline = ShowoPipeline.from_pretrained(clip_model)
+    options = {"by_frame": True, "seeds": [5, 6], **HOW}
+    expected = pipeline.generate_video(["a star", "two squares"], "a.png", **options)
+    for note, video in zip(index(tmp_path / "out"), expected.videos, strict=True):
+        assert note["by_frame"] is True and note["image"] == "a.png"
+        found = read_frames(tmp_path / "out" / note["file"])
+        # Decoded in other batches, values may be rounded otherwise.
+        assert len(found) == 9
+        assert all(a.size == b.size == (16, 16) for a, b in zip(found, video, strict=True))
+    assert [note["seed"] for note in index(tmp_path / "out")] == [5, 6]
+    assert "2 from earlier" in command(*run).output
+
+
+def test_gif_is_the_default(command, clip_model, tmp_path):
+    run = ["generate-video", "a star", "--model", clip_model, *RUN, "--output", tmp_path / "out"]
+    assert command(*run).status == 0
+    assert [path.name for path in sorted((tmp_path / "out").glob("*.gif"))] == ["00000.gif"]
+
+
+def test_answers_about_a_clip(command, clip_model, tmp_path):
+    write_clip(tmp_path / "a.gif", colored_frames())
+    run = ["answer", tmp_path / "a.gif", "--question", "What moves?", "--model", clip_model]
+    result = command(*run, "--max_new_tokens", 6, "--output", tmp_path / "out")
+    assert result.status == 0, result
+    assert (tmp_path / "out" / "answers.jsonl").exists()
+
+
+def test_a_tokenizer_is_inflated(command, tmp_path):
+    result = command("inflate", "shapes", tmp_path / "clips")
+    assert result.status == 0, result
+    assert "of 1 + 4n frames" in result.output
+    clips, images = (MAGVITv2.from_pretrained(own) for own in (tmp_path / "clips", "shapes"))
+    pixels = torch.rand(2, 3, 24, 24) * 2 - 1
+    assert torch.equal(clips.encode(pixels), images.encode(pixels))
+
+
+@pytest.mark.bad_input
+class TestBadInput:
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ([], "there are no prompts; give some"),
+            (["a", "--frames_per_second", 0], "frames_per_second is 0.0; it must be above 0"),
+            (["a", "--image", "none.png"], "none.png is not a file and does not lead to one"),
+            (["a", "--format", "mp4"], "videos need PyAV, which is not installed"),
+            (["a", "--format", "avi"], "avi is not one of 'gif', 'webp', 'mp4'"),
+        ],
+    )
+    def test_options(self, mistake, clip_model, tmp_path, monkeypatch, arguments, message):
+        monkeypatch.setitem(sys.modules, "av", None)
+        run = ["generate-video", *arguments, "--model", clip_model, "--output", tmp_path / "out"]
+        assert message in mistake(*run)
+        assert not (tmp_path / "out").exists(), "nothing half-written"
+
+    def test_a_model_of_images(self, mistake, model, tmp_path):
+        run = ["generate-video", "a", "--model", model, "--output", tmp_path / "out"]
+        assert "the model draws images, and no clips" in mistake(*run)
+        assert not (tmp_path / "out").exists()
+
+    @pytest.mark.parametrize(
+        ("frames", "message"),
+        [(8, "a.gif has 8 frames; expected 9"), (0, "a.gif cannot be read as a clip")],
+    )
+    def test_a_clip_to_ask_about(self, mistake, clip_model, tmp_path, frames, message):
+        write_clip(tmp_path / "a.gif", colored_frames(count=max(1, frames)))
+        if not frames:
+            (tmp_path / "a.gif").write_bytes(b"no clip")
+        run = ["answer", tmp_path / "a.gif", "--question", "x", "--model", clip_model]
+        assert message in mistake(*run, "--output", tmp_path / "out")
+        assert not (tmp_path / "out").exists()
+
+    def test_a_folder_that_exists(self, mistake, clip_model, tmp_path):
+        message = mistake("inflate", "shapes", clip_model)
+        assert "exists; expected a new folder" in message
+        clips = clip_model / "image_tokenizer"
+        assert "takes clips already" in mistake("inflate", clips, tmp_path / "out")
+        options = ["--temporal_halvings", 3]
+        assert "temporal_halvings is 3" in mistake("inflate", "shapes", tmp_path / "out", *options)
+        assert not (tmp_path / "out").exists()

@@ -1,0 +1,132 @@
+import json
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from showo_turbo.data import CaptionFiles, InstructionFiles
+from showo_turbo.data.clips import load_clip, read_frames, write_clip
+from showo_turbo.data.images import load_image
+from showo_turbo.errors import BadSample, UserError
+
+
+def frames(count=5, size=(20, 16)):
+    """Pictures of one color each, which GIF keeps exactly."""
+    return [Image.new("RGB", size, (40 * number, 0, 255 - number)) for number in range(count)]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for ending in (".gif", ".webp"):
+        write_clip(tmp_path / f"a{ending}", frames())
+    (tmp_path / "frames").mkdir()
+    for number, frame in enumerate(frames()):
+        frame.save(tmp_path / "frames" / f"{number:02d}.png")
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["a.gif", "a.webp", "frames"])
+def test_frames_are_read_in_their_order(folder, name):
+    found = read_frames(folder / name)
+    assert [frame.tobytes() for frame in found] == [frame.tobytes() for frame in frames()]
+    clip = load_clip(folder / name, 5, 16)
+    assert clip.shape == (3, 5, 16, 16)
+    for number in range(5):
+        expected = load_image(folder / "frames" / f"{number:02d}.png", 16)
+        assert torch.equal(clip[:, number], expected)
+    assert torch.equal(clip, load_clip(frames(), 5, 16))
+
+
+@pytest.mark.parametrize("ending", [".gif", ".webp"])
+def test_frames_that_are_alike_are_counted(tmp_path, ending):
+    """Moving pictures hold them once, for a longer time."""
+    first, second, *_ = frames()
+    shown = [first, second, second, second, second, first, first, first, first]
+    write_clip(tmp_path / f"a{ending}", shown)
+    found = read_frames(tmp_path / f"a{ending}")
+    assert [frame.tobytes() for frame in found] == [frame.tobytes() for frame in shown]
+
+
+def test_videos(tmp_path):
+    pytest.importorskip("av")
+    write_clip(tmp_path / "a.mp4", frames(9, (32, 24)))
+    clip = load_clip(tmp_path / "a.mp4", 9, 24)
+    expected = load_clip(frames(9, (32, 24)), 9, 24)
+    assert (clip - expected).abs().mean() < 0.05
+
+
+def test_captions_and_questions_of_clips(folder):
+    coco = {
+        "images": [{"id": 1, "file_name": "a.gif"}, {"id": 2, "file_name": "frames"}],
+        "annotations": [{"image_id": i, "caption": f"clip {i}"} for i in (1, 2)],
+    }
+    (folder / "captions.json").write_text(json.dumps(coco))
+    stream = CaptionFiles(folder, folder / "captions.json", frames=5).open(16)
+    batch = stream.collate([stream.draw(0, 3), stream.draw(1, 4)])
+    assert batch["pixels"].shape == (2, 3, 5, 16, 16)
+    assert torch.equal(batch["pixels"][0], batch["pixels"][1])
+    assert batch["caption"] == ["clip 1", "clip 2"]
+    turns = [{"from": "human", "value": "<image>\nWhat?"}, {"from": "gpt", "value": "Colors."}]
+    (folder / "q.json").write_text(json.dumps([{"image": "a.webp", "conversations": turns}]))
+    questions = InstructionFiles(folder, folder / "q.json", frames=5).open(16)
+    assert torch.equal(questions.draw(0, 0)["pixels"], batch["pixels"][0])
+
+
+@pytest.mark.bad_input
+class TestBadInput:
+    @pytest.mark.parametrize(("wanted", "found"), [(4, "more than 4"), (6, "5")])
+    @pytest.mark.parametrize("name", ["a.gif", "a.webp", "frames"])
+    def test_a_wrong_number_of_frames(self, folder, name, wanted, found):
+        with pytest.raises(BadSample, match=rf"{name} has {found} frames; expected {wanted}"):
+            load_clip(folder / name, wanted, 16)
+
+    def test_changing_size(self, folder):
+        Image.new("RGB", (20, 18)).save(folder / "frames" / "03.png")
+        with pytest.raises(BadSample, match="frames changes from 20 x 16 to 20 x 18 pixels at fr"):
+            load_clip(folder / "frames", 5, 16)
+        with pytest.raises(BadSample, match="the clip changes from 20 x 16 to 8 x 8 pixels"):
+            load_clip([*frames(4), Image.new("RGB", (8, 8))], 5, 16)
+
+    @pytest.mark.parametrize("name", ["a.gif", "a.webp"])
+    @pytest.mark.parametrize("kept", [0, 40])
+    def test_a_broken_file(self, folder, name, kept):
+        (folder / name).write_bytes((folder / name).read_bytes()[:kept])
+        with pytest.raises(BadSample, match=rf"{name} (cannot be read as a clip|has \d frames)"):
+            load_clip(folder / name, 5, 16)
+
+    def test_a_broken_video(self, tmp_path):
+        pytest.importorskip("av")
+        (tmp_path / "a.mp4").write_bytes(b"no video")
+        with pytest.raises(BadSample, match=r"a\.mp4 cannot be read as a clip"):
+            load_clip(tmp_path / "a.mp4", 5, 16)
+
+    def test_a_video_without_its_library(self, tmp_path, monkeypatch):
+        monkeypatch.setitem(sys.modules, "av", None)
+        (tmp_path / "a.mp4").write_bytes(b"a video")
+        with pytest.raises(UserError, match=r"videos need PyAV.*install showo-turbo\[video\]"):
+            load_clip(tmp_path / "a.mp4", 5, 16)
+        with pytest.raises(UserError, match="videos need PyAV"):
+            write_clip(tmp_path / "b.mp4", frames())
+        assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
+
+    def test_other_files(self, folder, tmp_path):
+        (folder / "a.txt").write_text("no clip")
+        (folder / "none").mkdir()
+        for name, message in (
+            ("a.txt", "is of another kind; expected .gif"),
+            ("b.gif", "does not exist; expected a clip"),
+            ("none", "holds no frames"),
+        ):
+            with pytest.raises(BadSample, match=message):
+                load_clip(folder / name, 5, 16)
+        with pytest.raises(BadSample, match="a single image is given for a clip"):
+            load_clip(frames()[0], 5, 16)
+        with pytest.raises(UserError, match=r"is to be a \.avi file; expected \.gif"):
+            write_clip(folder / "a.avi", frames())
+
+    def test_small_frames(self):
+        tiny = [Image.fromarray(np.zeros((4, 30, 3), np.uint8))] * 2
+        with pytest.raises(BadSample, match="frames of 30 x 4 pixels; expected at least 8 a side"):
+            load_clip(tiny, 2, 16)

@@ -1,0 +1,210 @@
+"""Pictures with captions in tar and Parquet files."""
+
+import io
+import json
+import tarfile
+from itertools import pairwise
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from showo_turbo.data import ImageTextShards, JoinedBatchSampler, PretrainDataModule
+from showo_turbo.data.pretraining import PretrainBatchSizes
+from showo_turbo.errors import BadSample, UserError
+
+
+def picture(level, kind="PNG"):
+    buffer = io.BytesIO()
+    Image.new("RGB", (20, 16), (level, 0, 0)).save(buffer, format=kind)
+    return buffer.getvalue()
+
+
+def write_tar(path, members):
+    with tarfile.open(path, "w") as archive:
+        for name, content in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+
+
+def sample(key, level, ending=".txt"):
+    caption = f"caption {level}"
+    text = caption.encode() if ending == ".txt" else json.dumps({"caption": caption}).encode()
+    return [(f"{key}.png", picture(level)), (f"{key}{ending}", text), (f"{key}.cls", b"7")]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Tar files with three and two samples, and Parquet with two row groups of two."""
+    members = [*sample("a/0", 10), *sample("a/1", 20, ".json")]
+    write_tar(tmp_path / "00.tar", [*members, *sample("b/0", 30)])
+    write_tar(tmp_path / "01.tar", [*sample("x", 40), *sample("y", 50)])
+    rows = [{"bytes": picture(level), "path": None} for level in (60, 70, 80, 90)]
+    table = pa.table({"image": rows, "caption": [f"caption {own}" for own in (60, 70, 80, 90)]})
+    pq.write_table(table, tmp_path / "02.parquet", row_group_size=2)
+    return tmp_path
+
+
+def level(pixels):
+    return round(float((pixels[0].mean() + 1) * 127.5) / 10) * 10
+
+
+def test_every_sample_with_its_caption(folder):
+    source = ImageTextShards([folder])
+    captions = [f"caption {own}" for own in range(10, 100, 10)]
+    assert source.captions() == captions
+    stream = source.open(8)
+    assert stream.parts == [3, 2, 2, 2] and len(stream) == 9
+    for index in (8, 0, 3, 1, 2, 4, 5, 6, 7):
+        found = stream.draw(index, 3)
+        assert found["caption"] == captions[index]
+        assert level(found["pixels"]) == 10 * (index + 1)
+        assert found["pixels"].shape == (3, 8, 8) and found["image_id"] == index
+
+
+def test_bytes_without_a_record(tmp_path):
+    table = pa.table({"jpg": [picture(30, "JPEG")], "text": ["a"]})
+    pq.write_table(table, tmp_path / "a.parquet")
+    stream = ImageTextShards([tmp_path / "a.parquet"], "jpg", "text").open(8)
+    assert level(stream.draw(0, 0)["pixels"]) == 30
+
+
+def keys(sampler):
+    return [key.index for batch in sampler for key in batch]
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_shards_are_gone_through_one_after_the_other(ranks):
+    """In every pass each sample once, in an order that a resumed run goes on with."""
+    parts = [5, 3, 4]
+    options = {"primary": "a", "seed": 3, "samples_per_epoch": 24, "parts": {"a": parts}}
+    ends = {0: range(5), 1: range(5, 8), 2: range(8, 12)}
+
+    def sampler(rank):
+        return JoinedBatchSampler({"a": 12}, {"a": 2}, rank=rank, world_size=ranks, **options)
+
+    batches = [list(sampler(rank)) for rank in range(ranks)]
+    order = [key.index for step in zip(*batches, strict=True) for own in step for key in own]
+    passes = order[:12], order[12:]
+    assert passes[0] != passes[1]
+    for own in passes:
+        assert sorted(own) == list(range(12))
+        shards = [next(k for k, part in ends.items() if i in part) for i in own]
+        changes = sum(first != second for first, second in pairwise(shards))
+        assert changes == 2, "a shard is left for good"
+        assert any(own[at] > own[at + 1] for at in range(11)), "nor in the files' order"
+    half = sampler(0)
+    for _ in range(3):
+        half.advance()
+    resumed = sampler(0)
+    resumed.load_state_dict(half.state_dict())
+    assert keys(resumed) == [key.index for batch in batches[0][3:] for key in batch]
+
+
+def test_a_module_reads_them_so(folder):
+    data = PretrainDataModule(
+        8,
+        PretrainBatchSizes(image=1, text=0, language=0),
+        captions=ImageTextShards([folder]),
+    )
+    data.prepare_data()
+    data.setup("fit")
+    found = [batch["image"]["caption"][0] for batch in data.train_dataloader()]
+    assert sorted(found) == [f"caption {own}" for own in range(10, 100, 10)]
+    shards = [(int(text.split()[1]) // 10 - 1) for text in found]
+    part = [0 if i < 3 else 1 if i < 5 else 2 if i < 7 else 3 for i in shards]
+    assert sum(first != second for first, second in pairwise(part)) == 3
+
+
+@pytest.mark.bad_input
+class TestBadInput:
+    @pytest.mark.parametrize(
+        ("members", "message"),
+        [
+            ([("a.png", b"x")], "has the sample 'a' with .png; expected a picture"),
+            ([("a.txt", b"x")], "has the sample 'a' with .txt; expected a picture"),
+            ([("a.cls", b"x")], "has the sample 'a' with nothing; expected a picture"),
+            (
+                [*sample("a", 1), ("a.jpg", b"x")],
+                "has the sample 'a' with .jpg and .png and .txt; expected a picture",
+            ),
+            ([*sample("a", 1)[:2], ("a.png", b"x")], "'a.png' twice; expected it once"),
+            ([*sample("a", 1), *sample("b", 1), *sample("a", 2)], "members of one sample apart"),
+            ([], "holds no samples; expected pictures with captions"),
+        ],
+    )
+    def test_a_mixed_tar(self, tmp_path, members, message):
+        write_tar(tmp_path / "a.tar", members)
+        with pytest.raises(UserError, match=message):
+            ImageTextShards([tmp_path]).open(8)
+
+    @pytest.mark.parametrize("cut", [0, 100, 900, -1500])
+    def test_a_broken_tar(self, folder, cut):
+        content = (folder / "00.tar").read_bytes()
+        end = content.rindex(b"caption 30") + 5 if cut < 0 else cut
+        (folder / "00.tar").write_bytes(content[:end])
+        with pytest.raises(UserError, match=r"00\.tar (cannot be read as a tar|holds no samples)"):
+            ImageTextShards([folder]).open(8)
+
+    def test_a_compressed_tar(self, folder):
+        import gzip
+
+        content = gzip.compress((folder / "00.tar").read_bytes())
+        (folder / "00.tar").write_bytes(content)
+        with pytest.raises(UserError, match="expected one without compression"):
+            ImageTextShards([folder]).open(8)
+
+    @pytest.mark.parametrize(
+        ("caption", "ending", "message"),
+        [
+            (b" ", ".txt", "has an empty text for the caption"),
+            (b"\xff\xfe", ".txt", "has a caption that cannot be read"),
+            (b"{", ".json", "has a caption that cannot be read"),
+            (b"{}", ".json", "has nothing for 'caption'; expected a text"),
+        ],
+    )
+    def test_a_sample(self, tmp_path, caption, ending, message):
+        write_tar(tmp_path / "a.tar", [("a.png", picture(1)), (f"a{ending}", caption)])
+        left_out = []
+        source = ImageTextShards([tmp_path])
+        with pytest.raises(BadSample, match=message):
+            source.open(8).draw(0, 0)
+        assert source.captions(left_out.append) == [] and len(left_out) == 1
+
+    def test_a_damaged_picture(self, tmp_path):
+        write_tar(tmp_path / "a.tar", [("a.png", b"no"), ("a.txt", b"a")])
+        with pytest.raises(BadSample, match=r"the picture of a of .*a\.tar cannot be read as an"):
+            ImageTextShards([tmp_path]).open(8).draw(0, 0)
+
+    def test_parquet(self, folder, tmp_path):
+        with pytest.raises(UserError, match="has 0 columns 'text'; it has"):
+            ImageTextShards([folder / "02.parquet"], caption_column="text").open(8)
+        with pytest.raises(UserError, match="has string in column 'caption'; expected the bytes"):
+            ImageTextShards([folder / "02.parquet"], "caption", "caption").open(8)
+        (folder / "02.parquet").write_bytes(b"PAR1")
+        with pytest.raises(UserError, match="cannot be read as parquet"):
+            ImageTextShards([folder]).open(8)
+        rows = pa.table({"image": [None, b"x"], "caption": ["a", None]})
+        pq.write_table(rows, folder / "02.parquet")
+        stream = ImageTextShards([folder / "02.parquet"]).open(8)
+        with pytest.raises(BadSample, match=r"row 0 of row group 0 .* has no picture in 'image'"):
+            stream.draw(0, 0)
+        with pytest.raises(BadSample, match=r"row 1 of row group 0 .* has no text in 'caption'"):
+            stream.draw(1, 0)
+
+    def test_other_files(self, tmp_path):
+        (tmp_path / "a.zip").write_text("")
+        with pytest.raises(UserError, match=r"a\.zip is of another kind; expected a \.tar"):
+            ImageTextShards([tmp_path / "a.zip"]).open(8)
+        with pytest.raises(UserError, match=r"holds no \*\.tar and no \*\.parquet file"):
+            ImageTextShards([tmp_path]).open(8)
+        with pytest.raises(UserError, match=r"a\.tar does not exist; expected a tar file"):
+            ImageTextShards([tmp_path / "a.tar"]).open(8)
+
+    def test_a_shard_that_changes(self, folder):
+        stream = ImageTextShards([folder]).open(8)
+        write_tar(folder / "00.tar", sample("a", 10))
+        with pytest.raises(UserError, match="had 3 samples and now has 1; leave shards as they"):
+            stream.draw(0, 0)

@@ -1,0 +1,204 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from showo_turbo.errors import UserError
+from showo_turbo.inference import ShowoPipeline
+from showo_turbo.sampling.image_sampling import ImageSampling
+from showo_turbo.sampling.stories import ToldStory
+from showo_turbo.sampling.text_decoding import TextDecoding
+from showo_turbo.shapes import story_scores
+from showo_turbo.shapes.moves import DIRECTIONS, Change, parse_sentence, request_text
+from showo_turbo.shapes.render import render
+from showo_turbo.shapes.scene import COLORS, SHAPES, Scene, SceneObject
+from showo_turbo.shapes.stories import (
+    ShapesStories,
+    is_held_out,
+    sample_story,
+    write_stories,
+)
+from showo_turbo.shapes.story_scores import judge_story, measure_stories
+
+CIRCLE = SceneObject("circle", "red", 1, 0)
+SQUARE = SceneObject("square", "blue", 1, 2)
+SCENE = Scene((CIRCLE, SQUARE), "white")
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence", "after"),
+    [
+        (
+            Change("red", "circle", move="right"),
+            "The red circle moves right.",
+            Scene((replace(CIRCLE, column=1), SQUARE), "white"),
+        ),
+        (
+            Change("blue", "square", turn="green"),
+            "The blue square turns green.",
+            Scene((CIRCLE, replace(SQUARE, color="green")), "white"),
+        ),
+        (Change("red", "circle", move="left"), "The red circle moves left.", None),
+        (Change("blue", "circle", move="up"), "The blue circle moves up.", None),
+    ],
+)
+def test_a_change_is_told_and_happens(change, sentence, after):
+    """It does not where the object would leave the picture, or is not there."""
+    assert change.sentence == sentence
+    assert parse_sentence(sentence) == change
+    assert change.apply(SCENE) == after
+
+
+def test_no_object_moves_onto_another():
+    moved = Change("red", "circle", move="right").apply(SCENE)
+    assert Change("red", "circle", move="right").apply(moved) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "The red circle moves.",
+        "The pink circle moves up.",
+        "the red circle moves up",
+        "The red circle moves up. It turns blue.",
+        "The red circle turns up.",
+        "The red star moves up.",
+    ],
+)
+def test_other_sentences_tell_nothing(text):
+    assert parse_sentence(text) is None
+
+
+def test_requests():
+    right, turn = Change("red", "circle", move="right"), Change("red", "circle", turn="blue")
+    assert request_text([right]) == "move the red circle right"
+    assert (
+        request_text([right, right, turn]) == "move the red circle right twice, then make it blue"
+    )
+    up = Change("blue", "circle", move="up")
+    assert request_text([turn, up]) == "make the red circle blue, then move it up"
+
+
+def test_stories_are_as_they_are_told():
+    stories = [sample_story(index) for index in range(300)]
+    assert {len(story.changes) for story in stories} == {1, 2, 3}
+    assert {change.move for story in stories for change in story.changes} == {*DIRECTIONS, None}
+    assert {item.shape for story in stories for item in story.before.objects} == {*SHAPES}
+    assert {item.color for story in stories for item in story.before.objects} == {*COLORS}
+    for story in stories:
+        scenes = story.scenes
+        assert len(story.texts) == len(scenes) == len(story.changes) + 1
+        for change, before, after in zip(story.changes, scenes, scenes[1:], strict=False):
+            assert parse_sentence(change.sentence) == change
+            assert change.apply(before) == after != before
+            assert len(set(before.objects) & set(after.objects)) == len(before.objects) - 1
+    assert stories[:5] == [sample_story(index) for index in range(5)]
+    assert stories[:5] != [sample_story(index, seed=1) for index in range(5)]
+
+
+def test_scenes_are_held_out():
+    splits = {
+        name: {sample_story(index, split=name).before for index in range(200)}
+        for name in ("train", "validation", "test")
+    }
+    assert not any(map(is_held_out, splits["train"]))
+    assert all(map(is_held_out, splits["test"] | splits["validation"]))
+    assert 0.05 < sum(is_held_out(s) for s in map(_any_scene, range(2000))) / 2000 < 0.15
+    with pytest.raises(UserError, match="no split 'dev'; choose train, validation, test"):
+        sample_story(0, split="dev")
+
+
+def _any_scene(index):
+    row, column = divmod(index % 9, 3)
+    item = SceneObject(SHAPES[index % 4], COLORS[index % 6], row, column)
+    other = SceneObject(SHAPES[(index + 1) % 4], COLORS[(index // 7) % 6], (row + 1) % 3, column)
+    return Scene((item, other), "black" if index % 2 else "white")
+
+
+def test_written_stories_are_read(tmp_path):
+    source = ShapesStories(tmp_path / "stories", count=6, split="validation")
+    source.prepare()
+    listing = {path: path.read_bytes() for path in (tmp_path / "stories").rglob("*.*")}
+    source.prepare()
+    assert {path: path.read_bytes() for path in (tmp_path / "stories").rglob("*.*")} == listing
+    for index, story in enumerate(source.stories()):
+        truth = sample_story(index, split="validation")
+        assert list(story.texts) == truth.texts
+        pixels = torch.stack([picture.load(24) for picture in story.pictures])
+        expected = torch.stack([story_scores._pixels(scene) for scene in truth.scenes])
+        torch.testing.assert_close(pixels, expected)
+    with pytest.raises(UserError, match="holds other stories"):
+        write_stories(tmp_path / "stories", stories=7)
+    with pytest.raises(UserError, match="stories is 0; expected at least 1"):
+        write_stories(tmp_path / "none", stories=0)
+    assert not (tmp_path / "none").exists()
+
+
+def told(story):
+    return [change.sentence for change in story.changes], story.scenes[1:]
+
+
+class TestJudging:
+    story = next(s for s in map(sample_story, range(99)) if len(s.changes) == 3)
+
+    def test_what_is_told_right(self):
+        assert judge_story(self.story, told(self.story)) == ([True] * 3, [True] * 3)
+
+    def test_a_keyframe_that_shows_something_else(self):
+        """The step is wrong, and so is the next, which does not follow from what is shown."""
+        texts, scenes = told(self.story)
+        scenes[1] = replace(
+            scenes[1], background="white" if scenes[1].background != "white" else "black"
+        )
+        assert judge_story(self.story, (texts, scenes)) == ([True, False, False], [True] * 3)
+        scenes[1] = None
+        assert judge_story(self.story, (texts, scenes))[0] == [True, False, False]
+
+    def test_a_sentence_that_tells_something_else(self):
+        texts, scenes = told(self.story)
+        texts[1] = "The red circle sleeps."
+        assert judge_story(self.story, (texts, scenes)) == (
+            [True, False, True],
+            [True, False, True],
+        )
+
+    def test_a_story_that_ends_early(self):
+        texts, scenes = told(self.story)
+        assert judge_story(self.story, (texts[:1], scenes[:1]))[0] == [True, False, False]
+
+
+@pytest.mark.parametrize("forced", [False, True])
+def test_a_score_counts_steps_and_stories(monkeypatch, forced):
+    """By a model that tells everything right, but for one wrong step."""
+    pipeline = ShowoPipeline.from_pretrained("shapes")
+    stories = [sample_story(index, split="test") for index in range(6)]
+    steps = sum(len(story.changes) for story in stories)
+    encode = pipeline.text_tokenizer.encode
+    begun = [(s, k) for s in stories for k in (range(len(s.changes)) if forced else (0,))]
+
+    def tell(model, prompts, sampling, decoding, *, max_steps, seeds):
+        results = []
+        for prompt, (story, first) in zip(prompts, begun, strict=True):
+            images = [
+                torch.from_numpy(render(s)).permute(2, 0, 1) / 127.5 - 1 for s in story.scenes
+            ]
+            codes = pipeline.image_tokenizer.encode(torch.stack(images))
+            texts = [encode(text) for text in story.texts]
+            known = first + 1
+            assert prompt == model.story_prompt(texts[:known], codes[:known].tolist())
+            until = known + 1 if forced else None
+            results.append(ToldStory(texts[known:until], list(codes[known:until]), True, 5, 7))
+        results[0].texts[0] = encode("The red circle sleeps.")
+        return results
+
+    monkeypatch.setattr(story_scores, "tell_stories", tell)
+    score = measure_stories(pipeline, stories, ImageSampling(), TextDecoding(), forced=forced)
+    assert sum(score.steps) == sum(score.sentences) == steps - 1 and len(score.steps) == steps
+    assert score.stories == (() if forced else (False, *[True] * 5))
+    report = score.to_dict()
+    assert report["steps"] == round((steps - 1) / steps, 4) and report["steps_n"] == steps
+    assert ("stories" in report) != forced
+    low, high = report["steps_ci95"]
+    assert low < report["steps"] < high
+    assert score.image_forwards == 7 * len(begun)
