@@ -27,6 +27,7 @@ class Throughput(Callback):
       a second is used by the student's layers (see `CountedLayers`), where that number is known.
 
     What happens between epochs, such as collecting trajectories and validation, is not counted.
+    Where a configuration and an overlay both name this callback, the first one does the work.
 
     Example:
         YAML::
@@ -59,9 +60,14 @@ class Throughput(Callback):
         self._window = Window(window_size=window_size)
         self._waits: list[float] = []
         self._layers: CountedLayers | None = None
+        self._stands_aside = False
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin, with the samples of all devices."""
+        named = (other for other in trainer.callbacks if isinstance(other, Throughput))  # type: ignore[attr-defined]
+        self._stands_aside = next(named, self) is not self
+        if self._stands_aside:
+            return
         available = None
         if self.device_tflops is not None:
             available = 1e12 * self.device_tflops
@@ -99,6 +105,8 @@ class Throughput(Callback):
         batch_idx: int,
     ) -> None:
         """Count the batch, and log."""
+        if self._stands_aside:
+            return
         now = time.perf_counter()
         self._trained += now - self._last
         self._last = now

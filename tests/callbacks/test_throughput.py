@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from lightning.pytorch import Callback
 
 from showo_turbo.callbacks import Throughput
 from showo_turbo.callbacks import throughput as module
@@ -25,11 +26,12 @@ def clock(monkeypatch):
     return now
 
 
-def run(clock, callback, batches, wait, train, student=None):
+def run(clock, callback, batches, wait, train, student=None, others=()):
     logged = []
     trained = SimpleNamespace(log=lambda name, value, **_: logged.append((name, float(value))))
     trained.device, trained.student = torch.device("cpu"), student
-    callback.on_fit_start(SimpleNamespace(world_size=2, precision="32-true"), trained)
+    trainer = SimpleNamespace(world_size=2, precision="32-true", callbacks=[*others, callback])
+    callback.on_fit_start(trainer, trained)
     for index in range(batches):
         if index in (
             0,
@@ -57,6 +59,13 @@ def test_samples_and_waiting(clock):
         ]
         * 3
     )
+
+
+def test_the_first_of_two_does_the_work(clock):
+    """One of the configuration, one of an overlay."""
+    how = {"batches": 6, "wait": 0.5, "train": 1.5}
+    assert len(run(clock, Throughput(window_size=4), others=[Callback()], **how)) == 6
+    assert not run(clock, Throughput(window_size=4), others=[Throughput()], **how)
 
 
 def step(student):
