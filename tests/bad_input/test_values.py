@@ -20,7 +20,7 @@ from showo_turbo.losses import ImageRegularizer
 from showo_turbo.sampling.image_sampling import ImageSampling
 from showo_turbo.sampling.text_decoding import TextDecoding
 from showo_turbo.training import ShowoTurbo
-from showo_turbo.training.inputs import check_losses
+from showo_turbo.training.loss_checks import check_losses
 from showo_turbo.training.optimization import optimizer_and_schedule
 from showo_turbo.trajectories.segments import check_segments
 

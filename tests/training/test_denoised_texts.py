@@ -18,7 +18,8 @@ from showo_turbo.losses import (
 )
 from showo_turbo.models.layout import Layout
 from showo_turbo.targets import StudentTarget, TeacherTarget
-from showo_turbo.training.inputs import check_text_terms, stream_of
+from showo_turbo.training.inputs import stream_of
+from showo_turbo.training.loss_checks import check_text_terms
 from showo_turbo.training.masking import mask_texts
 from showo_turbo.trajectories.batch import collate_denoised_texts
 from showo_turbo.trajectories.record import DenoisedText, MaskedTrajectory

@@ -15,7 +15,7 @@ from showo_turbo.models.showo.sequences import UnifiedPrompting
 from showo_turbo.sampling.image_sampling import ImageSampling
 from showo_turbo.sampling.noise import mixed_start
 from showo_turbo.training.auxiliary import Auxiliary
-from showo_turbo.training.inputs import ImageStream
+from showo_turbo.training.denoised_inputs import ImageStream
 from showo_turbo.training.masking import corrupt_codes, draft_from, draw_codes
 from showo_turbo.training.turbo import ShowoTurbo
 from showo_turbo.trajectories import ImageTrajectory, collate_image_trajectories

@@ -2,8 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
@@ -13,43 +12,27 @@ from torch.optim import Optimizer
 
 from ..errors import UserError, check_kind
 from ..evaluation.plan import EvaluationPlan
-from ..inference.generation_config import note_generation
-from ..inference.loading import own_vision_encoder, vision_encoder_of
 from ..losses.distribution_matching import DistributionMatching
 from ..losses.reduction import LossValue
 from ..losses.term import LossTerm, check_weight
 from ..losses.terms import published_losses
-from ..models.checkpoints import (
-    IMAGE_TOKENIZER_KEY,
-    MODEL_CONFIG_KEY,
-    TEXT_TOKENIZER_KEY,
-    VISION_ENCODER_KEY,
-)
-from ..models.lora import merge_lora
-from ..models.magvitv2 import MAGVITv2
-from ..models.protocols import ImageModel
-from ..models.registry import check_family, import_family, load_model, text_model
+from ..models.registry import text_model
 from ..sampling.image_sampling import ImageSampling
 from ..sampling.text_decoding import TextDecoding
 from ..targets import ConsistencyTarget, StudentTarget
-from ..text_tokenizer import TextTokenizer
 from .arguments import note_arguments
-from .auxiliary import Auxiliary
 from .averages import (
     check_averages,
     follow_until_begun,
     warn_of_averages_that_never_began,
 )
 from .clipping import clip_gradients
-from .compiling import compile_layers
-from .frozen import drop_excluded, exclude_from_checkpoints, freeze
-from .geometry import check_geometry
-from .inputs import check_losses, check_text_terms, stream_of
-from .lora import LoRAOptions, add_lora, seed_step
-from .measured_student import MeasuredStudent
+from .inputs import stream_of
+from .lora import LoRAOptions, seed_step
+from .loss_checks import check_losses, check_text_terms
+from .networks import DistillationNetworks
 from .optimization import optimizer_and_schedule
 from .ranks import global_means
-from .sharding import shard
 from .stream_backward import (
     backward_now,
     backward_order,
@@ -57,11 +40,8 @@ from .stream_backward import (
     check_stream_backward,
 )
 
-AUXILIARY_KEY = "auxiliary"
-"""Of the auxiliary network in checkpoints."""
 
-
-class ShowoTurbo(MeasuredStudent):
+class ShowoTurbo(DistillationNetworks):
     """A student that learns to jump along its teacher's sampling trajectories.
 
     The student is trained; the teacher is frozen, collects the trajectories (see the `Curriculum`
@@ -150,138 +130,54 @@ class ShowoTurbo(MeasuredStudent):
         optimizer: OptimizerCallable = torch.optim.AdamW,
         lr_scheduler: LRSchedulerCallable | None = None,
     ) -> None:
-        super().__init__(sampling, teacher_sampling, decoding, evaluation)
-        self.teacher_decoding = decoding if teacher_decoding is None else teacher_decoding
-        self.teacher_decoding.check()
-        self.losses = published_losses() if losses is None else losses
-        check_losses(self.losses)
-        self.consistency_target = consistency_target or StudentTarget()
-        check_kind(self.consistency_target, ConsistencyTarget, "consistency_target")
-        self._weights_before_stage: dict[str, float] = {}
-        self._target_before_stage: ConsistencyTarget | None = None
-        self.model_id = student
-        self.image_tokenizer_id = image_tokenizer
-        self.text_tokenizer_id = text_tokenizer
-        self.vision_encoder_id = vision_encoder
-        self.family = family
-        if family is not None:
-            check_family(import_family(family))
-        self.text_tokenizer = None
-        if text_tokenizer is not None:
-            self.text_tokenizer = TextTokenizer.from_pretrained(text_tokenizer)
-        self.max_language_length = max_language_length
-        self.noise_size = noise_size
-        self.lora = lora
-        self.gradient_checkpointing = gradient_checkpointing
-        self.backward_by_stream = backward_by_stream
-        self.compile_layers = compile_layers
-        self.optimizer = optimizer
-        self.lr_scheduler = lr_scheduler
-        self._teacher_folder: Path | None = None
-        self._stage_needs_teacher = False
-        self._auxiliary: Auxiliary | None = None
-        self._auxiliary_state: dict[str, Any] | None = None
-        if noise_size < 0:
-            raise UserError(f"noise_size is {noise_size}; expected 0 or more, correct it")
         if max_language_length < 2:
             raise UserError(
                 f"max_language_length is {max_language_length}; expected at least 2, set it so"
             )
-        exclude_from_checkpoints(self, "teacher")
-        exclude_from_checkpoints(self, "base")
-        exclude_from_checkpoints(self, "image_tokenizer")
-        exclude_from_checkpoints(self, "vision_encoder")
+        losses = published_losses() if losses is None else losses
+        check_losses(losses)
+        consistency_target = consistency_target or StudentTarget()
+        check_kind(consistency_target, ConsistencyTarget, "consistency_target")
+        super().__init__(
+            student,
+            image_tokenizer,
+            text_tokenizer,
+            vision_encoder,
+            family,
+            noise_size,
+            lora,
+            gradient_checkpointing,
+            compile_layers,
+            sampling=sampling,
+            teacher_sampling=teacher_sampling,
+            decoding=decoding,
+            evaluation=evaluation,
+        )
+        self.teacher_decoding = decoding if teacher_decoding is None else teacher_decoding
+        self.teacher_decoding.check()
+        self.losses = losses
+        self.consistency_target = consistency_target
+        self._weights_before_stage: dict[str, float] = {}
+        self._target_before_stage: ConsistencyTarget | None = None
+        self._stage_needs_teacher = False
+        self.max_language_length = max_language_length
+        self.backward_by_stream = backward_by_stream
+        self.optimizer = optimizer
+        self.lr_scheduler = lr_scheduler
 
-    def configure_model(self) -> None:
-        """Load the networks, once, where the strategy wants them."""
-        if "student" in self._modules:
-            return
-        self.student = self.load_base()
-        if not self.student.config.needs_text_tokenizer:
-            self.text_tokenizer = self.text_tokenizer_id = None
-        for stream in ("text", "language"):
-            if stream in self._streams() and self._is_trained_on(stream):
-                text_model(self.student, f"the stream {stream}")
+    @property
+    def keeps_teacher(self) -> bool:
+        """Whether a consistency target needs the teacher in every step."""
+        return self.consistency_target.needs_teacher or self._stage_needs_teacher
+
+    def check_student(self) -> None:
+        """Raise if the student, which is loaded now, cannot be trained so."""
         streams = self._streams()
+        for stream in ("text", "language"):
+            if stream in streams and self._is_trained_on(stream):
+                text_model(self.student, f"the stream {stream}")
         terms = {name: term for name, term in self.losses.items() if term.stream in streams}
         check_text_terms(terms, self.student)
-        if self.lora is not None:
-            add_lora(self.student, self.lora)
-        if self.consistency_target.needs_teacher or self._stage_needs_teacher:
-            self._modules["teacher"] = freeze(self.load_base())
-        self.image_tokenizer = MAGVITv2.from_pretrained(self.image_tokenizer_id)
-        freeze(self.image_tokenizer)
-        self.vision_encoder = None
-        if self.student.image_input.kind == "clip":
-            if self.vision_encoder_id is None:
-                self.vision_encoder_id = own_vision_encoder(self.student, self.model_id)
-            self.vision_encoder = vision_encoder_of(self.student, self.vision_encoder_id)
-            freeze(self.vision_encoder)
-        check_geometry(
-            self,
-            self.student,
-            self.image_tokenizer,
-            self.text_tokenizer,
-            self.vision_encoder,
-        )
-        if self.gradient_checkpointing:
-            elementwise = self.gradient_checkpointing == "elementwise"
-            self.student.gradient_checkpointing_enable(elementwise)
-        if self.compile_layers:
-            compile_layers(self.student)
-        for name in ("student", "teacher"):
-            if name in self._modules:
-                shard(self, cast(ImageModel, self._modules[name]))
-
-    @property
-    def teacher(self) -> ImageModel:
-        """The network that made the trajectories, frozen.
-
-        It stays beside the student where a consistency target says that it needs it. Otherwise it
-        is where its round has saved it; whoever asks for it all the same brings it beside the
-        student.
-        """
-        if "teacher" not in self._modules:
-            folder = self._teacher_folder
-            network = self.load_base() if folder is None else load_model(folder, self.family)
-            self._modules["teacher"] = freeze(network.to(self.device))
-            shard(self, network)
-        return cast(ImageModel, self._modules["teacher"])
-
-    def has_teacher(self) -> bool:
-        """Whether a teacher is beside the student."""
-        return "teacher" in self._modules
-
-    def set_teacher_folder(self, folder: Path) -> None:
-        """Note where the current teacher is saved."""
-        self._teacher_folder = folder
-
-    def load_base(self) -> ImageModel:
-        """The model that training starts from."""
-        network = load_model(self.model_id, self.family)
-        if self.noise_size and not network.noise_size:
-            network.add_noise(self.noise_size)
-        return network
-
-    @property
-    def base(self) -> ImageModel:
-        """The model that training started from, frozen; loaded when it is first asked for."""
-        if "base" not in self._modules:
-            self._modules["base"] = freeze(self.load_base().to(self.device))
-        return cast(ImageModel, self._modules["base"])
-
-    def auxiliary(self, rank: int, learning_rate: float) -> Auxiliary:
-        """The auxiliary network of distribution matching, made when it is first asked for.
-
-        Args:
-            rank: Of its adapters.
-            learning_rate: Of their optimizer.
-        """
-        if self._auxiliary is None:
-            self._auxiliary = Auxiliary(self.base, rank, learning_rate)
-            if self._auxiliary_state is not None:
-                self._auxiliary.load_state_dict(self._auxiliary_state)
-        return self._auxiliary
 
     def setup(self, stage: str) -> None:
         """Look for what target and terms need, and for losses, before anything is collected."""
@@ -466,20 +362,9 @@ class ShowoTurbo(MeasuredStudent):
             chosen = per_sample[segment == index]
             self.log(f"train/{name}/segment_{index}", chosen.mean(), batch_size=len(chosen))
 
-    def reseed_teacher(self, source: ImageModel | None = None) -> None:
-        """Make the teacher equal to `source`, the student by default."""
-        self.teacher.load_state_dict(merge_lora((source or self.student).state_dict()))
-
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what is needed to export a checkpoint on its own."""
-        drop_excluded(self, checkpoint["state_dict"])
-        if self._auxiliary is not None:
-            checkpoint[AUXILIARY_KEY] = self._auxiliary.state_dict()
-        checkpoint[MODEL_CONFIG_KEY] = self.student.config.to_dict()
-        checkpoint[TEXT_TOKENIZER_KEY] = self.text_tokenizer_id
-        checkpoint[IMAGE_TOKENIZER_KEY] = self.image_tokenizer_id
-        checkpoint[VISION_ENCODER_KEY] = self.vision_encoder_id
-        note_generation(checkpoint, self.sampling, self.decoding)
+        super().on_save_checkpoint(checkpoint)
         note_arguments(
             self,
             checkpoint,
@@ -492,12 +377,6 @@ class ShowoTurbo(MeasuredStudent):
             max_language_length=self.max_language_length,
             lora=None if self.lora is None else asdict(self.lora),
         )
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Go on with the auxiliary network of a checkpoint, if it has one."""
-        self._auxiliary_state = checkpoint.get(AUXILIARY_KEY)
-        if self._auxiliary is not None and self._auxiliary_state is not None:
-            self._auxiliary.load_state_dict(self._auxiliary_state)
 
     configure_gradient_clipping = clip_gradients
 
