@@ -122,7 +122,8 @@ def main() -> None:
         return
     found = measure(folder, world, method)
     found |= {"method": name, "seed": seed, "training": cost_of(folder)}
-    write_json(results / f"{name}-seed{seed}.json", found | provenance())
+    command = ["benchmarks/methods.py", "run", "--methods", name, "--seeds", str(seed)]
+    write_json(results / f"{name}-seed{seed}.json", found | provenance(command))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,12 @@ def test_hardware_without_proc(monkeypatch):
     assert re.search(r"\w.*, \d+ cores", describe_hardware())
 
 
+def test_provenance_names_no_folder_of_this_machine(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    given = [str(tmp_path / "benchmarks/x.py"), "--runs", "/elsewhere/runs", "--data", "a/b"]
+    assert provenance(given)["command"] == "python benchmarks/x.py --runs runs --data a/b"
+
+
 def test_provenance_of_results():
     found = provenance(["benchmarks/x.py", "--n", "3"])
     assert found["command"] == "python benchmarks/x.py --n 3"

@@ -17,15 +17,28 @@ def provenance(
 ) -> dict[str, str]:
     """What every file of results says of itself: the command, the hardware and the version.
 
+    Absolute paths, which name folders of one machine, are cut to their last part, or to what is
+    below the working directory.
+
     Args:
         arguments: The command line of the Python script; that of this process by default.
         device: Where the models run; the CPU by default.
     """
+    given = sys.argv if arguments is None else arguments
     return {
-        "command": " ".join(["python", *(sys.argv if arguments is None else arguments)]),
+        "command": " ".join(["python", *map(_of_any_machine, given)]),
         "hardware": describe_hardware(device),
         "version": source_version(),
     }
+
+
+def _of_any_machine(argument: str) -> str:
+    """An argument of a command line; of an absolute path, what is not of this machine alone."""
+    path = Path(argument)
+    if not path.is_absolute():
+        return argument
+    below = path.is_relative_to(Path.cwd())
+    return str(path.relative_to(Path.cwd())) if below else path.name
 
 
 def describe_hardware(device: torch.device | None = None) -> str:
