@@ -28,8 +28,9 @@ def run(arguments: Sequence[str]) -> None:
     """Run the command."""
     parser = _Parser(
         prog="showo-turbo sweep",
-        description="Run a hyperparameter search. If it is interrupted, the same command continues, "
-        "and reruns each failed trial once. Options that are not listed here are those of fit.",
+        description="Run a hyperparameter search. If it is interrupted, the same command "
+        "continues, and reruns each failed trial once. Options that are not listed here are those "
+        "of fit.",
     )
     add = parser.add_argument
     add("-c", "--config", action="append", required=True, help="YAML of the experiment; repeatable")
