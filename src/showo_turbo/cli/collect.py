@@ -75,7 +75,7 @@ def collect(
     rank: int | None = None,
     world_size: int | None = None,
 ) -> None:
-    """Record a model's trajectories: images for captions, answers to questions.
+    """Collect a model's trajectories: images for captions, answers to questions.
 
     Stores go to `images` and `texts` in the output folder. Interrupted, the same command continues
     where it stopped. `showo-turbo trajectories` shows what they hold, and `fit` trains on them with

@@ -22,7 +22,7 @@ def demo(
     dtype: str | None = None,
     family: str | None = None,
 ) -> None:
-    """Serve a page on which teacher and student work side by side.
+    """Serve a web page that shows teacher and student side by side.
 
     Images come out of the mask as the milliseconds count, answers settle token by token, and what
     is painted over is drawn again. Needs the extra `demo`. Nothing is fetched or sent.

@@ -22,7 +22,7 @@ def download(
     files: int = 1,
     keep_archives: bool = False,
 ) -> None:
-    """Fetch a published data set to where the configurations look for it.
+    """Download a published dataset to the path that the configurations use.
 
     Each comes from its own source. What breaks off is continued by the same command, what is there
     is not fetched again, and every file is checked: against the digest that is known or that the

@@ -25,7 +25,7 @@ def edit(
     changes: SamplingChanges = SamplingChanges(),
     model: ModelOptions = ModelOptions(),
 ) -> None:
-    """Change what images show, without a mask.
+    """Edit images by a prompt, without a mask.
 
     Random image tokens are drawn again with the prompt, round after round. 4 rounds of 4 steps with
     a guidance scale of 2 are a sound start. The folder gets one PNG an image, with its prompt,

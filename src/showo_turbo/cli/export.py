@@ -86,7 +86,7 @@ def export(
     overwrite: bool = False,
     family: str | None = None,
 ) -> None:
-    """Write the network of a training checkpoint as a model folder.
+    """Export the network of a training checkpoint as a model folder.
 
     The folder has the released layout: `config.json` and `pytorch_model.safetensors` with the
     released keys, with `tokenizer.json` and the folder `image_tokenizer`, the tokenizers that were

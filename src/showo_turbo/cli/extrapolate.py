@@ -24,7 +24,7 @@ def extrapolate(
     changes: SamplingChanges = SamplingChanges(),
     model: ModelOptions = ModelOptions(),
 ) -> None:
-    """Let images grow beyond their edges.
+    """Extend images beyond their edges.
 
     The folder gets one PNG an image, with its prompt, seed, steps and model in its metadata, and
     `index.jsonl` with a line for each. Interrupted, the same command continues where it stopped.

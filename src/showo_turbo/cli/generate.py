@@ -26,7 +26,7 @@ def generate(
     changes: SamplingChanges = SamplingChanges(),
     model: ModelOptions = ModelOptions(),
 ) -> None:
-    """Draw images of prompts into a folder.
+    """Generate images from prompts.
 
     The folder gets one PNG an image, with its prompt, seed, steps and model in its metadata, and
     `index.jsonl` with a line for each. Interrupted, the same command continues where it stopped.

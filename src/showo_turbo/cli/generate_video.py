@@ -35,7 +35,7 @@ def generate_video(
     changes: SamplingChanges = SamplingChanges(),
     model: ModelOptions = ModelOptions(),
 ) -> None:
-    """Draw clips of prompts, or set images in motion.
+    """Generate clips from prompts, optionally with a first frame.
 
     It needs a model of clips. The folder gets one file a clip, and `index.jsonl` with a line for
     each: its prompt, seed, steps and model. Interrupted, the same command continues where it

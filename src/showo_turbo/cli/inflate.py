@@ -18,7 +18,7 @@ def inflate(
     output: Path,
     temporal_halvings: int = 2,
 ) -> None:
-    """Make a tokenizer of clips of an image tokenizer.
+    """Convert an image tokenizer into a clip tokenizer.
 
     It encodes images, and single frames, as that does. Clips of 1 + 4n frames become 1 + n latent
     frames with two halvings: at first those of every fourth frame, which come four times when they

@@ -26,7 +26,7 @@ def inpaint(
     changes: SamplingChanges = SamplingChanges(),
     model: ModelOptions = ModelOptions(),
 ) -> None:
-    """Draw parts of images again, where masks are white.
+    """Redraw the parts of images that a mask marks in white.
 
     The folder gets one PNG an image, with its prompt, seed, steps and model in its metadata, and
     `index.jsonl` with a line for each. Interrupted, the same command continues where it stopped.

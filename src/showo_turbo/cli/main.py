@@ -100,10 +100,10 @@ usage: showo-turbo COMMAND [options]
 
 Consistency distillation of Show-o: fast parallel decoding of images and text.
 
-Training and scoring, by LightningCLI:
+Training and evaluation (LightningCLI):
 {table(LIGHTNING_COMMANDS)}
 
-Data, inference and files:
+Data, inference, reports and models:
 {table(COMMANDS)}
 
 Options:

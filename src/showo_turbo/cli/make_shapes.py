@@ -20,7 +20,7 @@ def make_shapes(
     validation_images: int = ShapesWorld.validation_images,
     seed: int = ShapesWorld.seed,
 ) -> None:
-    """Write the shapes world to a folder, in the formats of the real data sets.
+    """Write the shapes world to a folder, in the formats of the real datasets.
 
     Images with COCO captions and LLaVA conversations, RefinedWeb-like documents, and evaluation
     prompts like GenEval's. The same options give the same bytes; an interrupted world is completed.

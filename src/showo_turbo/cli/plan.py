@@ -36,9 +36,9 @@ def run(arguments: Sequence[str]) -> None:
     """Run the command."""
     parser = _Parser(
         prog="showo-turbo plan",
-        description="Say how much memory, time and disk a run needs, before it is started: without "
-        "a GPU, weights or data. Memory is that of one device. Options that are not listed here "
-        "are those of fit.",
+        description="Estimate the memory, time and disk space of a run before it starts, without a "
+        "GPU, weights or data. Memory is per device. Options that are not listed here are those "
+        "of fit.",
     )
     add = parser.add_argument
     add("-c", "--config", action="append", required=True, help="YAML of the run; repeatable")
@@ -56,7 +56,7 @@ def plan(
     rate: float = 100.0,
     arguments: Sequence[str] = (),
 ) -> None:
-    """Say how much memory, time and disk a run needs, before it is started.
+    """Estimate the memory, time and disk space of a run before it starts.
 
     Args:
         configs: YAML files of the run.

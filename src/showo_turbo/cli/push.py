@@ -22,7 +22,7 @@ def push(
     message: str = "Model and card",
     dry_run: bool = False,
 ) -> None:
-    """Write a model to the hub, with a card made from its run.
+    """Publish a model on the hub, with a card generated from its run.
 
     The card says what the model is, how it was trained and what was measured, with the grid of
     pictures. All is written in one commit. Give the same command again if it breaks off.

@@ -25,7 +25,7 @@ def run(arguments: Sequence[str]) -> None:
 
 
 def replay(folder: Path, device: str | None = None, family: str | None = None) -> None:
-    """Run a batch that stopped a training again, and show where it goes wrong.
+    """Rerun a batch that stopped a training, and find the first faulty module.
 
     With the student and the settings of that moment it computes the losses and their gradients.
     It prints each term, the first module whose output is not finite, and the parameters whose

@@ -15,7 +15,7 @@ def run(arguments: Sequence[str]) -> None:
 
 
 def report(runs: list[str], output: Path | None = None, logs: list[Path] | None = None) -> None:
-    """Write one self-contained HTML page about runs.
+    """Write a self-contained HTML report of one or more runs.
 
     It opens with the result in one sentence, and shows quality against steps and seconds, the same
     prompts by teacher and student, film strips, answers settling token by token, losses by stage,

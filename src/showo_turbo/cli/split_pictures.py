@@ -23,7 +23,7 @@ def split_pictures(
     seed: int = 0,
     overwrite: bool = False,
 ) -> None:
-    """Split pictures with captions into training, validation and test.
+    """Split captioned images into training, validation and test sets.
 
     Writes captions (COCO's format), questions that the captions answer (LLaVA's format) and prompts
     (GenEval's format) of each split, and a link to the pictures, which stay where they are. The

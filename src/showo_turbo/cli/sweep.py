@@ -28,9 +28,9 @@ def run(arguments: Sequence[str]) -> None:
     """Run the command."""
     parser = _Parser(
         prog="showo-turbo sweep",
-        description="Run an experiment many times with other settings. Interrupted, the same "
-        "command continues, and runs each failed trial once more. Options that are not listed "
-        "here are those of fit.",
+        description="Run a hyperparameter search. If it is interrupted, the same command "
+        "continues, and reruns each failed trial once. Options that are not listed here are those "
+        "of fit.",
     )
     add = parser.add_argument
     add("-c", "--config", action="append", required=True, help="YAML of the experiment; repeatable")
@@ -52,7 +52,7 @@ def sweep(
     storage: str | None = None,
     arguments: Sequence[str] = (),
 ) -> None:
-    """Run an experiment many times with other settings: grid, random or TPE.
+    """Run a hyperparameter search: grid, random or TPE.
 
     Args:
         configs: YAML files of the experiment.

@@ -63,7 +63,7 @@ def tell(
     decoding: DecodingChanges = DecodingChanges(),
     model: ModelOptions = ModelOptions(),
 ) -> None:
-    """Tell stories of texts and images in turn.
+    """Generate stories of interleaved texts and images.
 
     A story goes on, step by step, until the model ends it. The folder gets a PNG for every image,
     `00000-0.png` being the first of the first story, and `stories.jsonl` with the texts and the

@@ -34,7 +34,7 @@ def trajectories(
     text_tokenizer: str | None = None,
     family: str | None = None,
 ) -> None:
-    """Show what stores of trajectories hold, and draw film strips of a few.
+    """Inspect stored trajectories, and draw film strips of a few.
 
     Args:
         folder: A store, or a folder with stores somewhere in it, such as a run's curriculum.
