@@ -36,8 +36,13 @@ def size_of(source: ImageSource, name: str, background: str) -> tuple[int, int]:
 def check_images(images: Sequence[ImageSource], background: str) -> None:
     """Raise if one of some images cannot be read.
 
+    Args:
+        images: The images; one that comes several times is read once.
+        background: Color that shows through transparent parts.
+
     Raises:
         UserError: Naming it.
     """
-    for index, image in enumerate(images):
+    distinct = {id(image): (image, index) for index, image in reversed([*enumerate(images)])}
+    for image, index in reversed(distinct.values()):
         size_of(image, name_of(image, "image", index), background)
