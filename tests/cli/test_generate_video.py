@@ -75,7 +75,9 @@ class TestBadInput:
         ("arguments", "message"),
         [
             ([], "there are no prompts; give some"),
-            (["a", "--frames_per_second", 0], "frames_per_second is 0.0; it must be above 0"),
+            (["a", "--frames_per_second", 0], "frames_per_second is 0.0; it must be 0.1 to 100"),
+            (["a", "--frames_per_second", 1e-4], "frames_per_second is 0.0001; it must be 0.1"),
+            (["a", "--image", __file__], "cannot be read as an image"),
             (["a", "--image", "none.png"], "none.png is not a file and does not lead to one"),
             (["a", "--format", "mp4"], "videos need PyAV, which is not installed"),
             (["a", "--format", "avi"], "avi is not one of 'gif', 'webp', 'mp4'"),

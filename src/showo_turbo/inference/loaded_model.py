@@ -290,7 +290,7 @@ class LoadedModel:
         few images at a time, since the decoder takes far more memory an image than the
         transformer.
         """
-        parts = codes.flatten(1).split(DECODED_AT_ONCE)
+        parts = codes.flatten(1).split(max(1, DECODED_AT_ONCE // max(1, self.clip_frames)))
         return torch.cat([self.image_tokenizer.decode(part, codes.shape[1:]) for part in parts])
 
     def as_grids(self, tokens: Tensor) -> Tensor:
