@@ -132,6 +132,8 @@ def test_written_stories_are_read(tmp_path):
         write_stories(tmp_path / "stories", stories=7)
     with pytest.raises(UserError, match="stories is 0; expected at least 1"):
         write_stories(tmp_path / "none", stories=0)
+    with pytest.raises(UserError, match="no split 'dev'"):
+        write_stories(tmp_path / "none", stories=1, split="dev")
     assert not (tmp_path / "none").exists()
 
 

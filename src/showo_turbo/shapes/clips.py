@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import UserError, shown
+from ..sampling.options import check_choice
 from .combinations import split_key
 from .conversations import Turn
 from .render import INSET, SHAPE_MASKS
@@ -24,7 +24,7 @@ from .scene import (
     OBJECT_SIZE,
     SHAPES,
 )
-from .stories import SPLITS
+from .stories import check_split
 from .wording import capitalize, with_article
 
 FRAMES = 17
@@ -149,10 +149,10 @@ def sample_clip(
         level: How shapes move.
 
     Raises:
-        UserError: For another split.
+        UserError: For another split or level.
     """
-    if split not in SPLITS:
-        raise UserError(f"there is no split {shown(split)}; choose {', '.join(SPLITS)}")
+    check_split(split)
+    check_choice(Level, level=level)
     random = generator(seed, f"clips/{split}", index)
     while True:
         scene = _draw(random, level)
