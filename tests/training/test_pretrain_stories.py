@@ -86,7 +86,8 @@ class TestBadInput:
         made = module(random_shapes_model, caption_dropout=0.0)
         batch = stream((3, 3))
         batch["texts"][0][0] = "move the red circle up " * 40
-        with pytest.raises(UserError, match=r"a story of 3 images has \d+ tokens; at most 256 fit"):
+        message = r"the story '0' has \d+ tokens up to image 3; at most 256 fit"
+        with pytest.raises(UserError, match=message):
             made.training_step({"story": batch}, 0)
 
     def test_another_family(self):

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..data.caption_questions import LEARN_QUESTION
-from ..errors import UserError
+from ..errors import UserError, shown
 from ..inference.loading import image_side
 from ..models.magvitv2 import MAGVITv2
 from ..models.showo import Showo, ShowoSizes, SizeChanges, start_from_phi
@@ -30,11 +30,13 @@ class _EncodedStory(NamedTuple):
     """The beginning of a story.
 
     Attributes:
+        id: Its name.
         texts: Text ids; one more than images, and empty, where it is the end.
         codes: `(images, image_tokens)`.
         seed: Of what is drawn for it.
     """
 
+    id: str
     texts: list[list[int]]
     codes: Tensor
     seed: int
@@ -212,18 +214,20 @@ class PretrainShowo(Pretraining):
             losses["story_text"] = F.cross_entropy(logits.float(), ids[written])
         return losses
 
-    def _encode_stories(self, stream: dict[str, Any]) -> list["_EncodedStory"]:
+    def _encode_stories(self, stream: dict[str, Any]) -> list[_EncodedStory]:
         """The stories with their images encoded as one batch."""
         counts = list(map(len, stream["pixels"]))
         pixels = torch.stack([own for story in stream["pixels"] for own in story])
         codes = self._encode_images(pixels).split(counts)
         encode = self.text_tokenizer.encode
         return [
-            _EncodedStory([encode(text) for text in texts], own, seed)
-            for texts, own, seed in zip(stream["texts"], codes, stream["seed"], strict=True)
+            _EncodedStory(name, [encode(text) for text in texts], own, seed)
+            for name, texts, own, seed in zip(
+                stream["id"], stream["texts"], codes, stream["seed"], strict=True
+            )
         ]
 
-    def _story_row(self, story: "_EncodedStory", masked: Tensor | None) -> list[int]:
+    def _story_row(self, story: _EncodedStory, masked: Tensor | None) -> list[int]:
         """Ids of a story: its end, or with its last image masked.
 
         Raises:
@@ -241,8 +245,8 @@ class PretrainShowo(Pretraining):
         most = model.config.max_position_embeddings
         if len(ids) > most:
             raise UserError(
-                f"a story of {len(images)} images has {len(ids)} tokens; at most {most} fit: leave "
-                "it out, or raise max_position_embeddings"
+                f"the story {shown(story.id)} has {len(ids)} tokens up to image {len(images)}; at "
+                f"most {most} fit: leave it out, or raise max_position_embeddings"
             )
         return ids
 
