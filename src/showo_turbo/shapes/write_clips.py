@@ -172,7 +172,7 @@ class ShapesClips(Corpus):
         return TextFiles([self.folder / "texts"])
 
     def prompts(self) -> PromptFiles:
-        """The evaluation prompts, of what no training clip shows."""
+        """The evaluation prompts, captions that no training clip has."""
         validation, test = (
             self.folder / f"prompts/{split}.jsonl" for split in ("validation", "test")
         )

@@ -47,8 +47,8 @@ def start_from_phi(model: str | Path, sizes: ShowoConfig) -> Showo:
         sizes: What does not follow from it: the vocabulary, the tokens an image, and the like.
 
     Raises:
-        UserError: If there is no Phi, its weights do not fit its `config.json`, or it has fewer text
-            tokens than the sizes say.
+        UserError: If there is no Phi, its weights do not fit its `config.json`, or it has fewer
+            text tokens than the sizes say.
 
     Source: Show-o (arXiv 2408.12528), section 3.2, which starts from Phi-1.5 (arXiv 2309.05463).
     """
