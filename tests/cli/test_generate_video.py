@@ -32,7 +32,7 @@ def test_clips_and_their_notes(command, clip_model, tmp_path, monkeypatch):
     run += ["--image", "a.png", "--by_frame", "--format", "webp", "--output", "out"]
     result = command(*run)
     assert result.status == 0, result
-    assert "2 images in out" in result.output
+    assert "2 clips in out" in result.output
     pipeline = ShowoPipeline.from_pretrained(clip_model)
     options = {"by_frame": True, "seeds": [5, 6], **HOW}
     expected = pipeline.generate_video(["a star", "two squares"], "a.png", **options)
@@ -88,6 +88,11 @@ class TestBadInput:
         run = ["generate-video", *arguments, "--model", clip_model, "--output", tmp_path / "out"]
         assert message in mistake(*run)
         assert not (tmp_path / "out").exists(), "nothing half-written"
+
+    def test_a_folder_of_another_format(self, command, mistake, clip_model, tmp_path):
+        run = ["generate-video", "a", "--model", clip_model, *RUN, "--output", tmp_path / "out"]
+        assert command(*run).status == 0
+        assert "format 'gif' instead of 'webp'" in mistake(*run, "--format", "webp")
 
     def test_a_model_of_images(self, mistake, model, tmp_path):
         run = ["generate-video", "a", "--model", model, "--output", tmp_path / "out"]

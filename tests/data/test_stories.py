@@ -72,7 +72,9 @@ def test_a_batch_lists_stories_of_any_length(folder):
     data.prepare_data()
     data.setup("fit")
     batch = next(iter(data.train_dataloader()))["story"]
-    assert [len(own) for own in batch["pixels"]] != [] and len(batch["texts"]) == 2
+    assert len(batch["texts"]) == len(batch["pixels"]) == 2
+    for texts, pixels in zip(batch["texts"], batch["pixels"], strict=True):
+        assert len(texts) - len(pixels) in (0, 1) and pixels[0].shape == (3, 16, 16)
     picture = load_image(folder / "0-0.png", 16)
     assert any(torch.equal(own[0], picture) for own in batch["pixels"])
 

@@ -52,7 +52,7 @@ def generate_video(
         by_frame: Whether a latent frame begins once the one before is complete, each in
             `sampling_steps` steps; else all are drawn together.
         format: Kind of the files: `gif`, lossless `webp`, or `mp4`, which needs showo-turbo[video].
-        frames_per_second: How fast the frames follow each other.
+        frames_per_second: How fast the frames follow each other, from 0.1 to 100.
         changes: How clips are sampled, if not as the model does best.
         model: The model.
     """
@@ -84,7 +84,9 @@ def generate_video(
         requests,
         task,
         options,
+        {"format": format},
         save=partial(_save, frames_per_second),
+        kind="clips",
     )
     drawn.into(drawing)
 
