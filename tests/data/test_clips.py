@@ -180,6 +180,16 @@ class TestBadInput:
         with pytest.raises(UserError, match=r"is to be a \.avi file; expected \.gif"):
             write_clip(folder / "a.avi", frames())
 
+    def test_questions_are_not_distilled(self, tmp_path):
+        questions = InstructionFiles(tmp_path, tmp_path / "q.json", frames=5)
+        with pytest.raises(UserError, match="has questions about clips, which can be pretrained"):
+            questions.requests()
+
+    @pytest.mark.parametrize("files", [CaptionFiles, InstructionFiles])
+    def test_no_frames(self, tmp_path, files):
+        with pytest.raises(UserError, match="frames is 0; it must be at least 1"):
+            files(tmp_path, tmp_path / "a.json", frames=0)
+
     def test_small_frames(self):
         tiny = [Image.fromarray(np.zeros((4, 30, 3), np.uint8))] * 2
         with pytest.raises(BadSample, match="frames of 30 x 4 pixels; expected at least 8 a side"):

@@ -128,6 +128,13 @@ def test_shards_are_gone_through_one_after_the_other(ranks):
     assert keys(resumed) == [key.index for batch in batches[0][3:] for key in batch]
 
 
+@pytest.mark.bad_input
+@pytest.mark.parametrize("parts", [[5, 3], [5, 0, 7]])
+def test_parts_hold_all_samples(parts):
+    with pytest.raises(UserError, match="'a' has 12 samples, but parts of"):
+        JoinedBatchSampler({"a": 12}, {"a": 2}, primary="a", seed=3, parts={"a": parts})
+
+
 def test_a_module_reads_them_so(folder):
     data = PretrainDataModule(
         8,

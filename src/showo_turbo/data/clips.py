@@ -96,6 +96,16 @@ def load_clip(
     return squares / 127.5 - 1.0
 
 
+def check_frames(frames: int | None) -> None:
+    """Raise if clips are to have no frame; None stands for images.
+
+    Raises:
+        UserError: Naming the value.
+    """
+    if frames is not None and frames < 1:
+        raise UserError(f"frames is {frames}; it must be at least 1")
+
+
 def load_pixels(
     path: Path, frames: int | None, resolution: int, background: str = BACKGROUND
 ) -> Tensor:
