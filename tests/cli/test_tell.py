@@ -96,7 +96,7 @@ class TestBadInput:
                 "s.jsonl has stories with an image and others without; expected one kind",
             ),
             (["--stories_file", "s.jsonl"], [{"request": "a", "seed": -1}], "has seed -1"),
-            (["star " * 300], [], "the first image and a step of a story may take"),
+            (["star " * 600], [], "the first image and a step of a story may take"),
         ],
     )
     def test_options(self, mistake, model, tmp_path, photo, arguments, lines, message):

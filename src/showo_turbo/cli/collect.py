@@ -21,6 +21,7 @@ from ..data import shards as _shards  # noqa: F401
 from ..data.bad_samples import BadSamples
 from ..data.images import encode_images
 from ..data.sources import required
+from ..data.stories import load_pictures
 from ..errors import BadSample, UserError
 from ..inference import ShowoPipeline
 from ..models.registry import text_model
@@ -207,7 +208,7 @@ def _of_stories(
     encoded = []
     for story in source.stories(bad_samples.skip):
         try:
-            pixels = [own.load(pipeline.resolution, source.background) for own in story.pictures]
+            pixels = load_pictures(story.pictures, pipeline.resolution, source.background)
         except BadSample as error:
             bad_samples.skip(error)
             continue
