@@ -180,7 +180,7 @@ class TestBadInput:
         with pytest.raises(UserError, match=r"00\.tar (cannot be read as a tar|holds no samples)"):
             ImageTextShards([folder]).open(8)
 
-    def test_a_member_with_holes(self, tmp_path):
+    def test_a_sparse_member(self, tmp_path):
         """Its content is not where its header seems to say."""
         info = tarfile.TarInfo("a.png")
         info.pax_headers = {"GNU.sparse.major": "0", "GNU.sparse.minor": "1"}
@@ -188,7 +188,7 @@ class TestBadInput:
         info.size = 2
         with tarfile.open(tmp_path / "a.tar", "w", format=tarfile.PAX_FORMAT) as archive:
             archive.addfile(info, io.BytesIO(b"ab"))
-        with pytest.raises(UserError, match=r"'a\.png' is stored with holes"):
+        with pytest.raises(UserError, match=r"'a\.png' is sparse, write it without"):
             ImageTextShards([tmp_path]).open(8)
 
     def test_a_compressed_tar(self, folder):

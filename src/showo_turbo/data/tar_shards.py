@@ -77,7 +77,8 @@ def _samples(path: Path) -> Iterator[tuple[str, dict[str, tuple[int, int]]]]:
                 if not member.isfile():
                     continue
                 if member.issparse():
-                    raise tarfile.ReadError(f"{shown(member.name)} is stored with holes")
+                    name = shown(member.name)
+                    raise tarfile.ReadError(f"{name} is sparse, write it without --sparse")
                 if member.offset_data + member.size > size:
                     raise tarfile.ReadError("unexpected end of data")
                 folder, _, name = member.name.rpartition("/")
