@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..data.caption_questions import LEARN_QUESTION
-from ..errors import UserError, shown
+from ..errors import UserError
 from ..inference.loading import image_side
 from ..models.magvitv2 import MAGVITv2
 from ..models.showo import Showo, ShowoSizes, SizeChanges, start_from_phi
@@ -30,13 +30,11 @@ class _EncodedStory(NamedTuple):
     """The beginning of a story.
 
     Attributes:
-        id: Its name.
         texts: Text ids; one more than images, and empty, where it is the end.
         codes: `(images, image_tokens)`.
         seed: Of what is drawn for it.
     """
 
-    id: str
     texts: list[list[int]]
     codes: Tensor
     seed: int
@@ -55,7 +53,8 @@ class PretrainShowo(Pretraining):
     the next token) and `story` (texts and images in turn: predict the masked tokens of the last
     image, and all texts but the request). Of stories, a share of the texts is dropped, with all
     that precedes the image; their losses are logged as `train/story_image` and `train/story_text`,
-    and have the weights of `image` and `text`. All else is as in `Pretraining`.
+    and have the weights of `image` and `text`. Those that are longer than the model's longest
+    sequence are left out, and counted as `train/stories_left_out`. All else is as in `Pretraining`.
 
     A model that reads codes becomes one that reads features in two steps, as published: its new
     projector alone learns from captions, then all weights learn from questions.
@@ -190,7 +189,7 @@ class PretrainShowo(Pretraining):
     def _story_losses(self, stream: dict[str, Any]) -> dict[str, Tensor]:
         """The losses of the masked image tokens and of the texts of stories."""
         model, v = self._network(), self._network().vocabulary
-        stories = self._encode_stories(stream)
+        stories = self._fitting(self._encode_stories(stream))
         drawn = [story for story in stories if story.is_drawn]
         masked = targets = torch.zeros(0, model.config.image_tokens)
         if drawn:
@@ -221,34 +220,42 @@ class PretrainShowo(Pretraining):
         codes = self._encode_images(pixels).split(counts)
         encode = self.text_tokenizer.encode
         return [
-            _EncodedStory(name, [encode(text) for text in texts], own, seed)
-            for name, texts, own, seed in zip(
-                stream["id"], stream["texts"], codes, stream["seed"], strict=True
-            )
+            _EncodedStory([encode(text) for text in texts], own, seed)
+            for texts, own, seed in zip(stream["texts"], codes, stream["seed"], strict=True)
         ]
 
-    def _story_row(self, story: _EncodedStory, masked: Tensor | None) -> list[int]:
-        """Ids of a story: its end, or with its last image masked.
+    def _fitting(self, stories: Sequence[_EncodedStory]) -> list[_EncodedStory]:
+        """The stories that are not too long.
 
         Raises:
-            UserError: If they are more than the model takes.
+            UserError: If all are.
         """
+        most = self._network().config.max_position_embeddings
+        fitting = [
+            story
+            for story in stories
+            if len(self._story_row(story, story.codes[-1] if story.is_drawn else None)) <= most
+        ]
+        if left_out := len(stories) - len(fitting):
+            self._leave_out(
+                "stories",
+                left_out,
+                len(stories),
+                f"more than {most} tokens, the longest sequence of this model",
+                "give shorter ones or raise max_position_embeddings",
+            )
+        return fitting
+
+    def _story_row(self, story: _EncodedStory, masked: Tensor | None) -> list[int]:
+        """Ids of a story: its end, or with its last image masked."""
         model, texts, images = self._network(), story.texts, story.codes.tolist()
         if masked is None:
-            ids = [*model.story_prompt(texts[:-1], images), model.eot_id]
-        elif self._drops(story.seed):
+            return [*model.story_prompt(texts[:-1], images), model.eot_id]
+        if self._drops(story.seed):
             ids = model.story_prompt([[]], [])
         else:
             ids = model.story_prompt(texts, images[:-1])
-        if masked is not None:
-            ids += model.sequences.image(masked[None])[0].tolist()
-        most = model.config.max_position_embeddings
-        if len(ids) > most:
-            raise UserError(
-                f"the story {shown(story.id)} has {len(ids)} tokens up to image {len(images)}; at "
-                f"most {most} fit: leave it out, or raise max_position_embeddings"
-            )
-        return ids
+        return [*ids, *model.sequences.image(masked[None])[0].tolist()]
 
     def _text_loss(self, stream: dict[str, Any]) -> Tensor:
         model, images = self._network(), self._encode_asked_images(stream["pixels"])
