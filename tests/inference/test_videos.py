@@ -87,6 +87,8 @@ class TestBadInput:
             clips.generate(PROMPTS)
         with pytest.raises(UserError, match="draws clips, and tells no stories"):
             clips.tell(PROMPTS)
+        with pytest.raises(UserError, match="a list of frames is given for an image"):
+            images.answer([colored_frames()], "What moves?")
 
     def test_a_tokenizer_of_images(self):
         showo, _, texts = clip_networks()

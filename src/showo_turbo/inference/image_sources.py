@@ -5,10 +5,14 @@ from pathlib import Path
 
 from PIL import Image
 
+from ..data.clips import ClipSource
 from ..data.images import check_image, read_image
 
 ImageSource = str | Path | Image.Image
 """An image file, or an image."""
+
+AskedSource = ImageSource | ClipSource
+"""What a model is asked about: an image or, of a model of clips, a clip."""
 
 
 def name_of(source: ImageSource, kind: str, index: int) -> str:

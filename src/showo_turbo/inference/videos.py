@@ -2,14 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor
 
-from ..data.images import load_image, square_pixels, to_images
+from ..data.images import to_images
 from ..sampling.image_sampling import ImageSampling
 from ..sampling.videos import check_clip_sampling, decode_clip_codes
 from .drawing import Checked, Prompts, forwards_of
@@ -75,12 +73,7 @@ class VideoGeneration:
 
     def _first_frames(self, model: LoadedModel, images: Sequence[ImageSource]) -> Tensor:
         """Codes `(images, image_tokens)` of which the first latent frame is known."""
-        pixels = [
-            square_pixels(image, model.resolution, model.background)
-            if isinstance(image, Image.Image)
-            else load_image(Path(image), model.resolution, model.background)
-            for image in images
-        ]
+        pixels = [model.square_image(image, model.resolution) for image in images]
         first = model.image_tokenizer.encode(torch.stack(pixels).to(model.device))
         rest = model.network.config.image_tokens - first.shape[1]
         return F.pad(first, (0, rest), value=model.network.mask_code)
