@@ -2,12 +2,11 @@
 
     python benchmarks/clips.py --teacher runs/clips/model --student runs/student_clips/student
 
-On prompts of what no training clip shows: of text alone, all latent frames together and one after
+On captions that no training clip has: of text alone, all latent frames together and one after
 the other, and with the first frame given; and answers about clips. The figures go to
 `benchmarks/results/clips.json`, and the first clips beside it as GIF.
 """
 
-import argparse
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from teacher_and_student import KEPT, options_of, pipelines_of, sampling_of
 
 from showo_turbo.data.clips import write_clip
 from showo_turbo.evaluation.environment import provenance
@@ -25,9 +25,8 @@ from showo_turbo.shapes.clip_checker import find_fault
 from showo_turbo.shapes.clips import ClipScene, Level, clip_questions, render_clip, sample_clip
 from showo_turbo.utils.files import write_json
 
-RESULTS = Path(__file__).resolve().parent / "results"
-FLOOR, KEPT = 0.8, 0.95
-"""Share of easy clips that the teacher should draw right in 16 steps; what the student keeps."""
+FLOOR = 0.8
+"""Share of easy clips that the teacher should draw right in 16 steps."""
 
 SHOWN = 4
 
@@ -71,29 +70,15 @@ def answered(pipeline: ShowoPipeline, scenes: Sequence[ClipScene]) -> list[bool]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--teacher", required=True, help="folder of the model that was trained")
-    parser.add_argument("--student", help="folder of a distilled one")
-    parser.add_argument("--clips", type=int, default=120, help="held-out prompts (120)")
-    parser.add_argument("--steps", type=int, nargs="+", default=[16, 4], help="(16 4)")
-    parser.add_argument("--guidance", type=float, default=1.0, help="of the teacher (1)")
+    parser = options_of(__doc__, "clips", 120)
     parser.add_argument("--level", default="easy", choices=["easy", "hard"])
-    parser.add_argument("--output", type=Path, default=RESULTS / "clips.json")
     options = parser.parse_args()
     level: Level = options.level
     scenes = [sample_clip(i, split="test", level=level) for i in range(options.clips)]
-    models = {"teacher": options.teacher}
-    models |= {"student": options.student} if options.student else {}
     rows: list[dict[str, Any]] = []
-    for name, model in models.items():
-        pipeline = ShowoPipeline.from_pretrained(model)
+    for name, pipeline in pipelines_of(options):
         for steps in options.steps:
-            way = replace(pipeline.sampling, sampling_steps=steps)
-            if name == "teacher":
-                way = replace(way, guidance_scale=options.guidance, confidence_temperature=0.0)
-                way = replace(way, token_temperature=0.0, reveal_order="confidence")
+            way = sampling_of(name, pipeline, steps, options.guidance, "confidence")
             for given, by_frame in ((False, False), (True, False), (False, True)):
                 own = replace(way, sampling_steps=math.ceil(steps / 4)) if by_frame else way
                 marks, videos, seconds = drawn(pipeline, scenes, own, given, by_frame)
@@ -101,15 +86,20 @@ def main() -> None:
                 row |= {"by_frame": by_frame, "guidance": own.guidance_scale}
                 rows.append(row | share(marks) | {"milliseconds": round(1000 * seconds, 1)})
                 print(rows[-1])
-            for number, video in enumerate(videos[:SHOWN]):
-                path = options.output.with_name(f"clip-{name}-{steps}-{number}.gif")
-                large = [f.resize((96, 96), Image.Resampling.NEAREST) for f in video]
-                write_clip(path, large)
+                if not given and not by_frame:
+                    write_first(videos, options.output, f"{name}-{steps}")
         answers = share(answered(pipeline, scenes[:60]))
         rows.append({"model": name, "ability": "answers", **answers})
         print(rows[-1])
         floors = {"level": level, "floor": FLOOR, "kept": KEPT}
         write_json(options.output, provenance() | floors | {"rows": rows})
+
+
+def write_first(videos: Sequence[Sequence[Image.Image]], output: Path, name: str) -> None:
+    """The first clips as GIF, magnified, beside the figures."""
+    for number, video in enumerate(videos[:SHOWN]):
+        large = [frame.resize((96, 96), Image.Resampling.NEAREST) for frame in video]
+        write_clip(output.with_name(f"clip-{name}-{number}.gif"), large)
 
 
 if __name__ == "__main__":

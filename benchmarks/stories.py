@@ -9,12 +9,11 @@ Jacobi decoding. The figures go to `benchmarks/results/stories.json` as they com
 of the first stories beside it.
 """
 
-import argparse
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
+from teacher_and_student import KEPT, options_of, pipelines_of, sampling_of
 
 from showo_turbo.evaluation.environment import provenance
 from showo_turbo.inference import ShowoPipeline
@@ -24,35 +23,19 @@ from showo_turbo.shapes.stories import sample_story
 from showo_turbo.shapes.story_scores import measure_stories
 from showo_turbo.utils.files import write_atomically, write_json
 
-RESULTS = Path(__file__).resolve().parent / "results"
-FLOOR, KEPT = 0.7, 0.95
-"""Share of steps that the teacher should tell right, freely; and what the student keeps of it."""
+FLOOR = 0.7
+"""Share of steps that the teacher should tell right, freely."""
 
 SHOWN, MAGNIFIED = 8, 4
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--teacher", required=True, help="folder of the model that was trained")
-    parser.add_argument("--student", help="folder of a distilled one")
-    parser.add_argument("--stories", type=int, default=150, help="held-out stories (150)")
-    parser.add_argument("--steps", type=int, nargs="+", default=[16, 4], help="(16 4)")
-    parser.add_argument("--guidance", type=float, default=1.0, help="of the teacher (1)")
-    parser.add_argument("--output", type=Path, default=RESULTS / "stories.json")
-    options = parser.parse_args()
+    options = options_of(__doc__, "stories", 150).parse_args()
     stories = [sample_story(index, split="test") for index in range(options.stories)]
-    models = {"teacher": options.teacher}
-    models |= {"student": options.student} if options.student else {}
     rows: list[dict[str, Any]] = []
-    for name, model in models.items():
-        pipeline = ShowoPipeline.from_pretrained(model)
+    for name, pipeline in pipelines_of(options):
         for steps in options.steps:
-            way = replace(pipeline.sampling, sampling_steps=steps)
-            if name == "teacher":
-                way = replace(way, guidance_scale=options.guidance, reveal_order="halton")
-                way = replace(way, token_temperature=0.0, confidence_temperature=0.0)
+            way = sampling_of(name, pipeline, steps, options.guidance, "halton")
             for method in ("autoregressive", "jacobi"):
                 texts = TextDecoding(method=method, max_new_tokens=16)
                 for forced in (True, False):

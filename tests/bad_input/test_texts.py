@@ -94,7 +94,7 @@ def test_is_refused(case, bench):
 
 def test_a_file_that_unfolds_to_gigabytes(bench, monkeypatch):
     """It is known from the footer, before anything is read."""
-    monkeypatch.setattr("showo_turbo.data.web_text.MAX_ROW_GROUP_ROWS", 2**18 - 1)
+    monkeypatch.setattr("showo_turbo.data.parquet_files.MAX_ROW_GROUP_ROWS", 2**18 - 1)
     assert len(TOO_MANY_ROWS) < 10_000
     Case(
         "rows", texts(TOO_MANY_ROWS), "262,144 rows", "at most 262,143 rows", "smaller row groups"

@@ -12,6 +12,8 @@ from showo_turbo.data.images import load_image
 from showo_turbo.inference import ShowoPipeline
 from showo_turbo.trajectories import ImageTrajectoryDataset, TextTrajectoryDataset
 
+from ..clips import write_clip_model
+
 TEXTS = ["a red circle", "it moves", "it stops"]
 SETTINGS = [
     *("--images.sampling.sampling_steps", 4, "--images.sampling.guidance_scale", 1.0),
@@ -96,10 +98,18 @@ class TestBadInput:
         assert "both stories and captions" in message
         assert not (tmp_path / "out").exists()
 
-    def test_too_many(self, mistake, model, stories, tmp_path):
-        run = ["collect", tmp_path / "out", *stories, *SETTINGS, "--num_images", 3]
+    @pytest.mark.parametrize(("kind", "most"), [("images", 2), ("texts", 3)])
+    def test_too_many(self, mistake, model, stories, tmp_path, kind, most):
+        run = ["collect", tmp_path / "out", *stories, *SETTINGS, f"--num_{kind}", most + 1]
         message = mistake(*run, "--model", model)
-        assert "3 trajectories asked for, but the stories have 2 steps" in message
+        asked = f"{most + 1} trajectories asked for, but the stories have {most} steps"
+        assert asked in message
+        assert not (tmp_path / "out").exists(), "nothing of the other kind is collected, either"
+
+    def test_a_model_of_clips(self, mistake, stories, tmp_path):
+        clips = write_clip_model(tmp_path / "clips")
+        message = mistake("collect", tmp_path / "out", *stories, *SETTINGS, "--model", clips)
+        assert "draws clips, and tells no stories" in message
         assert not (tmp_path / "out").exists()
 
     def test_a_picture_that_is_missing(self, mistake, model, stories, tmp_path):

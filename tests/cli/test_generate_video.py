@@ -32,7 +32,7 @@ def test_clips_and_their_notes(command, clip_model, tmp_path, monkeypatch):
     run += ["--image", "a.png", "--by_frame", "--format", "webp", "--output", "out"]
     result = command(*run)
     assert result.status == 0, result
-    assert "2 images in out" in result.output
+    assert "2 clips in out" in result.output
     pipeline = ShowoPipeline.from_pretrained(clip_model)
     options = {"by_frame": True, "seeds": [5, 6], **HOW}
     expected = pipeline.generate_video(["a star", "two squares"], "a.png", **options)
@@ -75,7 +75,9 @@ class TestBadInput:
         ("arguments", "message"),
         [
             ([], "there are no prompts; give some"),
-            (["a", "--frames_per_second", 0], "frames_per_second is 0.0; it must be above 0"),
+            (["a", "--frames_per_second", 0], "frames_per_second is 0.0; it must be 0.1 to 100"),
+            (["a", "--frames_per_second", 1e-4], "frames_per_second is 0.0001; it must be 0.1"),
+            (["a", "--image", __file__], "cannot be read as an image"),
             (["a", "--image", "none.png"], "none.png is not a file and does not lead to one"),
             (["a", "--format", "mp4"], "videos need PyAV, which is not installed"),
             (["a", "--format", "avi"], "avi is not one of 'gif', 'webp', 'mp4'"),
@@ -86,6 +88,11 @@ class TestBadInput:
         run = ["generate-video", *arguments, "--model", clip_model, "--output", tmp_path / "out"]
         assert message in mistake(*run)
         assert not (tmp_path / "out").exists(), "nothing half-written"
+
+    def test_a_folder_of_another_format(self, command, mistake, clip_model, tmp_path):
+        run = ["generate-video", "a", "--model", clip_model, *RUN, "--output", tmp_path / "out"]
+        assert command(*run).status == 0
+        assert "format 'gif' instead of 'webp'" in mistake(*run, "--format", "webp")
 
     def test_a_model_of_images(self, mistake, model, tmp_path):
         run = ["generate-video", "a", "--model", model, "--output", tmp_path / "out"]

@@ -54,6 +54,17 @@ def test_stories_and_their_notes(command, model, tmp_path, photo):
     assert "2 from earlier" in again.output and index(tmp_path / "out") == notes
 
 
+def test_a_story_whose_image_is_gone_is_told_again(command, model, tmp_path, photo):
+    run = ["tell", "a star", "two squares", "--model", model, *RUN, "--output", "out"]
+    assert command(*run).status == 0
+    image = tmp_path / "out" / "00001-0.png"  # without one that is given, the first is drawn
+    content = image.read_bytes()
+    image.unlink()
+    assert "2 stories in out, 1 from earlier" in command(*run).output
+    assert image.read_bytes() == content
+    assert [note["id"] for note in index(tmp_path / "out")] == ["00000", "00001"]
+
+
 def test_a_file_of_stories(command, model, tmp_path, photo):
     lines = [{"request": "a star", "seed": 9, "id": 7}, {"request": "two squares"}]
     with open("stories.jsonl", "w") as file:
@@ -85,6 +96,7 @@ class TestBadInput:
                 "s.jsonl has stories with an image and others without; expected one kind",
             ),
             (["--stories_file", "s.jsonl"], [{"request": "a", "seed": -1}], "has seed -1"),
+            (["star " * 600], [], "the first image and a step of a story may take"),
         ],
     )
     def test_options(self, mistake, model, tmp_path, photo, arguments, lines, message):

@@ -1,12 +1,14 @@
 import json
+import os
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from showo_turbo.data import CaptionFiles, InstructionFiles
+from showo_turbo.data import CaptionFiles, InstructionFiles, clips
 from showo_turbo.data.clips import load_clip, read_frames, write_clip
 from showo_turbo.data.images import load_image
 from showo_turbo.errors import BadSample, UserError
@@ -102,6 +104,58 @@ class TestBadInput:
         with pytest.raises(BadSample, match=r"a\.mp4 cannot be read as a clip"):
             load_clip(tmp_path / "a.mp4", 5, 16)
 
+    def test_a_playlist_with_the_name_of_a_video(self, tmp_path):
+        """It would have FFmpeg open what it names."""
+        pytest.importorskip("av")
+        write_clip(tmp_path / "b.mp4", frames())
+        playlist = "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nb.mp4\n#EXT-X-ENDLIST\n"
+        (tmp_path / "a.mp4").write_text(playlist)
+        with pytest.raises(BadSample, match=r"a\.mp4 cannot be read as a clip"):
+            load_clip(tmp_path / "a.mp4", 5, 16)
+
+    @pytest.mark.parametrize("width", [32, 100_000])
+    def test_what_a_video_may_open_and_hold(self, tmp_path, monkeypatch, width):
+        """By a stand-in for PyAV: no other formats or protocols, and no frames without end."""
+        opened = []
+
+        class Container:
+            streams = SimpleNamespace(
+                video=[SimpleNamespace(codec_context=SimpleNamespace(width=width, height=1000))]
+            )
+
+            def __enter__(self):
+                return self
+
+            def __exit__(self, *error):
+                pass
+
+            def decode(self, video):
+                while width == 32:
+                    yield SimpleNamespace(to_image=lambda: frames(1)[0])
+                raise AssertionError("it was to be checked before it is decoded")
+
+        def opening(path, container_options):
+            opened.append((path, container_options))
+            return Container()
+
+        monkeypatch.setitem(sys.modules, "av", SimpleNamespace(open=opening))
+        (tmp_path / "a.mkv").write_bytes(b"a video")
+        message = "has more than 5 frames" if width == 32 else "100000 x 1000 pixels are more than"
+        with pytest.raises(BadSample, match=message):
+            load_clip(tmp_path / "a.mkv", 5, 16)
+        allowed = {"format_whitelist": "mov,matroska,avi", "protocol_whitelist": "file"}
+        assert opened == [(str(tmp_path / "a.mkv"), allowed)]
+
+    def test_a_picture_of_too_many_pixels(self, folder, monkeypatch):
+        monkeypatch.setattr(clips, "MAX_PIXELS", 300)
+        with pytest.raises(BadSample, match=r"a\.gif cannot be read .* \(20 x 16 pixels are more"):
+            load_clip(folder / "a.gif", 5, 16)
+
+    def test_a_pipe(self, tmp_path):
+        os.mkfifo(tmp_path / "a.gif")
+        with pytest.raises(BadSample, match=r"a\.gif is not a file; expected a clip"):
+            load_clip(tmp_path / "a.gif", 5, 16)
+
     def test_a_video_without_its_library(self, tmp_path, monkeypatch):
         monkeypatch.setitem(sys.modules, "av", None)
         (tmp_path / "a.mp4").write_bytes(b"a video")
@@ -125,6 +179,16 @@ class TestBadInput:
             load_clip(frames()[0], 5, 16)
         with pytest.raises(UserError, match=r"is to be a \.avi file; expected \.gif"):
             write_clip(folder / "a.avi", frames())
+
+    def test_questions_are_not_distilled(self, tmp_path):
+        questions = InstructionFiles(tmp_path, tmp_path / "q.json", frames=5)
+        with pytest.raises(UserError, match="has questions about clips, which can be pretrained"):
+            questions.requests()
+
+    @pytest.mark.parametrize("files", [CaptionFiles, InstructionFiles])
+    def test_no_frames(self, tmp_path, files):
+        with pytest.raises(UserError, match="frames is 0; it must be at least 1"):
+            files(tmp_path, tmp_path / "a.json", frames=0)
 
     def test_small_frames(self):
         tiny = [Image.fromarray(np.zeros((4, 30, 3), np.uint8))] * 2

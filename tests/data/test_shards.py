@@ -71,6 +71,31 @@ def test_bytes_without_a_record(tmp_path):
     assert level(stream.draw(0, 0)["pixels"]) == 30
 
 
+@pytest.mark.parametrize(
+    "texts", [pa.array(["a"]).dictionary_encode(), pa.array(["a"], pa.large_string())]
+)
+def test_captions_in_other_forms(tmp_path, texts):
+    table = pa.table({"image": [picture(30)], "caption": texts})
+    pq.write_table(table, tmp_path / "a.parquet")
+    assert ImageTextShards([tmp_path]).captions() == ["a"]
+
+
+def test_folders_with_the_name_of_a_file(tmp_path):
+    """As Spark writes them."""
+    (tmp_path / "a.parquet").mkdir()
+    table = pa.table({"image": [picture(30)], "caption": ["a"]})
+    pq.write_table(table, tmp_path / "a.parquet" / "part-0.PARQUET")
+    assert ImageTextShards([tmp_path]).captions() == ["a"]
+
+
+def test_names_of_files_in_a_record_are_not_read(tmp_path):
+    """Not even where they are no text."""
+    path = pa.array([b"\xff"], pa.binary()).view(pa.string())
+    record = pa.StructArray.from_arrays([pa.array([picture(30)]), path], ["bytes", "path"])
+    pq.write_table(pa.table({"image": record, "caption": ["a"]}), tmp_path / "a.parquet")
+    assert level(ImageTextShards([tmp_path]).open(8).draw(0, 0)["pixels"]) == 30
+
+
 def keys(sampler):
     return [key.index for batch in sampler for key in batch]
 
@@ -101,6 +126,13 @@ def test_shards_are_gone_through_one_after_the_other(ranks):
     resumed = sampler(0)
     resumed.load_state_dict(half.state_dict())
     assert keys(resumed) == [key.index for batch in batches[0][3:] for key in batch]
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize("parts", [[5, 3], [5, 0, 7]])
+def test_parts_hold_all_samples(parts):
+    with pytest.raises(UserError, match="'a' has 12 samples, but parts of"):
+        JoinedBatchSampler({"a": 12}, {"a": 2}, primary="a", seed=3, parts={"a": parts})
 
 
 def test_a_module_reads_them_so(folder):
@@ -148,6 +180,17 @@ class TestBadInput:
         with pytest.raises(UserError, match=r"00\.tar (cannot be read as a tar|holds no samples)"):
             ImageTextShards([folder]).open(8)
 
+    def test_a_sparse_member(self, tmp_path):
+        """Its content is not where its header seems to say."""
+        info = tarfile.TarInfo("a.png")
+        info.pax_headers = {"GNU.sparse.major": "0", "GNU.sparse.minor": "1"}
+        info.pax_headers |= {"GNU.sparse.map": "0,1,511,1", "GNU.sparse.size": "512"}
+        info.size = 2
+        with tarfile.open(tmp_path / "a.tar", "w", format=tarfile.PAX_FORMAT) as archive:
+            archive.addfile(info, io.BytesIO(b"ab"))
+        with pytest.raises(UserError, match=r"'a\.png' is sparse, write it without"):
+            ImageTextShards([tmp_path]).open(8)
+
     def test_a_compressed_tar(self, folder):
         import gzip
 
@@ -179,7 +222,7 @@ class TestBadInput:
             ImageTextShards([tmp_path]).open(8).draw(0, 0)
 
     def test_parquet(self, folder, tmp_path):
-        with pytest.raises(UserError, match="has 0 columns 'text'; it has"):
+        with pytest.raises(UserError, match="has no column 'text'; it has"):
             ImageTextShards([folder / "02.parquet"], caption_column="text").open(8)
         with pytest.raises(UserError, match="has string in column 'caption'; expected the bytes"):
             ImageTextShards([folder / "02.parquet"], "caption", "caption").open(8)

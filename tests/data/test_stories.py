@@ -5,8 +5,9 @@ import pytest
 import torch
 from PIL import Image
 
-from showo_turbo.data import PretrainBatchSizes, PretrainDataModule, StoryFiles
-from showo_turbo.data.images import load_image
+from showo_turbo.data import PretrainBatchSizes, PretrainDataModule, StoryFiles, stories
+from showo_turbo.data.images import load_image, read_image
+from showo_turbo.data.stories import load_pictures
 from showo_turbo.errors import BadSample, UserError
 
 
@@ -72,9 +73,24 @@ def test_a_batch_lists_stories_of_any_length(folder):
     data.prepare_data()
     data.setup("fit")
     batch = next(iter(data.train_dataloader()))["story"]
-    assert [len(own) for own in batch["pixels"]] != [] and len(batch["texts"]) == 2
+    assert len(batch["texts"]) == len(batch["pixels"]) == 2
+    for texts, pixels in zip(batch["texts"], batch["pixels"], strict=True):
+        assert len(texts) - len(pixels) in (0, 1) and pixels[0].shape == (3, 16, 16)
     picture = load_image(folder / "0-0.png", 16)
     assert any(torch.equal(own[0], picture) for own in batch["pixels"])
+
+
+def test_a_strip_is_read_once(folder, monkeypatch):
+    read = []
+
+    def counting(path, background):
+        read.append(path)
+        return read_image(path, background)
+
+    monkeypatch.setattr(stories, "read_image", counting)
+    (story,) = StoryFiles(folder, folder / "prompts.json").stories()
+    assert levels(load_pictures(story.pictures, 16)) == [0, 1, 2]
+    assert read == [folder / "imgseqs" / "bread.jpg"]
 
 
 @pytest.mark.bad_input

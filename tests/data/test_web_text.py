@@ -52,7 +52,7 @@ def test_only_some_row_groups_are_kept(tmp_path: Path, monkeypatch: pytest.Monke
     reads = []
     read = pq.ParquetFile.read_row_group
     monkeypatch.setattr(
-        web_text.pq.ParquetFile,
+        pq.ParquetFile,
         "read_row_group",
         lambda self, number, **options: reads.append(number) or read(self, number, **options),
     )

@@ -82,6 +82,13 @@ def test_one_image_goes_with_all_requests(teller, photos):
 
 @pytest.mark.bad_input
 class TestBadInput:
+    @pytest.mark.parametrize("given", [True, False])
+    def test_room_is_looked_for_before_anything_is_told(self, teller, photos, given):
+        images = photos[:1] if given else None
+        decoding = TextDecoding(max_new_tokens=500)
+        with pytest.raises(UserError, match=r"a step of a story may take (520|538) tokens"):
+            teller.tell_batches(["a red circle"], images, ImageSampling(2), decoding)
+
     @pytest.mark.parametrize(
         ("requests", "options", "message"),
         [

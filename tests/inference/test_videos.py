@@ -6,7 +6,7 @@ import torch
 from showo_turbo.data.clips import load_clip, write_clip
 from showo_turbo.data.images import square_pixels, to_images
 from showo_turbo.errors import UserError
-from showo_turbo.inference import ShowoPipeline
+from showo_turbo.inference import Prompts, ShowoPipeline, VideoGeneration
 from showo_turbo.sampling.image_sampling import ImageSampling
 from showo_turbo.sampling.text_decoding import TextDecoding
 from showo_turbo.sampling.videos import decode_clip_codes
@@ -39,13 +39,14 @@ def test_is_the_sampler_and_the_tokenizer(clips, given, by_frame):
     ids = clips.encode_prompts(PROMPTS)
     codes = decode_clip_codes(clips.network, ids, HOW, [5, 7], known, by_frame=by_frame)
     assert torch.equal(result.codes, codes)
-    decoded = clips.image_tokenizer.decode(codes, (3, 4, 4))
+    # One at a time, as clips are decoded.
+    decoded = torch.cat([clips.image_tokenizer.decode(own[None], (3, 4, 4)) for own in codes])
     assert decoded.shape == (2, 3, 9, 16, 16)
     for video, first, pixels in zip(result.videos, result.images, decoded, strict=True):
         expected = to_images(pixels.transpose(0, 1))
         assert [frame.tobytes() for frame in video] == [frame.tobytes() for frame in expected]
         assert first.tobytes() == expected[0].tobytes()
-    rounds = 3 if by_frame else 1
+    rounds = (2 if given else 3) if by_frame else 1  # a frame that is given takes no step
     cost = result.statistics
     assert (cost.samples, cost.forwards) == (2, 2 * 2 * 3 * rounds)
     assert cost.tokens == 2 * (32 if given else 48)
@@ -86,6 +87,8 @@ class TestBadInput:
             clips.generate(PROMPTS)
         with pytest.raises(UserError, match="draws clips, and tells no stories"):
             clips.tell(PROMPTS)
+        with pytest.raises(UserError, match="a list of frames is given for an image"):
+            images.answer([colored_frames()], "What moves?")
 
     def test_a_tokenizer_of_images(self):
         showo, _, texts = clip_networks()
@@ -103,6 +106,14 @@ class TestBadInput:
     def test_clips_that_cannot_be_read(self, clips, source, message):
         with pytest.raises(UserError, match=message):
             clips.answer([source], "What moves?")
+
+    def test_options(self, clips):
+        """Found before anything is drawn."""
+        task = VideoGeneration(Prompts(PROMPTS), by_frame=True)
+        with pytest.raises(UserError, match=r"sampling_steps is 17; choose 1 to 16"):
+            clips.draw_batches(task, ImageSampling(17))
+        with pytest.raises(UserError, match="reveal_order is 'halton'"):
+            clips.generate_video(PROMPTS, sampling_steps=2, reveal_order="halton", by_frame=True)
 
     def test_images_that_cannot_be_read(self, clips):
         with pytest.raises(UserError, match=r"none\.png does not exist; expected an image"):

@@ -5,7 +5,7 @@ import torch
 
 from showo_turbo.errors import UserError
 from showo_turbo.models.magvitv2 import MAGVITv2, MAGVITv2Config
-from showo_turbo.models.magvitv2.clips import TemporalDoubling, TemporalHalving
+from showo_turbo.models.magvitv2.clips import TemporalDownsample, TemporalUpsample
 
 from .. import golden_drawing as golden
 from ..tiny import tiny_magvitv2
@@ -109,7 +109,7 @@ def test_an_image_is_a_clip_of_one_frame_when_trained_too(pair):
 
 def test_halving_and_doubling_by_hand():
     """One channel: three taps at every second frame; pairs of frames without the first."""
-    halving, doubling = TemporalHalving(1), TemporalDoubling(1)
+    halving, doubling = TemporalDownsample(1), TemporalUpsample(1)
     frames = torch.tensor([1.0, 2, 3, 4, 5]).reshape(1, 1, 5, 1, 1)
     assert halving(frames).flatten().tolist() == [1, 3, 5]
     assert doubling(frames[:, :, :3]).flatten().tolist() == [1, 2, 2, 3, 3]

@@ -127,3 +127,5 @@ def test_stories_and_other_prompts():
         MODEL.begin_stories([story, MODEL.story_prompt([[1]], [])], 4)
     with pytest.raises(ValueError, match="2 texts and 0 images, not in turn"):
         MODEL.story_prompt([[1], [2]], [])
+    with pytest.raises(ValueError, match="0 texts and 0 images, not in turn"):
+        MODEL.story_prompt([], [])

@@ -72,6 +72,18 @@ def test_a_phi_with_that_normalization_predicts_the_same(tmp_path):
             torch.testing.assert_close(logits[row, : len(ids)], expected, rtol=0, atol=1e-4)
 
 
+@pytest.mark.parametrize("newer", [True, False])
+def test_how_much_rotates(tmp_path, newer):
+    """Phi-1.5's own file has it beside the other sizes, newer ones among those of the rotation."""
+    write_phi(tmp_path)
+    values = json.loads((tmp_path / "config.json").read_text())
+    values.pop("rope_parameters", None)
+    factor = {"partial_rotary_factor": 0.25}
+    values |= {"rope_parameters": factor} if newer else factor | {"rope_theta": 10000.0}
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    assert start_from_phi(tmp_path, SIZES).config.partial_rotary_factor == 0.25
+
+
 def test_pretraining_starts_from_it(tmp_path, random_shapes_model):
     """With sizes of the tokenizers, but for what the language model has."""
     write_phi(tmp_path / "phi", vocab_size=700)
@@ -94,6 +106,18 @@ class TestBadInput:
     def test_too_few_tokens(self, tmp_path):
         write_phi(tmp_path, vocab_size=20)
         with pytest.raises(UserError, match="has 20 tokens, the text tokenizer 30; name the text"):
+            start_from_phi(tmp_path, SIZES)
+
+    @pytest.mark.parametrize("newer", [True, False])
+    def test_other_rotary_angles(self, tmp_path, newer):
+        """In both places where files have them."""
+        write_phi(tmp_path)
+        values = json.loads((tmp_path / "config.json").read_text())
+        values.pop("rope_parameters", None)
+        theta = {"rope_theta": 5e5}
+        values |= {"rope_parameters": theta} if newer else theta
+        (tmp_path / "config.json").write_text(json.dumps(values))
+        with pytest.raises(UserError, match=r"has rope_theta 500000\.0; expected 10,000"):
             start_from_phi(tmp_path, SIZES)
 
     def test_weights_of_other_sizes(self, tmp_path):

@@ -158,6 +158,21 @@ class TestBadInput:
         with pytest.raises(UserError, match="a step of a story may take 40 tokens, but this model"):
             tell_stories(model, [prompt], ImageSampling(2), decoding)
 
+    @pytest.mark.parametrize(("positions", "fits"), [(46, False), (47, True)])
+    def test_room_for_the_first_image_too(self, positions, fits):
+        """The request takes 4 tokens, its image 18, a step at most 25."""
+        model = tiny_showo(max_position_embeddings=positions)
+        prompt = model.story_prompt([[3]], [])
+        SCRIPT[:] = [[4, 5, 29]]
+        options = (ImageSampling(2), Scripted(max_new_tokens=5))
+        if fits:
+            (told,) = tell_stories(model, [prompt], *options)
+            assert (len(told.texts), len(told.images)) == (1, 2)
+            return
+        message = "the first image and a step of a story may take 43 tokens, .* room for 42"
+        with pytest.raises(UserError, match=message):
+            tell_stories(model, [prompt], *options)
+
     def test_options(self, model):
         prompt = model.story_prompt([[3]], images(1))
         decoding = TextDecoding(max_new_tokens=20)

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from showo_turbo.errors import UserError
+from showo_turbo.models.showo.prefixes import CachedImagePrefix
 from showo_turbo.sampling.image_sampling import ImageSampling
 from showo_turbo.sampling.parallel import decode_image_codes
 from showo_turbo.sampling.videos import decode_clip_codes
@@ -54,6 +55,21 @@ def test_frame_after_frame(model, guidance):
     assert found[:, :4].tolist() == [[1, 2, 3, 4]] * 2
 
 
+def test_a_frame_that_is_known_takes_no_step(model, monkeypatch):
+    drawn = []
+
+    def counting(self, codes):
+        drawn.append(codes)
+        return logits(self, codes)
+
+    logits = CachedImagePrefix.logits
+    monkeypatch.setattr(CachedImagePrefix, "logits", counting)
+    known = torch.full((2, 12), 24)
+    known[:, :4] = 5
+    found = decode_clip_codes(model, PROMPTS, ImageSampling(2), known=known, by_frame=True)
+    assert len(drawn) == 2 * 2 and (found < 24).all()
+
+
 def test_all_frames_together_are_drawn_as_an_image_is(model):
     sampling = ImageSampling(4, 1.0, token_temperature=1.0)
     together = decode_clip_codes(model, PROMPTS, sampling, [5, 6])
@@ -77,3 +93,15 @@ def test_what_cannot_be_drawn(model):
         decode_clip_codes(tiny_showo(), PROMPTS, ImageSampling(2))
     with pytest.raises(UserError, match=r"sampling_steps is 5; choose 1 to 4"):
         decode_clip_codes(model, PROMPTS, ImageSampling(5), by_frame=True)
+    for by_frame in (False, True):
+        with pytest.raises(UserError, match="there are no prompts"):
+            decode_clip_codes(model, [], ImageSampling(2), by_frame=by_frame)
+        with pytest.raises(ValueError, match="there are 1 negative prompts; expected 2"):
+            decode_clip_codes(
+                model, PROMPTS, ImageSampling(2, 1.0), negative_prompts=[[3]], by_frame=by_frame
+            )
+        # Four frames of four tokens would seem to be an image of sixteen.
+        square = tiny_showo(image_tokens=16, video_frames=4)
+        halton = ImageSampling(2, reveal_order="halton")
+        with pytest.raises(UserError, match="'halton', an order of the tokens of an image, but"):
+            decode_clip_codes(square, PROMPTS, halton, by_frame=by_frame)

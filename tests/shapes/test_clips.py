@@ -176,3 +176,6 @@ def test_written_clips_are_read(tmp_path):
         write_clips(source.folder, clips=5, validation_clips=2)
     with pytest.raises(UserError, match="clips is 0; expected at least 1"):
         write_clips(tmp_path / "none", clips=0, validation_clips=2)
+    with pytest.raises(UserError, match="level is 'medium'; choose 'easy' or 'hard'"):
+        write_clips(tmp_path / "none", clips=1, validation_clips=2, level="medium")
+    assert not (tmp_path / "none").exists()

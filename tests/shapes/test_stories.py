@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from showo_turbo.data.stories import load_pictures
 from showo_turbo.errors import UserError
 from showo_turbo.inference import ShowoPipeline
 from showo_turbo.sampling.image_sampling import ImageSampling
@@ -125,13 +126,15 @@ def test_written_stories_are_read(tmp_path):
     for index, story in enumerate(source.stories()):
         truth = sample_story(index, split="validation")
         assert list(story.texts) == truth.texts
-        pixels = torch.stack([picture.load(24) for picture in story.pictures])
+        pixels = torch.stack(load_pictures(story.pictures, 24))
         expected = torch.stack([story_scores._pixels(scene) for scene in truth.scenes])
         torch.testing.assert_close(pixels, expected)
     with pytest.raises(UserError, match="holds other stories"):
         write_stories(tmp_path / "stories", stories=7)
     with pytest.raises(UserError, match="stories is 0; expected at least 1"):
         write_stories(tmp_path / "none", stories=0)
+    with pytest.raises(UserError, match="no split 'dev'"):
+        write_stories(tmp_path / "none", stories=1, split="dev")
     assert not (tmp_path / "none").exists()
 
 

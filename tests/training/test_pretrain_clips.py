@@ -147,6 +147,13 @@ class TestBadInput:
         with pytest.raises(UserError, match="have 108 tokens, those of the model 180; set"):
             made.training_step({"image": stream}, 0)
 
+    @pytest.mark.parametrize("frames", [2, 16])
+    def test_clips_that_a_tokenizer_cannot_learn_from(self, tokenizer, frames):
+        made = PretrainMAGVITv2(initial_weights=str(tokenizer))
+        made.configure_model()
+        with pytest.raises(UserError, match=rf"a clip has {frames} frames; the image tokenizer"):
+            made.training_step({"pixels": torch.zeros(1, 3, frames, 24, 24)}, 0)
+
     def test_what_the_tokenizer_starts_from(self, tokenizer):
         with pytest.raises(UserError, match="tokenizer and initial_weights: neither is given"):
             PretrainMAGVITv2()

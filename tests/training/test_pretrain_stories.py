@@ -12,6 +12,7 @@ from showo_turbo.training.pretrain_showo import PretrainShowo
 from .. import naive_stories
 from .test_pretrain_showo import module
 
+TOO_LONG = "move the red circle up " * 60
 TEXTS = ["move the red circle up", "The red circle moves up.", "The red circle turns blue."]
 
 
@@ -80,13 +81,29 @@ def test_a_batch_may_lack_either(random_shapes_model):
     assert set(made.losses_of("story", stream((4, 3)))) == {"story_text"}
 
 
+def test_a_story_that_is_too_long_is_left_out(random_shapes_model):
+    """The others are learned as if it were not there, and it is counted."""
+    made = module(random_shapes_model, caption_dropout=0.0)
+    batch = stream((3, 3), (2, 2), (4, 3))
+    without = {name: [values[0], values[2]] for name, values in batch.items()}
+    expected = made.losses_of("story", without)
+    assert "train/stories_left_out" not in made.logged
+    batch["texts"][1][0] = TOO_LONG
+    for count in (1, 2):
+        found = made.losses_of("story", batch)
+        assert made.logged["train/stories_left_out"] == count
+    assert found.keys() == expected.keys() == {"story_image", "story_text"}
+    for name, value in found.items():
+        torch.testing.assert_close(value, expected[name], rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.bad_input
 class TestBadInput:
-    def test_a_story_that_is_too_long(self, random_shapes_model):
+    def test_stories_that_are_too_long(self, random_shapes_model):
         made = module(random_shapes_model, caption_dropout=0.0)
         batch = stream((3, 3))
-        batch["texts"][0][0] = "move the red circle up " * 40
-        with pytest.raises(UserError, match=r"a story of 3 images has \d+ tokens; at most 256 fit"):
+        batch["texts"][0][0] = TOO_LONG
+        with pytest.raises(UserError, match=r"all 1 stories of a batch have more than 256 tokens"):
             made.training_step({"story": batch}, 0)
 
     def test_another_family(self):

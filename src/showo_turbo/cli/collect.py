@@ -21,6 +21,7 @@ from ..data import shards as _shards  # noqa: F401
 from ..data.bad_samples import BadSamples
 from ..data.images import encode_images
 from ..data.sources import required
+from ..data.stories import load_pictures
 from ..errors import BadSample, UserError
 from ..inference import ShowoPipeline
 from ..models.registry import text_model
@@ -198,11 +199,16 @@ def _of_stories(
 ) -> list[TrajectoryStore]:
     """Collect for the steps of stories; see `collect`."""
     writer, tokenizer = pipeline.writer("telling a story")
+    writer.story_prompt([[]], [])  # found before images are read: some families tell no stories
+    if counts[0] != 0:
+        images.check(writer)
+    if counts[1] != 0:
+        texts.recorded.check_for(writer)
     source.prepare()
     encoded = []
     for story in source.stories(bad_samples.skip):
         try:
-            pixels = [own.load(pipeline.resolution, source.background) for own in story.pictures]
+            pixels = load_pictures(story.pictures, pipeline.resolution, source.background)
         except BadSample as error:
             bad_samples.skip(error)
             continue
@@ -212,12 +218,14 @@ def _of_stories(
     prompts, requests, left_out = story_requests(encoded, writer, tokenizer, room)
     if left_out:
         print(f"left out {left_out} steps of stories, which are longer than the model takes")
+    # Both are chosen before anything is collected.
+    to_draw = chosen(prompts, counts[0], seed) if counts[0] != 0 else []
+    to_write = chosen(requests, counts[1], seed) if counts[1] != 0 else []
     stores = []
-    if counts[0] != 0:
-        images.check(pipeline.network)
-        stores.append(collector.images_of(chosen(prompts, counts[0], seed), images))
-    if counts[1] != 0:
-        stores.append(collector.texts_of(chosen(requests, counts[1], seed), texts))
+    if to_draw:
+        stores.append(collector.images_of(to_draw, images))
+    if to_write:
+        stores.append(collector.texts_of(to_write, texts))
     return stores
 
 
@@ -225,8 +233,12 @@ def chosen(entries: Sequence[Entry], count: int | None, seed: int) -> list[Entry
     """So many of some entries, in a random order; all by default.
 
     Raises:
-        UserError: If there are fewer.
+        UserError: If there are fewer, or none.
     """
+    if not entries:
+        raise UserError(
+            "the stories have no step that the model has room for; expected some, name others"
+        )
     count = len(entries) if count is None else count
     if count > len(entries):
         raise UserError(

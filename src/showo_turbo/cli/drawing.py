@@ -97,6 +97,7 @@ class DrawingRun(Generic[Asked, Result]):
         settings: What else belongs to the folder as a whole.
         found: What is noted of an image of a result once it is drawn.
         save: Writes an image of a result with its note.
+        kind: What they are called, in the plural.
     """
 
     command: str
@@ -111,6 +112,7 @@ class DrawingRun(Generic[Asked, Result]):
     save: Callable[[Result, int, Path, dict[str, Any]], None] = lambda batch, index, path, note: (
         save_png(batch.images[index], path, note)
     )
+    kind: str = "images"
 
     def into(self, place: DrawingOptions, begun: Callable[[], None] = lambda: None) -> None:
         """Draw what the folder does not hold yet, and say what it cost.
@@ -141,7 +143,7 @@ class DrawingRun(Generic[Asked, Result]):
             begun()
             print(self._write(batches, pending, folder))
         total, earlier = len(self.requests), len(self.requests) - len(pending)
-        print(f"{total} images in {output}" + (f", {earlier} from earlier" if earlier else ""))
+        print(f"{total} {self.kind} in {output}" + (f", {earlier} from earlier" if earlier else ""))
 
     def _all_settings(self) -> dict[str, Any]:
         """What determines the images."""
@@ -163,7 +165,7 @@ class DrawingRun(Generic[Asked, Result]):
         from ..inference import Statistics
 
         cost, done = Statistics(), 0
-        with progress_bar("images", len(requests)) as advance:
+        with progress_bar(self.kind, len(requests)) as advance:
             for batch in batches:
                 notes = []
                 chosen = requests[done : done + len(batch.images)]

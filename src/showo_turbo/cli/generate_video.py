@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..data.clips import FRAMES_PER_SECOND, import_av, write_clip
+from ..data.transparency import BACKGROUND
 from ..errors import UserError
 from ..inference import GeneratedVideos, Prompts, VideoGeneration
+from ..inference.image_sources import check_images
 from ..sampling.image_sampling import SamplingChanges
 from .command_line import run_function
 from .drawing import DrawingOptions, DrawingRun, Request
@@ -50,20 +52,19 @@ def generate_video(
         by_frame: Whether a latent frame begins once the one before is complete, each in
             `sampling_steps` steps; else all are drawn together.
         format: Kind of the files: `gif`, lossless `webp`, or `mp4`, which needs showo-turbo[video].
-        frames_per_second: How fast the frames follow each other.
+        frames_per_second: How fast the frames follow each other, from 0.1 to 100.
         changes: How clips are sampled, if not as the model does best.
         model: The model.
     """
     entries = with_negative(read_prompts(prompts, prompts_file), drawing.negative_prompt)
-    if not 0 < frames_per_second <= 100:
-        raise UserError(
-            f"frames_per_second is {frames_per_second}; it must be above 0 and at most 100"
-        )
+    if not 0.1 <= frames_per_second <= 100:
+        raise UserError(f"frames_per_second is {frames_per_second}; it must be 0.1 to 100")
     if format == "mp4":
         import_av()
     options: dict[str, Any] = {"by_frame": by_frame, "frames_per_second": frames_per_second}
     if image is not None:
         options |= {"image": str(image), "image_sha256": checksum(image)}
+        check_images([image], BACKGROUND)
     pipeline = model.load()
 
     def task(chosen: Sequence[PromptEntry]) -> VideoGeneration:
@@ -83,7 +84,9 @@ def generate_video(
         requests,
         task,
         options,
+        {"format": format},
         save=partial(_save, frames_per_second),
+        kind="clips",
     )
     drawn.into(drawing)
 

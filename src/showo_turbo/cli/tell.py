@@ -105,7 +105,11 @@ def tell(
         settings["background"] = background
     folder = RunFolder(output, settings, INDEX_FILE, key="id")
     names = [f"{index:05d}" for index in range(len(asked))]
-    pending = [index for index, name in enumerate(names) if name not in folder.notes]
+    pending = []
+    for index, name in enumerate(names):
+        if not _is_told(folder.notes.get(name), output):
+            folder.notes.pop(name, None)
+            pending.append(index)
     if pending:
         chosen = [asked[index] for index in pending]
         # All begin with an image, or none does: what is read sees to it.
@@ -135,6 +139,12 @@ def tell(
         print(cost)
     earlier = len(asked) - len(pending)
     print(f"{len(asked)} stories in {output}" + (f", {earlier} from earlier" if earlier else ""))
+
+
+def _is_told(note: Mapping[str, Any] | None, folder: Path) -> bool:
+    """Whether a story is noted, and all its images are there."""
+    files = note.get("images") if note else None
+    return isinstance(files, list) and all((folder / str(file)).is_file() for file in files)
 
 
 def _write(

@@ -17,6 +17,8 @@ LEARN_QUESTION = "learn_question"
 class CaptionQuestions(QuestionSource):
     """The captions of pictures as answers to one request, which is learned as well.
 
+    By models that read images as features the answers alone are learned.
+
     Args:
         captions: The pictures with their captions.
         request: What is asked about every picture.

@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from ..errors import UserError, shown
 from ..utils.text_files import read_lines
 from .bad_samples import Skip, refuse
-from .images import FORMATS, load_image
+from .images import FORMATS, image_endings, load_image
 from .sources import CaptionSource
 from .streams import StreamDataset
 from .transparency import BACKGROUND, check_background
@@ -78,8 +76,7 @@ class ClassFolders(CaptionSource):
                     f"{self.names} names {len(names)} classes, but {self.images} has "
                     f"{len(folders)} folders; expected a name for each, correct one of them"
                 )
-        Image.init()
-        endings = {end for end, name in Image.registered_extensions().items() if name in FORMATS}
+        endings = image_endings()
         found = []
         for folder, name in zip(folders, names, strict=True):
             files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in endings)

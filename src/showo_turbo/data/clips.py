@@ -1,7 +1,9 @@
 """Clips: video files, moving pictures, and folders of frames."""
 
-from collections.abc import Iterator, Sequence
-from itertools import pairwise
+import warnings
+from collections.abc import Sequence
+from fractions import Fraction
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,15 @@ from torch import Tensor
 
 from ..errors import BadSample, UserError
 from ..utils.files import write_atomically
-from .images import FORMATS, MAX_PIXELS, MIN_SIDE, cut_square, load_image, read_image
+from .images import (
+    FORMATS,
+    MAX_PIXELS,
+    MIN_SIDE,
+    cut_square,
+    image_endings,
+    load_image,
+    read_image,
+)
 from .transparency import BACKGROUND, to_rgb
 
 MOVING = (".gif", ".webp", ".png", ".apng")
@@ -27,6 +37,9 @@ FRAMES_PER_SECOND = 8.0
 """As Show-o's clips have (arXiv 2408.12528)."""
 
 _MOST_FRAMES = 4096
+
+_ALLOWED = {"format_whitelist": "mov,matroska,avi", "protocol_whitelist": "file"}
+"""What FFmpeg may open: a playlist in a file with the name of a video leads it nowhere else."""
 
 
 def load_clip(
@@ -83,6 +96,16 @@ def load_clip(
     return squares / 127.5 - 1.0
 
 
+def check_frames(frames: int | None) -> None:
+    """Raise if clips are to have no frame; None stands for images.
+
+    Raises:
+        UserError: Naming the value.
+    """
+    if frames is not None and frames < 1:
+        raise UserError(f"frames is {frames}; it must be at least 1")
+
+
 def load_pixels(
     path: Path, frames: int | None, resolution: int, background: str = BACKGROUND
 ) -> Tensor:
@@ -109,12 +132,13 @@ def read_frames(
     try:
         if path.is_dir():
             return _of_folder(path, background, most)
-        if not path.exists():
-            raise BadSample(f"{path} does not exist; expected a clip, check its folder")
+        if not path.is_file():  # what never ends, such as a pipe, is not opened
+            fault = "is not a file" if path.exists() else "does not exist"
+            raise BadSample(f"{path} {fault}; expected a clip, check its folder")
         if ending in MOVING:
-            return list(_of_picture(path, background, most))
+            return _of_picture(path, background, most)
         if ending in VIDEOS:
-            return list(_of_video(path, most))
+            return _of_video(path, most)
     except UserError:
         raise
     # Decoders raise errors of many kinds on damaged files.
@@ -180,8 +204,7 @@ def import_av() -> Any:
 
 
 def _of_folder(path: Path, background: str, most: int) -> list[Image.Image]:
-    Image.init()
-    endings = {end for end, name in Image.registered_extensions().items() if name in FORMATS}
+    endings = image_endings()
     files = sorted(
         entry
         for entry in path.iterdir()
@@ -192,44 +215,49 @@ def _of_folder(path: Path, background: str, most: int) -> list[Image.Image]:
     return [read_image(file, background) for file in files[:most]]
 
 
-def _of_picture(path: Path, background: str, most: int) -> Iterator[Image.Image]:
+def _of_picture(path: Path, background: str, most: int) -> list[Image.Image]:
     """Frames of a moving picture, as often as their times say."""
-    try:
-        image = Image.open(path, formats=FORMATS)
-    except UnidentifiedImageError:
-        raise ValueError("it is not a picture") from None
-    with image:
-        held: list[tuple[Image.Image, float]] = []
-        for number in range(min(getattr(image, "n_frames", 1), most)):
-            image.seek(number)
-            image.load()
-            if image.width * image.height > MAX_PIXELS:
-                raise ValueError(f"{image.width} x {image.height} pixels are too many")
-            held.append((to_rgb(image, background, str(path)), image.info.get("duration", 0)))
+    with warnings.catch_warnings():
+        # As for images: the limit here is stricter, and damaged metadata can be done without.
+        warnings.simplefilter("ignore")
+        try:
+            image = Image.open(path, formats=FORMATS)
+        except UnidentifiedImageError:
+            raise ValueError("it is not a picture") from None
+        with image:
+            _check_pixels(*image.size)
+            held: list[tuple[Image.Image, float]] = []
+            for number in range(min(getattr(image, "n_frames", 1), most)):
+                image.seek(number)
+                image.load()
+                frame = to_rgb(image, background, str(path))
+                held.append((frame, image.info.get("duration", 0)))
     shortest = min((time for _, time in held if time > 0), default=0.0)
-    left = most
+    frames: list[Image.Image] = []
     for frame, time in held:
         times = max(1, round(time / shortest)) if shortest else 1
-        for _ in range(min(times, left)):
-            yield frame
-        left -= min(times, left)
+        frames += [frame] * min(times, most - len(frames))
+    return frames
 
 
-def _of_video(path: Path, most: int) -> Iterator[Image.Image]:
+def _of_video(path: Path, most: int) -> list[Image.Image]:
     av = import_av()
-    with av.open(str(path)) as container:
+    with av.open(str(path.absolute()), container_options=_ALLOWED) as container:
         if not container.streams.video:
             raise ValueError("it holds no pictures")
-        for number, frame in enumerate(container.decode(video=0)):
-            if number == most:
-                return
-            yield frame.to_image()
+        codec = container.streams.video[0].codec_context
+        _check_pixels(codec.width, codec.height)
+        return [frame.to_image() for frame in islice(container.decode(video=0), most)]
+
+
+def _check_pixels(width: int, height: int) -> None:
+    """Raise if frames are too large, before one is decoded."""
+    if width * height > MAX_PIXELS:
+        raise ValueError(f"{width} x {height} pixels are more than {MAX_PIXELS:,}")
 
 
 def _write_video(path: Path, frames: Sequence[Image.Image], frames_per_second: float) -> None:
     av = import_av()
-    from fractions import Fraction
-
     with av.open(str(path), "w", format="mp4") as container:
         rate = Fraction(frames_per_second).limit_denominator(1000)
         stream = container.add_stream("h264", rate=rate)

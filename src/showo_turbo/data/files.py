@@ -5,7 +5,9 @@ from pathlib import Path
 
 from lightning.pytorch.utilities import rank_zero_info
 
+from ..errors import UserError
 from .bad_samples import Skip, refuse
+from .clips import check_frames
 from .coco import COCOCaptions
 from .llava import LLaVAInstructions
 from .sources import CaptionSource, QuestionSource, TextSource
@@ -34,6 +36,7 @@ class CaptionFiles(CaptionSource):
 
     def __post_init__(self) -> None:
         check_background(self.background)
+        check_frames(self.frames)
 
     def captions(self, skip: Skip = refuse) -> list[str]:
         """All captions, image by image; none of the images is read."""
@@ -73,9 +76,19 @@ class InstructionFiles(QuestionSource):
 
     def __post_init__(self) -> None:
         check_background(self.background)
+        check_frames(self.frames)
 
     def requests(self, skip: Skip = refuse) -> Turns:
-        """The image and the question of every turn; none of the images is read."""
+        """The image and the question of every turn; none of the images is read.
+
+        Raises:
+            UserError: If the files are clips: answers about them are not distilled.
+        """
+        if self.frames is not None:
+            raise UserError(
+                f"{self.annotations} has questions about clips, which can be pretrained on, but "
+                "not distilled; leave them out, with --num_texts 0 or a batch size of 0 for text"
+            )
         return self.open(1, skip).requests()
 
     def open(self, resolution: int, skip: Skip = refuse) -> LLaVAInstructions:

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch.utils.data import Sampler
 
-from ..errors import UserError
+from ..errors import UserError, shown
 from ..utils.random import Permutation, stable_hash
 from .streams import SampleKey
 
@@ -47,7 +47,8 @@ class JoinedBatchSampler(Sampler[list[SampleKey]]):
         batches: Batches that this rank handed out in this epoch, on any number of ranks.
 
     Raises:
-        UserError: If a size is below 1 or the primary stream is unknown.
+        UserError: If a size is below 1, the primary stream is unknown, or parts do not hold all
+            samples of their stream.
     """
 
     def __init__(
@@ -83,6 +84,12 @@ class JoinedBatchSampler(Sampler[list[SampleKey]]):
         self.world_size = world_size
         self.samples_per_epoch = samples_per_epoch or sizes[primary]
         self.parts = dict(parts)
+        for name, own in self.parts.items():
+            if sum(own) != sizes.get(name) or min(own) < 1:
+                raise UserError(
+                    f"stream {name!r} has {sizes.get(name)} samples, but parts of {shown(own)}; "
+                    "expected parts of at least 1 that hold all of them"
+                )
         self.set_epoch(0)
 
     def set_epoch(self, epoch: int) -> None:

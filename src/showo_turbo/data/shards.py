@@ -13,10 +13,11 @@ from lightning.pytorch.utilities import rank_zero_info
 from ..errors import BadSample, UserError, shown
 from .bad_samples import Skip, refuse
 from .images import decode_bytes, square_pixels
-from .parquet_shards import read_row, read_row_group, read_row_groups
+from .parquet_files import read_row_group
+from .parquet_shards import count_rows, read_row
 from .sources import CaptionSource
 from .streams import StreamDataset
-from .tar_shards import is_tar, read_member, read_members
+from .tar_shards import is_tar, name_of, read_member, read_members
 from .transparency import BACKGROUND, check_background
 
 _OPEN_SHARDS = 2
@@ -69,10 +70,10 @@ class ImageTextShards(CaptionSource):
             if is_tar(path):
                 shards.append(TarShard(path))
             else:
-                counts = enumerate(read_row_groups(path, columns))
+                counts = enumerate(count_rows(path, columns))
                 shards += [ParquetShard(path, i, count, columns) for i, count in counts if count]
         if not shards:
-            raise UserError(f"{self.files[0]} and the others hold no samples; name other files")
+            raise UserError(f"files is {shown(self.files)}, which hold no samples; name others")
         stream = ShardStream(shards, resolution, self.background)
         rank_zero_info(f"{len(stream):,} pictures with captions in {len(shards):,} shards")
         return stream
@@ -95,7 +96,7 @@ class TarShard:
 
     def read(self, opened: Any, index: int) -> tuple[bytes, str, str]:
         """A picture's bytes, its caption, and what it is called in messages."""
-        return *read_member(self.path, opened[index]), f"{opened[index].key} of {self.path}"
+        return *read_member(self.path, opened[index]), name_of(opened[index], self.path)
 
 
 class ParquetShard:
@@ -197,8 +198,9 @@ def find_shards(files: Sequence[Path]) -> list[Path]:
     for path in map(Path, files):
         inside = [path]
         if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.suffix in (".tar", ".parquet"))
-        elif path.suffix.lower() not in (".tar", ".parquet"):
+            # Some programs write folders of this name, with the files in them.
+            inside = sorted(p for p in path.rglob("*") if _is_shard(p) and p.is_file())
+        elif not _is_shard(path):
             raise UserError(
                 f"{path} is of another kind; expected a .tar or .parquet file, name one"
             )
@@ -210,3 +212,8 @@ def find_shards(files: Sequence[Path]) -> list[Path]:
             f"files is {shown(list(files))}; expected .tar or .parquet files, name some"
         )
     return found
+
+
+def _is_shard(path: Path) -> bool:
+    """Whether a file is a shard by its name."""
+    return path.suffix.lower() in (".tar", ".parquet")

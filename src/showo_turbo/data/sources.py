@@ -25,7 +25,10 @@ class Source:
     """Where data comes from."""
 
     def prepare(self) -> None:
-        """Make what is not there yet; called once, by one process, before anything is read."""
+        """Make what is not there yet; called before anything is read.
+
+        Several processes may call it at the same time.
+        """
 
 
 class CaptionSource(Source, ABC):

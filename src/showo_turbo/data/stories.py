@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from torch import Tensor
 
 from ..errors import BadSample, UserError, shown
@@ -37,23 +38,44 @@ class Picture:
     place: int = 0
     count: int = 1
 
-    def load(self, resolution: int, background: str = BACKGROUND) -> Tensor:
-        """Pixels `(3, resolution, resolution)` in [-1, 1].
+    def cut(self, file: Image.Image, resolution: int) -> Tensor:
+        """Pixels `(3, resolution, resolution)` in [-1, 1] of its part of the file.
+
+        Args:
+            file: The whole file, as RGB.
+            resolution: Side length in pixels.
 
         Raises:
-            BadSample: If it cannot be read, or cannot be divided into so many pictures.
+            BadSample: If the file cannot be divided into so many pictures.
         """
-        image = read_image(self.path, background)
-        if image.width % self.count:
+        if file.width % self.count:
             raise BadSample(
-                f"{self.path} is {image.width} pixels wide, which cannot be divided into "
+                f"{self.path} is {file.width} pixels wide, which cannot be divided into "
                 f"{self.count} pictures of one width; expected one for each text, correct it or "
                 "remove the story"
             )
-        width = image.width // self.count
+        width = file.width // self.count
         left = self.place * width
-        part = image.crop((left, 0, left + width, image.height))
-        return square_pixels(part, resolution, background, f"picture {self.place} of {self.path}")
+        part = file.crop((left, 0, left + width, file.height))
+        return square_pixels(part, resolution, name=f"picture {self.place} of {self.path}")
+
+
+def load_pictures(
+    pictures: Sequence[Picture], resolution: int, background: str = BACKGROUND
+) -> list[Tensor]:
+    """Pixels `(3, resolution, resolution)` in [-1, 1] of each picture; each file is read once.
+
+    Args:
+        pictures: The pictures.
+        resolution: Side length in pixels.
+        background: Color that shows through transparent parts.
+
+    Raises:
+        BadSample: If a file cannot be read, or cannot be divided into its pictures.
+    """
+    paths = dict.fromkeys(picture.path for picture in pictures)
+    files = {path: read_image(path, background) for path in paths}
+    return [picture.cut(files[picture.path], resolution) for picture in pictures]
 
 
 @dataclass(frozen=True)
@@ -134,7 +156,7 @@ class StoryStream(StreamDataset):
         ended = [""] if count > len(story.texts) else []
         return {
             "texts": [*story.texts[:count], *ended],
-            "pixels": [picture.load(self.resolution, self.background) for picture in pictures],
+            "pixels": load_pictures(pictures, self.resolution, self.background),
             "id": story.id,
             "seed": seed,
         }

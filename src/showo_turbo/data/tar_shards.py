@@ -37,8 +37,8 @@ class Member(NamedTuple):
 def read_members(path: Path) -> list[Member]:
     """Read the headers of a tar file; what is between them is skipped.
 
-    Members of one sample follow each other and have a name in common up to the first dot. Members
-    that are neither picture nor caption are passed over.
+    Members of one sample follow each other and have a name in common up to the first dot. Those
+    that are neither its picture nor its caption, such as labels, are passed over.
 
     Raises:
         UserError: If it is not a tar file, is cut, compressed or empty, or a sample is not a
@@ -76,6 +76,9 @@ def _samples(path: Path) -> Iterator[tuple[str, dict[str, tuple[int, int]]]]:
             for member in archive:
                 if not member.isfile():
                     continue
+                if member.issparse():
+                    name = shown(member.name)
+                    raise tarfile.ReadError(f"{name} is sparse, write it without --sparse")
                 if member.offset_data + member.size > size:
                     raise tarfile.ReadError("unexpected end of data")
                 folder, _, name = member.name.rpartition("/")
@@ -114,10 +117,10 @@ def read_member(path: Path, member: Member) -> tuple[bytes, str]:
     """The bytes of a sample's picture, and its caption.
 
     Raises:
-        BadSample: If the caption is not a text.
+        BadSample: If the caption is not a text, or empty.
         UserError: If the file has become shorter.
     """
-    where = f"{member.key} of {path}"
+    where = name_of(member, path)
     with open(path, "rb") as file:
         picture, caption = (_read(file, path, place) for place in (member.picture, member.caption))
     try:
@@ -132,6 +135,11 @@ def read_member(path: Path, member: Member) -> tuple[bytes, str]:
             "UTF-8 text, correct or remove it"
         ) from None
     return picture, written(text, "the caption", where)
+
+
+def name_of(member: Member, path: Path) -> str:
+    """What a sample of a tar file is called in messages."""
+    return f"{member.key} of {path}"
 
 
 def _read(file: Any, path: Path, place: tuple[int, int]) -> bytes:

@@ -8,7 +8,7 @@ from ..sampling.options import seed_of_each
 from ..sampling.text_decoding import DecodingChanges, TextDecoding
 from .batching import first_batch_size, run_in_batches
 from .encoded_images import EncodedImages
-from .image_sources import ImageSource
+from .image_sources import AskedSource, ImageSource
 from .loaded_model import LoadedModel
 from .matching import each, listed, matched
 from .results import Answers, Statistics
@@ -19,7 +19,7 @@ class Answering(LoadedModel):
 
     def answer(
         self,
-        images: ImageSource | Iterable[ImageSource],
+        images: ImageSource | Iterable[AskedSource],
         questions: str | Iterable[str],
         decoding: TextDecoding | None = None,
         *,
@@ -54,7 +54,7 @@ class Answering(LoadedModel):
 
     def answer_batches(
         self,
-        images: Sequence[ImageSource],
+        images: Sequence[AskedSource],
         questions: Sequence[str],
         options: TextDecoding,
         seeds: Sequence[int] | None = None,

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from .image_sources import ImageSource
+from .image_sources import AskedSource
 from .loaded_model import LoadedModel
 
 REMEMBERED = 64
@@ -21,11 +21,11 @@ class EncodedImages:
         images: The image of each question; the same file or object is the same image.
     """
 
-    def __init__(self, model: LoadedModel, images: Sequence[ImageSource]) -> None:
+    def __init__(self, model: LoadedModel, images: Sequence[AskedSource]) -> None:
         self._model = model
         self._images = images
         # With each image itself: the identity of an object is its own only as long as it exists.
-        self._encoded: dict[Hashable, tuple[ImageSource, Tensor]] = {}
+        self._encoded: dict[Hashable, tuple[AskedSource, Tensor]] = {}
 
     def rows(self, questions: range) -> Tensor:
         """The images of some of the questions, as the model is given them.
@@ -51,6 +51,6 @@ class EncodedImages:
         return rows
 
 
-def _key(image: ImageSource) -> Hashable:
+def _key(image: AskedSource) -> Hashable:
     """What tells images apart: the path of a file, or which object it is."""
     return Path(image) if isinstance(image, str | Path) else id(image)

@@ -5,10 +5,14 @@ from pathlib import Path
 
 from PIL import Image
 
+from ..data.clips import ClipSource
 from ..data.images import check_image, read_image
 
 ImageSource = str | Path | Image.Image
 """An image file, or an image."""
+
+AskedSource = ImageSource | ClipSource
+"""What a model is asked about: an image or, of a model of clips, a clip."""
 
 
 def name_of(source: ImageSource, kind: str, index: int) -> str:
@@ -36,8 +40,13 @@ def size_of(source: ImageSource, name: str, background: str) -> tuple[int, int]:
 def check_images(images: Sequence[ImageSource], background: str) -> None:
     """Raise if one of some images cannot be read.
 
+    Args:
+        images: The images; one that comes several times is read once.
+        background: Color that shows through transparent parts.
+
     Raises:
         UserError: Naming it.
     """
-    for index, image in enumerate(images):
+    distinct = {id(image): (image, index) for index, image in reversed([*enumerate(images)])}
+    for image, index in reversed(distinct.values()):
         size_of(image, name_of(image, "image", index), background)

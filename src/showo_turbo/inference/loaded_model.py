@@ -25,7 +25,7 @@ from ..sampling.image_sampling import ImageSampling
 from ..sampling.text_decoding import TextDecoding, decoding_of
 from ..text_tokenizer import TextTokenizer
 from .generation_config import load_generation_config
-from .image_sources import ImageSource
+from .image_sources import AskedSource, ImageSource
 from .loading import (
     check_fit,
     choose_device,
@@ -235,7 +235,7 @@ class LoadedModel:
         """
         return self.image_tokenizer.encode(self.square_images(images))
 
-    def encode_asked_images(self, images: Sequence[ImageSource]) -> Tensor:
+    def encode_asked_images(self, images: Sequence[AskedSource]) -> Tensor:
         """Files or images as the model is given them when it is asked about them.
 
         Raises:
@@ -246,7 +246,7 @@ class LoadedModel:
 
     def square_images(
         self,
-        images: Sequence[ImageSource],
+        images: Sequence[AskedSource],
         resolution: int | None = None,
         crop: Crop = "nearest",
     ) -> Tensor:
@@ -263,24 +263,28 @@ class LoadedModel:
             clips, see `load_clip`.
 
         Raises:
-            UserError: If a file cannot be read.
+            UserError: If a file cannot be read, or frames are given for an image.
         """
         side = resolution or self.resolution
         if self.clip_frames:
             clips = [load_clip(clip, self.clip_frames, side, self.background) for clip in images]
             return torch.stack(clips).to(self.device)
-        pixels = [
-            square_pixels(image, side, self.background, crop=crop)
-            if isinstance(image, Image.Image)
-            else load_image(Path(image), side, self.background, crop)
-            for image in images
-        ]
+        pixels = [self.square_image(image, side, crop) for image in images]
         return torch.stack(pixels).to(self.device)
+
+    def square_image(self, image: AskedSource, side: int, crop: Crop = "nearest") -> Tensor:
+        """Pixels `(3, side, side)` of a file or an image, on the CPU; see `square_images`."""
+        if isinstance(image, Image.Image):
+            return square_pixels(image, side, self.background, crop=crop)
+        if isinstance(image, str | Path):
+            return load_image(Path(image), side, self.background, crop)
+        raise UserError(
+            "a list of frames is given for an image; expected a file or an image, give one, or "
+            "name a model of clips"
+        )
 
     def decode_codes(self, codes: Tensor) -> Tensor:
         """Pixels of codes `(images, image_tokens)` of whole images or clips, all at once."""
-        if not self.clip_frames:
-            return self.image_tokenizer.decode(codes)
         return self.image_tokenizer.decode(codes, self.grid)
 
     def decode_images(self, codes: Tensor) -> Tensor:
@@ -290,7 +294,7 @@ class LoadedModel:
         few images at a time, since the decoder takes far more memory an image than the
         transformer.
         """
-        parts = codes.flatten(1).split(DECODED_AT_ONCE)
+        parts = codes.flatten(1).split(max(1, DECODED_AT_ONCE // max(1, self.clip_frames)))
         return torch.cat([self.image_tokenizer.decode(part, codes.shape[1:]) for part in parts])
 
     def as_grids(self, tokens: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from ..sampling.options import seed_of_each
 from ..sampling.stories import (
     MAX_STEPS,
     ToldStory,
+    check_room,
     check_steps,
     tell_stories,
     tokens_of_step,
@@ -21,7 +22,7 @@ from ..sampling.stories import (
 from ..sampling.text_decoding import TextDecoding
 from .answering import Answering
 from .batching import first_batch_size, run_in_batches
-from .image_sources import ImageSource
+from .image_sources import ImageSource, check_images
 from .matching import each, listed, matched
 from .results import Statistics, Stories
 
@@ -84,7 +85,7 @@ class Telling(Answering):
     ) -> Iterator[Stories]:
         """Tell stories and give every batch as soon as it is done, in their order.
 
-        All is checked before the first story is begun.
+        All is checked before the first story is begun; images are encoded batch by batch.
 
         Raises:
             UserError: See `tell`.
@@ -97,18 +98,26 @@ class Telling(Answering):
         sampling.check(config.image_tokens, config.codebook_size)
         if not requests:
             raise UserError("there are no requests; give at least one")
-        ids = [tokenizer.encode(request) for request in requests]
-        writer.story_prompt(ids[:1], [])  # found before images are read: some families tell none
         for index, request in enumerate(requests):
             if not request.strip():
                 raise UserError(f"request {index + 1} is empty; expected a text, write one")
-        codes = None if images is None else self.encode_images(images).tolist()
+        ids = [tokenizer.encode(request) for request in requests]
+        # Found before images are read: some families tell no stories.
+        longest = len(writer.story_prompt([max(ids, key=len)], []))
+        if images is not None:
+            longest += config.image_tokens + len(("soi", "eoi"))
+        check_room(writer, longest, how, image_first=images is None)
+        check_images(images or (), self.background)
         every_seed = seed_of_each(seeds, len(requests))
-        longest = max(map(len, ids)) + (max_steps + 1) * tokens_of_step(config.image_tokens, how)
 
         def tell(indices: range) -> Stories:
+            codes: list[list[list[int]]] = [[] for _ in indices]
+            if images is not None:
+                chosen = self.encode_images([images[i] for i in indices])
+                codes = [[row] for row in chosen.tolist()]
             prompts = [
-                writer.story_prompt([ids[i]], [] if codes is None else [codes[i]]) for i in indices
+                writer.story_prompt([ids[i]], begun)
+                for i, begun in zip(indices, codes, strict=True)
             ]
             own = [every_seed[i] for i in indices]
             told, seconds = self.timed(
@@ -123,9 +132,10 @@ class Telling(Answering):
                 statistics=_statistics(told, seconds),
             )
 
+        longest += (max_steps + 1) * tokens_of_step(config.image_tokens, how)
         largest = first_batch_size(
             config,
-            rows=2 if sampling.guided else 1,
+            rows=2,  # texts are written over a copy of the cache
             tokens=min(longest, config.max_position_embeddings),
             scored=config.image_tokens,
             candidates=max(config.codebook_size, config.text_vocabulary_size),

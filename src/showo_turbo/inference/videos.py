@@ -2,16 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor
 
-from ..data.images import load_image, square_pixels, to_images
+from ..data.images import to_images
 from ..sampling.image_sampling import ImageSampling
-from ..sampling.videos import decode_clip_codes
+from ..sampling.videos import check_clip_sampling, decode_clip_codes
 from .drawing import Checked, Prompts, forwards_of
 from .image_sources import ImageSource, check_images
 from .loaded_model import LoadedModel
@@ -37,6 +35,7 @@ class VideoGeneration:
 
     def prepare(self, model: LoadedModel, sampling: ImageSampling) -> Checked[GeneratedVideos]:
         """Check the prompts, and read the images; see `DrawingTask`."""
+        check_clip_sampling(model.network.config, sampling, self.by_frame)
         ids = self.prompts.encode(model, sampling)
         check_images(self.images or (), model.background)
         frames, size = model.grid[0], model.grid[1] * model.grid[2]
@@ -58,8 +57,9 @@ class VideoGeneration:
             )
             pixels = model.decode_images(model.as_grids(codes))
             videos = [to_images(clip.transpose(0, 1)) for clip in pixels]
-            rounds = frames if self.by_frame else 1
-            tokens = len(indices) * size * (frames - (self.images is not None))
+            drawn = frames - (self.images is not None)
+            rounds = drawn if self.by_frame else 1
+            tokens = len(indices) * size * drawn
             forwards = len(indices) * forwards_of(sampling, rounds)
             return GeneratedVideos(
                 images=[video[0] for video in videos],
@@ -73,12 +73,7 @@ class VideoGeneration:
 
     def _first_frames(self, model: LoadedModel, images: Sequence[ImageSource]) -> Tensor:
         """Codes `(images, image_tokens)` of which the first latent frame is known."""
-        pixels = [
-            square_pixels(image, model.resolution, model.background)
-            if isinstance(image, Image.Image)
-            else load_image(Path(image), model.resolution, model.background)
-            for image in images
-        ]
+        pixels = [model.square_image(image, model.resolution) for image in images]
         first = model.image_tokenizer.encode(torch.stack(pixels).to(model.device))
         rest = model.network.config.image_tokens - first.shape[1]
         return F.pad(first, (0, rest), value=model.network.mask_code)

@@ -69,17 +69,40 @@ def denoise_images(
     Source: MaskGIT (arXiv 2202.04200), section 3.2; guidance as in Show-o (arXiv 2408.12528).
     """
     sampling.check(model.config.image_tokens, model.config.codebook_size)
+    seeds = seed_of_each(seeds, len(prompts))
+    prefix = begin_guided(model, prompts, sampling, seeds, negative_prompts)
+    yield from denoise_behind(model, prefix, sampling, seeds, known, done)
+
+
+def begin_guided(
+    model: ImageModel,
+    prompts: Sequence[Sequence[int]],
+    sampling: ImageSampling,
+    seeds: Sequence[int],
+    negative_prompts: Sequence[Sequence[int]] | None = None,
+) -> ImagePrefix:
+    """Begin to decode images: a row a prompt and, with guidance, as many unconditional ones behind.
+
+    Args:
+        model: Network in eval mode.
+        prompts: Ids of each sample.
+        sampling: Options, which fit the model.
+        seeds: One a sample.
+        negative_prompts: See `denoise_images`.
+
+    Raises:
+        UserError: If there are no prompts.
+        ValueError: If there are more or fewer negative prompts.
+    """
     if not prompts:
         raise UserError("there are no prompts; give at least one")
-    seeds = seed_of_each(seeds, len(prompts))
     away = negative_prompts
     if away is None:
         away = [model.null_prompt_of(prompt) for prompt in prompts]
     if len(away) != len(prompts):
         raise ValueError(f"there are {len(away)} negative prompts; expected {len(prompts)}")
     rows = [*prompts, *away] if sampling.guided else prompts
-    prefix = model.begin_images(rows, **with_noise(noise_of_rows(model, sampling, seeds)))
-    yield from denoise_behind(model, prefix, sampling, seeds, known, done)
+    return model.begin_images(rows, **with_noise(noise_of_rows(model, sampling, seeds)))
 
 
 @torch.no_grad()
@@ -103,6 +126,12 @@ def denoise_behind(
         done: See `denoise_images`.
         drawn: `(image_tokens,)` bool, the tokens that are drawn now; others stay masked. All by
             default.
+
+    Yields:
+        See `denoise_images`.
+
+    Raises:
+        ValueError: If `known` is of another shape.
     """
     batch, image_tokens = len(seeds), model.config.image_tokens
     noise = SamplerNoise(seeds, image_tokens, model.device)
@@ -113,14 +142,9 @@ def denoise_behind(
     if sampling.reveal_order == "halton":
         side = square_side(image_tokens)
         order = halton_order(side, side).argsort().to(model.device)
-    codes = torch.full((batch, image_tokens), model.mask_code, device=model.device)
-    if known is not None:
-        if known.shape != codes.shape:
-            raise ValueError(f"known is {tuple(known.shape)}; expected {tuple(codes.shape)}")
-        codes = known.to(codes)
-    drawn = (
-        torch.ones(image_tokens, dtype=torch.bool, device=model.device) if drawn is None else drawn
-    )
+    codes = starting_codes(model, batch, known)
+    if drawn is None:
+        drawn = torch.ones(image_tokens, dtype=torch.bool, device=model.device)
     given = codes != model.mask_code
     start = codes
     if sampling.random_start:
@@ -153,6 +177,20 @@ def denoise_behind(
         revealed = reveal_surest(confidence, unknown, torch.tensor(left, device=codes.device))
         codes = torch.where(revealed, candidates, codes)
         yield DenoisingStep(step, codes, revealed, logits)
+
+
+def starting_codes(model: ImageModel, batch: int, known: Tensor | None) -> Tensor:
+    """Codes `(batch, image_tokens)` to start from; all masked unless some are known.
+
+    Raises:
+        ValueError: If `known` is of another shape.
+    """
+    codes = torch.full((batch, model.config.image_tokens), model.mask_code, device=model.device)
+    if known is None:
+        return codes
+    if known.shape != codes.shape:
+        raise ValueError(f"known is {tuple(known.shape)}; expected {tuple(codes.shape)}")
+    return known.to(codes)
 
 
 def decode_image_codes(

@@ -105,6 +105,33 @@ def tokens_of_step(image_tokens: int, decoding: TextDecoding) -> int:
     return decoding.max_new_tokens + image_tokens + _BESIDE
 
 
+def check_room(
+    model: TextModel, longest: int, decoding: TextDecoding, *, image_first: bool
+) -> None:
+    """Raise if a model has no room for a single step.
+
+    Args:
+        model: Network that tells stories.
+        longest: Tokens of the longest story so far, without the `sot` of a text to come.
+        decoding: How texts are written.
+        image_first: Whether an image comes before the first step.
+
+    Raises:
+        UserError: Naming both numbers of tokens.
+    """
+    config = model.config
+    what, needed = "a step of a story", tokens_of_step(config.image_tokens, decoding)
+    if image_first:
+        what = f"the first image and {what}"
+        needed += config.image_tokens + len(("soi", "eoi"))
+    room = max(0, config.max_position_embeddings - longest)
+    if room < needed:
+        raise UserError(
+            f"{what} may take {needed} tokens, but this model has room for {room} behind the "
+            "longest request; shorten it or lower max_new_tokens"
+        )
+
+
 class _Telling:
     """Stories in progress; see `tell_stories`.
 
@@ -134,12 +161,9 @@ class _Telling:
         left = max(0, model.config.max_position_embeddings - max(map(len, prompts)))
         room = min((max_steps + 1) * self.step_tokens, left) + decoding.lookahead()
         self.prefix = model.begin_stories(prompts, room)
-        if min(self.prefix.room) < self.step_tokens:
-            raise UserError(
-                f"a step of a story may take {self.step_tokens} tokens, but this model has room "
-                f"for {max(0, min(self.prefix.room))} behind the longest request; shorten it or "
-                "lower max_new_tokens"
-            )
+        longest = model.config.max_position_embeddings - min(self.prefix.room)
+        image_first = not self.prefix.text_follows
+        check_room(model, longest, decoding, image_first=image_first)
 
     def write(self, step: int) -> bool:
         """Write the next text of the active stories; give whether any of them goes on."""

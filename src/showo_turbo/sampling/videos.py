@@ -6,12 +6,34 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError
-from ..models.model_config import video_frames
-from ..models.protocols import ImageModel, with_noise
+from ..models.model_config import ModelConfig, video_frames
+from ..models.protocols import ImageModel
 from ..utils.random import stateless_seed
 from .image_sampling import ImageSampling
 from .options import seed_of_each
-from .parallel import decode_image_codes, denoise_behind, noise_of_rows
+from .parallel import begin_guided, decode_image_codes, denoise_behind, starting_codes
+
+
+def check_clip_sampling(config: ModelConfig, sampling: ImageSampling, by_frame: bool) -> None:
+    """Raise if a model cannot draw clips so.
+
+    Args:
+        config: Sizes of the model.
+        sampling: Options.
+        by_frame: See `decode_clip_codes`.
+
+    Raises:
+        UserError: If it draws no clips, or an option is out of range.
+    """
+    frames = video_frames(config)
+    if not frames:
+        raise UserError("the model draws images, and no clips; name one of clips")
+    if sampling.reveal_order == "halton":
+        raise UserError(
+            "reveal_order is 'halton', an order of the tokens of an image, but the model draws "
+            "clips; choose 'confidence'"
+        )
+    sampling.check(config.image_tokens // (frames if by_frame else 1), config.codebook_size)
 
 
 @torch.no_grad()
@@ -25,7 +47,7 @@ def decode_clip_codes(
     *,
     by_frame: bool = False,
 ) -> Tensor:
-    """Codes `(batch, image_tokens)` of clips, one latent frame after the other.
+    """Codes `(batch, image_tokens)` of clips, those of the first latent frame first.
 
     Args:
         model: Network in eval mode, which draws clips.
@@ -35,30 +57,27 @@ def decode_clip_codes(
         known: See `denoise_images`; such as the first latent frame, to set an image in motion.
         negative_prompts: See `denoise_images`.
         by_frame: Whether a latent frame begins once the one before is complete, each in
-            `sampling_steps` steps; else all are drawn together.
+            `sampling_steps` steps; else all are drawn together. One that is known as a whole takes
+            no step.
 
     Raises:
-        UserError: If the model draws no clips, or an option is out of range.
+        UserError: If the model draws no clips, there are no prompts, or an option is out of range.
+        ValueError: If `known` is of another shape, or there are more or fewer negative prompts.
     """
     config = model.config
-    frames = video_frames(config)
-    if not frames:
-        raise UserError("the model draws images, and no clips; name one of clips")
+    check_clip_sampling(config, sampling, by_frame)
     if not by_frame:
         return decode_image_codes(model, prompts, sampling, seeds, known, negative_prompts)
-    size = config.image_tokens // frames
-    sampling.check(size, config.codebook_size)
     seeds = seed_of_each(seeds, len(prompts))
-    away = negative_prompts or [model.null_prompt_of(prompt) for prompt in prompts]
-    rows = [*prompts, *away] if sampling.guided else prompts
-    prefix = model.begin_images(rows, **with_noise(noise_of_rows(model, sampling, seeds)))
-    codes = torch.full((len(prompts), config.image_tokens), model.mask_code, device=model.device)
-    if known is not None:
-        codes = known.to(codes)
-    places = torch.arange(config.image_tokens, device=model.device)
+    prefix = begin_guided(model, prompts, sampling, seeds, negative_prompts)
+    codes = starting_codes(model, len(prompts), known)
+    frames = video_frames(config)
+    frame_of = torch.arange(frames, device=model.device).repeat_interleave(codes.shape[1] // frames)
     for frame in range(frames):
-        now = places // size == frame
+        drawn = frame_of == frame
+        if not (codes[:, drawn] == model.mask_code).any():
+            continue
         own = [stateless_seed(seed, frame, stream="frame") for seed in seeds]
-        for step in denoise_behind(model, prefix, sampling, own, codes, drawn=now):
+        for step in denoise_behind(model, prefix, sampling, own, codes, drawn=drawn):
             codes = step.codes
     return codes

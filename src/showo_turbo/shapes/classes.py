@@ -6,12 +6,13 @@ from pathlib import Path
 from ..data.bad_samples import Skip, refuse
 from ..data.class_folders import ClassFolders, ClassPictures
 from ..data.sources import CaptionSource
-from ..errors import UserError, shown
-from ..utils.files import read_json, write_atomically, write_json
+from ..errors import UserError
+from ..utils.files import write_atomically
 from .combinations import shows_held_out
 from .records import png_bytes
 from .sampling import generator
 from .scene import BACKGROUNDS, CELLS, COLORS, SHAPES, Scene, SceneObject
+from .written_once import write_once
 
 PICTURES, NAMES_FILE, WORLD_FILE = "train", "classes.txt", "classes.world.json"
 
@@ -32,14 +33,10 @@ def write_classes(folder: Path, *, per_class: int, seed: int = 0) -> None:
     if per_class < 1:
         raise UserError(f"per_class is {per_class}; expected at least 1")
     wanted = {"version": 1, "per_class": per_class, "seed": seed}
-    if (folder / WORLD_FILE).exists():
-        found = read_json(folder / WORLD_FILE)
-        if found != wanted:
-            raise UserError(
-                f"{folder} holds other pictures ({shown(found)}), asked for {wanted}; name another "
-                "folder or delete this one"
-            )
-        return
+    write_once(folder, WORLD_FILE, wanted, "pictures", lambda: _write(folder, per_class, seed))
+
+
+def _write(folder: Path, per_class: int, seed: int) -> None:
     names = []
     for number, (color, shape) in enumerate((c, s) for s in SHAPES for c in COLORS):
         alone = Scene((SceneObject(shape, color, 0, 0),), BACKGROUNDS[0])
@@ -57,7 +54,6 @@ def write_classes(folder: Path, *, per_class: int, seed: int = 0) -> None:
     with write_atomically(folder / NAMES_FILE) as temporary:
         lines = (f"{index}: {name}\n" for index, name in enumerate(names))
         temporary.write_text("".join(lines), encoding="utf-8")
-    write_json(folder / WORLD_FILE, wanted)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import UserError, shown
+from ..sampling.options import check_choice
 from .combinations import split_key
 from .conversations import Turn
 from .render import INSET, SHAPE_MASKS
@@ -24,7 +24,7 @@ from .scene import (
     OBJECT_SIZE,
     SHAPES,
 )
-from .stories import SPLITS
+from .stories import check_split
 from .wording import capitalize, with_article
 
 FRAMES = 17
@@ -43,7 +43,7 @@ DIRECTIONS = {
     "up": "from bottom to top",
 }
 HELD_OUT_SHARE = 0.1
-"""Share of what can move how that no training clip shows."""
+"""Share of the captions that no training clip has."""
 
 _HORIZONTAL, _VERTICAL = ("right", "left"), ("down", "up")
 
@@ -133,7 +133,10 @@ def render_clip(scene: ClipScene) -> NDArray[np.uint8]:
 
 
 def is_held_out(scene: ClipScene) -> bool:
-    """Whether no training clip shows what moves here, and how; a hash of the caption decides."""
+    """Whether no training clip has the caption; a hash of it decides.
+
+    It names shapes in the order of their lanes: two of them in the opposite order are another one.
+    """
     return int(split_key(f"clip/{scene.captions[0]}")[:8], 16) < HELD_OUT_SHARE * 16**8
 
 
@@ -145,14 +148,14 @@ def sample_clip(
     Args:
         index: Number of the clip in its split, from 0.
         seed: Seed of all clips.
-        split: `train`, or `validation` or `test`, which show what no training clip does.
+        split: `train`, or `validation` or `test`, whose captions no training clip has.
         level: How shapes move.
 
     Raises:
-        UserError: For another split.
+        UserError: For another split or level.
     """
-    if split not in SPLITS:
-        raise UserError(f"there is no split {shown(split)}; choose {', '.join(SPLITS)}")
+    check_split(split)
+    check_choice(Level, level=level)
     random = generator(seed, f"clips/{split}", index)
     while True:
         scene = _draw(random, level)

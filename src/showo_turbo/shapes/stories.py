@@ -8,13 +8,14 @@ from random import Random
 from ..data.bad_samples import Skip, refuse
 from ..data.stories import Story, StoryFiles, StorySource
 from ..errors import UserError, shown
-from ..utils.files import read_json, write_json
+from ..utils.files import write_json
 from .combinations import split_key
 from .moves import DIRECTIONS, Change, request_text
 from .records import png_bytes
 from .sampling import generator
 from .scene import BACKGROUNDS, CELLS, COLORS, SHAPES, Scene, SceneObject
 from .wording import describe
+from .written_once import write_once
 
 SPLITS = ("train", "validation", "test")
 MAX_STEPS = 3
@@ -64,6 +65,16 @@ class ShapesStory:
         return [self.request, *(change.sentence for change in self.changes)]
 
 
+def check_split(split: str) -> None:
+    """Raise if there is no such split.
+
+    Raises:
+        UserError: Naming it.
+    """
+    if split not in SPLITS:
+        raise UserError(f"there is no split {shown(split)}; choose {', '.join(SPLITS)}")
+
+
 def is_held_out(scene: Scene) -> bool:
     """Whether no training story begins with a scene; a hash of what it shows decides."""
     return int(split_key(f"story/{describe(scene)}")[:8], 16) < HELD_OUT_SHARE * 16**8
@@ -80,8 +91,7 @@ def sample_story(index: int, seed: int = 0, *, split: str = "train") -> ShapesSt
     Raises:
         UserError: For another split.
     """
-    if split not in SPLITS:
-        raise UserError(f"there is no split {shown(split)}; choose {', '.join(SPLITS)}")
+    check_split(split)
     random = generator(seed, f"stories/{split}", index)
     while True:
         scene = _draw_scene(random)
@@ -141,30 +151,27 @@ def write_stories(folder: Path, *, stories: int, seed: int = 0, split: str = "tr
         The JSON file.
 
     Raises:
-        UserError: If there are to be none, or the folder holds other stories.
+        UserError: If there are to be none, there is no such split, or the folder holds other
+            stories.
     """
     if stories < 1:
         raise UserError(f"stories is {stories}; expected at least 1")
+    check_split(split)
     wanted = {"version": _VERSION, "stories": stories, "seed": seed, "split": split}
-    if (folder / WORLD_FILE).exists():
-        found = read_json(folder / WORLD_FILE)
-        if found != wanted:
-            raise UserError(
-                f"{folder} holds other stories ({shown(found)}), asked for {wanted}; name another "
-                "folder or delete this one"
-            )
-        return folder / STORIES_FILE
-    records = []
-    (folder / "images").mkdir(parents=True, exist_ok=True)
-    for name, story in _named(stories, seed, split):
-        segments = []
-        for number, (text, scene) in enumerate(zip(story.texts, story.scenes, strict=True)):
-            file = f"images/{name}-{number}.png"
-            (folder / file).write_bytes(png_bytes(scene))
-            segments.append({"text": text, "image": file})
-        records.append({"id": name, "segments": segments})
-    write_json(folder / STORIES_FILE, records)
-    write_json(folder / WORLD_FILE, wanted)
+
+    def write() -> None:
+        records = []
+        (folder / "images").mkdir(exist_ok=True)
+        for name, story in _named(stories, seed, split):
+            segments = []
+            for number, (text, scene) in enumerate(zip(story.texts, story.scenes, strict=True)):
+                file = f"images/{name}-{number}.png"
+                (folder / file).write_bytes(png_bytes(scene))
+                segments.append({"text": text, "image": file})
+            records.append({"id": name, "segments": segments})
+        write_json(folder / STORIES_FILE, records)
+
+    write_once(folder, WORLD_FILE, wanted, "stories", write)
     return folder / STORIES_FILE
 
 

@@ -11,14 +11,16 @@ from PIL import Image
 
 from ..data.corpus import Corpus
 from ..data.files import CaptionFiles, InstructionFiles, PromptFiles, TextFiles
-from ..errors import UserError, shown
-from ..utils.files import read_json, write_atomically, write_json
+from ..errors import UserError
+from ..sampling.options import check_choice
+from ..utils.files import write_atomically, write_json
 from .clips import FRAMES, ClipScene, Level, clip_questions, render_clip, sample_clip
 from .conversations import to_llava
 from .documents import sample_document
 from .sampling import generator
 from .scene import BACKGROUND_VALUES, COLOR_VALUES
 from .write import parquet_bytes
+from .written_once import write_once
 
 WORLD_FILE = "clips.json"
 """Written last: a folder that has it holds all clips."""
@@ -46,23 +48,21 @@ def write_clips(
         seed: Seed of everything.
 
     Raises:
-        UserError: If there are to be none, or the folder holds other clips.
+        UserError: If there are to be none, there is no such level, or the folder holds other
+            clips.
     """
-    for name, count in (("clips", clips), ("validation_clips", validation_clips)):
+    counts = {"clips": clips, "validation_clips": validation_clips}
+    for name, count in counts.items():
         if count < 1:
             raise UserError(f"{name} is {count}; expected at least 1")
-    counts = {"clips": clips, "validation_clips": validation_clips}
+    check_choice(Level, level=level)
     wanted = {"version": 1, **counts, "level": level, "seed": seed}
-    if (folder / WORLD_FILE).exists():
-        found = read_json(folder / WORLD_FILE)
-        if found != wanted:
-            raise UserError(
-                f"{folder} holds other clips ({shown(found)}), asked for {wanted}; name another "
-                "folder or delete this one"
-            )
-        return
-    for split, count in (("train", clips), ("validation", validation_clips)):
-        (folder / split).mkdir(parents=True, exist_ok=True)
+    write_once(folder, WORLD_FILE, wanted, "clips", lambda: _write(folder, counts, level, seed))
+
+
+def _write(folder: Path, counts: dict[str, int], level: Level, seed: int) -> None:
+    for split, count in (("train", counts["clips"]), ("validation", counts["validation_clips"])):
+        (folder / split).mkdir(exist_ok=True)
         scenes = [sample_clip(i, seed, split=split, level=level) for i in range(count)]
         for name, scene in _named(scenes):
             write_gif(folder / split / name, scene)
@@ -78,7 +78,6 @@ def write_clips(
     texts = [sample_document(generator(seed, "documents", i)) for i in range(_DOCUMENTS)]
     with write_atomically(folder / "texts" / "part-00000.parquet") as temporary:
         temporary.write_bytes(parquet_bytes(texts))
-    write_json(folder / WORLD_FILE, wanted)
 
 
 def write_gif(path: Path, scene: ClipScene) -> None:
@@ -173,7 +172,7 @@ class ShapesClips(Corpus):
         return TextFiles([self.folder / "texts"])
 
     def prompts(self) -> PromptFiles:
-        """The evaluation prompts, of what no training clip shows."""
+        """The evaluation prompts, captions that no training clip has."""
         validation, test = (
             self.folder / f"prompts/{split}.jsonl" for split in ("validation", "test")
         )

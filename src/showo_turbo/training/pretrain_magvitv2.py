@@ -118,9 +118,14 @@ class PretrainMAGVITv2(LightningModule):
             self.model = MAGVITv2(self.tokenizer_config)
 
     def training_step(self, batch: PixelBatch, batch_index: int) -> Tensor:
-        """Return the weighted sum of the three terms."""
+        """Return the weighted sum of the three terms.
+
+        Raises:
+            UserError: If the tokenizer does not take images of this size, or so many frames.
+        """
         assert self.model is not None
         pixels = batch["pixels"]
+        self.model.grid_of(pixels)  # raises if the tokenizer does not take them
         weights = object_weights(pixels, self.object_weight)
         patch_weights = functional.avg_pool2d(weights, self.tokenizer_config.patch_size)
         if pixels.ndim == 5:

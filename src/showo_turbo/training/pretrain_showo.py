@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -13,36 +13,16 @@ from ..errors import UserError
 from ..inference.loading import image_side
 from ..models.magvitv2 import MAGVITv2
 from ..models.showo import Showo, ShowoSizes, SizeChanges, start_from_phi
-from ..models.showo.interleaved import training_stories
 from ..models.showo.sequences import IGNORE, Sequences
 from ..sampling.autoregressive import autoregressive_decode
 from ..sampling.options import check_choice
 from ..sampling.text_decoding import TextDecoding
 from ..utils.lightning_internals import trainer_of
 from .geometry import data_resolution
-from .masking import mask_codes
 from .pretraining import Pretraining
+from .story_losses import EncodedStory, story_length, story_losses
 
 Trained = Literal["all", "projector"]
-
-
-class _EncodedStory(NamedTuple):
-    """The beginning of a story.
-
-    Attributes:
-        texts: Text ids; one more than images, and empty, where it is the end.
-        codes: `(images, image_tokens)`.
-        seed: Of what is drawn for it.
-    """
-
-    texts: list[list[int]]
-    codes: Tensor
-    seed: int
-
-    @property
-    def is_drawn(self) -> bool:
-        """Whether its last image is to be drawn, and it does not come to its end."""
-        return len(self.texts) == len(self.codes)
 
 
 class PretrainShowo(Pretraining):
@@ -53,7 +33,8 @@ class PretrainShowo(Pretraining):
     the next token) and `story` (texts and images in turn: predict the masked tokens of the last
     image, and all texts but the request). Of stories, a share of the texts is dropped, with all
     that precedes the image; their losses are logged as `train/story_image` and `train/story_text`,
-    and have the weights of `image` and `text`. All else is as in `Pretraining`.
+    and have the weights of `image` and `text`. Those that are longer than the model's longest
+    sequence are left out, and counted as `train/stories_left_out`. All else is as in `Pretraining`.
 
     A model that reads codes becomes one that reads features in two steps, as published: its new
     projector alone learns from captions, then all weights learn from questions.
@@ -183,68 +164,39 @@ class PretrainShowo(Pretraining):
 
     def losses_of(self, name: str, stream: dict[str, Any]) -> dict[str, Tensor]:
         """The losses of one stream of a batch; see `Pretraining`."""
-        return self._story_losses(stream) if name == "story" else super().losses_of(name, stream)
+        if name != "story":
+            return super().losses_of(name, stream)
+        return story_losses(self._network(), self._fitting(self._encode_stories(stream)))
 
-    def _story_losses(self, stream: dict[str, Any]) -> dict[str, Tensor]:
-        """The losses of the masked image tokens and of the texts of stories."""
-        model, v = self._network(), self._network().vocabulary
-        stories = self._encode_stories(stream)
-        drawn = [story for story in stories if story.is_drawn]
-        masked = targets = torch.zeros(0, model.config.image_tokens)
-        if drawn:
-            targets = torch.stack([story.codes[-1] for story in drawn])
-            masked = mask_codes(targets, model.mask_code, [story.seed for story in drawn])
-        states = iter(masked)
-        rows = [
-            self._story_row(story, next(states) if story.is_drawn else None) for story in stories
-        ]
-        ids, written, layout = training_stories(v, rows, self.device)
-        labels = torch.where(written, ids, IGNORE)
-        hidden = model.hidden_states_of(Sequences(ids, labels, layout))
-        losses = {}
-        if drawn:
-            logits = model.logits(hidden[ids == v.mask_id], v.image_rows)
-            wanted = targets[masked == model.mask_code]
-            losses["story_image"] = F.cross_entropy(logits.float(), wanted)
-        if written.any():
-            # `soi` behind a text is learned as well, so all tokens are scored.
-            logits = model.logits(hidden[:, :-1][written[:, 1:]])
-            losses["story_text"] = F.cross_entropy(logits.float(), ids[written])
-        return losses
-
-    def _encode_stories(self, stream: dict[str, Any]) -> list["_EncodedStory"]:
+    def _encode_stories(self, stream: dict[str, Any]) -> list[EncodedStory]:
         """The stories with their images encoded as one batch."""
         counts = list(map(len, stream["pixels"]))
         pixels = torch.stack([own for story in stream["pixels"] for own in story])
         codes = self._encode_images(pixels).split(counts)
         encode = self.text_tokenizer.encode
         return [
-            _EncodedStory([encode(text) for text in texts], own, seed)
+            EncodedStory([encode(text) for text in texts], own, seed, self._drops(seed))
             for texts, own, seed in zip(stream["texts"], codes, stream["seed"], strict=True)
         ]
 
-    def _story_row(self, story: "_EncodedStory", masked: Tensor | None) -> list[int]:
-        """Ids of a story: its end, or with its last image masked.
+    def _fitting(self, stories: Sequence[EncodedStory]) -> list[EncodedStory]:
+        """The stories that are not too long.
 
         Raises:
-            UserError: If they are more than the model takes.
+            UserError: If all are.
         """
-        model, texts, images = self._network(), story.texts, story.codes.tolist()
-        if masked is None:
-            ids = [*model.story_prompt(texts[:-1], images), model.eot_id]
-        elif self._drops(story.seed):
-            ids = model.story_prompt([[]], [])
-        else:
-            ids = model.story_prompt(texts, images[:-1])
-        if masked is not None:
-            ids += model.sequences.image(masked[None])[0].tolist()
+        model = self._network()
         most = model.config.max_position_embeddings
-        if len(ids) > most:
-            raise UserError(
-                f"a story of {len(images)} images has {len(ids)} tokens; at most {most} fit: leave "
-                "it out, or raise max_position_embeddings"
+        fitting = [story for story in stories if story_length(model, story) <= most]
+        if left_out := len(stories) - len(fitting):
+            self._leave_out(
+                "stories",
+                left_out,
+                len(stories),
+                f"more than {most} tokens, the longest sequence of this model",
+                "give shorter ones or raise max_position_embeddings",
             )
-        return ids
+        return fitting
 
     def _text_loss(self, stream: dict[str, Any]) -> Tensor:
         model, images = self._network(), self._encode_asked_images(stream["pixels"])

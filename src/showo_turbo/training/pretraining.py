@@ -120,7 +120,7 @@ class Pretraining(LightningModule, ABC):
         self.gradient_checkpointing = gradient_checkpointing
         self.optimizer = optimizer
         self.lr_scheduler = lr_scheduler
-        self.captions_left_out = 0
+        self.left_out: dict[str, int] = {}
         self.image_score = image_score
         # Not a part of the module: their networks are neither trained nor saved.
         self.metrics = dict(zip(metric_names(metrics), metrics, strict=True))
@@ -245,33 +245,42 @@ class Pretraining(LightningModule, ABC):
             if len(ids) <= longest:
                 prompts[place] = ids
         if left_out := len(captions) - len(prompts):
-            self._leave_out(left_out, of=len(captions))
+            self._leave_out(
+                "captions",
+                left_out,
+                len(captions),
+                f"more than {longest} tokens, the longest prompt of this model",
+                f"give shorter ones or raise {self.family}.max_text_length",
+            )
         return prompts
 
     def _drops(self, seed: int) -> bool:
         """Whether a sample's text is dropped, which teaches the unconditional image."""
         return seed % 10_000 < self.caption_dropout * 10_000
 
-    def _leave_out(self, count: int, of: int) -> None:
-        """Count captions that are left out of a batch, and say so the first time.
+    def _leave_out(self, kind: str, count: int, of: int, fault: str, remedy: str) -> None:
+        """Count samples that are left out of a batch, and say so the first time.
+
+        Args:
+            kind: What they are, in the plural.
+            count: How many are left out.
+            of: How many the batch has.
+            fault: What is wrong with those that are left out.
+            remedy: What to do if all are.
 
         Raises:
             UserError: If none of the batch is left.
         """
-        longest = self._network().longest_prompt
-        most = f"more than {longest} tokens, the longest prompt of this model"
         if count == of:
-            raise UserError(
-                f"all {of} captions of a batch have {most}; give shorter ones or raise "
-                f"{self.family}.max_text_length"
-            )
-        if not self.captions_left_out:
+            raise UserError(f"all {of} {kind} of a batch have {fault}; {remedy}")
+        name = f"train/{kind}_left_out"
+        if kind not in self.left_out:
             rank_zero_info(
-                f"left out {count} of {of} captions of a batch, which have {most}; the number so "
-                "far is logged as train/captions_left_out"
+                f"left out {count} of {of} {kind} of a batch, which have {fault}; the number so "
+                f"far is logged as {name}"
             )
-        self.captions_left_out += count
-        self.log("train/captions_left_out", float(self.captions_left_out))
+        self.left_out[kind] = self.left_out.get(kind, 0) + count
+        self.log(name, float(self.left_out[kind]))
 
     def _encode_questions(self, questions: Sequence[str]) -> list[list[int]]:
         model = self._network()

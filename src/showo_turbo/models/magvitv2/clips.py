@@ -21,7 +21,7 @@ TAPS = 3
 """Frames that a temporal kernel sees."""
 
 
-class CausalConv(nn.Module):
+class CausalConv3d(nn.Module):
     """A convolution over clips `(batch, channels, frames, height, width)`, or over images.
 
     Args:
@@ -74,11 +74,15 @@ class Framewise(nn.Module):
 
 
 class ClipUpsample(nn.Module):
-    """Double height and width by repeating pixels, then smooth with a causal convolution."""
+    """Double height and width by repeating pixels, then smooth with a causal convolution.
+
+    Args:
+        layer: The layer of images that it begins as.
+    """
 
     def __init__(self, layer: Upsample) -> None:
         super().__init__()
-        self.conv = CausalConv(layer.conv)
+        self.conv = CausalConv3d(layer.conv)
 
     def forward(self, features: Tensor) -> Tensor:
         """Map `(batch, channels, [frames,] height, width)` to twice the height and width."""
@@ -90,8 +94,12 @@ class ClipUpsample(nn.Module):
         return output
 
 
-class TemporalHalving(nn.Module):
-    """Halve the frames but for the first, 1 + 2n to 1 + n; at first each second one is kept."""
+class TemporalDownsample(nn.Module):
+    """Halve the frames but for the first, 1 + 2n to 1 + n; at first each second one is kept.
+
+    Args:
+        channels: Channels of `(batch, channels, frames, height, width)`.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -109,8 +117,12 @@ class TemporalHalving(nn.Module):
         return functional.conv3d(padded, weight, self.bias, stride=(2, 1, 1))
 
 
-class TemporalDoubling(nn.Module):
-    """Double the frames but for the first, 1 + n to 1 + 2n; at first each comes twice."""
+class TemporalUpsample(nn.Module):
+    """Double the frames but for the first, 1 + n to 1 + 2n; at first each comes twice.
+
+    Args:
+        channels: Channels of `(batch, channels, frames, height, width)`.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -140,12 +152,12 @@ def inflate(encoder: Encoder, decoder: Decoder, temporal_halvings: int) -> None:
     _inflate_layers(decoder)
     for level in list(encoder.down)[:-1][-temporal_halvings:]:
         assert isinstance(level, Level) and isinstance(level.downsample, Downsample)
-        assert isinstance(level.downsample.conv, CausalConv)
-        halving = TemporalHalving(len(level.downsample.conv.weight))
+        assert isinstance(level.downsample.conv, CausalConv3d)
+        halving = TemporalDownsample(len(level.downsample.conv.weight))
         level.downsample = nn.Sequential(level.downsample, halving)
     for level in list(decoder.up)[-temporal_halvings:]:
         assert isinstance(level, Level) and isinstance(level.upsample, ClipUpsample)
-        doubling = TemporalDoubling(level.upsample.conv.weight.shape[1])
+        doubling = TemporalUpsample(level.upsample.conv.weight.shape[1])
         level.upsample = nn.Sequential(doubling, level.upsample)
 
 
@@ -158,6 +170,6 @@ def _inflate_layers(module: nn.Module) -> None:
         ):
             setattr(module, name, Framewise(child))
         elif isinstance(child, nn.Conv2d):
-            setattr(module, name, CausalConv(child))
+            setattr(module, name, CausalConv3d(child))
         else:
             _inflate_layers(child)

@@ -34,9 +34,9 @@ def story_ids(
         follows; for one fewer, `... sot text eot`, so that an image follows.
 
     Raises:
-        ValueError: If there are others.
+        ValueError: If there are others, or no text.
     """
-    if len(texts) - len(images) not in (0, 1):
+    if not texts or len(texts) - len(images) not in (0, 1):
         raise ValueError(f"there are {len(texts)} texts and {len(images)} images, not in turn")
     v = vocabulary
     ids = [v.lvg_id]

@@ -31,6 +31,9 @@ _QK_NORM = re.compile(r"showo\.model\.layers\.\d+\.self_attn\.[qk]_layernorm\.(w
 _STANDARD_DEVIATION = 0.02
 """Of new rows, as transformers draws the weights of a Phi."""
 
+_ROTARY_BASE = 10_000.0
+"""Of the angles of rotary position embedding, as in Phi-1.5 and in Show-o."""
+
 
 def start_from_phi(model: str | Path, sizes: ShowoConfig) -> Showo:
     """A Show-o with the weights of a Phi.
@@ -44,7 +47,8 @@ def start_from_phi(model: str | Path, sizes: ShowoConfig) -> Showo:
         sizes: What does not follow from it: the vocabulary, the tokens an image, and the like.
 
     Raises:
-        UserError: If there is no Phi, or it has fewer text tokens than the sizes say.
+        UserError: If there is no Phi, its weights do not fit its `config.json`, or it has fewer
+            text tokens than the sizes say.
 
     Source: Show-o (arXiv 2408.12528), section 3.2, which starts from Phi-1.5 (arXiv 2309.05463).
     """
@@ -55,7 +59,7 @@ def start_from_phi(model: str | Path, sizes: ShowoConfig) -> Showo:
             f"{folder / 'config.json'} is of the model type {shown(values.get('model_type'))}; "
             "expected phi, such as microsoft/phi-1_5, name another language model"
         )
-    config = replace(sizes, partial_rotary_factor=_rotary(values), **_known(values))
+    config = replace(sizes, partial_rotary_factor=_rotary(values, folder), **_known(values))
     network = Showo(config)
     state = {f"showo.{key}": value.float() for key, value in load_state(folder).items()}
     check_finite(state, f"the weights in {folder}")
@@ -82,10 +86,23 @@ def _known(values: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _rotary(values: Mapping[str, Any]) -> float:
-    """The share of dimensions that rotate, which newer files have among the rotary parameters."""
-    parameters = values.get("rope_parameters") or values
-    factor: float = parameters.get("partial_rotary_factor", 0.5)
+def _rotary(values: Mapping[str, Any], folder: Path) -> float:
+    """The share of each head's dimensions that rotate.
+
+    Newer files have what describes the rotation under `rope_parameters`.
+
+    Raises:
+        UserError: If they rotate by other angles than a Show-o's do.
+    """
+    parameters = values.get("rope_parameters")
+    of_rotation = {**values, **(parameters if isinstance(parameters, dict) else {})}
+    base = of_rotation.get("rope_theta", _ROTARY_BASE)
+    if base != _ROTARY_BASE:
+        raise UserError(
+            f"{folder / 'config.json'} has rope_theta {shown(base)}; expected {_ROTARY_BASE:,.0f}, "
+            "with which a Show-o rotates, name another language model"
+        )
+    factor: float = of_rotation.get("partial_rotary_factor", 0.5)
     return factor
 
 

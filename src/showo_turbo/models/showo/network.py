@@ -17,8 +17,9 @@ from .config import ShowoConfig
 from .features import check_projector, new_projector, put_features, understanding_features
 from .interleaved import are_stories, begins_story, story_ids
 from .noise import NoiseEmbedding
-from .prefixes import CachedImagePrefix, CachedStories, CachedTextPrefix
+from .prefixes import CachedImagePrefix, CachedTextPrefix
 from .sequences import Prefixes, Sequences, UnifiedPrompting, format_conversation
+from .story_prefix import CachedStories
 from .transformer import CachedPhi
 
 _OF_THE_VOCABULARY = (

@@ -1,0 +1,56 @@
+"""What the benchmarks of a teacher and its distilled student share: options, models, sampling."""
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from showo_turbo.inference import ShowoPipeline
+from showo_turbo.sampling.image_sampling import ImageSampling, RevealOrder
+
+RESULTS = Path(__file__).resolve().parent / "results"
+KEPT = 0.95
+"""Share of the teacher's score that its student should keep in few steps."""
+
+
+def options_of(description: str | None, cases: str, count: int) -> argparse.ArgumentParser:
+    """The options of such a benchmark.
+
+    Args:
+        description: Of the benchmark.
+        cases: What it is measured on, in the plural; names an option, and the file of the figures.
+        count: How many of them by default.
+    """
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--teacher", required=True, help="folder of the model that was trained")
+    parser.add_argument("--student", help="folder of a distilled one")
+    parser.add_argument(f"--{cases}", type=int, default=count, help=f"held-out ones ({count})")
+    parser.add_argument("--steps", type=int, nargs="+", default=[16, 4], help="(16 4)")
+    parser.add_argument("--guidance", type=float, default=1.0, help="of the teacher (1)")
+    parser.add_argument("--output", type=Path, default=RESULTS / f"{cases}.json")
+    return parser
+
+
+def pipelines_of(options: argparse.Namespace) -> Iterator[tuple[str, ShowoPipeline]]:
+    """The teacher and, if there is one, the student, by their names."""
+    for name, model in (("teacher", options.teacher), ("student", options.student)):
+        if model is not None:
+            yield name, ShowoPipeline.from_pretrained(model)
+
+
+def sampling_of(
+    name: str, pipeline: ShowoPipeline, steps: int, guidance: float, order: RevealOrder
+) -> ImageSampling:
+    """How a model draws in so many steps: a student as it has learned, a teacher greedily."""
+    sampling = replace(pipeline.sampling, sampling_steps=steps)
+    if name == "student":
+        return sampling
+    return replace(
+        sampling,
+        guidance_scale=guidance,
+        reveal_order=order,
+        token_temperature=0.0,
+        confidence_temperature=0.0,
+    )
