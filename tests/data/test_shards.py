@@ -191,6 +191,15 @@ class TestBadInput:
         with pytest.raises(UserError, match=r"'a\.png' is sparse, write it without"):
             ImageTextShards([tmp_path]).open(8)
 
+    def test_a_negative_size(self, tmp_path):
+        """It would lead the reader back to the same header."""
+        info = tarfile.TarInfo("a")
+        info.type, info.size = b"Z", -tarfile.BLOCKSIZE
+        header = info.tobuf(tarfile.GNU_FORMAT)
+        (tmp_path / "a.tar").write_bytes(header + tarfile.NUL * 2 * tarfile.BLOCKSIZE)
+        with pytest.raises(UserError, match="'a' has a negative size"):
+            ImageTextShards([tmp_path]).open(8)
+
     def test_a_compressed_tar(self, folder):
         import gzip
 

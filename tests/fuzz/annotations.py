@@ -2,21 +2,26 @@
 
 import io
 import json
+import tarfile
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
 from showo_turbo.cli.prompt_sources import read_prompts
+from showo_turbo.data.class_folders import read_class_names
+from showo_turbo.data.clips import load_clip, write_clip
 from showo_turbo.data.coco import COCOCaptions
 from showo_turbo.data.images import load_image
 from showo_turbo.data.llava import LLaVAInstructions
 from showo_turbo.data.prompts import PromptFile
+from showo_turbo.data.shards import ImageTextShards
+from showo_turbo.data.stories import StoryFiles
 from showo_turbo.data.web_text import WebText
 
 from .files import AT_MOST, draw_all, written
 
-SIDE = 16
+SIDE, FRAMES = 16, 3
 
 
 def pass_over(error):
@@ -81,6 +86,75 @@ def read_web_text(path):
     dataset = WebText([path])
     for index in range(min(len(dataset), AT_MOST)):
         assert dataset.draw(index, 0)["text"].strip()
+
+
+def stories(folder):
+    """Records, with a file for each picture."""
+    names = ["a.png", "b/c.png"]
+    for name in names:
+        written(folder / "images" / name, picture())
+    segments = [{"text": f"text {i}", "image": name} for i, name in enumerate(names)]
+    return written(folder / "stories.json", [{"id": i, "segments": segments} for i in range(2)])
+
+
+def strips(folder):
+    """Lists of texts, the pictures of each in one file."""
+    written(folder / "images" / "imgseqs" / "bread.jpg", picture("JPEG"))
+    return written(folder / "prompts.json", {"bread": ["dough", "a loaf"], "cake": ["dough"]})
+
+
+def read_stories(**options):
+    def read(path):
+        for sample in draw_all(StoryFiles(path.parent / "images", path).open(SIDE, **options)):
+            assert sample["texts"][0] and len(sample["texts"]) - len(sample["pixels"]) in (0, 1)
+            assert all(own.shape == (3, SIDE, SIDE) for own in sample["pixels"])
+
+    return read
+
+
+def tar_shard(folder):
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for key in ("a/0", "a/\xe9"):
+            for ending, content in ((".png", picture()), (".json", b'{"caption": "a gradient"}')):
+                info = tarfile.TarInfo(f"{key}{ending}")
+                info.size = len(content)
+                archive.addfile(info, io.BytesIO(content))
+    return written(folder / "a.tar", file.getvalue())
+
+
+def parquet_shard(folder):
+    rows = [{"bytes": picture(), "path": "a.png"}] * 3
+    table = pa.table({"image": rows, "caption": ["a", "b", "a"]})
+    file = io.BytesIO()
+    pq.write_table(table, file, row_group_size=2)
+    return written(folder / "a.parquet", file.getvalue())
+
+
+def read_shard(path):
+    for sample in draw_all(ImageTextShards([path]).open(SIDE)):
+        assert sample["pixels"].shape == (3, SIDE, SIDE) and sample["caption"].strip()
+
+
+def class_names(folder):
+    return written(folder / "names.txt", b"{0: 'tench, Tinca tinca',\n 1: \"jack-o'-lantern\"}\n")
+
+
+def read_names(path):
+    assert all(read_class_names(path))
+
+
+def a_clip(ending):
+    def prepare(folder):
+        frames = [Image.new("RGB", (SIDE, SIDE), (40 * i, 0, 0)) for i in range(FRAMES)]
+        write_clip(folder / f"a{ending}", frames)
+        return folder / f"a{ending}"
+
+    return prepare
+
+
+def read_clip(path):
+    assert load_clip(path, FRAMES, SIDE).shape == (3, FRAMES, SIDE, SIDE)
 
 
 def prompts(folder):

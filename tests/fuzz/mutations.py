@@ -184,6 +184,27 @@ def pickle_files(good):
     return archives(good) | damaged(good)
 
 
+@st.composite
+def tar_headers(draw, good):
+    """A tar file with other fields in one of its headers, under a right checksum."""
+    data = bytearray(good)
+    begins = [at for at in range(0, len(good), 512) if good[at + 257 : at + 262] == b"ustar"]
+    header = draw(st.sampled_from(begins))
+    for _ in range(draw(st.integers(1, 3))):
+        # Name, size, type, or anywhere.
+        at = draw(st.sampled_from([0, 124, 156]) | st.integers(0, 499))
+        field = draw(st.binary(min_size=1, max_size=12) | st.just(b"\xff" * 12))
+        data[header + at : header + at + len(field)] = field
+    data[header + 148 : header + 156] = b" " * 8
+    data[header + 148 : header + 156] = b"%06o\0 " % sum(data[header : header + 512])
+    return bytes(data)
+
+
+def tar_files(good):
+    """Contents of a tar file."""
+    return tar_headers(good) | damaged(good) | st.just(good)
+
+
 COLUMNS = {
     pa.string(): TEXTS.filter(lambda text: "\ud800" not in text),
     pa.large_string(): st.text(max_size=9),

@@ -18,6 +18,7 @@ from .mutations import (
     parquet_files,
     pickle_files,
     safetensors_files,
+    tar_files,
 )
 
 
@@ -50,6 +51,25 @@ READERS = [
         annotations.llava,
         json_files,
         [annotations.read_llava(), annotations.read_llava(skip=annotations.pass_over)],
+    ),
+    Reader(
+        "stories",
+        annotations.stories,
+        json_files,
+        [annotations.read_stories(), annotations.read_stories(skip=annotations.pass_over)],
+    ),
+    Reader("strips of stories", annotations.strips, json_files, [annotations.read_stories()]),
+    Reader("tar of pictures", annotations.tar_shard, tar_files, [annotations.read_shard]),
+    Reader(
+        "parquet of pictures",
+        annotations.parquet_shard,
+        parquet_files("caption"),
+        [annotations.read_shard],
+    ),
+    Reader("names of classes", annotations.class_names, damaged, [annotations.read_names]),
+    *(
+        Reader(f"clip {ending}", annotations.a_clip(ending), damaged, [annotations.read_clip])
+        for ending in (".gif", ".webp")
     ),
     Reader("web text", annotations.web_text, parquet_files("content"), [annotations.read_web_text]),
     Reader(

@@ -74,6 +74,8 @@ def _samples(path: Path) -> Iterator[tuple[str, dict[str, tuple[int, int]]]]:
         # Not compressed: a member is read where it is.
         with tarfile.open(path, "r:") as archive:
             for member in archive:
+                if member.size < 0:  # it would be read again and again
+                    raise tarfile.ReadError(f"{shown(member.name)} has a negative size")
                 if not member.isfile():
                     continue
                 if member.issparse():
@@ -103,7 +105,10 @@ def _samples(path: Path) -> Iterator[tuple[str, dict[str, tuple[int, int]]]]:
                 raise tarfile.ReadError("it does not end as tar files do")
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; expected a tar file, name another") from None
-    except (tarfile.TarError, OSError, EOFError) as error:
+    except UserError:
+        raise
+    # Damaged headers raise errors of many kinds.
+    except Exception as error:
         reason = " ".join(str(error).split())
         raise UserError(
             f"{path} cannot be read as a tar file ({reason}); expected one without compression, "
