@@ -137,6 +137,7 @@ class Ours:
             consistency_target=StudentTarget(),
             text_tokenizer=SimpleNamespace(encode=lambda index: self.texts[index]),
             max_language_length=scale.web,
+            sampling=ImageSampling(),
         )
         self.images: Sequence[ImageTrajectory] = ()
         self.answers: Sequence[TextTrajectory] = ()

@@ -76,7 +76,7 @@ class KnownImages(torch.nn.Module):
         self.pixels = images.permute(0, 3, 1, 2) / 127.5 - 1
         self.shown = 0
 
-    def decode(self, codes):
+    def decode(self, codes, grid=None):
         chosen = [(self.shown + i) % len(self.pixels) for i in range(len(codes))]
         self.shown += len(codes)
         return self.pixels[chosen]

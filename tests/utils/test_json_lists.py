@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from showo_turbo.errors import UserError
@@ -19,6 +19,7 @@ MANY = settings(max_examples=60, suppress_health_check=[HealthCheck.function_sco
 
 
 @MANY
+@example([0.5, 1.5e-30, 2e17], 1, None, False)
 @given(st.lists(VALUES, max_size=6), st.integers(1, 9), st.sampled_from([None, 1]), st.booleans())
 def test_values_of_a_list(tmp_path, monkeypatch, values, block, indent, ascii_only):
     monkeypatch.setattr(json_lists, "_BLOCK", block)

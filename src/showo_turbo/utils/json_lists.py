@@ -13,6 +13,8 @@ _BLOCK = 2**22
 """Characters that are read at once, and more where a single value is longer."""
 
 _SPACE = re.compile(r"[ \t\n\r]*")
+_MAY_GO_ON = re.compile(r"(?:\.|[eE][+-]?)?\Z")
+"""What follows a number that the end of a text has cut: `0` of `0.5`, `1.5` of `1.5e-3`."""
 
 
 def read_json_list(path: Path) -> Iterator[Any] | None:
@@ -92,7 +94,7 @@ class _Window:
                 if self._ended:
                     raise
             else:
-                if end < len(self._text) or self._ended:  # else a number may go on
+                if self._ended or not _MAY_GO_ON.match(self._text, end):
                     self._place = end
                     return value
             self._read_on()
