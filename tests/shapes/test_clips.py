@@ -75,6 +75,8 @@ def test_clips_are_right_and_held_out(level):
     train = [sample_clip(index, level=level) for index in range(60)]
     test = [sample_clip(index, split="test", level=level) for index in range(60)]
     assert not any(map(is_held_out, train)) and all(map(is_held_out, test))
+    swapped = [ClipScene(scene.movers[::-1], scene.background) for scene in [*train, *test]]
+    assert [is_held_out(scene) for scene in swapped] == [False] * 60 + [True] * 60
     assert {mover.direction for scene in train for mover in scene.movers} == {*DIRECTIONS}
     assert {len(scene.movers) for scene in train} == {1, 2}
     for number, scene in enumerate([*train, *test]):

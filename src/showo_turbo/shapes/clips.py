@@ -43,7 +43,7 @@ DIRECTIONS = {
     "up": "from bottom to top",
 }
 HELD_OUT_SHARE = 0.1
-"""Share of the captions that no training clip has."""
+"""Share of what clips show that no training clip does."""
 
 _HORIZONTAL, _VERTICAL = ("right", "left"), ("down", "up")
 
@@ -133,11 +133,12 @@ def render_clip(scene: ClipScene) -> NDArray[np.uint8]:
 
 
 def is_held_out(scene: ClipScene) -> bool:
-    """Whether no training clip has the caption; a hash of it decides.
+    """Whether no training clip shows what this one does; a hash of it decides.
 
-    It names shapes in the order of their lanes: two of them in the opposite order are another one.
+    Two shapes count as the same whichever of them has the first lane and begins the caption.
     """
-    return int(split_key(f"clip/{scene.captions[0]}")[:8], 16) < HELD_OUT_SHARE * 16**8
+    shown = " and ".join(sorted(mover.phrase for mover in scene.movers))
+    return int(split_key(f"clip/{shown}")[:8], 16) < HELD_OUT_SHARE * 16**8
 
 
 def sample_clip(
@@ -148,7 +149,7 @@ def sample_clip(
     Args:
         index: Number of the clip in its split, from 0.
         seed: Seed of all clips.
-        split: `train`, or `validation` or `test`, whose captions no training clip has.
+        split: `train`, or `validation` or `test`, which show what no training clip does.
         level: How shapes move.
 
     Raises:
