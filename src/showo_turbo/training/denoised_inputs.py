@@ -1,5 +1,6 @@
 """What loss terms ask for of what is denoised, images and texts, computed when it is asked for."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
 from functools import cached_property
 from typing import Any, Protocol
@@ -47,7 +48,7 @@ class TurboModule(Distilled, Protocol):
         """Log a value."""
 
 
-class _DenoisedStream:
+class _DenoisedStream(ABC):
     """Logits of trajectories of what is denoised, see `ImageInputs`.
 
     Args:
@@ -76,8 +77,9 @@ class _DenoisedStream:
         with torch.no_grad():
             return self.module.consistency_target.predict(self.module, forward)
 
+    @abstractmethod
     def _predict(self, network: ImageModel, state: Tensor) -> Tensor:
-        raise NotImplementedError
+        """Logits of a state by any of the networks."""
 
 
 class ImageStream(_DenoisedStream):

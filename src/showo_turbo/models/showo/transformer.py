@@ -62,7 +62,8 @@ class CachedPhi(TextModel):
     def gradient_checkpointing_enable(self, elementwise: bool = False) -> None:
         """Recompute each layer in the backward pass instead of storing it; see `ImageModel`."""
         self.recomputes = True
-        renamed = getattr(self.showo, "activation_checkpointing_enable", None)  # transformers 5.24
+        # Newer versions of transformers have renamed it, and warn of the old name.
+        renamed = getattr(self.showo, "activation_checkpointing_enable", None)
         (renamed or self.showo.gradient_checkpointing_enable)(checkpoint_options(elementwise))
 
     def lora_layers(self) -> tuple[nn.Module, nn.Module]:
