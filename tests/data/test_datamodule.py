@@ -166,8 +166,8 @@ def test_a_stream_with_batch_size_0_is_left_out() -> None:
 
 
 @pytest.mark.bad_input
-@pytest.mark.parametrize("sizes", [{}, {"a": 0}, {"a": 3, "b": -1}])
-def test_impossible_batch_sizes_are_refused(sizes: dict[str, int]) -> None:
+@pytest.mark.parametrize("sizes", [{}, {"a": 0}, {"a": 3, "b": -1}, {"a": 3, "b": None}])
+def test_impossible_batch_sizes_are_refused(sizes: dict[str, Any]) -> None:
     with pytest.raises(UserError, match="expected at least 1 for one of the streams"):
         NumbersDataModule(sizes)
 

@@ -61,7 +61,8 @@ class StreamsDataModule(LightningDataModule):
     ) -> None:
         super().__init__()
         self.batch_sizes = {name: size for name, size in batch_sizes.items() if size != 0}
-        if not self.batch_sizes or min(self.batch_sizes.values()) < 0:
+        # An overlay's `text: null` gets past the type.
+        if not self.batch_sizes or any(size is None or size < 0 for size in batch_sizes.values()):
             raise UserError(
                 f"batch sizes are {dict(batch_sizes)}; expected at least 1 for one of the streams, "
                 "and 0 for those to leave out"
