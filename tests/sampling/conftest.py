@@ -1,5 +1,7 @@
 import pytest
 
+from showo_turbo.models.showo import Showo
+
 from ..tiny import tiny_showo
 
 
@@ -12,3 +14,9 @@ def model():
 def precise_model():
     """In double precision no rounding can tip one of thousands of comparisons."""
     return tiny_showo().double()
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """The base model that ships with the package."""
+    return Showo.from_pretrained("shapes").float().eval()
