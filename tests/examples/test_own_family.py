@@ -31,7 +31,7 @@ def base(tmp_path_factory):
         train_own_family.train_base(
             folder / "own_family", steps=2, batch_size=4, hidden_size=16, layers=1, heads=2
         )
-    (folder / "base.yaml").write_text(yaml.safe_dump(small_run.CONFIG))
+    shutil.copy(EXAMPLES.parents[1] / "configs/quickstart.yaml", folder / "base.yaml")
     callbacks = yaml.safe_load((folder / "own_family.yaml").read_text())["trainer"]["callbacks"]
     (stage,) = callbacks[0]["init_args"]["stages"]
     del stage["lr_scheduler"]
@@ -39,7 +39,7 @@ def base(tmp_path_factory):
     callbacks[1]["init_args"]["dirpath"] = "run/checkpoints"
     tiny = {
         "data": {"init_args": {"batch_sizes": {"image": 4}, "prompts_per_category": 2}},
-        "trainer": {"default_root_dir": "run", "callbacks": callbacks, "max_epochs": -1},
+        "trainer": {"default_root_dir": "run", "callbacks": callbacks, "enable_progress_bar": False},
     }
     (folder / "tiny.yaml").write_text(yaml.safe_dump(tiny))
     yield folder
