@@ -5,7 +5,7 @@
 Each model's way of sampling is chosen on validation cases, for each ability and number of steps:
 guidance, noise, what the mask schedule is a share of, and how much each round of editing masks.
 Then it is scored on 300 other cases, and once more where it regenerates the images from the prompts
-alone. The figures go to `benchmarks/results/abilities.json` as they come, and at the end pictures
+alone. The figures go to `benchmarks/results/abilities.json` as they come, and at the end images
 beside it; scores are kept in a folder, so that an interrupted run goes on where it stopped.
 """
 
@@ -56,7 +56,7 @@ EDITINGS = (
 """Many rounds that mask less: with larger shares the prompt is satisfied, but little else stays."""
 
 EDITING_GUIDANCE = {BASE: (1.5, 2.0), STUDENT: (0.0, 1.0)}
-"""A scale of 3 and more spoils what it draws beside known tokens."""
+"""Scales of 3 and more spoil what is generated next to known tokens."""
 
 Way = tuple[ImageSampling, ImageEditing]
 

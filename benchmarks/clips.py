@@ -1,4 +1,4 @@
-"""How well clips of moving shapes are drawn and understood, by a teacher and by a student.
+"""How well clips of moving shapes are generated and understood, by a teacher and by a student.
 
     python benchmarks/clips.py --teacher runs/clips/model --student runs/student_clips/student
 
@@ -26,7 +26,7 @@ from showo_turbo.shapes.clips import ClipScene, Level, clip_questions, render_cl
 from showo_turbo.utils.files import write_json
 
 FLOOR = 0.8
-"""Share of easy clips that the teacher should draw right in 16 steps."""
+"""Share of easy clips that the teacher should generate right in 16 steps."""
 
 SHOWN = 4
 

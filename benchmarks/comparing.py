@@ -37,7 +37,7 @@ def compare_images(
     """Images in 4 steps, one after the other: naive against ours, every step compared.
 
     Args:
-        network: Draws them.
+        network: Generates the images.
         prompts: Ids of each.
         repeats: Turns.
         guidance: Guidance scale.

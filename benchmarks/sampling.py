@@ -1,4 +1,4 @@
-"""How a shapes model draws best: its score on all validation prompts in several ways of sampling.
+"""How a shapes model samples best: its score on all validation prompts in several settings.
 
     python benchmarks/sampling.py shapes --steps 16 --guidance 1 --guidance 2
     python benchmarks/sampling.py runs/quickstart/student --steps 4
@@ -44,7 +44,7 @@ def main() -> None:
             options.steps, options.guidance or [0.0], ["cosine", "pow"], options.noise or [1.5, 10]
         )
     ]
-    # The setting that the base was drawn with before: noise, and no order.
+    # The setting that the base was sampled with before: noise, and no order.
     ways += [
         ImageSampling(steps, guidance, token_temperature=0.5, confidence_temperature=2.0)
         for steps, guidance in product(options.steps, options.guidance or [0.0])

@@ -43,7 +43,7 @@ def pipelines_of(options: argparse.Namespace) -> Iterator[tuple[str, ShowoPipeli
 def sampling_of(
     name: str, pipeline: ShowoPipeline, steps: int, guidance: float, order: RevealOrder
 ) -> ImageSampling:
-    """How a model draws in so many steps: a student as it has learned, a teacher greedily."""
+    """How a model samples in so many steps: a student as it has learned to, a teacher greedily."""
     sampling = replace(pipeline.sampling, sampling_steps=steps)
     if name == "student":
         return sampling

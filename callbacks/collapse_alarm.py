@@ -71,8 +71,8 @@ class CollapseAlarm(Callback):
     """Measures signs of collapse while `ShowoTurbo` trains, and acts on them.
 
     On-policy losses feed a student with its own samples. Once these are alike, or loop, it learns
-    that, and the loss does not show it. Every so many steps the student draws and answers the first
-    trajectories that it is trained on, as it is sampled and decoded when it is used. Logged are:
+    that, and the loss does not show it. Every so many steps the student generates and answers the
+    first trajectories that it is trained on, sampled and decoded as in its use. Logged are:
 
     - `collapse/code_entropy`: entropy of the codes over the prompts, as a share of the teacher's;
     - `collapse/image_agreement`: share of the codes that are the teacher's;
@@ -97,7 +97,7 @@ class CollapseAlarm(Callback):
 
     Args:
         every_n_steps: Optimizer steps between two measurements.
-        images: Prompts that are drawn; 0 for none.
+        images: Prompts to generate images for; 0 for none.
         texts: Questions that are answered; 0 for none.
         limits: What counts as a collapse.
         action: `warn`, `stop` or `roll_back`.

@@ -18,7 +18,7 @@ class EvaluationTable(Callback):
     For images: the score by sampling steps, with and without guidance, or by top-k. For text: exact
     match, CIDEr-D, tokens per forward pass, iterations per block and tokens per second. The module
     measures (see the `evaluation` argument of `ShowoTurbo`) and keeps the scores in its
-    `evaluation_report`, a `Report`. Loggers that take pictures get a diagram of the scores by
+    `evaluation_report`, a `Report`. Loggers that take images get a diagram of the scores by
     steps.
 
     Files: `<folder>/validate.json`, `<folder>/validate.csv`, or `test` instead of `validate`.
@@ -76,9 +76,9 @@ class EvaluationTable(Callback):
         assert isinstance(report, Report)
         for of_split in by_split(report.images) if name else ():
             if quality := of_quality(of_split):
-                picture = to_array(quality_figure(*quality))
+                image = to_array(quality_figure(*quality))
                 for logger in trainer.loggers:
-                    log_picture(logger, f"{name}/{of_split[0].split}", picture, trainer.global_step)
+                    log_picture(logger, f"{name}/{of_split[0].split}", image, trainer.global_step)
         console = make_console()
         console.print(to_rich(report_figures(report)))
         if name is None:

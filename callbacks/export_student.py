@@ -35,10 +35,10 @@ class ExportStudent(Callback):
 
     Args:
         folder: Where to write; `<trainer.default_root_dir>/student` by default.
-        sampling: How the student draws best, if not in the way of the module's `sampling`. Written
+        sampling: Recommended for the student, if not the module's `sampling`. Written
             to `generation_config.json`, and so the default of `showo-turbo generate` and
             `ShowoPipeline.generate`.
-        decoding: How the student answers best, if not in the way of the module's `decoding`.
+        decoding: Recommended for the student, if not the module's `decoding`.
             Likewise the default of `showo-turbo answer` and `ShowoPipeline.answer`.
     """
 

@@ -1,4 +1,4 @@
-"""The pictures and answers of `predict` as files."""
+"""The images and answers of `predict` as files."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ from showo_turbo.utils.text_files import json_lines
 
 
 class PredictionWriter(BasePredictionWriter):
-    """Writes what `showo-turbo predict` draws and answers, batch by batch.
+    """Writes what `showo-turbo predict` generates and answers, batch by batch.
 
     Into `folder` go `<split>-<index>.png` for every prompt, and `predictions.jsonl` with a line for
     every prompt and question, in the order of the data.

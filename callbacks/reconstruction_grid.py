@@ -23,7 +23,7 @@ class ReconstructionGrid(Callback):
     and where they differ (gray: nowhere).
 
     Events: the images are those of the first validation batch; in `on_validation_end` the logger
-    gets the picture `reconstructions`, and two files are written, `<folder>/step-<number>.png` and
+    gets the image `reconstructions`, and two files are written, `<folder>/step-<number>.png` and
     `<folder>/scores.json`, which holds what was logged under `val/` last. A sanity check is not
     shown.
 
@@ -85,7 +85,7 @@ class ReconstructionGrid(Callback):
         self._captions = [f"{value:.1f} dB" for value in signal_to_noise(decoded, pixels).tolist()]
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write and log the picture, and write the scores."""
+        """Write and log the grid, and write the scores."""
         if not self._columns:
             return
         for logger in trainer.loggers:

@@ -1,4 +1,4 @@
-"""The same prompts drawn again and again while a model trains."""
+"""Images of the same prompts, generated again and again while a model trains."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -24,7 +24,7 @@ from showo_turbo.viz.pictures import GridColumn, draw_image_grid, mosaic
 
 
 class SampleGrid(Callback):
-    """Draws fixed prompts, with fixed seeds, to an image grid in the logger and as a PNG.
+    """Generates fixed prompts, with fixed seeds, as an image grid in the logger and as a PNG.
 
     A row a prompt, a column a sampling setting. Where the checker of the module's `evaluation` can
     judge the prompts, frames are green for satisfied ones and red for others.
@@ -35,7 +35,7 @@ class SampleGrid(Callback):
     `<folder>/epoch-<number>.png`.
 
     Works with any module that has a `student` or a `model` (`ShowoTurbo`, `PretrainShowo`), an
-    `image_tokenizer` and a `text_tokenizer`. With several devices every process draws, which is
+    `image_tokenizer` and a `text_tokenizer`. With several devices every process generates, which is
     what sharded strategies need, and the first writes.
 
     Example:
@@ -51,7 +51,7 @@ class SampleGrid(Callback):
     Args:
         prompts: Texts; by default the first validation prompt of each category of the DataModule,
             and others where these are few.
-        every_n_epochs: How often to draw.
+        every_n_epochs: How often to generate.
         sampling_steps: Steps of the module's own `sampling`, a column each.
         samplings: Instead of those, whole sampling settings, such as
             `{sampling_steps: 16, guidance_scale: 1.5}`.
@@ -103,7 +103,7 @@ class SampleGrid(Callback):
             self.prompts = [entry["prompt"] for entry in self._metadata]
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw, when it is time."""
+        """Generate, when it is time."""
         epoch = trainer.current_epoch + 1
         if epoch % self.every_n_epochs:
             return
@@ -111,9 +111,9 @@ class SampleGrid(Callback):
         columns = self._draw(trainer, pl_module, self.prompts)
         if not trainer.is_global_zero:
             return
-        picture = mosaic(columns)
+        grid = mosaic(columns)
         for logger in trainer.loggers:
-            log_picture(logger, "samples", picture, trainer.global_step)
+            log_picture(logger, "samples", grid, trainer.global_step)
         folder = self.folder or Path(trainer.default_root_dir) / "samples"
         draw_image_grid(self.prompts, columns, folder / f"epoch-{epoch:04d}.png")
 
@@ -153,11 +153,11 @@ class SampleGrid(Callback):
 
 
 def log_picture(logger: Logger, name: str, picture: NDArray[np.uint8], step: int) -> None:
-    """Give a picture to a logger that takes pictures; others are passed over.
+    """Give an image to a logger that takes images; others are passed over.
 
     Args:
         logger: Any of Lightning's loggers.
-        name: Name of the picture.
+        name: Name of the image.
         picture: RGB `(height, width, 3)`.
         step: The trainer's global step.
     """
@@ -177,6 +177,6 @@ def _network(module: LightningModule) -> ImageModel:
         if isinstance(network, ImageModel):
             return network
     raise UserError(
-        f"SampleGrid looks for a student or a model to draw with, but {type(module).__name__} has "
+        f"SampleGrid looks for a student or a model to sample, but {type(module).__name__} has "
         "none; use it with ShowoTurbo or PretrainShowo, or leave it out"
     )

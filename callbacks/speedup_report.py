@@ -1,4 +1,4 @@
-"""The measured speed-up at the end of a distillation: tables, report.json, pictures."""
+"""The measured speed-up at the end of a distillation: tables, report.json, figures."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -52,24 +52,24 @@ class SpeedupReport(Callback):
 
     The teacher (the model that the first stage began with) chooses its guidance on the validation
     prompts, at each number of steps. Then the teacher, the students after each stage and the final
-    student draw the same test prompts with the same seeds, and teacher and student answer the same
-    questions. Prompts of further files, such as combinations that training never showed, are
+    student sample the same test prompts with the same seeds, and teacher and student answer the
+    same questions. Prompts of further files, such as combinations that training never showed, are
     reported on their own. How different the images of a prompt are is measured on as many of the
     test prompts as `variety_prompts` of the settings says.
 
     The prompts may be anybody's: they are judged by the checker of the plan, by its metrics, or by
     both. Without a checker the teacher chooses by the first metric; with neither it is sampled as
-    in the first stage, and the report shows pictures, steps and milliseconds.
+    in the first stage, and the report shows images, steps and milliseconds.
 
     Into `folder` go `report.json`, `report.csv`, `report.md`, `grid.png`, `quality_by_steps.png`,
     `film_strips/*.png` and, with `variety_prompts` in the settings, `variety.png`, with `abilities`
-    `abilities-*.png`; the student's figures and the pictures also go to the loggers, as `report/`.
+    `abilities-*.png`; the student's figures and the images also go to the loggers, as `report/`.
     Every score is kept in `scores` as soon as it is measured; resume a killed run with
     `--ckpt_path`, and the report goes on where it stopped. Runs that share the folder of scores,
     such as the trials of a sweep, measure a teacher that they share only once.
 
     Events: what could be wrong is looked for in `setup` and `on_fit_start`. In `on_fit_end` every
-    process measures its share of the prompts and questions, and the first draws pictures and writes
+    process measures its share of the prompts and questions, and the first draws figures and writes
     while the others wait. Nothing happens under `fast_dev_run`. List it after `Curriculum`, which
     knows where the teachers are and how long the rounds took, and under a sharded strategy after
     `ExportStudent`, which gathers the student.
@@ -276,11 +276,11 @@ def _preceding(trainer: Trainer, callback: Callback, kind: type[_Found], why: st
     )
 
 
-def _log(trainer: Trainer, report: Report, folder: Path, pictures: Sequence[Path]) -> None:
-    """Give the student's figures and the pictures to the loggers."""
+def _log(trainer: Trainer, report: Report, folder: Path, files: Sequence[Path]) -> None:
+    """Give the student's figures and the images to the loggers."""
     for logger in trainer.loggers:
         logger.log_metrics(report.scalars("report", seconds=True), trainer.global_step)
-    for file in pictures:
+    for file in files:
         name = f"report/{file.relative_to(folder).with_suffix('').as_posix()}"
         with Image.open(file) as image:
             pixels = np.asarray(image.convert("RGB"))

@@ -1,4 +1,4 @@
-"""Draw the animated picture of the front page: images coming out of the mask.
+"""Draw the animated image of the front page: images coming out of the mask.
 
 python docs/tools/animate.py          # writes docs/pictures/sampling.gif
 """
@@ -27,7 +27,7 @@ FRAME_MS, PAUSE_MS = 140, 1800
 
 
 def frames(pipeline: ShowoPipeline) -> list[Image.Image]:
-    """All images side by side, a picture a step, the masked one first."""
+    """All images side by side, one image per step, the masked one first."""
     sampling = ImageSampling(16, guidance_scale=1.0, reveal_order="halton")
     steps = list(denoise_images(pipeline.network, pipeline.encode_prompts(PROMPTS), sampling))
     pixels = pipeline.decode_images(pipeline.as_grids(steps[-1].codes))
@@ -48,7 +48,7 @@ def side_by_side(pixels: torch.Tensor, masked: torch.Tensor) -> Image.Image:
 
 
 def main() -> None:
-    """Write the picture."""
+    """Write the image."""
     drawn = frames(ShowoPipeline.from_pretrained("shapes"))
     first, last = drawn[0], drawn[-1]
     both = Image.new("RGB", (first.width, 2 * first.height))  # the mask's gray is in no last frame

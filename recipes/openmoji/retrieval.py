@@ -1,4 +1,4 @@
-"""Judges a picture by which one of all known pictures is nearest to it."""
+"""Judges an image by which one of all known images is nearest to it."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -15,14 +15,14 @@ from showo_turbo.trajectories.checker import PromptMetadata
 
 
 class NearestPicture(Checker):
-    """An image is right if the picture that was asked for is the nearest to it, of all there are.
+    """An image is right if, of all known images, the one that was asked for is nearest to it.
 
     `image` in the prompt's metadata, a file name, names the one that was asked for. Distances are
-    Euclidean, of pixels or of what an image tokenizer makes of them before it quantizes. Pictures
+    Euclidean, of pixels or of what an image tokenizer makes of them before it quantizes. Images
     that are alike in them, such as drawings that differ in their names only, count as one.
 
     Args:
-        pictures: Folder of all pictures, PNG files.
+        pictures: Folder of all images, PNG files.
         resolution: Side of the images in pixels.
         image_tokenizer: Measure in its features, a folder or hub id; in pixels by default.
 
@@ -43,19 +43,19 @@ class NearestPicture(Checker):
         self.image_tokenizer = image_tokenizer
 
     def can_judge(self, prompt: PromptMetadata) -> bool:
-        """Whether a prompt says which picture it asks for."""
+        """Whether a prompt says which image it asks for."""
         return prompt.get("image") in self._places
 
     def judge(self, pixels: Tensor, prompts: Sequence[PromptMetadata]) -> list[bool]:
-        """Whether each image is nearest to the picture of its prompt."""
+        """Whether each image is nearest to the image of its prompt."""
         distances = self._distances(pixels)
         asked = torch.tensor([self._places[str(entry["image"])] for entry in prompts])
         own = distances.gather(1, asked[:, None])[:, 0]
-        # Of pictures that are alike, either one is the nearest.
+        # Of images that are alike, either one is the nearest.
         return (own <= distances.min(dim=1).values + 1e-4).tolist()
 
     def describe(self, pixels: Tensor) -> list[str]:
-        """The name of the picture that is nearest to each image."""
+        """The name of the image that is nearest to each image."""
         names = list(self._places)
         return [names[index] for index in self._distances(pixels).argmin(dim=1).tolist()]
 
@@ -79,18 +79,18 @@ class NearestPicture(Checker):
 
     @cached_property
     def _places(self) -> dict[str, int]:
-        """Number of each picture, by its file name."""
+        """Number of each image, by its file name."""
         names = sorted(path.name for path in self.pictures.glob("*.png"))
         if not names:
             raise UserError(
-                f"{self.pictures} holds no PNG files; expected the pictures that are asked for, "
+                f"{self.pictures} holds no PNG files; expected the images that are asked for, "
                 "name their folder"
             )
         return {name: number for number, name in enumerate(names)}
 
     @cached_property
     def _known(self) -> Tensor:
-        """Features of all pictures."""
+        """Features of all images."""
         return self._features(
             torch.stack(
                 [load_image(self.pictures / name, self.resolution) for name in self._places]

@@ -26,12 +26,12 @@ from showo_turbo.utils.files import write_atomically, write_json
 from showo_turbo.viz.pictures import GridColumn, draw_image_grid
 
 STEPS = (16, 8, 4, 2)
-ATTRIBUTION = "Pictures learned from OpenMoji (openmoji.org), CC BY-SA 4.0; this grid likewise."
+ATTRIBUTION = "Images learned from OpenMoji (openmoji.org), CC BY-SA 4.0; this grid likewise."
 SHOWN = 8
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Draw, judge, and write figures and a grid."""
+    """Generate, judge, and write figures and a grid."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", type=Path, default=Path("data/openmoji"))
     parser.add_argument("--base", required=True)
@@ -105,7 +105,7 @@ def drawn(
 def score(
     split: str, model: str, steps: int, marks: dict[str, list[bool]], seconds: float
 ) -> dict[str, Any]:
-    """A row: the share of right pictures by each way of judging, with its interval."""
+    """A row: the share of right images by each way of judging, with its interval."""
     row: dict[str, Any] = {"split": split, "model": model, "steps": steps}
     for kind, right in marks.items():
         low, high = wilson_interval(sum(right), len(right))

@@ -1,4 +1,4 @@
-"""Choose the prompts of zero-shot COCO FID-30K: a caption of each of 30,000 validation pictures.
+"""Choose the prompts of zero-shot COCO FID-30K: a caption of each of 30,000 validation images.
 
 python recipes/show_o_turbo/coco_prompts.py          # after showo-turbo download coco-captions
 """
@@ -18,7 +18,7 @@ COUNT = 30_000
 
 
 def choose(captions: Path, count: int, seed: int) -> list[dict[str, object]]:
-    """Pictures at random, each with its first caption by id.
+    """Images at random, each with its first caption by id.
 
     Args:
         captions: COCO's captions.
@@ -26,14 +26,14 @@ def choose(captions: Path, count: int, seed: int) -> list[dict[str, object]]:
         seed: Chooses which.
 
     Raises:
-        UserError: If there are fewer pictures with captions.
+        UserError: If there are fewer images with captions.
     """
     first: dict[int, str] = {}
     for entry in sorted(read_json(captions)["annotations"], key=lambda entry: entry["id"]):
         first.setdefault(entry["image_id"], " ".join(entry["caption"].split()))
     images = sorted(first)
     if len(images) < count:
-        raise UserError(f"{captions} has captions of {len(images)} pictures; expected {count}")
+        raise UserError(f"{captions} has captions of {len(images)} images; expected {count}")
     order = Permutation(len(images), stable_hash(seed, "fid"))
     chosen = [images[order[place]] for place in range(count)]
     return [{"prompt": first[image], "image_id": image} for image in chosen]

@@ -105,14 +105,14 @@ CASES = [
         "a tar without captions",
         tar(PICTURE[:1]),
         "a.tar has the sample 'a' with .png",
-        "expected a picture",
+        "expected an image",
         "write it again or remove it",
     ),
     Case(
         "a mixed tar",
         tar([*PICTURE, ("b.png", b""), ("b.txt", b"b"), ("a.json", b"{}")]),
         "a.tar has the sample 'a' with .json",
-        "expected a picture",
+        "expected an image",
         "write it again or remove it",
     ),
     Case(

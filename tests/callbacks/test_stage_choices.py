@@ -124,7 +124,7 @@ def test_pictures_of_a_caption_are_coupled_with_the_noise_that_the_student_reads
 def test_a_stage_whose_pictures_are_all_rejected_ends_the_run(tmp_path):
     accepted = FirstAccepted([TEACHER], ShapesChecker())
     stages = [stage(source=accepted, skip_prompts=DENSE)]
-    with pytest.raises(UserError, match=r"all pictures for 6 captions were rejected"):
+    with pytest.raises(UserError, match=r"all images for 6 captions were rejected"):
         fit(tmp_path, stages)
 
 

@@ -109,7 +109,7 @@ class TestBadInput:
     def test_a_model_of_clips(self, mistake, stories, tmp_path):
         clips = write_clip_model(tmp_path / "clips")
         message = mistake("collect", tmp_path / "out", *stories, *SETTINGS, "--model", clips)
-        assert "draws clips, and tells no stories" in message
+        assert "generates clips, not stories" in message
         assert not (tmp_path / "out").exists()
 
     def test_a_picture_that_is_missing(self, mistake, model, stories, tmp_path):

@@ -96,7 +96,7 @@ class TestBadInput:
 
     def test_a_model_of_images(self, mistake, model, tmp_path):
         run = ["generate-video", "a", "--model", model, "--output", tmp_path / "out"]
-        assert "the model draws images, and no clips" in mistake(*run)
+        assert "the model generates images, not clips" in mistake(*run)
         assert not (tmp_path / "out").exists()
 
     @pytest.mark.parametrize(

@@ -241,7 +241,7 @@ def test_what_cannot_be_split(pictures, mistake):
     assert "is not a folder" in split(images="nowhere")
     named = ("--captions", "mine/captions.json")
     assert "share of test is 1.0; expected one between" in split(*named, "--test", 1)
-    assert "24 pictures are too few for 24" in split(*named, "--test", 0.5, "--validation", 0.5)
+    assert "24 images are too few for 24" in split(*named, "--test", 0.5, "--validation", 0.5)
     Path("bad.csv").write_text("picture,text\n000.png,a disc\n")
     assert "expected one of file_name, image, file, path" in split("--captions", "bad.csv")
     Path("bad.csv").write_text("image,text\n999.png,a disc\n")

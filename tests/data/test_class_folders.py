@@ -94,7 +94,7 @@ def test_classes_of_the_shapes_world(tmp_path):
         scene = read_image(pixels)
         assert [f"{item.color} {item.shape}" for item in scene.objects] == [sample["caption"]]
         assert not shows_held_out(scene)
-    with pytest.raises(UserError, match="holds other pictures"):
+    with pytest.raises(UserError, match="holds other images"):
         ShapesClasses(tmp_path / "classes", per_class=4).prepare()
 
 

@@ -155,16 +155,16 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("members", "message"),
         [
-            ([("a.png", b"x")], "has the sample 'a' with .png; expected a picture"),
-            ([("a.txt", b"x")], "has the sample 'a' with .txt; expected a picture"),
-            ([("a.cls", b"x")], "has the sample 'a' with nothing; expected a picture"),
+            ([("a.png", b"x")], "has the sample 'a' with .png; expected an image"),
+            ([("a.txt", b"x")], "has the sample 'a' with .txt; expected an image"),
+            ([("a.cls", b"x")], "has the sample 'a' with nothing; expected an image"),
             (
                 [*sample("a", 1), ("a.jpg", b"x")],
-                "has the sample 'a' with .jpg and .png and .txt; expected a picture",
+                "has the sample 'a' with .jpg and .png and .txt; expected an image",
             ),
             ([*sample("a", 1)[:2], ("a.png", b"x")], "'a.png' twice; expected it once"),
             ([*sample("a", 1), *sample("b", 1), *sample("a", 2)], "members of one sample apart"),
-            ([], "holds no samples; expected pictures with captions"),
+            ([], "holds no samples; expected images with captions"),
         ],
     )
     def test_a_mixed_tar(self, tmp_path, members, message):
@@ -227,7 +227,7 @@ class TestBadInput:
 
     def test_a_damaged_picture(self, tmp_path):
         write_tar(tmp_path / "a.tar", [("a.png", b"no"), ("a.txt", b"a")])
-        with pytest.raises(BadSample, match=r"the picture of a of .*a\.tar cannot be read as an"):
+        with pytest.raises(BadSample, match=r"the image of a of .*a\.tar cannot be read as an"):
             ImageTextShards([tmp_path]).open(8).draw(0, 0)
 
     def test_parquet(self, folder, tmp_path):
@@ -241,7 +241,7 @@ class TestBadInput:
         rows = pa.table({"image": [None, b"x"], "caption": ["a", None]})
         pq.write_table(rows, folder / "02.parquet")
         stream = ImageTextShards([folder / "02.parquet"]).open(8)
-        with pytest.raises(BadSample, match=r"row 0 of row group 0 .* has no picture in 'image'"):
+        with pytest.raises(BadSample, match=r"row 0 of row group 0 .* has no image in 'image'"):
             stream.draw(0, 0)
         with pytest.raises(BadSample, match=r"row 1 of row group 0 .* has no text in 'caption'"):
             stream.draw(1, 0)

@@ -58,7 +58,7 @@ def test_the_mask_is_what_was_painted():
 @pytest.mark.bad_input
 def test_mistakes_in_the_editor():
     empty = Image.new("RGBA", (8, 8), (0, 0, 0, 0))
-    with pytest.raises(UserError, match="there is no image; take the one"):
+    with pytest.raises(UserError, match="there is no image; use the generated one"):
         _painted(None)
     with pytest.raises(UserError, match="nothing is painted"):
         _painted({"background": Image.new("RGB", (8, 8)), "layers": [empty]})

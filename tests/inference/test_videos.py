@@ -81,11 +81,11 @@ def test_answers_about_clips(tmp_path, clips):
 class TestBadInput:
     def test_models_of_images_and_of_clips(self, clips):
         images = ShowoPipeline(*tiny_networks())
-        with pytest.raises(UserError, match="the model draws images, and no clips; use generate,"):
+        with pytest.raises(UserError, match="generates images, not clips; use generate,"):
             images.generate_video(PROMPTS)
-        with pytest.raises(UserError, match="the model draws clips, and no images; use generate_v"):
+        with pytest.raises(UserError, match="generates clips, not images; use generate_v"):
             clips.generate(PROMPTS)
-        with pytest.raises(UserError, match="draws clips, and tells no stories"):
+        with pytest.raises(UserError, match="generates clips, not stories"):
             clips.tell(PROMPTS)
         with pytest.raises(UserError, match="a list of frames is given for an image"):
             images.answer([colored_frames()], "What moves?")

@@ -92,7 +92,7 @@ class TestBadInput:
             ShowoConfig(image_tokens=12, video_frames=frames)
 
     def test_stories(self):
-        with pytest.raises(UserError, match="the model draws clips, and tells no stories"):
+        with pytest.raises(UserError, match="the model generates clips, not stories"):
             clip_model().story_prompt([[1]], [])
 
 

@@ -89,7 +89,7 @@ def test_a_clip_depends_on_its_own_seed(model):
 
 @pytest.mark.bad_input
 def test_what_cannot_be_drawn(model):
-    with pytest.raises(UserError, match="the model draws images, and no clips"):
+    with pytest.raises(UserError, match="the model generates images, not clips"):
         decode_clip_codes(tiny_showo(), PROMPTS, ImageSampling(2))
     with pytest.raises(UserError, match=r"sampling_steps is 5; choose 1 to 4"):
         decode_clip_codes(model, PROMPTS, ImageSampling(5), by_frame=True)

@@ -10,7 +10,7 @@ LIGHTNING_COMMANDS = {
 COMMANDS = {
     "generate": "Generate images from prompts.",
     "generate-video": "Generate clips from prompts, optionally with a first frame.",
-    "inpaint": "Redraw the parts of images that a mask marks in white.",
+    "inpaint": "Regenerate the parts of images that a mask marks in white.",
     "extrapolate": "Extend images beyond their edges.",
     "edit": "Edit images by a prompt, without a mask.",
     "answer": "Answer questions about images.",

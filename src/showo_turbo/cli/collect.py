@@ -88,9 +88,9 @@ def collect(
 
     Args:
         output: Folder for the stores: a new one, or that of the same command.
-        captions: Captions to draw images for; their images are not read. `--captions.images` and
-            `--captions.annotations` are those of `CaptionFiles`, COCO's format; another source
-            is named with `--captions my_captions.Mine`.
+        captions: Captions to generate images for; their own images are not read.
+            `--captions.images` and `--captions.annotations` are those of `CaptionFiles`, COCO's
+            format; another source is named with `--captions my_captions.Mine`.
         instructions: Questions to answer. `--instructions.images` and `--instructions.annotations`
             are those of `InstructionFiles`, LLaVA's format; another source is named with
             `--instructions my_questions.Mine`.

@@ -25,7 +25,7 @@ def demo(
     """Serve a web page that shows teacher and student side by side.
 
     Images come out of the mask as the milliseconds count, answers settle token by token, and what
-    is painted over is drawn again. Needs the extra `demo`. Nothing is fetched or sent.
+    is painted over is regenerated. Needs the extra `demo`. Nothing is fetched or sent.
 
     Args:
         teacher: `shapes`, a folder or a hub id.

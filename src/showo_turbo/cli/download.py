@@ -32,8 +32,8 @@ def download(
         name: Which one: `coco-captions`, `llava`, `refinedweb`, `geneval` or `hpd`.
         folder: Folder of all data sets.
         parts: What of it, such as `[captions, val2014]`. `coco-captions` has `captions` (the
-            default), `train2017` and `val2014`, pictures of 19 and 7 GB; `llava` has `instructions`
-            (the default) and the pictures `coco`, `gqa`, `textvqa` and `vg`.
+            default), `train2017` and `val2014`, images of 19 and 7 GB; `llava` has `instructions`
+            (the default) and the images `coco`, `gqa`, `textvqa` and `vg`.
         files: How many files of `refinedweb`, of terabytes in all.
         keep_archives: Keep archives once they are unpacked.
     """

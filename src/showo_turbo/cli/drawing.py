@@ -1,4 +1,4 @@
-"""What all commands that draw into a folder share: seeds, settings, resuming, PNGs and their notes.
+"""What all commands that write images share: seeds, settings, resuming, PNGs and their notes.
 
 Interrupted, a command that is given again continues where it stopped.
 """
@@ -26,7 +26,7 @@ INDEX_FILE = "index.jsonl"
 
 
 class Entry(Protocol):
-    """What a line of a file, or a command line, asks to draw."""
+    """What a line of a file, or a command line, asks for."""
 
     @property
     def seed(self) -> int | None:
@@ -46,7 +46,7 @@ class Entry(Protocol):
 
 @dataclass(frozen=True)
 class DrawingOptions:
-    """Where images go, and what is common to all that are drawn.
+    """Where images go, and what all of them have in common.
 
     Args:
         output: Folder for the images: a new one, or that of the same command.
@@ -54,7 +54,7 @@ class DrawingOptions:
             of a file names nothing else.
         seed: Seed of the first image; the next ones count on from it, but for lines of a file that
             name their own.
-        batch_size: Images drawn at once; by default as many as fit.
+        batch_size: Images generated at once; by default as many as fit.
     """
 
     output: Path
@@ -69,7 +69,7 @@ Result = TypeVar("Result", bound="DrawnImages")
 
 @dataclass(frozen=True)
 class Request(Generic[Asked]):
-    """One image to draw.
+    """One image to generate.
 
     Attributes:
         file: Name of its file within the folder.
@@ -88,14 +88,14 @@ class DrawingRun(Generic[Asked, Result]):
 
     Args:
         command: Its name.
-        pipeline: Draws them.
+        pipeline: Generates the images.
         model: Where that came from.
-        sampling: How it draws.
+        sampling: How they are sampled.
         requests: The images.
         task: What some of the requests ask of the pipeline.
         options: What else decides about the images, noted with each.
         settings: What else belongs to the folder as a whole.
-        found: What is noted of an image of a result once it is drawn.
+        found: What to note of an image of a result.
         save: Writes an image of a result with its note.
         kind: What they are called, in the plural.
     """
@@ -115,11 +115,11 @@ class DrawingRun(Generic[Asked, Result]):
     kind: str = "images"
 
     def into(self, place: DrawingOptions, begun: Callable[[], None] = lambda: None) -> None:
-        """Draw what the folder does not hold yet, and say what it cost.
+        """Generate what the folder does not hold yet, and report the cost.
 
         Args:
-            place: The folder, and how many images are drawn at once.
-            begun: Called once the folder is there, and before anything is drawn.
+            place: The folder, and how many images are generated at once.
+            begun: Called once the folder is there, and before anything is generated.
 
         Raises:
             UserError: If anything is wrong; then nothing is written.
@@ -161,7 +161,7 @@ class DrawingRun(Generic[Asked, Result]):
     def _write(
         self, batches: Iterable[Result], requests: Sequence[Request[Asked]], folder: RunFolder
     ) -> "Statistics":
-        """Write images batch by batch as they are drawn; give what they cost."""
+        """Write images batch by batch as they are generated; give what they cost."""
         from ..inference import Statistics
 
         cost, done = Statistics(), 0

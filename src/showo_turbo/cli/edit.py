@@ -27,18 +27,18 @@ def edit(
 ) -> None:
     """Edit images by a prompt, without a mask.
 
-    Random image tokens are drawn again with the prompt, round after round. 4 rounds of 4 steps with
+    Random image tokens are regenerated with the prompt, round after round. 4 rounds of 4 steps with
     a guidance scale of 2 are a sound start. The folder gets one PNG an image, with its prompt,
     seed, steps and model in its metadata, and `index.jsonl` with a line for each. Interrupted, the
     same command continues where it stopped.
 
     Args:
         images: Image files, and folders of them. They are cut to squares as large as the model
-            draws them.
+            generates them.
         source: Where the images go, what is common to all, and a file in place of images and what
             they are to show.
         prompt: What the whole image is to show.
-        editing: How many rounds, and how many tokens they draw again.
+        editing: How many rounds, and how many tokens they regenerate.
         changes: How the images of a round are sampled, if not as the model does best.
         model: The model.
     """

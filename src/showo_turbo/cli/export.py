@@ -104,10 +104,10 @@ def export(
         image_tokenizer: Image tokenizer to copy into the folder, likewise.
         vision_encoder: Vision encoder to copy into the folder, likewise, of a model that reads
             images through one.
-        sampling: How the model draws best, such as `--sampling.sampling_steps 4`; by default the
+        sampling: Recommended for the model, such as `--sampling.sampling_steps 4`; by default the
             `sampling` that it was trained with. Written to `generation_config.json`, and so the
             default of `generate`.
-        decoding: How the model answers best, such as `--decoding.max_new_tokens 64`, likewise, and
+        decoding: Recommended for the model, such as `--decoding.max_new_tokens 64`, likewise, and
             the default of `answer`.
         half: Store the weights in half precision, in half the space; they load in float32.
         card: Write a model card, `README.md`, with the sizes and where the weights come from.

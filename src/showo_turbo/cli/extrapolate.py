@@ -31,14 +31,14 @@ def extrapolate(
 
     Args:
         images: Image files, and folders of them. They are cut to squares as large as the model
-            draws them.
+            generates them.
         source: Where the images go, what is common to all, and a file in place of images and what
             they are to show.
         directions: Where they grow: left, right, up or down, or several of them one after the
             other, such as "[left, up]".
         prompt: What is to be there; one text, or a list with one for each direction.
-        offset: Each direction keeps half of the image in view as it draws the rest; the offset is
-            how many rows or columns of tokens fewer.
+        offset: Each direction keeps half of the image in view as it generates the rest; the
+            offset is how many rows or columns of tokens fewer.
         changes: How images are sampled, if not as the model does best.
         model: The model.
     """

@@ -1,4 +1,4 @@
-"""`showo-turbo generate`: draw images of prompts into a folder."""
+"""`showo-turbo generate`: generate images from prompts into a folder."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,7 +32,7 @@ def generate(
     `index.jsonl` with a line for each. Interrupted, the same command continues where it stopped.
 
     Args:
-        prompts: What to draw.
+        prompts: What to generate.
         drawing: Where the images go, and what is common to all.
         prompts_file: Prompts in a text file, one a line; in a .jsonl, .ndjson or .jsonlines file,
             one object a line with "prompt" and, if wanted, "negative_prompt" and "seed"; or in a

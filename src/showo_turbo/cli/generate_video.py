@@ -1,4 +1,4 @@
-"""`showo-turbo generate-video`: draw clips of prompts into a folder."""
+"""`showo-turbo generate-video`: generate clips from prompts into a folder."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -44,13 +44,13 @@ def generate_video(
     stopped.
 
     Args:
-        prompts: What to draw.
+        prompts: What to generate.
         drawing: Where the clips go, and what is common to all.
         prompts_file: Prompts in a text file, one a line, or in a .jsonl, .csv or .tsv file; see
             `generate`.
-        image: The first frame of all clips, to set it in motion; by default it is drawn, too.
+        image: The first frame of all clips, to set it in motion; by default it is generated, too.
         by_frame: Whether a latent frame begins once the one before is complete, each in
-            `sampling_steps` steps; else all are drawn together.
+            `sampling_steps` steps; else all are generated together.
         format: Kind of the files: `gif`, lossless `webp`, or `mp4`, which needs showo-turbo[video].
         frames_per_second: How fast the frames follow each other, from 0.1 to 100.
         changes: How clips are sampled, if not as the model does best.

@@ -38,7 +38,7 @@ class JobOptions(DrawingOptions):
             of a file names nothing else.
         seed: Seed of the first image; the next ones count on from it, but for lines of a file that
             name their own.
-        batch_size: Images drawn at once; by default as many as fit.
+        batch_size: Images generated at once; by default as many as fit.
         jobs_file: Instead of images and what is to be done with them, a .jsonl file, one object a
             line with "image", a path from the folder of this file, what is the same for all
             images otherwise ("prompt", and "mask" or "directions"), and, if wanted,
@@ -192,7 +192,7 @@ def draw_jobs(
     options: Mapping[str, Any],
     found: Callable[[Result, int], dict[str, Any]] = lambda batch, index: {},
 ) -> None:
-    """Draw what the command line, or a file, asks to make of images; see `DrawingRun`.
+    """Make of images what the command line, or a file, asks for; see `DrawingRun`.
 
     Args:
         command: The command's name.
@@ -203,7 +203,7 @@ def draw_jobs(
         changes: How images are sampled, if not as the model does best.
         model: The model.
         options: What else decides about the images.
-        found: What is noted of an image once it is drawn.
+        found: What to note of a finished image.
 
     Raises:
         UserError: If anything is wrong; then nothing is written.

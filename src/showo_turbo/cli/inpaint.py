@@ -1,4 +1,4 @@
-"""`showo-turbo inpaint`: draw parts of images again."""
+"""`showo-turbo inpaint`: regenerate parts of images."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,21 +26,21 @@ def inpaint(
     changes: SamplingChanges = SamplingChanges(),
     model: ModelOptions = ModelOptions(),
 ) -> None:
-    """Redraw the parts of images that a mask marks in white.
+    """Regenerate the parts of images that a mask marks in white.
 
     The folder gets one PNG an image, with its prompt, seed, steps and model in its metadata, and
     `index.jsonl` with a line for each. Interrupted, the same command continues where it stopped.
 
     Args:
         images: Image files, and folders of them. They are cut to squares as large as the model
-            draws them.
+            generates them.
         source: Where the images go, what is common to all, and a file in place of images and what
             they are to show.
-        mask: A picture as large as each image: white is drawn again, black is kept.
+        mask: As large as each image: white is regenerated, black is kept.
         prompt: What the whole image is to show.
-        mask_reading: With `any` a token is drawn again if any pixel of its patch is white; with
+        mask_reading: With `any` a token is regenerated if any pixel of its patch is white; with
             `center`, as in the published code, if its center is, which misses what is small.
-        paste: Whether to put back the image's own pixels where no token was drawn again, with a
+        paste: Whether to put back the image's own pixels where no token was regenerated, with a
             soft edge; otherwise they are what the image tokenizer makes of them.
         changes: How images are sampled, if not as the model does best.
         model: The model.

@@ -18,7 +18,7 @@ _COLUMNS = ("prompt", "text", "caption")
 
 @dataclass(frozen=True)
 class PromptEntry:
-    """A prompt to draw.
+    """A prompt to generate from.
 
     Attributes:
         text: The prompt.
@@ -136,7 +136,7 @@ def _entry(values: Any, column: str, where: str) -> PromptEntry:
 
 
 SHARED_KEYS = ("seed", "negative_prompt")
-"""What a line about anything to draw may hold."""
+"""Keys that every line with something to generate may hold."""
 
 
 def seed_field(values: Mapping[str, Any], where: str) -> int | None:

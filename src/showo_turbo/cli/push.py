@@ -25,7 +25,7 @@ def push(
     """Publish a model on the hub, with a card generated from its run.
 
     The card says what the model is, how it was trained and what was measured, with the grid of
-    pictures. All is written in one commit. Give the same command again if it breaks off.
+    images. All is written in one commit. Give the same command again if it breaks off.
 
     Args:
         folder: A model folder, or the folder of a run that has exported its student.

@@ -1,4 +1,4 @@
-"""`showo-turbo split-pictures`: a folder of pictures with captions becomes data to train on."""
+"""`showo-turbo split-pictures`: a folder of images with captions becomes data to train on."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,19 +26,19 @@ def split_pictures(
     """Split captioned images into training, validation and test sets.
 
     Writes captions (COCO's format), questions that the captions answer (LLaVA's format) and prompts
-    (GenEval's format) of each split, and a link to the pictures, which stay where they are. The
+    (GenEval's format) of each split, and a link to the images, which stay where they are. The
     configurations in `recipes/own_pictures` read them.
 
     Args:
-        images: Folder of the pictures.
+        images: Folder of the images.
         output: Folder to write to: a new or an empty one.
         captions: COCO captions (`.json`), or a table (`.csv`, `.tsv`, `.jsonl`) with the columns
             `file_name` (or `image`, `file`, `path`) and `caption` (or `text`, `prompt`); by default
-            `metadata.csv` or `metadata.jsonl` among the pictures, or a text file beside each.
-        validation: Share of the pictures to validate on.
-        test: Share of the pictures to test on.
+            `metadata.csv` or `metadata.jsonl` among the images, or a text file beside each.
+        validation: Share of the images to validate on.
+        test: Share of the images to test on.
         question: What the captions are answers to.
-        seed: Chooses which picture goes where.
+        seed: Chooses which image goes where.
         overwrite: Split again into a folder that holds a split.
     """
     if not question.strip():
@@ -51,4 +51,4 @@ def split_pictures(
     splits = divide_pictures(read_captioned(images, captions), shares, seed)
     write_split(output, images, splits, question)
     counts = ", ".join(f"{len(pictures)} for {name}" for name, pictures in splits.items())
-    print(f"pictures: {counts}; written to {output}")
+    print(f"images: {counts}; written to {output}")

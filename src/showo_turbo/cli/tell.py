@@ -72,7 +72,7 @@ def tell(
     Args:
         requests: What is asked for.
         output: Folder for the stories: a new one, or that of the same command.
-        image: The image that the stories begin with; without one the model draws it of the request.
+        image: The image that the stories begin with; by default the model generates it.
         stories_file: Instead of requests and an image, a .jsonl file, one object a line with
             "request" and, if wanted, "image", a path from the folder of this file, and "seed".
         max_steps: Steps of a story at most.

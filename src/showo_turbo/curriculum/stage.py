@@ -36,7 +36,7 @@ class Stage:
         text_segments: Segments of a block's Jacobi iterations, or equal segments of its denoising
             steps, which they must divide.
         image_trajectories: Captions to collect for; all by default.
-        images_per_caption: Pictures to collect of each caption, from seeds of their own.
+        images_per_caption: Images to collect per caption, from seeds of their own.
         text_trajectories: Questions to collect for; all by default.
         trajectories: Stores that `collect` made, which the stage's first round trains on in place
             of what it would collect; in the first stage, those of the data module by default. Their
@@ -49,7 +49,7 @@ class Stage:
         refresh_every_n_epochs: Make the student the teacher and collect again this often within
             the stage; 0 does it only when the stage begins.
         keep_optimizer: Keep the optimizer's moments when the stage begins, and at its refreshes.
-        source: What draws the pictures of its trajectories: the teacher as `sampling` says by
+        source: What generates the images of its trajectories: the teacher as `sampling` says by
             default; see `Sampled`, `Mixed` and `FirstAccepted`.
         draws: How the state that a training sample starts from is drawn; uniformly by default, see
             `UniformDraws` and `SamplerDraws`.
@@ -57,7 +57,7 @@ class Stage:
             inpainted or extrapolated; by default never, see `PartlyKnown`.
         text_draws: How the Jacobi iterate that a block of an answer starts from is drawn; uniformly
             by default, see `GrowingNoise`.
-        skip_prompts: Regular expression; captions in which it is found are not drawn in this stage,
+        skip_prompts: Regular expression; captions in which it is found are left out in this stage,
             in place of the data module's `skip_prompts`.
         loss_weights: Weights of loss terms in this stage, by their names in the module's `losses`;
             other terms keep theirs.

@@ -47,7 +47,7 @@ def prepare_teacher(
         folder: The teacher's.
         first: Whether the teacher is the model that the run starts from, instead of the student.
         known: The teacher's fingerprint according to the checkpoint that is resumed, if any.
-        sampling: How the teacher draws in this round, which its folder says.
+        sampling: How the teacher samples in this round, which its folder says.
 
     Returns:
         The whole teacher and its fingerprint. It is the module's where that has one; the student

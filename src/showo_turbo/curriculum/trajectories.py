@@ -89,7 +89,7 @@ class RoundTrajectories:
                 raise UserError(f"stage {index + 1}: {error}") from None
 
     def _check_groups(self, stage: Stage) -> None:
-        """Pictures of one caption are drawn together.
+        """Images of one caption are generated together.
 
         Raises:
             UserError: If batches or shards would tear them apart.
@@ -99,7 +99,7 @@ class RoundTrajectories:
             if size % count:
                 raise UserError(
                     f"images_per_caption is {count}, but {name} is {size}; set one to a multiple "
-                    "of the other, so that the pictures of a caption are drawn together"
+                    "of the other, so that the images of a caption are generated together"
                 )
 
     def check(

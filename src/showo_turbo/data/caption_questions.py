@@ -1,4 +1,4 @@
-"""Captions as answers, to train understanding on pictures that have nothing else."""
+"""Captions as answers, to train understanding on images that have nothing else."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ LEARN_QUESTION = "learn_question"
 
 @dataclass(frozen=True)
 class CaptionQuestions(QuestionSource):
-    """The captions of pictures as answers to one request, which is learned as well.
+    """The captions of images as answers to one request, which is learned as well.
 
     By models that read images as features the answers alone are learned.
 
     Args:
-        captions: The pictures with their captions.
-        request: What is asked about every picture.
+        captions: The images with their captions.
+        request: What is asked about every image.
 
     Source: stages 1 and 2 of Show-o (arXiv 2408.12528, section 3.3), whose released code counts
     all tokens of such a text.

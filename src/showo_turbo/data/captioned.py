@@ -1,4 +1,4 @@
-"""Pictures with captions as people have them, split into training, validation and test."""
+"""Images with captions as people have them, split into training, validation and test."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -19,35 +19,35 @@ CAPTION_KEYS = ("caption", "text", "prompt")
 """What tables of captions call their columns; the first that is there is taken."""
 
 METADATA_FILES = tuple(f"metadata{ending}" for ending in (*JSON_LINES, *TABLES))
-"""Captions that lie among the pictures, as in the image folders of the hub."""
+"""Captions that lie among the images, as in the image folders of the hub."""
 
 SPLITS = ("train", "validation", "test")
 PICTURES = "pictures"
-"""Of a split: the link to the folder of the pictures."""
+"""Of a split: the link to the folder of the images."""
 
 
 class CaptionedPicture(NamedTuple):
-    """A picture, by its path from the folder of pictures, and its captions."""
+    """An image, by its path from the folder of images, and its captions."""
 
     name: str
     captions: list[str]
 
 
 def read_captioned(images: Path, captions: Path | None = None) -> list[CaptionedPicture]:
-    """Read which pictures there are, and their captions; of the pictures nothing is read.
+    """Find the images and their captions; the images themselves are not read.
 
     Args:
-        images: Folder of the pictures.
+        images: Folder of the images.
         captions: COCO's captions (`.json`); or a table (`.csv`, `.tsv`, `.jsonl`), a row a caption,
             with a column of `PICTURE_KEYS` and one of `CAPTION_KEYS`. By default a table in the
-            folder that is called `metadata`, or a text file beside each picture, whose lines are
+            folder that is called `metadata`, or a text file beside each image, whose lines are
             captions.
 
     Raises:
         UserError: If there are none, or something is missing or malformed.
     """
     if not images.is_dir():
-        raise UserError(f"{images} is not a folder; expected one of pictures, name another")
+        raise UserError(f"{images} is not a folder; expected one of images, name another")
     if captions is None:
         inside = (images / name for name in METADATA_FILES)
         captions = next((path for path in inside if path.is_file()), None)
@@ -61,8 +61,8 @@ def read_captioned(images: Path, captions: Path | None = None) -> list[Captioned
     for name in found:
         if not (images / name).is_file():
             raise UserError(
-                f"{images / name} does not exist, but {captions} has captions of it; expected a "
-                "picture, add it or remove its captions"
+                f"{images / name} does not exist, but {captions} has captions of it; expected an "
+                "image, add it or remove its captions"
             )
     return [CaptionedPicture(name, texts) for name, texts in found.items()]
 
@@ -70,11 +70,11 @@ def read_captioned(images: Path, captions: Path | None = None) -> list[Captioned
 def divide_pictures(
     pictures: Sequence[CaptionedPicture], shares: Mapping[str, float], seed: int = 0
 ) -> dict[str, list[CaptionedPicture]]:
-    """Divide pictures at random; each goes into one split, with all its captions.
+    """Divide images at random; each goes into one split, with all its captions.
 
     Args:
         pictures: All of them.
-        shares: Of the splits `validation` and `test`, which get a picture at least; what is left is
+        shares: Of the splits `validation` and `test`, which get an image at least; what is left is
             `train`.
         seed: Chooses which.
 
@@ -90,7 +90,7 @@ def divide_pictures(
         counts[name] = max(1, round(share * len(pictures)))
     if sum(counts.values()) >= len(pictures):
         raise UserError(
-            f"{len(pictures)} pictures are too few for {sum(counts.values())} of "
+            f"{len(pictures)} images are too few for {sum(counts.values())} of "
             f"{' and '.join(counts)}; give more, or smaller shares"
         )
     order = Permutation(len(pictures), stable_hash(seed, "split"))
@@ -107,17 +107,17 @@ def write_split(
 ) -> None:
     """Write the files that training reads, each atomically.
 
-    - `pictures`: a link to the folder of the pictures;
+    - `pictures`: a link to the folder of the images;
     - `<split>.json`: its captions, in COCO's format;
-    - `<split>-questions.json`: the question about each picture, with every caption for an answer in
+    - `<split>-questions.json`: the question about each image, with every caption for an answer in
       training and the first one elsewhere, in LLaVA's format;
-    - `prompts/<split>.jsonl`, but for training: the first caption of each picture, as a prompt.
+    - `prompts/<split>.jsonl`, but for training: the first caption of each image, as a prompt.
 
     Args:
         folder: Where to write.
-        images: Folder of the pictures.
+        images: Folder of the images.
         splits: What `divide_pictures` gave.
-        question: What is asked about a picture.
+        question: What is asked about an image.
     """
     folder.mkdir(parents=True, exist_ok=True)
     link = folder / PICTURES
@@ -162,7 +162,7 @@ def _questions(
 
 
 def _read_table(images: Path, file: Path) -> dict[str, list[str]]:
-    """The captions of a table, by picture."""
+    """The captions of a table, by image."""
     found: dict[str, list[str]] = {}
     for where, record in read_records(file):
         name = text_field(record, _column(record, PICTURE_KEYS, where), where)
@@ -183,7 +183,7 @@ def _column(record: Any, names: Sequence[str], where: str) -> str:
 
 
 def _read_beside(images: Path) -> dict[str, list[str]]:
-    """The lines of the text file beside each picture; pictures without one are left out."""
+    """The lines of the text file beside each image; images without one are left out."""
     endings = image_endings()
     found = {}
     for path in sorted(images.rglob("*")):
@@ -196,6 +196,6 @@ def _read_beside(images: Path) -> dict[str, list[str]]:
     if not found:
         raise UserError(
             f"{images} holds no captions: neither a metadata.csv or .jsonl nor text files beside "
-            "the pictures; name the file of captions with --captions"
+            "the images; name the file of captions with --captions"
         )
     return found

@@ -1,4 +1,4 @@
-"""Pictures of classes in folders, as ImageNet has them: the name of a class is the caption."""
+"""Images of classes in folders, as ImageNet has them: the name of a class is the caption."""
 
 import re
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ _QUOTED = re.compile(r"([\"'])(.*)\1")
 
 @dataclass(frozen=True)
 class ClassFolders(CaptionSource):
-    """Pictures in one folder a class, the folders sorted by name; class-conditional generation.
+    """Images in one folder per class, the folders sorted by name; class-conditional generation.
 
     Args:
         images: Folder of the classes' folders, such as `imagenet/train`; what is in these is
@@ -30,7 +30,7 @@ class ClassFolders(CaptionSource):
         background: Color that shows through transparent parts of the images, such as `black` or
             `#808080`.
 
-    Source: stage 1 of Show-o (arXiv 2408.12528, section 3.3), which draws ImageNet by class names.
+    Source: stage 1 of Show-o (arXiv 2408.12528, section 3.3), ImageNet's images by class names.
     """
 
     images: Path
@@ -41,14 +41,14 @@ class ClassFolders(CaptionSource):
         check_background(self.background)
 
     def captions(self, skip: Skip = refuse) -> list[str]:
-        """The name of every picture's class; no picture is read."""
-        return [name for _, name in self._pictures()]
+        """The name of every image's class; no image is read."""
+        return [name for _, name in self._files()]
 
     def open(self, resolution: int, skip: Skip = refuse) -> "ClassPictures":
-        """Look for the pictures; they come as squares of `resolution` pixels."""
-        return ClassPictures(self._pictures(), resolution, self.background)
+        """Look for the images; they come as squares of `resolution` pixels."""
+        return ClassPictures(self._files(), resolution, self.background)
 
-    def _pictures(self) -> list[tuple[Path, str]]:
+    def _files(self) -> list[tuple[Path, str]]:
         """The files with the names of their classes.
 
         Raises:
@@ -90,7 +90,7 @@ class ClassFolders(CaptionSource):
 
 
 class ClassPictures(StreamDataset):
-    """Pictures with the names of their classes.
+    """Images with the names of their classes.
 
     A sample is `{"pixels": (3, resolution, resolution), "caption": str, "image_id": int, "seed":
     int}`.
@@ -109,11 +109,11 @@ class ClassPictures(StreamDataset):
         self.background = background
 
     def __len__(self) -> int:
-        """Number of pictures."""
+        """Number of images."""
         return len(self.pictures)
 
     def draw(self, index: int, seed: int) -> dict[str, Any]:
-        """The picture at `index`; there is nothing to draw."""
+        """The image at `index`; `seed` is unused."""
         path, name = self.pictures[index]
         return {
             "pixels": load_image(path, self.resolution, self.background),

@@ -1,4 +1,4 @@
-"""Clips: video files, moving pictures, and folders of frames."""
+"""Clips: video files, animated images, and folders of frames."""
 
 import warnings
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ from .images import (
 from .transparency import BACKGROUND, to_rgb
 
 MOVING = (".gif", ".webp", ".png", ".apng")
-"""How the names of moving pictures end, which Pillow reads."""
+"""How the names of animated images end, which Pillow reads."""
 
 VIDEOS = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi")
 """How the names of videos end, which PyAV reads (extra `[video]`)."""
@@ -52,7 +52,7 @@ def load_clip(
 
     Args:
         source: A file that ends as those of `MOVING` or `VIDEOS`, a folder of frames in the order
-            of their names, or Pillow images. Frames that a moving picture holds once because they
+            of their names, or Pillow images. Frames that an animated image holds once because they
             are alike come as often as their time says.
         frames: How many it must have.
         resolution: Side length in pixels.
@@ -65,34 +65,34 @@ def load_clip(
         BadSample: If it cannot be read, has another number of frames, or they change their size.
     """
     if isinstance(source, str | Path):
-        name, pictures = str(source), read_frames(Path(source), background, frames + 1)
+        name, images = str(source), read_frames(Path(source), background, frames + 1)
     elif isinstance(source, Image.Image):
         raise BadSample(
             f"a single image is given for a clip; expected a file, a folder or a list of {frames} "
             "frames, give one"
         )
     else:
-        name, pictures = "the clip", [to_rgb(frame, background) for frame in source]
-    if len(pictures) != frames:
-        more = "more than " if len(pictures) > frames else ""
+        name, images = "the clip", [to_rgb(frame, background) for frame in source]
+    if len(images) != frames:
+        more = "more than " if len(images) > frames else ""
         raise BadSample(
-            f"{name} has {more}{min(len(pictures), frames)} frames; expected {frames}, cut or "
+            f"{name} has {more}{min(len(images), frames)} frames; expected {frames}, cut or "
             "lengthen it, or remove it"
         )
-    for number, (before, after) in enumerate(pairwise(pictures)):
+    for number, (before, after) in enumerate(pairwise(images)):
         if before.size != after.size:
             raise BadSample(
                 f"{name} changes from {before.width} x {before.height} to {after.width} x "
                 f"{after.height} pixels at frame {number + 1}; expected one size, correct or "
                 "remove it"
             )
-    width, height = pictures[0].size
+    width, height = images[0].size
     if min(width, height) < MIN_SIDE or width * height > MAX_PIXELS:
         raise BadSample(
             f"{name} has frames of {width} x {height} pixels; expected at least {MIN_SIDE} a side "
             f"and at most {MAX_PIXELS:,}, replace or remove it"
         )
-    squares = torch.stack([cut_square(frame, resolution) for frame in pictures], dim=1)
+    squares = torch.stack([cut_square(frame, resolution) for frame in images], dim=1)
     return squares / 127.5 - 1.0
 
 
@@ -136,7 +136,7 @@ def read_frames(
             fault = "is not a file" if path.exists() else "does not exist"
             raise BadSample(f"{path} {fault}; expected a clip, check its folder")
         if ending in MOVING:
-            return _of_picture(path, background, most)
+            return _of_animation(path, background, most)
         if ending in VIDEOS:
             return _of_video(path, most)
     except UserError:
@@ -215,15 +215,15 @@ def _of_folder(path: Path, background: str, most: int) -> list[Image.Image]:
     return [read_image(file, background) for file in files[:most]]
 
 
-def _of_picture(path: Path, background: str, most: int) -> list[Image.Image]:
-    """Frames of a moving picture, as often as their times say."""
+def _of_animation(path: Path, background: str, most: int) -> list[Image.Image]:
+    """Frames of an animated image, as often as their times say."""
     with warnings.catch_warnings():
         # As for images: the limit here is stricter, and damaged metadata can be done without.
         warnings.simplefilter("ignore")
         try:
             image = Image.open(path, formats=FORMATS)
         except UnidentifiedImageError:
-            raise ValueError("it is not a picture") from None
+            raise ValueError("it is not an image") from None
         with image:
             _check_pixels(*image.size)
             held: list[tuple[Image.Image, float]] = []
@@ -244,7 +244,7 @@ def _of_video(path: Path, most: int) -> list[Image.Image]:
     av = import_av()
     with av.open(str(path.absolute()), container_options=_ALLOWED) as container:
         if not container.streams.video:
-            raise ValueError("it holds no pictures")
+            raise ValueError("it holds no video")
         codec = container.streams.video[0].codec_context
         _check_pixels(codec.width, codec.height)
         return [frame.to_image() for frame in islice(container.decode(video=0), most)]
@@ -261,13 +261,13 @@ def _write_video(path: Path, frames: Sequence[Image.Image], frames_per_second: f
     with av.open(str(path), "w", format="mp4") as container:
         rate = Fraction(frames_per_second).limit_denominator(1000)
         stream = container.add_stream("h264", rate=rate)
-        # Pictures of an odd side cannot be stored at half the resolution of colors.
+        # Frames with an odd side cannot be stored at half the resolution of colors.
         width, height = (side + side % 2 for side in frames[0].size)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        for picture in frames:
-            if picture.size != (width, height):
-                picture = picture.resize((width, height), Image.Resampling.NEAREST)
-            for packet in stream.encode(av.VideoFrame.from_image(picture)):
+        for frame in frames:
+            if frame.size != (width, height):
+                frame = frame.resize((width, height), Image.Resampling.NEAREST)
+            for packet in stream.encode(av.VideoFrame.from_image(frame)):
                 container.mux(packet)
         for packet in stream.encode():
             container.mux(packet)

@@ -61,8 +61,8 @@ class DistillationDataModule(MultimodalDataModule):
             first round trains on, in place of trajectories that it would collect. Captions and
             instructions are then needed for later rounds only.
         questions: Benchmarks whose questions `validate` and `test` ask.
-        skip_prompts: Regular expression; captions in which it is found are not drawn.
-        repeat_captions: Draw a caption as often as the files have it, in place of once, so that
+        skip_prompts: Regular expression; captions in which it is found are left out.
+        repeat_captions: Use a caption as often as the files have it, instead of once, so that
             what is frequent in the data is frequent in training.
         **options: Those of `MultimodalDataModule`, above all `captions`, `instructions` and
             `web_text`, or `shapes` in their place; and those of `StreamsDataModule`, such as `seed`
@@ -128,7 +128,7 @@ class DistillationDataModule(MultimodalDataModule):
             skip: Regular expression in place of `skip_prompts`.
 
         Raises:
-            UserError: If there are fewer that are drawn.
+            UserError: If there are fewer that are not skipped.
         """
         if self._captions is None:
             source = required(self.captions, "captions")

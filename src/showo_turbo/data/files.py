@@ -25,7 +25,7 @@ class CaptionFiles(CaptionSource):
         annotations: The captions file, such as `annotations/captions_train2017.json`.
         background: Color that shows through transparent parts of the images, such as `black` or
             `#808080`.
-        frames: Frames of each clip, where the files are clips: videos, moving pictures or folders
+        frames: Frames of each clip, where the files are clips: videos, animated images or folders
             of frames, see `load_clip`.
     """
 
@@ -64,7 +64,7 @@ class InstructionFiles(QuestionSource):
         history: Whether a question comes with the turns before it; if not, each stands alone.
         background: Color that shows through transparent parts of the images, such as `black` or
             `#808080`.
-        frames: Frames of each clip, where the files are clips: videos, moving pictures or folders
+        frames: Frames of each clip, where the files are clips: videos, animated images or folders
             of frames, see `load_clip`.
     """
 

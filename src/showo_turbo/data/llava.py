@@ -91,7 +91,7 @@ class LLaVAInstructions(StreamDataset):
         return len(self._turns)
 
     def draw(self, index: int, seed: int) -> dict[str, Any]:
-        """The turn at `index`; there is nothing to draw."""
+        """The turn at `index`; `seed` is unused."""
         turn = self._turns.turn(index)
         return {
             "pixels": load_pixels(turn.image, self.frames, self.resolution, self.background),

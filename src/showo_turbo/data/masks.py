@@ -1,4 +1,4 @@
-"""Mask pictures: white where an image is to be drawn again."""
+"""Masks: white where an image is to be regenerated."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from .transparency import is_opaque
 
 
 def read_mask(path: Path) -> Image.Image:
-    """Read a whole mask picture; see `gray_mask`.
+    """Read a whole mask image; see `gray_mask`.
 
     Raises:
         BadSample: If it cannot be read, see `load_image`, or has transparent parts.
@@ -20,7 +20,7 @@ def read_mask(path: Path) -> Image.Image:
 
 
 def gray_mask(mask: Image.Image, name: str) -> Image.Image:
-    """A mask picture in gray, as large as it is.
+    """A mask in gray, in its own size.
 
     Raises:
         BadSample: If it is not an image that can be read, or has transparent parts, which could
@@ -30,7 +30,7 @@ def gray_mask(mask: Image.Image, name: str) -> Image.Image:
     if not is_opaque(mask):
         raise BadSample(
             f"{name} has transparent parts; expected a mask that is white where the image is to be "
-            "drawn again and black elsewhere, save it without transparency"
+            "regenerated and black elsewhere, save it without transparency"
         )
     return mask.convert("L")
 

@@ -18,8 +18,8 @@ class MultimodalDataModule(StreamsDataModule):
 
     Args:
         resolution: Side length of the images in pixels.
-        captions: Captions with images to train on; those of a distillation are drawn by the
-            teacher, and their images are not read.
+        captions: Captions with images to train on; in a distillation the teacher generates images
+            for them, and their own are not read.
         instructions: Images with questions and answers to train on; in a distillation, the teacher
             answers.
         web_text: Texts to train on.

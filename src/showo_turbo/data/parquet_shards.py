@@ -1,4 +1,4 @@
-"""Pictures with captions in Parquet files, as data sets of the hub have them."""
+"""Images with captions in Parquet files, as data sets of the hub have them."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from ..errors import BadSample, UserError
 from .parquet_files import check_text_column, read_footer, text_value
 
 BYTES = "bytes"
-"""Of a column of pictures that are records: the field with the content of the file."""
+"""Of a column of images that are records: the field with the content of the file."""
 
 
 def count_rows(path: Path, columns: tuple[str, str]) -> list[int]:
@@ -16,18 +16,18 @@ def count_rows(path: Path, columns: tuple[str, str]) -> list[int]:
 
     Args:
         path: The file.
-        columns: Names of the columns of pictures and of captions.
+        columns: Names of the columns of images and of captions.
 
     Raises:
         UserError: If it is not a Parquet file, lacks a column or has another kind of values in it,
             or a row group is too large to be read as a whole.
     """
-    pictures, captions = columns
+    images, captions = columns
     schema, rows = read_footer(path, columns)
-    kind = schema.field(pictures).type
+    kind = schema.field(images).type
     if not _holds_bytes(kind):
         raise UserError(
-            f"{path} has {kind} in column {pictures!r}; expected the bytes of pictures, by "
+            f"{path} has {kind} in column {images!r}; expected the bytes of images, by "
             f"themselves or as {BYTES!r} of a record, choose another"
         )
     check_text_column(path, schema, captions)
@@ -37,23 +37,23 @@ def count_rows(path: Path, columns: tuple[str, str]) -> list[int]:
 def read_row(
     table: pa.Table, index: int, columns: tuple[str, str], where: str
 ) -> tuple[bytes, str]:
-    """The bytes of a row's picture, and its caption.
+    """The bytes of a row's image, and its caption.
 
     Args:
         table: A row group.
         index: Number of the row in it.
-        columns: Names of the columns of pictures and of captions.
+        columns: Names of the columns of images and of captions.
         where: What the row is, for the message.
 
     Raises:
         BadSample: If one of them is missing or empty, or the caption is not UTF-8.
     """
-    picture, caption = (table.column(name)[index] for name in columns)
-    if isinstance(picture, pa.StructScalar):
-        picture = picture[BYTES] if picture.is_valid else pa.scalar(None)
-    content: bytes | None = picture.as_py()
+    image, caption = (table.column(name)[index] for name in columns)
+    if isinstance(image, pa.StructScalar):
+        image = image[BYTES] if image.is_valid else pa.scalar(None)
+    content: bytes | None = image.as_py()
     if not content:
-        raise BadSample(f"{where} has no picture in {columns[0]!r}; add it or remove the row")
+        raise BadSample(f"{where} has no image in {columns[0]!r}; add it or remove the row")
     return content, text_value(caption, columns[1], where).strip()
 
 

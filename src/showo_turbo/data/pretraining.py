@@ -30,7 +30,7 @@ class PretrainBatchSizes:
 
 
 class PretrainDataModule(MultimodalDataModule):
-    """Data to pretrain Show-o (arXiv 2408.12528, section 4): images to draw, questions, texts.
+    """Data to pretrain Show-o (arXiv 2408.12528, section 4): images to generate, questions, texts.
 
     Training batches hold the streams `image`: `{pixels, caption, image_id, seed}`, `text`:
     `{pixels, question, answer, id, seed}`, `language`: `{text, seed}` and `story`: `{texts, pixels,
@@ -43,7 +43,7 @@ class PretrainDataModule(MultimodalDataModule):
         batch_sizes: Samples of each stream in the batch of one device.
         val_batch_size: Samples in an evaluation batch.
         question_resolution: Side length of the images of questions in pixels, where a vision
-            encoder takes others than those that are drawn, such as 336 for CLIP.
+            encoder takes others than those that are generated, such as 336 for CLIP.
         stories: Stories of texts and images in turn.
         **options: Those of `MultimodalDataModule` and of `StreamsDataModule`.
     """

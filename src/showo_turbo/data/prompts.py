@@ -49,7 +49,7 @@ class PromptFile(StreamDataset):
         return len(self._lines)
 
     def draw(self, index: int, seed: int) -> dict[str, Any]:
-        """The prompt at `index`; there is nothing to draw."""
+        """The prompt at `index`; `seed` is unused."""
         metadata = self._lines[index]
         return {
             "prompt": metadata["prompt"],
@@ -70,7 +70,7 @@ def _checked(record: Any, where: str) -> dict[str, Any]:
 
 
 def shown_prompts(prompts: Sequence[Mapping[str, Any]], least: int = 6) -> list[int]:
-    """Which prompts to show in a picture: the first of each category, and more where that is few.
+    """Which prompts to show in a figure: the first of each category, and more where that is few.
 
     Args:
         prompts: Metadata of each.

@@ -112,7 +112,7 @@ class BenchmarkQuestions(StreamDataset):
         return len(self.records)
 
     def draw(self, index: int, seed: int) -> dict[str, Any]:
-        """The question at `index`; there is nothing to draw."""
+        """The question at `index`; `seed` is unused."""
         record = self.records[index]
         truth = {name: value for name, value in record.items() if name != "images"}
         return {

@@ -1,4 +1,4 @@
-"""Millions of pictures with captions in shards, read shard by shard."""
+"""Millions of images with captions in shards, read shard by shard."""
 
 from bisect import bisect_right
 from collections import OrderedDict
@@ -27,7 +27,7 @@ may still be at."""
 
 @dataclass(frozen=True)
 class ImageTextShards(CaptionSource):
-    """Pictures with captions in shards: tar files of WebDataset, or Parquet with pictures in it.
+    """Images with captions in shards: tar files of WebDataset, or Parquet with images in it.
 
     Shards come in a random order, and the samples of a shard in a random order, so that one shard
     is read at a time, however many there are. When a run begins every shard's headers are read
@@ -35,9 +35,9 @@ class ImageTextShards(CaptionSource):
 
     Args:
         files: Files, and folders that are searched for `*.tar` and `*.parquet` with their
-            subfolders. In a tar file the members of a sample have a name in common: a picture, and
+            subfolders. In a tar file the members of a sample have a name in common: an image, and
             a caption as `.txt`, or as `caption` of a `.json`.
-        image_column: Column of the pictures in Parquet: bytes, or records with `bytes`.
+        image_column: Column of the images in Parquet: bytes, or records with `bytes`.
         caption_column: Column of the captions in Parquet.
         background: Color that shows through transparent parts of the images, such as `black` or
             `#808080`.
@@ -75,7 +75,7 @@ class ImageTextShards(CaptionSource):
         if not shards:
             raise UserError(f"files is {shown(self.files)}, which hold no samples; name others")
         stream = ShardStream(shards, resolution, self.background)
-        rank_zero_info(f"{len(stream):,} pictures with captions in {len(shards):,} shards")
+        rank_zero_info(f"{len(stream):,} images with captions in {len(shards):,} shards")
         return stream
 
 
@@ -95,7 +95,7 @@ class TarShard:
         return read_members(self.path)
 
     def read(self, opened: Any, index: int) -> tuple[bytes, str, str]:
-        """A picture's bytes, its caption, and what it is called in messages."""
+        """An image's bytes, its caption, and what it is called in messages."""
         return *read_member(self.path, opened[index]), name_of(opened[index], self.path)
 
 
@@ -106,7 +106,7 @@ class ParquetShard:
         path: The file.
         number: Which row group it is.
         count: Its rows.
-        columns: Names of the columns of pictures and of captions.
+        columns: Names of the columns of images and of captions.
     """
 
     def __init__(self, path: Path, number: int, count: int, columns: tuple[str, str]) -> None:
@@ -120,13 +120,13 @@ class ParquetShard:
         return read_row_group(self.path, self.number, self.columns)
 
     def read(self, opened: Any, index: int) -> tuple[bytes, str, str]:
-        """A picture's bytes, its caption, and what it is called in messages."""
+        """An image's bytes, its caption, and what it is called in messages."""
         where = f"row {index} of row group {self.number} of {self.path}"
         return *read_row(opened, index, self.columns, where), where
 
 
 class ShardStream(StreamDataset):
-    """Pictures with captions of shards.
+    """Images with captions of shards.
 
     A sample is `{"pixels": (3, resolution, resolution), "caption": str, "image_id": int, "seed":
     int}`.
@@ -159,9 +159,9 @@ class ShardStream(StreamDataset):
         return self._ends[-1]
 
     def draw(self, index: int, seed: int) -> dict[str, Any]:
-        """The sample at `index`; there is nothing to draw."""
+        """The sample at `index`; `seed` is unused."""
         content, caption, where = self.read(index)
-        image = decode_bytes(content, f"the picture of {where}", self.background)
+        image = decode_bytes(content, f"the image of {where}", self.background)
         return {
             "pixels": square_pixels(image, self.resolution),
             "caption": caption,
@@ -170,7 +170,7 @@ class ShardStream(StreamDataset):
         }
 
     def read(self, index: int) -> tuple[bytes, str, str]:
-        """A picture's bytes, its caption, and what it is called in messages."""
+        """An image's bytes, its caption, and what it is called in messages."""
         number = bisect_right(self._ends, index)
         start = self._ends[number - 1] if number else 0
         shard = self.shards[number]

@@ -36,9 +36,9 @@ class CaptionSource(Source, ABC):
 
     @abstractmethod
     def captions(self, skip: Skip = refuse) -> Sequence[str]:
-        """All captions, for the teacher of a distillation to draw; images are not looked at.
+        """All captions, for a distillation's teacher to generate from; images are not read.
 
-        The order is the same whenever it is asked for: what is drawn from them depends on it.
+        The order is the same whenever it is asked for: what is generated from them depends on it.
 
         Args:
             skip: To be called with each `BadSample` that is found; leaves it out, or raises.
@@ -79,7 +79,7 @@ class QuestionSource(Source, ABC):
     def requests(self, skip: Skip = refuse) -> Sequence[tuple[Path, str]]:
         """All questions, for the teacher of a distillation to answer.
 
-        The order is the same whenever it is asked for: what is drawn from them depends on it.
+        The order is the same whenever it is asked for: what is generated from them depends on it.
 
         Args:
             skip: To be called with each `BadSample` that is found; leaves it out, or raises.

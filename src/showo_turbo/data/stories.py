@@ -1,4 +1,4 @@
-"""Stories, texts and pictures in turn, to train mixed-modality models on."""
+"""Stories, texts and images in turn, to train mixed-modality models on."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -21,16 +21,16 @@ from .streams import StreamDataset
 from .transparency import BACKGROUND, check_background
 
 SEGMENTS = "segments"
-"""Of a record: what its texts and pictures are under."""
+"""Of a record: what its texts and images are under."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """Where a picture of a story is.
+    """Where an image of a story is.
 
     Attributes:
         path: Its file.
-        place: Which picture of the file it is, from 0, where several are side by side.
+        place: Which image of the file it is, from 0, where several are side by side.
         count: How many the file holds.
     """
 
@@ -46,32 +46,32 @@ class Picture:
             resolution: Side length in pixels.
 
         Raises:
-            BadSample: If the file cannot be divided into so many pictures.
+            BadSample: If the file cannot be divided into so many images.
         """
         if file.width % self.count:
             raise BadSample(
                 f"{self.path} is {file.width} pixels wide, which cannot be divided into "
-                f"{self.count} pictures of one width; expected one for each text, correct it or "
+                f"{self.count} images of one width; expected one for each text, correct it or "
                 "remove the story"
             )
         width = file.width // self.count
         left = self.place * width
         part = file.crop((left, 0, left + width, file.height))
-        return square_pixels(part, resolution, name=f"picture {self.place} of {self.path}")
+        return square_pixels(part, resolution, name=f"image {self.place} of {self.path}")
 
 
 def load_pictures(
     pictures: Sequence[Picture], resolution: int, background: str = BACKGROUND
 ) -> list[Tensor]:
-    """Pixels `(3, resolution, resolution)` in [-1, 1] of each picture; each file is read once.
+    """Pixels `(3, resolution, resolution)` in [-1, 1] of each image; each file is read once.
 
     Args:
-        pictures: The pictures.
+        pictures: The images.
         resolution: Side length in pixels.
         background: Color that shows through transparent parts.
 
     Raises:
-        BadSample: If a file cannot be read, or cannot be divided into its pictures.
+        BadSample: If a file cannot be read, or cannot be divided into its images.
     """
     paths = dict.fromkeys(picture.path for picture in pictures)
     files = {path: read_image(path, background) for path in paths}
@@ -80,7 +80,7 @@ def load_pictures(
 
 @dataclass(frozen=True)
 class Story:
-    """A request, then a text for every step, each with a picture.
+    """A request, then a text for every step, each with an image.
 
     Attributes:
         id: Its name.
@@ -97,14 +97,14 @@ class StorySource(Source, ABC):
     """Stories; one of a user's own derives from this class.
 
     Attributes:
-        background: Color that shows through transparent parts of the pictures.
+        background: Color that shows through transparent parts of the images.
     """
 
     background: str = BACKGROUND
 
     @abstractmethod
     def stories(self, skip: Skip = refuse) -> Sequence[Story]:
-        """All stories, in the same order whenever they are asked for; no picture is read.
+        """All stories, in the same order whenever they are asked for; no image is read.
 
         Args:
             skip: To be called with each `BadSample` that is found; leaves it out, or raises.
@@ -117,24 +117,24 @@ class StorySource(Source, ABC):
         """The stories as a stream to train on.
 
         Args:
-            resolution: Side length of the pictures in pixels.
+            resolution: Side length of the images in pixels.
             skip: See `stories`.
         """
         return StoryStream(self.stories(skip), resolution, self.background)
 
 
 class StoryStream(StreamDataset):
-    """Beginnings of stories, each up to the picture that is to be drawn, or to its end.
+    """Beginnings of stories, each up to the image to generate, or to the story's end.
 
     A sample is `{"texts": [str, ...], "pixels": [(3, resolution, resolution), ...], "id": str,
-    "seed": int}`. The seed chooses a step k of the story: it comes with all texts and pictures up
-    to k, of which the last picture is to be drawn; or, as one more choice, as a whole, with an
+    "seed": int}`. The seed chooses a step k of the story: it comes with all texts and images up
+    to k, of which the last image is to be generated; or, as one more choice, as a whole, with an
     empty text behind it, which is the end.
 
     Args:
         stories: The stories.
-        resolution: Side length of the pictures in pixels.
-        background: Color that shows through transparent parts of the pictures.
+        resolution: Side length of the images in pixels.
+        background: Color that shows through transparent parts of the images.
     """
 
     def __init__(
@@ -167,14 +167,14 @@ class StoryFiles(StorySource):
     """Stories in a JSON file.
 
     It holds a list of records, `{"id": ..., "segments": [{"text": ..., "image": ...}, ...]}`, the
-    request with the picture that it begins with first. The format of GenHowTo's successor ShowHowTo
-    is read as well: an object with a list of texts under the name of each story, whose pictures lie
+    request with the image that it begins with first. The format of GenHowTo's successor ShowHowTo
+    is read as well: an object with a list of texts under the name of each story, whose images lie
     side by side in one file, `imgseqs/<name>.jpg`; the first text then is the request.
 
     Args:
         images: Folder that the records' paths start from.
         annotations: The JSON file.
-        background: Color that shows through transparent parts of the pictures, such as `black` or
+        background: Color that shows through transparent parts of the images, such as `black` or
             `#808080`.
     """
 
@@ -186,7 +186,7 @@ class StoryFiles(StorySource):
         check_background(self.background)
 
     def stories(self, skip: Skip = refuse) -> list[Story]:
-        """Read all records; of the pictures only that their paths are sound."""
+        """Read all records; of the images only that their paths are sound."""
         return read_stories(self.annotations, self.images, skip)
 
 
@@ -253,7 +253,7 @@ def _of_record(record: Any, where: str, images: Path) -> Story:
 
 
 def _of_strip(name: str, texts: Any, where: str, images: Path) -> Story:
-    """The story of a list of texts, whose pictures lie side by side."""
+    """The story of a list of texts, whose images lie side by side."""
     if not isinstance(texts, list) or not texts or not all(isinstance(t, str) for t in texts):
         raise BadSample(
             f"{where} is {shown(texts)}; expected a list of texts, correct or remove it"

@@ -1,4 +1,4 @@
-"""Pictures with captions in tar files, as WebDataset and img2dataset write them."""
+"""Images with captions in tar files, as WebDataset and img2dataset write them."""
 
 import json
 import tarfile
@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 from ..errors import BadSample, UserError, shown
 from .fields import text_field, written
 
-PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".ppm")
-"""How members of a picture end."""
+IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".ppm")
+"""File name endings of images."""
 
 TEXT, RECORD = ".txt", ".json"
 """How members of a caption end: a text, or a record with the key `caption`."""
@@ -23,7 +23,7 @@ class Member(NamedTuple):
 
     Attributes:
         key: What its members have in common.
-        picture: Offset and size of the picture in bytes.
+        picture: Offset and size of the image in bytes.
         caption: Offset and size of the caption.
         is_record: Whether the caption is in a record of JSON.
     """
@@ -38,26 +38,26 @@ def read_members(path: Path) -> list[Member]:
     """Read the headers of a tar file; what is between them is skipped.
 
     Members of one sample follow each other and have a name in common up to the first dot. Those
-    that are neither its picture nor its caption, such as labels, are passed over.
+    that are neither its image nor its caption, such as labels, are passed over.
 
     Raises:
-        UserError: If it is not a tar file, is cut, compressed or empty, or a sample is not a
-            picture with a caption.
+        UserError: If it is not a tar file, is cut, compressed or empty, or a sample is not an
+            image with a caption.
     """
     found: list[Member] = []
     for key, parts in _samples(path):
-        pictures = [parts[end] for end in PICTURES if end in parts]
+        images = [parts[end] for end in IMAGES if end in parts]
         caption = parts.get(TEXT, parts.get(RECORD))
-        if len(pictures) != 1 or caption is None:
+        if len(images) != 1 or caption is None:
             has = " and ".join(sorted(parts)) or "nothing"
             raise UserError(
-                f"{path} has the sample {shown(key)} with {has}; expected a picture "
-                f"({', '.join(PICTURES)}) and a caption ({TEXT} or {RECORD}) side by side, write "
+                f"{path} has the sample {shown(key)} with {has}; expected an image "
+                f"({', '.join(IMAGES)}) and a caption ({TEXT} or {RECORD}) side by side, write "
                 "it again or remove it"
             )
-        found.append(Member(key, pictures[0], caption, TEXT not in parts))
+        found.append(Member(key, images[0], caption, TEXT not in parts))
     if not found:
-        raise UserError(f"{path} holds no samples; expected pictures with captions, remove it")
+        raise UserError(f"{path} holds no samples; expected images with captions, remove it")
     if len({member.key for member in found}) < len(found):
         raise UserError(
             f"{path} has members of one sample apart from each other; expected them side by side, "
@@ -91,7 +91,7 @@ def _samples(path: Path) -> Iterator[tuple[str, dict[str, tuple[int, int]]]]:
                 if own != key:
                     key, parts = own, {}
                 ending = f"{dot}{ending}".lower()
-                if ending in (*PICTURES, TEXT, RECORD):
+                if ending in (*IMAGES, TEXT, RECORD):
                     if ending in parts:
                         raise UserError(
                             f"{path} has {shown(member.name)} twice; expected it once, remove one"
@@ -119,7 +119,7 @@ def _samples(path: Path) -> Iterator[tuple[str, dict[str, tuple[int, int]]]]:
 
 
 def read_member(path: Path, member: Member) -> tuple[bytes, str]:
-    """The bytes of a sample's picture, and its caption.
+    """The bytes of a sample's image, and its caption.
 
     Raises:
         BadSample: If the caption is not a text, or empty.
@@ -127,11 +127,11 @@ def read_member(path: Path, member: Member) -> tuple[bytes, str]:
     """
     where = name_of(member, path)
     with open(path, "rb") as file:
-        picture, caption = (_read(file, path, place) for place in (member.picture, member.caption))
+        image, caption = (_read(file, path, place) for place in (member.picture, member.caption))
     try:
         text: Any = caption.decode("utf-8-sig")
         if member.is_record:
-            return picture, text_field(json.loads(text), CAPTION_KEY, where)
+            return image, text_field(json.loads(text), CAPTION_KEY, where)
     except (ValueError, RecursionError) as error:
         if isinstance(error, UserError):
             raise
@@ -139,7 +139,7 @@ def read_member(path: Path, member: Member) -> tuple[bytes, str]:
             f"{where} has a caption that cannot be read ({' '.join(str(error).split())}); expected "
             "UTF-8 text, correct or remove it"
         ) from None
-    return picture, written(text, "the caption", where)
+    return image, written(text, "the caption", where)
 
 
 def name_of(member: Member, path: Path) -> str:

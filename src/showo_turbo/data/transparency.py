@@ -1,4 +1,4 @@
-"""Transparent pictures become opaque on a stated background."""
+"""Transparent images become opaque on a stated background."""
 
 import logging
 import mmap
@@ -40,7 +40,7 @@ def to_rgb(
     """Turn an image into RGB, what lies under its transparent parts being the background.
 
     Colors are composited in the image's own values, without regard to gamma, as browsers do. The
-    first picture that this changes is reported in the log, by the first process of a run.
+    first image that this changes is reported in the log, by the first process of a run.
 
     Args:
         image: With or without transparency, of a palette, gray or color.
@@ -54,9 +54,9 @@ def to_rgb(
         return image.convert("RGB")
     check_background(background)
     _say_once(background, name)
-    picture = Image.new("RGBA", image.size, background)
-    picture.alpha_composite(image.convert("RGBA"))
-    return picture.convert("RGB")
+    opaque = Image.new("RGBA", image.size, background)
+    opaque.alpha_composite(image.convert("RGBA"))
+    return opaque.convert("RGB")
 
 
 def is_opaque(image: Image.Image) -> bool:

@@ -61,7 +61,7 @@ class WebText(StreamDataset):
         return self._ends[-1] if self._ends else 0
 
     def draw(self, index: int, seed: int) -> dict[str, Any]:
-        """The document at `index`; there is nothing to draw."""
+        """The document at `index`; `seed` is unused."""
         number = bisect_right(self._ends, index)
         start = self._ends[number - 1] if number else 0
         row_group = self._row_groups[number]

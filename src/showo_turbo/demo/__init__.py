@@ -1,1 +1,1 @@
-"""A page on which teacher and student draw, answer and inpaint side by side (extra `demo`)."""
+"""A page on which teacher and student generate, answer and inpaint side by side (extra `demo`)."""

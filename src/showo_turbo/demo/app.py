@@ -21,7 +21,7 @@ from showo_turbo.errors import UserError
 from showo_turbo.inference import ShowoPipeline
 
 SHOWN_SECONDS = 2.5
-"""How long a drawing is shown at least: faster ones are slowed down, both models alike."""
+"""Seconds that generation is shown for at least; faster ones are slowed down, both alike."""
 
 TICK_SECONDS = 0.06
 FEW_STEPS = 4
@@ -69,7 +69,7 @@ def build_app(teacher: ShowoPipeline, student: ShowoPipeline | None = None) -> g
 
     def asked(image: Image.Image | None, question: str) -> Iterator[tuple[str, ...]]:
         if image is None:
-            raise UserError("there is no image; draw one, or choose a file")
+            raise UserError("there is no image; generate one, or choose a file")
         told = [ask(model, image, question) for model in (teacher, right)]
         iterates = [sum(len(block.rows) for block in answer.blocks) for answer in told]
         for shown in range(1, max([1, *iterates]) + 1):
@@ -83,19 +83,19 @@ def build_app(teacher: ShowoPipeline, student: ShowoPipeline | None = None) -> g
 
     def inpainted(editor: dict[str, Any] | None, prompt: str, seed: float) -> tuple[Any, ...]:
         image, mask = _painted(editor)
-        pictures, labels = [], []
+        images, labels = [], []
         ways = (teacher.sampling, replace(right.sampling, sampling_steps=few, guidance_scale=0.0))
         for name, model, way in zip(names, (teacher, right), ways, strict=True):
             found = model.inpaint(image, mask, prompt, way, seeds=int(seed), paste=True)
-            pictures.append(enlarged(found.images[0]))
+            images.append(enlarged(found.images[0]))
             milliseconds = 1000 * found.statistics.seconds
             labels.append(f"**{name}**: {way.sampling_steps} steps, {milliseconds:.0f} ms")
-        return *pictures, *labels
+        return *images, *labels
 
     app: gr.Blocks = gr.Blocks(title="showo-turbo", analytics_enabled=False)
     with app:
         gr.Markdown("# showo-turbo\nOne prompt, one seed, two models. Times are of this machine.")
-        with gr.Tab("Draw"):
+        with gr.Tab("Generate"):
             prompt = gr.Textbox(EXAMPLES[0], label="Prompt", elem_id="prompt")
             with gr.Row():
                 seed = gr.Number(0, label="Seed", precision=0, minimum=0)
@@ -106,13 +106,13 @@ def build_app(teacher: ShowoPipeline, student: ShowoPipeline | None = None) -> g
                     0, 15, teacher.sampling.guidance_scale, step=0.25, label="Guidance, left"
                 )
                 own_steps = gr.Slider(1, 16, few, step=1, label="Steps, right")
-            start = gr.Button("Draw", variant="primary", elem_id="draw")
-            pictures, labels = _side_by_side(names, "time")
+            start = gr.Button("Generate", variant="primary", elem_id="draw")
+            images, labels = _side_by_side(names, "time")
             gr.Examples([[text] for text in EXAMPLES], [prompt])
             start.click(
                 told_errors(draw),
                 [prompt, seed, steps, guidance, own_steps],
-                [*pictures, *labels],
+                [*images, *labels],
             )
         with gr.Tab("Ask"):
             with gr.Row():
@@ -125,7 +125,7 @@ def build_app(teacher: ShowoPipeline, student: ShowoPipeline | None = None) -> g
                 )
                 with gr.Column():
                     question = gr.Textbox(QUESTION, label="Question", elem_id="question")
-                    take = gr.Button("Take the image that was drawn", elem_id="take")
+                    take = gr.Button("Use the generated image", elem_id="take")
                     ask_them = gr.Button("Ask", variant="primary", elem_id="ask")
             gr.Markdown("A row is a Jacobi iteration; green, bold tokens are final.")
             texts, tables = [], []
@@ -134,10 +134,10 @@ def build_app(teacher: ShowoPipeline, student: ShowoPipeline | None = None) -> g
                     with gr.Column(min_width=340):
                         texts.append(gr.Markdown(elem_id=f"answer-{side}"))
                         tables.append(gr.HTML(elem_id=f"settling-{side}"))
-            take.click(lambda picture: picture, [pictures[0]], [image])
+            take.click(lambda image: image, [images[0]], [image])
             ask_them.click(told_errors(asked), [image, question], [*tables, *texts])
         with gr.Tab("Inpaint"):
-            gr.Markdown("Paint what is to be drawn again.")
+            gr.Markdown("Paint over what is to be regenerated.")
             editor = gr.ImageEditor(
                 type="pil",
                 label="Image and mask",
@@ -148,13 +148,13 @@ def build_app(teacher: ShowoPipeline, student: ShowoPipeline | None = None) -> g
                 layers=False,
                 canvas_size=(320, 320),
             )
-            take_too = gr.Button("Take the image that was drawn", elem_id="take-too")
+            take_too = gr.Button("Use the generated image", elem_id="take-too")
             with gr.Row():
                 new_prompt = gr.Textbox(EXAMPLES[1], label="What the whole image is to show")
                 new_seed = gr.Number(0, label="Seed", precision=0, minimum=0)
-            redraw = gr.Button("Draw again", variant="primary", elem_id="redraw")
+            redraw = gr.Button("Regenerate", variant="primary", elem_id="redraw")
             redrawn, times = _side_by_side(names, "redrawn")
-            take_too.click(lambda picture: picture, [pictures[0]], [editor])
+            take_too.click(lambda image: image, [images[0]], [editor])
             redraw.click(told_errors(inpainted), [editor, new_prompt, new_seed], [*redrawn, *times])
     app.queue(default_concurrency_limit=1)
     return app
@@ -202,7 +202,7 @@ def told_errors(work: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _raced(runs: list[list[Frame]], names: tuple[str, str]) -> Iterator[tuple[Any, ...]]:
-    """Both drawings on one clock; those that would be over at once in slow motion."""
+    """Both images on one clock; those that would be finished at once in slow motion."""
     longest = max(frames[-1].milliseconds for frames in runs)
     slower = max(1.0, 1000 * SHOWN_SECONDS / longest)
     began, before = time.perf_counter(), [-1, -1]
@@ -238,22 +238,22 @@ def _painted(editor: dict[str, Any] | None) -> tuple[Image.Image, Image.Image]:
     """
     background = editor and editor.get("background")
     if not isinstance(background, Image.Image):
-        raise UserError("there is no image; take the one that was drawn, or choose a file")
+        raise UserError("there is no image; use the generated one, or choose a file")
     mask = Image.new("L", background.size, 0)
     for layer in (editor or {}).get("layers", ()):
         mask.paste(255, mask=layer.convert("RGBA").getchannel("A").resize(mask.size))
     if mask.getbbox() is None:
-        raise UserError("nothing is painted; paint over what is to be drawn again")
+        raise UserError("nothing is painted; paint over what is to be regenerated")
     return background.convert("RGB"), mask.point(lambda value: 255 if value >= 128 else 0)
 
 
 def _side_by_side(names: tuple[str, str], what: str) -> tuple[list[gr.Image], list[gr.Markdown]]:
-    """A picture of each model, with a line under it that is called `<what>-left` or `-right`."""
-    pictures, lines = [], []
+    """An image for each model, with a line under it that is called `<what>-left` or `-right`."""
+    images, lines = [], []
     with gr.Row():
         for name, side in zip(names, ("left", "right"), strict=True):
             with gr.Column(min_width=320):
-                pictures.append(
+                images.append(
                     gr.Image(
                         label=name,
                         type="pil",
@@ -265,7 +265,7 @@ def _side_by_side(names: tuple[str, str], what: str) -> tuple[list[gr.Image], li
                     )
                 )
                 lines.append(gr.Markdown(elem_id=f"{what}-{side}"))
-    return pictures, lines
+    return images, lines
 
 
 if __name__ == "__main__":

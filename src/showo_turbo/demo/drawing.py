@@ -36,13 +36,13 @@ class Frame:
 def drawing_frames(
     pipeline: ShowoPipeline, prompt: str, sampling: ImageSampling, seed: int
 ) -> list[Frame]:
-    """Draw an image and keep every state of it.
+    """Generate an image and keep every state of it.
 
     What turns codes into pixels is not counted: it is done once, whatever the number of steps.
 
     Args:
-        pipeline: Draws it.
-        prompt: What to draw.
+        pipeline: Generates it.
+        prompt: What to generate.
         sampling: How.
         seed: Its seed.
 
@@ -64,10 +64,10 @@ def drawing_frames(
             break
         states.append(step.codes)
         times.append(times[-1] + 1000 * seconds)
-    pictures = _pictures(pipeline, torch.cat(states), mask)
+    images = _images(pipeline, torch.cat(states), mask)
     return [
-        Frame(number, time, picture)
-        for number, (time, picture) in enumerate(zip(times, pictures, strict=True))
+        Frame(number, time, image)
+        for number, (time, image) in enumerate(zip(times, images, strict=True))
     ]
 
 
@@ -76,15 +76,15 @@ def frame_at(frames: Sequence[Frame], milliseconds: float) -> Frame:
     return frames[max(0, bisect_right([frame.milliseconds for frame in frames], milliseconds) - 1)]
 
 
-def enlarged(picture: Image.Image) -> Image.Image:
-    """A small picture as one that can be looked at, without blurring."""
-    scale = -(-SMALLEST_SIDE // max(picture.size)) if max(picture.size) < SMALLEST_SIDE else 1
-    size = (picture.width * scale, picture.height * scale)
-    return picture.resize(size, Image.Resampling.NEAREST)
+def enlarged(image: Image.Image) -> Image.Image:
+    """A small image enlarged for viewing, without blurring."""
+    scale = -(-SMALLEST_SIDE // max(image.size)) if max(image.size) < SMALLEST_SIDE else 1
+    size = (image.width * scale, image.height * scale)
+    return image.resize(size, Image.Resampling.NEAREST)
 
 
-def _pictures(pipeline: ShowoPipeline, states: Tensor, mask: int) -> list[Image.Image]:
-    """Pictures of codes `(states, image_tokens)`; what is masked is gray."""
+def _images(pipeline: ShowoPipeline, states: Tensor, mask: int) -> list[Image.Image]:
+    """Images of codes `(states, image_tokens)`; what is masked is gray."""
     masked = states == mask
     # The last state has all codes: the others are parts of it.
     pixels = pipeline.decode_images(pipeline.as_grids(states[-1:]))[0].cpu()

@@ -32,10 +32,10 @@ class AbilityCase:
     Attributes:
         ability: What is to be done with it.
         task: What kind of change that is, such as `recolor`; tables of shares are by task.
-        prompts: What to draw. In extrapolation the first is that of the given image, and then there
-            is one for each direction; else there is a single one.
+        prompts: What to generate. In extrapolation the first is that of the given image, and then
+            there is one for each direction; else there is a single one.
         pixels: The image, `(3, height, width)` in [-1, 1].
-        mask: In inpainting, `(height, width)` in [0, 1]: white is drawn again.
+        mask: In inpainting, `(height, width)` in [0, 1]: white is regenerated.
         directions: In extrapolation, where the image grows, see `plan_growth`.
         offset: In extrapolation, how many rows or columns of tokens fewer than half are kept.
         truth: What the checker needs to know of the case; nothing else reads it.
@@ -127,7 +127,7 @@ def change_images(
         sampling: How to sample; in extrapolation each direction, in editing each round.
         seeds: One a case.
         editing: How images are edited.
-        regenerate: Whether to draw what the image should become from the prompts alone: in
+        regenerate: Whether to generate what the image should become from the prompts alone: in
             extrapolation the given part first, from the first prompt.
 
     Raises:

@@ -26,7 +26,7 @@ class AbilityScore:
     Attributes:
         model: Name of the model, such as `teacher` or `student`.
         ability: What was done with the images.
-        regenerated: Whether they were drawn from the prompts alone, for comparison.
+        regenerated: Whether they were generated from the prompts alone, for comparison.
         steps: Denoising steps: of each direction in extrapolation, of each round in editing.
         guidance: Guidance scale; 0 is without.
         tasks: Kind of change of each case.
@@ -146,7 +146,7 @@ def evaluate_ability(
         checker: Whose cases these are.
         cases: All of one ability.
         sampling: How images are sampled.
-        regenerate: Whether to draw from the prompts alone, see `change_images`.
+        regenerate: Whether to generate from the prompts alone, see `change_images`.
         editing: How images are edited.
         seed: Of all cases' seeds.
         batch_size: Images changed at once.

@@ -51,7 +51,7 @@ class TextSigns:
 def image_signs(
     student: ImageModel, records: Sequence[ImageTrajectory], sampling: ImageSampling
 ) -> ImageSigns:
-    """Draw the prompts of recorded images, from their seeds, and compare.
+    """Generate from the prompts of recorded images, with their seeds, and compare.
 
     Args:
         student: Network in eval mode.

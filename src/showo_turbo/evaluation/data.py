@@ -26,8 +26,8 @@ class EvaluationData:
     Attributes:
         prompts: Prompts to score on, by the name of their split.
         choice: Prompts on which the teacher chooses its guidance; without them it does not choose.
-        further: More prompts by the name of their split, drawn in fewer settings and reported on
-            their own.
+        further: More prompts by the name of their split, generated in fewer settings and reported
+            on their own.
         texts: Questions about images.
         questions: Questions by the name of the benchmark that judges their answers.
     """
@@ -41,7 +41,7 @@ class EvaluationData:
     def check(self, plan: EvaluationPlan) -> None:
         """Raise if a checker is there that does not know what some prompts ask for.
 
-        Without checker and metrics, images are drawn and timed, and that is all.
+        Without checker and metrics, images are only generated and timed.
 
         Raises:
             UserError: Naming the prompts.

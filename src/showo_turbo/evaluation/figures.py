@@ -171,7 +171,7 @@ def benchmark_figures(rows: Sequence[Mapping[str, Any]]) -> list[Figures]:
 
 
 def ability_figures(rows: Sequence[Mapping[str, Any]]) -> list[Figures]:
-    """A table for each ability: model and way of drawing (down), sampling steps (across).
+    """A table for each ability: model and way of generating (down), sampling steps (across).
 
     Args:
         rows: What `AbilityScore.to_dict` gave.

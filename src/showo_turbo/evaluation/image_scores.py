@@ -1,4 +1,4 @@
-"""What is known of a model's images once they are drawn."""
+"""What is known of a model's images once they are generated."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,9 +20,9 @@ class ImageScore:
         categories: Category of each prompt.
         satisfied: Whether each prompt was satisfied, in the order of the prompts; empty where
             nothing could judge.
-        seconds: Wall clock of drawing all of them, in batches, pixels included; None if not timed.
-        batch_size: Prompts that were drawn at once.
-        top_k: Codes that were drawn among, if not all.
+        seconds: Wall clock of generating all of them, in batches, with pixels; None if not timed.
+        batch_size: Prompts that were generated at once.
+        top_k: Codes that were sampled from, if not all.
         metrics: More scores of the images by name.
         sampling: Further options of `ImageSampling` that were not at their defaults.
         variety: How different the images of a prompt are; None if it was not measured.

@@ -33,7 +33,7 @@ def draw_images(
     sampling: ImageSampling,
     seeds: Sequence[int] | None = None,
 ) -> Tensor:
-    """Draw one batch of images.
+    """Generate one batch of images.
 
     Args:
         bundle: The networks, in eval mode.
@@ -65,7 +65,7 @@ def evaluate_images(
     share: Share = Share(),
     progress: Callable[[int], None] | None = None,
 ) -> ImageScore:
-    """Draw every prompt and count how many are satisfied.
+    """Generate an image for every prompt and count how many prompts are satisfied.
 
     Prompt i has the same seed whatever the model, the setting, the batch size and the number of
     processes.
@@ -75,14 +75,14 @@ def evaluate_images(
         prompts: GenEval-style metadata, one a prompt.
         sampling: How images are sampled.
         seed: Of all prompts' seeds.
-        batch_size: Prompts drawn at once.
+        batch_size: Prompts generated at once.
         name: Name of the model in the score.
         split: Name of the prompts in the score.
         checker: Judges the images, if it can judge all of these prompts.
         metrics: More scores: each is reset, updated with pixels and metadata, and computed. They
             move to the model's device.
-        share: The prompts that this process draws.
-        progress: Called with the number of prompts of each batch once it is drawn.
+        share: The prompts that this process generates.
+        progress: Called with the number of prompts of each batch once it is generated.
 
     Raises:
         UserError: If there are no prompts, one is too long, or an option is out of range.

@@ -1,4 +1,4 @@
-"""What is drawn and answered in an evaluation."""
+"""What is generated and answered in an evaluation."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -23,7 +23,7 @@ TEACHER, STUDENT = "teacher", "student"
 
 @dataclass(frozen=True)
 class EvaluationPlan:
-    """What is drawn and answered: in validation, in a test and in the report at a run's end.
+    """What is generated and answered: in validation, in a test and in the report at a run's end.
 
     Args:
         sampling_steps: Of the images of teacher and student.
@@ -33,17 +33,17 @@ class EvaluationPlan:
             number of steps and together with the way of sampling.
         unguided_teacher: Whether a teacher that has chosen is scored without guidance, too.
         stage_sampling_steps: Those of the models between teacher and student, and of the student on
-            the further prompts; without guidance. The teacher draws those with most steps.
+            the further prompts; without guidance. The teacher uses those with most steps.
         fit_sampling_steps: Those of the student, without guidance, in the validations of `fit`.
         tables: What to measure: `images`, scores by steps and guidance (the paper's Tables 1, 5 and
             6); `text`, scores and speed by decoding method (Tables 2 and 7); `top_k`, scores by
-            steps and top-k of codes that are drawn at temperature 1 (Table 4). Within `fit` only
+            steps and top-k of codes that are sampled at temperature 1 (Table 4). Within `fit` only
             the first two.
         top_ks: The values of k in that table.
         drivers: How Jacobi decoding moves on, each measured; only `block` counts iterations.
         timed_texts: Questions that are timed one by one.
         checker: Judges the images of prompts that it understands, such as `ShapesChecker`. Other
-            prompts are for the metrics alone. Without both, images are drawn and timed.
+            prompts are for the metrics alone. Without both, images are only generated and timed.
         metrics: More scores of the images, such as `CLIPScore`, `HPSv2`, `ImageReward`, `GenEval`
             or `FID`; not within `fit`. Without a checker the teacher chooses by the first one, and
             with neither it has the first of its ways.
@@ -61,7 +61,7 @@ class EvaluationPlan:
         unseen_prompts_per_category: Prompts of each category of the further files.
         text_records: Of a report, questions, spread evenly over the file; all if missing.
         variety_prompts: Prompts of each split, spread over its categories, that teacher and student
-            draw from several seeds in every setting of their images, see `Variety`; 0 for none.
+            generate from several seeds in every setting of their images, see `Variety`; 0 for none.
         variety_images: Seeds of each of them.
         abilities: Images that teacher and student inpaint, extrapolate and edit, of each so many,
             in every setting in which they are shown; 0 for none. The checker makes them, and tells
@@ -138,7 +138,7 @@ class EvaluationPlan:
         )
 
     def check(self, image_tokens: int, codebook_size: int) -> None:
-        """Raise if a model cannot do it, before anything is trained, read or drawn.
+        """Raise if a model cannot do it, before anything is trained, read or generated.
 
         Args:
             image_tokens: Of the model's images.
@@ -213,7 +213,7 @@ class EvaluationPlan:
 
 @dataclass(frozen=True)
 class ModelPlan:
-    """The settings in which one model draws.
+    """The sampling settings of one model.
 
     Attributes:
         images: On the prompts.

@@ -1,4 +1,4 @@
-"""How different the images are that a model draws of one prompt from several seeds."""
+"""How different the images are that a model generates from one prompt with several seeds."""
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class Variety:
             satisfy the prompt; `right code grids` with a checker that describes none; `code grids`
             of all images where nothing judged them.
         images: Seeds of each prompt. Where sampling gives one image whatever the seed, it was
-            drawn once and stands for all of them.
+            generated once and stands for all of them.
         distinct: Of each prompt, how many of these are different: 0 if no image is right, at most
             `images`.
         code_entropy: Of each prompt, see `code_entropy`.
@@ -92,7 +92,7 @@ def measure_variety(
     share: Share = Share(),
     progress: Callable[[int], None] | None = None,
 ) -> Variety:
-    """Draw some prompts from several seeds each, and count how many images are different.
+    """Generate some prompts with several seeds each, and count how many images are different.
 
     A prompt has the same seeds whatever the model, the setting, the batch size and the number of
     processes.
@@ -104,13 +104,13 @@ def measure_variety(
         count: How many of the prompts, see `spread_over_categories`.
         images: Seeds of each prompt.
         seed: Of all prompts' seeds.
-        batch_size: Images drawn at once.
+        batch_size: Images generated at once.
         checker: Judges and describes the images, if it can judge all of these prompts.
-        share: The prompts that this process draws.
-        progress: Called with the number of images of each batch once it is drawn.
+        share: The prompts that this process generates.
+        progress: Called with the number of images of each batch once it is generated.
 
     Raises:
-        UserError: If there is nothing to draw, a prompt is too long, or an option is out of range.
+        UserError: If there is nothing to generate, a prompt is too long, or an option is invalid.
     """
     chosen = spread_over_categories(prompts, count)
     if not chosen or images < 1:

@@ -71,9 +71,9 @@ def _sections(run: Path) -> list[str]:
         )
     if (run / GRID).is_file():
         sections.append(
-            "## Pictures\n\nThe same prompts and seeds by teacher and student. Green frames: a "
+            "## Images\n\nThe same prompts and seeds by teacher and student. Green frames: a "
             "checker finds the prompt satisfied; red: it does not; gray: not judged.\n\n"
-            f"![Pictures by teacher and student]({GRID})"
+            f"![Images by teacher and student]({GRID})"
         )
     if (run / "report.md").is_file():
         figures = (run / "report.md").read_text(encoding=ENCODING).strip()

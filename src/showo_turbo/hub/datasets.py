@@ -203,7 +203,7 @@ def _coco(name: str, expected: Expected, folder: str = "coco") -> Callable[[Dest
 
 
 def _coco_captions(destination: Destination) -> None:
-    """Those of 2017, for training, and those of 2014, whose validation pictures FID is against."""
+    """Those of 2017, for training, and those of 2014, whose validation images FID is against."""
     for year, expected in (
         (
             2017,
@@ -225,7 +225,7 @@ _VAL2014 = Expected(md5="a3d79f5ed8d289b7a7554ce06a5782b3")
 def _llava(destination: Destination) -> None:
     repository = "liuhaotian/LLaVA-Instruct-150K"
     destination.hub_files(repository, ["llava_v1_5_mix665k.json"], "llava")
-    print("its pictures are parts: coco, gqa, textvqa, vg; those of OCR-VQA come from its authors")
+    print("its images are parts: coco, gqa, textvqa, vg; those of OCR-VQA come from its authors")
 
 
 def _gqa(destination: Destination) -> None:
@@ -293,7 +293,7 @@ def _hpd(destination: Destination) -> None:
 DATASETS: Mapping[str, Dataset] = MappingProxyType(
     {
         "coco-captions": Dataset(
-            "COCO captions; annotations CC BY 4.0, pictures under Flickr's terms",
+            "COCO captions; annotations CC BY 4.0, images under Flickr's terms",
             {
                 "captions": _coco_captions,
                 "train2017": _coco("train2017", _TRAIN2017),

@@ -1,4 +1,4 @@
-"""Inference in one place: load a model once, then draw, change, answer and tell.
+"""Inference in one place: load a model once, then generate, change, answer and tell.
 
 The names stand in `__init__.pyi`, and are imported when they are first asked for: a command line
 that shows its help needs no PyTorch.

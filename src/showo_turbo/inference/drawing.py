@@ -1,4 +1,4 @@
-"""What is to be drawn: images of prompts here; what changes images is in modules of its own."""
+"""What is to be generated: images of prompts here; changes of images in modules of their own."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Checked(Generic[Result]):
 
     Attributes:
         longest_prompt: Most ids of a prompt.
-        draw: Draws the images with some indices, each with its seed.
+        draw: Generates the images with some indices, each with its seed.
     """
 
     longest_prompt: int
@@ -28,16 +28,16 @@ class Checked(Generic[Result]):
 
 
 class DrawingTask(Protocol[Result]):
-    """Images to draw, in batches of any size."""
+    """Images to generate, in batches of any size."""
 
     def __len__(self) -> int:
         """How many images."""
 
     def prepare(self, model: LoadedModel, sampling: ImageSampling) -> Checked[Result]:
-        """Check everything, before anything is drawn.
+        """Check everything, before anything is generated.
 
         Args:
-            model: Draws the images.
+            model: Generates the images.
             sampling: How; it has been checked.
 
         Raises:
@@ -47,7 +47,7 @@ class DrawingTask(Protocol[Result]):
 
 @dataclass(frozen=True)
 class Prompts:
-    """Texts of images: what is to be drawn, and what guidance moves away from.
+    """Texts of images: what to generate, and what guidance moves away from.
 
     Args:
         texts: One an image.
@@ -78,7 +78,7 @@ class PromptIds:
     """Ids of prompts.
 
     Attributes:
-        ids: Of what is to be drawn, one list an image.
+        ids: Of what to generate, one list per image.
         negative: Of what guidance moves away from; None for the model's empty prompt.
     """
 
@@ -103,7 +103,7 @@ def encode_negative(
 
     Args:
         model: The model.
-        sampling: How it draws.
+        sampling: How it samples.
         texts: One an image.
         images: How many images there are.
 

@@ -14,7 +14,7 @@ from .results import EditedImages, Statistics
 
 @dataclass(frozen=True)
 class Editing:
-    """Images of which random tokens are drawn again, again and again, with another prompt.
+    """Images of which random tokens are regenerated, round after round, with another prompt.
 
     Args:
         images: Files or Pillow images.

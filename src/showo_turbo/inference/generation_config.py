@@ -1,4 +1,4 @@
-"""How a model draws and answers best: the `generation_config.json` in its folder."""
+"""A model's recommended sampling and decoding: the `generation_config.json` in its folder."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -29,7 +29,7 @@ _Options = TypeVar("_Options", ImageSampling, TextDecoding)
 
 @dataclass(frozen=True)
 class GenerationConfig:
-    """How a model draws and answers best.
+    """A model's recommended sampling and decoding.
 
     Attributes:
         sampling: How images are sampled.
@@ -41,7 +41,7 @@ class GenerationConfig:
 
 
 def load_generation_config(model: str | Path) -> GenerationConfig:
-    """Read how a model draws and answers best.
+    """Read a model's recommended sampling and decoding.
 
     Args:
         model: `shapes`, a folder or a hub id.
@@ -70,7 +70,7 @@ def load_generation_config(model: str | Path) -> GenerationConfig:
 def save_generation_config(
     folder: Path, sampling: ImageSampling | None, decoding: TextDecoding | None
 ) -> None:
-    """Write into a model's folder, atomically, how it draws and answers best.
+    """Write a model's recommended sampling and decoding into its folder, atomically.
 
     Args:
         folder: The model's.
@@ -83,7 +83,7 @@ def save_generation_config(
 def note_generation(
     checkpoint: dict[str, Any], sampling: ImageSampling | None, decoding: TextDecoding | None
 ) -> None:
-    """Note in a checkpoint how the model in it draws and answers best, for its export."""
+    """Note the recommended sampling and decoding of the model in a checkpoint, for its export."""
     checkpoint[GENERATION_KEY] = _content(sampling, decoding)
 
 

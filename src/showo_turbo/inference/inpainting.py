@@ -1,4 +1,4 @@
-"""Images of which a part is drawn again."""
+"""Images of which a part is regenerated."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ from .results import GeneratedImages, Statistics
 
 @dataclass(frozen=True)
 class Inpainting:
-    """Images of which the part that a mask shows white is drawn again.
+    """Images of which the part that a mask shows in white is regenerated.
 
     Args:
         images: Files or Pillow images.

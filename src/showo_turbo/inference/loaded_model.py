@@ -50,8 +50,8 @@ class LoadedModel:
         network: The network, of any family.
         image_tokenizer: Its image tokenizer.
         text_tokenizer: Its text tokenizer; None for a family that needs none.
-        sampling: How it draws best: the default wherever it is asked to draw.
-        decoding: How it answers best: the default wherever it is asked a question.
+        sampling: Recommended for it: the default wherever it generates.
+        decoding: Recommended for it: the default wherever it is asked a question.
         background: Color that shows through transparent parts of the images that it looks at.
         vision_encoder: Its vision encoder, a folder or a hub id, if it reads images through one;
             what its configuration names by default. It is loaded when the model is first asked
@@ -94,11 +94,11 @@ class LoadedModel:
         background: str = BACKGROUND,
         vision_encoder: str | Path | None = None,
     ) -> Self:
-        """Load everything that inference needs, and how the model draws and answers best.
+        """Load everything that inference needs, and the recommended sampling and decoding.
 
         Args:
             model: `shapes`, a folder, or a hub id such as `showlab/show-o-512x512`. A
-                `generation_config.json` in its folder says how it draws and answers best; a family
+                `generation_config.json` in its folder has the recommended settings; a family
                 whose text is denoised answers by block diffusion even without one.
             image_tokenizer: Likewise; the one in the model's folder by default, or what its
                 `config.json` names, which is `showlab/magvitv2` for the released ones.
@@ -163,7 +163,7 @@ class LoadedModel:
 
     @property
     def clip_frames(self) -> int:
-        """Frames of the clips that the model draws and reads; 0 for one of images."""
+        """Frames of the clips that the model generates and reads; 0 for one of images."""
         frames = video_frames(self.network.config)
         return self.image_tokenizer.config.frames(frames) if frames else 0
 
@@ -171,13 +171,13 @@ class LoadedModel:
         """Raise on a model of images that is asked for clips, and the other way round.
 
         Raises:
-            UserError: Naming what it draws.
+            UserError: Naming what it generates.
         """
         if clips != bool(self.clip_frames):
             own, asked = ("clips", "images") if self.clip_frames else ("images", "clips")
             remedy = "generate_video" if self.clip_frames else "generate"
             raise UserError(
-                f"the model draws {own}, and no {asked}; use {remedy}, or name another model"
+                f"the model generates {own}, not {asked}; use {remedy}, or name another model"
             )
 
     @cached_property
@@ -254,7 +254,7 @@ class LoadedModel:
 
         Args:
             images: The images.
-            resolution: Side length of the squares; that of the images that the model draws by
+            resolution: Side length of the squares; that of the images that the model generates by
                 default.
             crop: See `square_pixels`.
 

@@ -162,8 +162,8 @@ def check_fit(
         )
     if video_frames(config) and not image_tokenizer.config.temporal_halvings:
         raise UserError(
-            "the model draws clips, but the image tokenizer takes images alone; name one of clips, "
-            "such as showo-turbo inflate makes"
+            "the model generates clips, but the image tokenizer takes images alone; name one of "
+            "clips, such as showo-turbo inflate makes"
         )
     if text_tokenizer is None:
         if config.needs_text_tokenizer:
@@ -182,7 +182,7 @@ def check_fit(
 
 
 def image_side(network: ImageModel, image_tokenizer: MAGVITv2) -> int:
-    """Side length in pixels of the images that a model draws and reads."""
+    """Side length in pixels of the images that a model generates and reads."""
     return token_grid(network.config)[-1] * image_tokenizer.config.patch_size
 
 

@@ -40,7 +40,7 @@ def model_card(
     return (
         "---\nlibrary_name: showo-turbo\npipeline_tag: text-to-image\n---\n"
         f"# {kind.__name__}, trained with showo-turbo\n\n"
-        f"A {kind.__name__} network that draws images{answers}.\n\n"
+        f"A {kind.__name__} network that generates images{answers}.\n\n"
         '```\nshowo-turbo generate "a red circle" --output images --model <this folder>\n```\n\n'
     ) + _table(rows, origin, dtype)
 

@@ -46,8 +46,8 @@ def write_model_folder(
             follows.
         text_tokenizer: Goes into `tokenizer.json`.
         vision_encoder: Goes into the folder `vision_encoder`.
-        sampling: How the model draws best, in `generation_config.json`.
-        decoding: How it answers best, likewise.
+        sampling: Recommended for the model, in `generation_config.json`.
+        decoding: Likewise.
         card: The model card, in `README.md`.
     """
     if image_tokenizer is not None:

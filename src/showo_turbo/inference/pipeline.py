@@ -35,8 +35,8 @@ class ShowoPipeline(Telling):
     Every sample depends on its own seed only: not on what else is asked for, in which order or at
     which batch size (but for the rounding of floating-point numbers).
 
-    All that draw take the same further arguments. `sampling` says how to sample; `self.sampling` by
-    default, which a model's `generation_config.json` sets; `changes` are options of `ImageSampling`
+    All methods that generate take the same further arguments. `sampling` says how to sample; by
+    default `self.sampling`, from `generation_config.json`; `changes` are options of `ImageSampling`
     that are to be otherwise, such as `sampling_steps=4`, see `SamplingChanges`. `negative_prompts`
     are texts that guidance moves away from, one an image or one for all, in place of the empty
     prompt. `seeds` are one an image, or one for all; 0, 1, 2, ... by default. `batch_size` is how
@@ -46,8 +46,8 @@ class ShowoPipeline(Telling):
         network: The network, of any family.
         image_tokenizer: Its image tokenizer.
         text_tokenizer: Its text tokenizer; None for a family that needs none.
-        sampling: How it draws best: the default of `generate`.
-        decoding: How it answers best: the default of `answer`.
+        sampling: Recommended for the model: the default of `generate`.
+        decoding: Recommended for the model: the default of `answer`.
         background: Color that shows through transparent parts of images that are given.
         vision_encoder: Its vision encoder, if it reads images through one; see `LoadedModel`.
 
@@ -72,7 +72,7 @@ class ShowoPipeline(Telling):
         batch_size: int | None = None,
         **changes: Any,
     ) -> GeneratedImages:
-        """Draw one image a prompt.
+        """Generate one image per prompt.
 
         Args:
             prompts: One or several texts.
@@ -102,23 +102,23 @@ class ShowoPipeline(Telling):
         batch_size: int | None = None,
         **changes: Any,
     ) -> GeneratedVideos:
-        """Draw one clip a prompt, with a model of clips.
+        """Generate one clip per prompt, with a model of clips.
 
         Args:
             prompts: One or several texts.
             images: The first frame of each clip, files or Pillow images, to set them in motion; by
-                default it is drawn, too. A single image or prompt goes with all others.
+                default it is generated, too. A single image or prompt goes with all others.
             sampling: How to sample; for this and what follows see the class.
             by_frame: Whether a latent frame begins once the one before is complete, each in
-                `sampling_steps` steps; else all are drawn together.
+                `sampling_steps` steps; else all are generated together.
             negative_prompts: What guidance moves away from.
             seeds: One a prompt, or one for all.
             batch_size: Clips decoded at once.
             **changes: Options of `ImageSampling`.
 
         Raises:
-            UserError: If the model draws no clips, there are no prompts, one is too long, an image
-                cannot be read, or an option is unknown or out of range.
+            UserError: If the model generates no clips, there are no prompts, one is too long, an
+                image cannot be read, or an option is unknown or out of range.
         """
         texts, first = listed(prompts, str), None
         if images is not None:
@@ -141,20 +141,20 @@ class ShowoPipeline(Telling):
         batch_size: int | None = None,
         **changes: Any,
     ) -> GeneratedImages:
-        """Draw a part of images again.
+        """Regenerate a part of images.
 
         The image tokens that a mask leaves alone stay as they are, bit for bit; the pixels of all
         are decoded again, so that they are reconstructions of the image's, unless `paste` is set.
 
         Args:
-            images: Files or Pillow images, cut to squares as large as the model draws them.
-            masks: One an image and as large as it: white is drawn again.
+            images: Files or Pillow images, cut to squares as large as the model generates them.
+            masks: One an image and as large as it: white is regenerated.
             prompts: What the whole image is to show. A single image, mask or prompt goes with all
                 of the others.
             sampling: How to sample; for this and what follows see the class.
-            mask_reading: With `any` a token is drawn again if any pixel of its patch is white; with
+            mask_reading: With `any` a token is regenerated if any pixel of its patch is white; with
                 `center`, as published, if its center is.
-            paste: Whether to put back the original's pixels where no token was drawn again, with a
+            paste: Whether to put back the original's pixels where no token was regenerated, with a
                 soft edge.
             negative_prompts: What guidance moves away from.
             seeds: One an image, or one for all.
@@ -191,15 +191,15 @@ class ShowoPipeline(Telling):
         """Let images grow beyond their edges.
 
         Args:
-            images: Files or Pillow images, cut to squares as large as the model draws them.
+            images: Files or Pillow images, cut to squares as large as the model generates them.
             directions: Where all of them grow: `left`, `right`, `up` or `down`, or several of them,
                 one after the other.
             prompts: What is to be there. Of a single image: one text, or one for each direction. Of
                 a list of images: one text for all, or for each image a text or a list with one for
                 each direction.
             sampling: How to sample; for this and what follows see the class.
-            offset: Each direction keeps half of the image in view as it draws the rest; the offset
-                is how many rows or columns of tokens fewer.
+            offset: Each direction keeps half of the image in view as it generates the rest; the
+                offset is how many rows or columns of tokens fewer.
             negative_prompts: What guidance moves away from.
             seeds: One an image, or one for all.
             batch_size: Images decoded at once.
@@ -240,14 +240,14 @@ class ShowoPipeline(Telling):
     ) -> EditedImages:
         """Change images so that they show something else, without a mask.
 
-        Random tokens are drawn again with the new prompt, round after round. Four rounds of 4 steps
+        Random tokens are regenerated with the new prompt, round after round. Four rounds of 4 steps
         with a guidance scale of 2 are a sound start.
 
         Args:
-            images: Files or Pillow images, cut to squares as large as the model draws them.
+            images: Files or Pillow images, cut to squares as large as the model generates them.
             prompts: What the images are to show. A single image or prompt goes with all others.
             sampling: How a round samples; for this and what follows see the class.
-            editing: How many rounds, and how many tokens they draw again.
+            editing: How many rounds, and how many tokens they regenerate.
             negative_prompts: What guidance moves away from.
             seeds: One an image, or one for all.
             batch_size: Images decoded at once.
@@ -272,12 +272,12 @@ class ShowoPipeline(Telling):
         seeds: Sequence[int] | None = None,
         batch_size: int | None = None,
     ) -> Iterator[Result]:
-        """Draw images and give every batch as soon as it is done, in their order.
+        """Generate images and yield every batch as soon as it is done, in order.
 
         Everything is checked before the first image is begun.
 
         Args:
-            task: What to draw: `Generation`, `Inpainting`, `Extrapolation` or `Editing`.
+            task: What to generate: `Generation`, `Inpainting`, `Extrapolation` or `Editing`.
             sampling: How to sample.
             seeds: One an image.
             batch_size: Images decoded at once; found by trying if missing.
@@ -315,7 +315,7 @@ class ShowoPipeline(Telling):
         seeds: int | Sequence[int] | None,
         batch_size: int | None,
     ) -> Result:
-        """Draw all images of a task."""
+        """Generate all images of a task."""
         how = SamplingChanges.of(changes).over(sampling or self.sampling)
         every_seed = each(seeds, int, len(task))
         parts = list(self.draw_batches(task, how, every_seed, batch_size))

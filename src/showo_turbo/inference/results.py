@@ -14,7 +14,7 @@ class Statistics:
     """What a result cost.
 
     Attributes:
-        samples: Images drawn or questions answered.
+        samples: Images generated or questions answered.
         tokens: Image tokens or text tokens decoded, in all samples together.
         forwards: Forwards of the network, each sample counted by itself, so that the batch size
             does not change it. With guidance a step takes two. A prompt's prefill is not counted.
@@ -87,7 +87,7 @@ def _joined(values: list[Any]) -> Any:
 
 @dataclass(frozen=True)
 class DrawnImages(Samples):
-    """Images that were drawn.
+    """Images that were generated.
 
     Attributes:
         images: One a prompt, RGB.
@@ -101,7 +101,7 @@ class DrawnImages(Samples):
 
 @dataclass(frozen=True)
 class GeneratedImages(DrawnImages):
-    """Images of a list of prompts, or images that were changed, as large as the model draws them.
+    """Images of prompts, or images that were changed, as large as the model generates them.
 
     Attributes:
         images: One a prompt, RGB.

@@ -47,8 +47,8 @@ class Telling(Answering):
         Args:
             requests: What is asked for.
             images: The image that each story begins with, files or Pillow images; without them the
-                model draws it of the request. A single image or request goes with all others.
-            sampling: How images are drawn; `self.sampling` by default.
+                model generates it from the request. A single image or request goes with all others.
+            sampling: How images are generated; `self.sampling` by default.
             decoding: How texts are written; `self.decoding` by default.
             max_steps: Steps of a story at most.
             seeds: One a story, or one for all; 0, 1, 2, ... by default.

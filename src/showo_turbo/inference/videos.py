@@ -23,7 +23,7 @@ class VideoGeneration:
     Args:
         prompts: One a clip.
         images: The first frame of each clip, files or Pillow images, if they are given.
-        by_frame: Whether the latent frames are drawn one after the other; see `decode_clip_codes`.
+        by_frame: Whether the latent frames are generated one by one; see `decode_clip_codes`.
     """
 
     prompts: Prompts

@@ -1,8 +1,8 @@
 """Distribution matching: a student moves its own samples to where its teacher finds them likelier.
 
-Source: Di[M]O (arXiv 2503.15457): the gradient of the divergence between what the student draws and
-what the teacher would, token by token, on samples of the student that are masked again in part. The
-student's own distribution there is estimated by an auxiliary network.
+Source: Di[M]O (arXiv 2503.15457): the gradient of the divergence between what the student generates
+and what the teacher would, token by token, on samples of the student that are masked again in part.
+The student's own distribution there is estimated by an auxiliary network.
 """
 
 import math
@@ -56,8 +56,8 @@ def distribution_matching_loss(
         auxiliary_logits: `(batch, image tokens, codebook)` of the samples masked again; no gradient
             flows into them.
         teacher_logits: Likewise.
-        mask: `(batch, image tokens)` boolean, positions that the student drew and that were masked
-            again.
+        mask: `(batch, image tokens)` boolean, positions that the student sampled and that were
+            masked again.
         forward_share: See `matching_gradient`.
 
     Raises:
@@ -81,10 +81,10 @@ def distribution_matching_loss(
 
 
 class DistributionMatching(LossTerm):
-    """Draw what the guided base model would, see `distribution_matching_loss`.
+    """Generate what the guided base model would, see `distribution_matching_loss`.
 
-    The auxiliary network is the base model with low-rank adapters. It learns what the student draws
-    while the student learns from it; its own loss is logged as `train/auxiliary`.
+    The auxiliary network is the base model with low-rank adapters. It learns what the student
+    generates while the student learns from it; its own loss is logged as `train/auxiliary`.
 
     Args:
         weight: Factor in the loss.

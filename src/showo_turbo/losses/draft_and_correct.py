@@ -18,11 +18,11 @@ def draft_and_correct_loss(
     """Return the cross-entropy of what the teacher finds likeliest in the rest of the draft.
 
     Args:
-        student_logits: `(batch, image tokens, codebook)`, those that the draft was drawn from.
+        student_logits: `(batch, image tokens, codebook)`, those that the draft was sampled from.
         teacher_logits: `(batch, image tokens, codebook)` of the draft masked again in part; no
             gradient flows into them.
-        mask: `(batch, image tokens)` boolean, positions that the student drew and that were masked
-            again.
+        mask: `(batch, image tokens)` boolean, positions that the student sampled and that were
+            masked again.
     """
     labels = teacher_logits.argmax(dim=-1).masked_fill(~mask, IGNORED)
     return token_cross_entropy(student_logits, labels)

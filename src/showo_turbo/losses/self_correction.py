@@ -39,9 +39,9 @@ def self_correction_loss(
 class SelfCorrection(LossTerm):
     """Predict all tokens of a state in which the student has got some of the visible ones wrong.
 
-    A share of the visible tokens, up to `corrupted`, is replaced by what the student draws when it
-    sees nothing but the prompt: the mistakes that it makes itself. So it learns which tokens do not
-    belong to a picture, which `revise_below` of `ImageSampling` makes use of.
+    A share of the visible tokens, up to `corrupted`, is replaced by what the student generates when
+    it sees nothing but the prompt: the mistakes that it makes itself. So it learns which tokens do
+    not belong to an image, which `revise_below` of `ImageSampling` makes use of.
 
     Args:
         weight: Factor in the loss.

@@ -44,11 +44,11 @@ class ImageInputs(Protocol):
 
 
 class Draft(NamedTuple):
-    """Images that the student has drawn at once, masked again in part.
+    """Images that the student generated at once, masked again in part.
 
     Attributes:
-        codes: `(batch, image tokens)`: where state k is masked, what the student drew, each token
-            for itself, by its prediction from state k; elsewhere what state k has.
+        codes: `(batch, image tokens)`: where state k is masked, what the student generated, each
+            token for itself, by its prediction from state k; elsewhere what state k has.
         state: The same with a random share of all tokens masked again.
         masked: `(batch, image tokens)` boolean, the student's own tokens among those.
     """
@@ -59,9 +59,9 @@ class Draft(NamedTuple):
 
 
 class DraftInputs(ImageInputs, Protocol):
-    """What terms of the stream `image` may ask for that look at what the student draws itself.
+    """What terms of the stream `image` may ask for that look at what the student itself generates.
 
-    What is drawn depends on the batch's seeds and on the student alone.
+    What is generated depends on the batch's seeds and on the student alone.
 
     Attributes:
         draft: The student's own images from state k; without gradients.
@@ -107,7 +107,7 @@ class DraftInputs(ImageInputs, Protocol):
         """
 
     def corrupted(self, most: float) -> Tensor:
-        """State k with some of its visible tokens replaced by what the student draws.
+        """State k with some of its visible tokens replaced by what the student generates.
 
         Args:
             most: Largest share of an image's visible tokens; the share is uniform up to there.

@@ -1,4 +1,4 @@
-"""Fréchet inception distance between drawn images and photographs."""
+"""Fréchet inception distance between generated images and photographs."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp"}
 
 
 class FID(NamedMetric):
-    """Distance of the distributions of drawn and of real images; smaller is better.
+    """Distance of the distributions of generated and of real images; smaller is better.
 
     Unit: squared distance of two Gaussians in the 2048 features of Inception. It shrinks with the
     number of images: tables use 30,000 of COCO 2014. The distance itself is computed by
@@ -29,7 +29,7 @@ class FID(NamedMetric):
     Args:
         real: Folder with the real images, at least two; they are cut to squares.
         weights: File of the Inception network.
-        resolution: Side of the real images in pixels, best that of the drawn ones.
+        resolution: Side of the real images in pixels, best that of the generated ones.
         network: Another network of features, in place of Inception: from bytes
             `(batch, 3, height, width)` to `(batch, features)`.
         batch_size: Real images read at once.
@@ -66,7 +66,7 @@ class FID(NamedMetric):
             self.distance.update(_bytes(torch.stack(images)), real=True)
 
     def update(self, pixels: Tensor, metadata: Sequence[Mapping[str, Any]] = ()) -> None:
-        """Add drawn images.
+        """Add generated images.
 
         Args:
             pixels: `(batch, 3, height, width)` in [-1, 1].
@@ -78,7 +78,7 @@ class FID(NamedMetric):
         """The distance.
 
         Raises:
-            UserError: If fewer than two images were drawn.
+            UserError: If fewer than two images were generated.
         """
         try:
             found: Tensor = self.distance.compute()
@@ -86,12 +86,12 @@ class FID(NamedMetric):
             if "More than one sample" not in str(error):
                 raise
             raise UserError(
-                "FID has seen fewer than 2 drawn images; give at least 2 prompts, or leave it out"
+                "FID has seen fewer than 2 generated images; give at least 2 prompts, or remove it"
             ) from None
         return found
 
     def reset(self) -> None:
-        """Forget the drawn images, and keep the real ones."""
+        """Forget the generated images, and keep the real ones."""
         super().reset()
         if "distance" in self._modules:
             self.distance.reset()
@@ -100,7 +100,7 @@ class FID(NamedMetric):
         from torchmetrics.image.fid import FrechetInceptionDistance
 
         class Distance(FrechetInceptionDistance):
-            """Every process has seen all real images, which must count once, and drawn its own."""
+            """Every process has seen all real images, which count once, and generated its own."""
 
             def add_state(self, name: str, default: Any, *given: Any, **options: Any) -> None:
                 if name.startswith("real"):

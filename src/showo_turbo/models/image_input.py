@@ -93,7 +93,7 @@ class ImageEncoder(nn.Module, ABC):
 
     Attributes:
         resolution: Side length in pixels of the squares that it takes; None if it is that of the
-            images that the model draws.
+            images that the model generates.
         crop: Where squares are cut out of images, see `showo_turbo.data.images.square_pixels`. The
             streams of DataModules, which do not know the model, cut the `nearest` way.
     """

@@ -67,7 +67,7 @@ class ModelConfig(Protocol):
 def token_grid(config: ModelConfig) -> tuple[int, ...]:
     """The `(rows, columns)` of an image's tokens, or `(latent frames, rows, columns)` of a clip's.
 
-    A family that draws clips says so by `video_frames` in its configuration; then `image_tokens`
+    A family that generates clips says so by `video_frames` in its configuration: `image_tokens`
     are those of a clip.
     """
     frames = video_frames(config)
@@ -76,5 +76,5 @@ def token_grid(config: ModelConfig) -> tuple[int, ...]:
 
 
 def video_frames(config: ModelConfig) -> int:
-    """Latent frames of the clips that a model draws; 0 for one of images."""
+    """Latent frames of the clips that a model generates; 0 for one of images."""
     return int(getattr(config, "video_frames", 0))

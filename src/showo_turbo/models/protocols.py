@@ -1,7 +1,7 @@
 """What a model family offers: all that samplers, collectors, training and commands know of it.
 
 A family is a class of networks, built from its configuration alone, with all its weights in its
-state dict. It draws images (`ImageModel`); a family that writes text as well is a `TextModel`.
+state dict. It generates images (`ImageModel`); a family that writes text as well is a `TextModel`.
 """
 
 from abc import ABC, abstractmethod
@@ -113,7 +113,7 @@ class ImageModel(nn.Module, ABC):
 
         Args:
             text_tokenizer: None for a family that needs none.
-            text: What to draw.
+            text: What to generate.
 
         Raises:
             UserError: If the family cannot make anything of the text.
@@ -293,7 +293,7 @@ class TextModel(ImageModel):
         """Ids of a story so far: texts, each followed by an image, in turn.
 
         They are a prompt of their own kind, which goes wherever the ids of prompts do: what is
-        drawn or written behind it is the next image or text of the story.
+        generated or written behind it is the next image or text of the story.
 
         Args:
             texts: Ids of the texts, the request first.

@@ -27,7 +27,7 @@ class StoryPrefix(Protocol):
         """Begin to write the next text of every row."""
 
     def images(self, guided: bool, noise: Tensor | None = None) -> "ImagePrefix":
-        """Begin to draw the next image of every row.
+        """Begin to generate the next image of every row.
 
         Args:
             guided: Whether as many rows follow that know nothing of the stories.

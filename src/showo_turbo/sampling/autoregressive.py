@@ -50,8 +50,8 @@ def autoregressive_decode(
         prompts: Text ids of each sample, as `encode_question` gives them.
         max_new_tokens: Longest answer in tokens.
         temperature: 0 takes the likeliest token.
-        top_k: Draw only among the k likeliest tokens.
-        top_p: Draw only among the likeliest tokens that together reach this probability.
+        top_k: Sample only from the k likeliest tokens.
+        top_p: Sample only from the likeliest tokens that together reach this probability.
         seeds: One a sample; 0, 1, 2, ... by default. Unused at temperature 0.
         restrict_to_text: Whether only text tokens may be predicted.
         prefix: What the answers continue, in place of the images and prompts, with room for the

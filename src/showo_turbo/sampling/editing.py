@@ -1,4 +1,4 @@
-"""Images that are edited without a mask: random tokens are drawn again with another prompt."""
+"""Images that are edited without a mask: random tokens are regenerated with another prompt."""
 
 import math
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ class ImageEditing:
     """How images are edited without a mask.
 
     Args:
-        rounds: How often tokens are masked and drawn again, each time in `sampling_steps` steps.
+        rounds: How often tokens are masked and regenerated, each time in `sampling_steps` steps.
         remasked_share: Share of the tokens that the first round masks, above 0 and at most 1: the
             more, the better the prompt is satisfied, and the less of the image stays.
         remask_schedule: Whether all rounds mask as many (`constant`), or fewer and fewer
@@ -69,7 +69,7 @@ def edit_codes(
     seeds: Sequence[int] | None = None,
     negative_prompts: Sequence[Sequence[int]] | None = None,
 ) -> Tensor:
-    """Edit images: in every round mask random tokens and draw them with the prompt.
+    """Edit images: in every round mask random tokens and regenerate them with the prompt.
 
     The last round is greedy.
 
@@ -77,7 +77,7 @@ def edit_codes(
         model: Network in eval mode.
         prompts: Ids of each sample: what it is to become.
         codes: `(batch, image_tokens)` of the images.
-        sampling: How a round draws.
+        sampling: How a round samples.
         editing: How many rounds, and how many tokens they mask.
         seeds: One a sample; 0, 1, 2, ... by default. Which tokens are masked depends on it, too.
         negative_prompts: See `denoise_images`.

@@ -23,7 +23,7 @@ def extrapolate_codes(
     seeds: Sequence[int] | None = None,
     negative_prompts: Sequence[Sequence[int]] | None = None,
 ) -> list[Tensor]:
-    """Grow images by windows that are drawn one after the other, each in `sampling_steps` steps.
+    """Grow images window by window, each in `sampling_steps` steps.
 
     Codes stay codes between the windows, and those that are known stay as they are, bit for bit.
     Images of a batch may grow in different ways. A sample depends on its own seed only, each of

@@ -31,12 +31,12 @@ class ImageSampling:
         guidance_scale: w of classifier-free guidance, `(1 + w) cond - w uncond`; 0 turns it off
             and halves the work.
         mask_schedule: `cosine`, `linear`, `pow` or `sigmoid`.
-        token_temperature: Temperature of the drawn tokens; 0 takes the likeliest.
+        token_temperature: Temperature of the sampled tokens; 0 takes the likeliest.
         confidence_temperature: Scale of the Gumbel noise on the reveal order, annealed to 0 over
             the steps; 0 reveals the surest tokens.
-        top_k: Draw only among the k likeliest codes. Either k, or k by the number of sampling
-            steps, such as `{2: 200, 4: 500}`: with other numbers of steps all codes are drawn
-            among.
+        top_k: Sample only from the k likeliest codes. Either k, or k by the number of sampling
+            steps, such as `{2: 200, 4: 500}`: with other numbers of steps all codes are sampled
+            from.
         guidance_end: w of the last step, reached from `guidance_scale` in even steps; by default w
             stays the same.
         shared_noise_seed: Draws the noise on the reveal order once, for all images and all steps;
@@ -101,14 +101,14 @@ class ImageSampling:
 
     @property
     def k(self) -> int | None:
-        """How many codes are drawn among with its number of steps; None for all."""
+        """How many codes are sampled from with its number of steps; None for all."""
         if isinstance(self.top_k, Mapping):
             return self.top_k.get(self.sampling_steps)
         return self.top_k
 
     @property
     def resolved(self) -> "ImageSampling":
-        """The same with `k` in place of a mapping: what is noted beside what was drawn."""
+        """The same with `k` in place of a mapping: what is noted beside the results."""
         return replace(self, top_k=self.k)
 
     def with_guidance(self, scale: float) -> "ImageSampling":

@@ -1,4 +1,4 @@
-"""Images that are drawn again where a mask says so."""
+"""Images that are regenerated where a mask says so."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -21,10 +21,10 @@ _SOFT_EDGE = 4
 
 
 def masked_tokens(mask: Tensor, side: int, reading: MaskReading = "any") -> Tensor:
-    """Which tokens a mask picture masks.
+    """Which tokens a mask image masks.
 
     Args:
-        mask: `(resolution, resolution)` brightness in `[0, 1]`; white is drawn again.
+        mask: `(resolution, resolution)` brightness in `[0, 1]`; white is regenerated.
         side: Rows and columns of the tokens; divides the resolution.
         reading: With `any` a token is masked if any pixel of its patch is at least half bright;
             with `center` if the bicubic interpolation at its center is, as in the published code,
@@ -51,12 +51,12 @@ def check_masked(masked: Tensor, name: str) -> None:
         name: What the mask is called in the message.
 
     Raises:
-        UserError: If there is nothing to draw, or nothing to keep.
+        UserError: If there is nothing to generate, or nothing to keep.
     """
     if not masked.any():
         raise UserError(
             f"{name} masks none of the {masked.numel()} image tokens; expected white where the "
-            "image is to be drawn again, paint some white"
+            "image is to be regenerated, paint some white"
         )
     if masked.all():
         raise UserError(
@@ -74,7 +74,7 @@ def inpaint_codes(
     seeds: Sequence[int] | None = None,
     negative_prompts: Sequence[Sequence[int]] | None = None,
 ) -> Tensor:
-    """Draw the masked tokens of images again; the others stay as they are, bit for bit.
+    """Regenerate the masked tokens of images; the others stay as they are, bit for bit.
 
     A kept code next to the mask was encoded with what is behind the mask in view, and may still
     show a trace of it.
@@ -83,7 +83,7 @@ def inpaint_codes(
         model: Network in eval mode.
         prompts: Ids of each sample.
         codes: `(batch, image_tokens)` of the images.
-        masked: `(batch, image_tokens)` bool, what to draw again.
+        masked: `(batch, image_tokens)` bool, what to regenerate.
         sampling: Options.
         seeds: One a sample; 0, 1, 2, ... by default.
         negative_prompts: See `denoise_images`.
@@ -100,12 +100,12 @@ def inpaint_codes(
 def paste_kept(drawn: Tensor, original: Tensor, masked: Tensor) -> Tensor:
     """Put the original's pixels where no token was masked.
 
-    Around what was drawn again its reconstruction fades into the original over half a patch.
+    Around the regenerated part the reconstruction fades into the original over half a patch.
 
     Args:
         drawn: `(batch, 3, height, width)` pixels of the whole image, decoded.
         original: The same of the original.
-        masked: `(batch, rows, columns)` bool, tokens that were drawn again.
+        masked: `(batch, rows, columns)` bool, tokens that were regenerated.
 
     Returns:
         Pixels of the same shape: those of `drawn` at masked tokens, and those of `original` from

@@ -67,7 +67,7 @@ def check_top_k(top_k: int | None, candidates: int, kind: str) -> None:
     """Raise if top-k is out of range.
 
     Args:
-        top_k: Number of candidates to draw among.
+        top_k: Number of candidates to sample from.
         candidates: How many there are.
         kind: What they are.
 

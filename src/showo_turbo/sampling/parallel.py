@@ -124,7 +124,7 @@ def denoise_behind(
         seeds: One an image.
         known: See `denoise_images`.
         done: See `denoise_images`.
-        drawn: `(image_tokens,)` bool, the tokens that are drawn now; others stay masked. All by
+        drawn: `(image_tokens,)` bool, the tokens that are generated now; others stay masked. All by
             default.
 
     Yields:
@@ -235,7 +235,7 @@ def draw_tokens(
         noise: Random numbers of the samples.
 
     Returns:
-        Codes, and their log-probabilities among all codes, also where only some are drawn among;
+        Codes, and their log-probabilities among all codes, also where only some are sampled from;
         each `(batch, image_tokens)`.
     """
     log_probs = logits.log_softmax(dim=-1)

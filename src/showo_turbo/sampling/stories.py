@@ -28,7 +28,7 @@ class ToldStory:
 
     Attributes:
         texts: Text ids of each step, without the end of text.
-        images: Codes `(image_tokens,)` of each image that was drawn, on the CPU: one a step, and
+        images: Codes `(image_tokens,)` of each generated image, on the CPU: one a step, and
             before them the first one where it was not given.
         finished: Whether it ended by itself, with an empty text; otherwise it had as many steps as
             it may have, there was no room for another, or a text did not end.
@@ -63,7 +63,7 @@ def tell_stories(
         model: Network in eval mode.
         prompts: Each story so far, as the model's `story_prompt` gives it; of all of them, a text
             comes next, or of all an image.
-        sampling: How images are drawn.
+        sampling: How images are generated.
         decoding: How texts are written, each `max_new_tokens` long at most.
         max_steps: Texts a story has at most beyond its prompt.
         seeds: One a story; 0, 1, 2, ... by default. A story depends on nothing else.
@@ -191,7 +191,7 @@ class _Telling:
         return bool(texts)
 
     def draw(self, step: int) -> None:
-        """Draw the next image of the active stories."""
+        """Generate the next image of the active stories."""
         seeds = self._seeds(step, "image")
         noise = noise_of_rows(self.model, self.sampling, seeds)
         prefix = self.prefix.images(self.sampling.guided, noise)

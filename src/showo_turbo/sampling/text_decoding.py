@@ -35,10 +35,10 @@ class TextDecoding:
             a block of tokens before it guesses the next, as published.
         block_size: Tokens that Jacobi decoding guesses at once; of block diffusion, tokens of a
             block, a divisor of `max_new_tokens`.
-        temperature: 0 takes the likeliest token; above, tokens are drawn, autoregressively and by
+        temperature: 0 takes the likeliest token; above, tokens are sampled, autoregressively and by
             block diffusion only.
-        top_k: Draw only among the k likeliest tokens, autoregressively only.
-        top_p: Draw only among the likeliest tokens that together reach this probability,
+        top_k: Sample only from the k likeliest tokens, autoregressively only.
+        top_p: Sample only from the likeliest tokens that together reach this probability,
             autoregressively only.
         block_start: Where Jacobi decoding draws its first guesses from: all text tokens of the
             `vocabulary`, or those of the `prompt`, as published. It changes the work, but no

@@ -15,7 +15,7 @@ from .parallel import begin_guided, decode_image_codes, denoise_behind, starting
 
 
 def check_clip_sampling(config: ModelConfig, sampling: ImageSampling, by_frame: bool) -> None:
-    """Raise if a model cannot draw clips so.
+    """Raise if a model cannot generate clips this way.
 
     Args:
         config: Sizes of the model.
@@ -23,14 +23,14 @@ def check_clip_sampling(config: ModelConfig, sampling: ImageSampling, by_frame: 
         by_frame: See `decode_clip_codes`.
 
     Raises:
-        UserError: If it draws no clips, or an option is out of range.
+        UserError: If it generates no clips, or an option is out of range.
     """
     frames = video_frames(config)
     if not frames:
-        raise UserError("the model draws images, and no clips; name one of clips")
+        raise UserError("the model generates images, not clips; name one of clips")
     if sampling.reveal_order == "halton":
         raise UserError(
-            "reveal_order is 'halton', an order of the tokens of an image, but the model draws "
+            "reveal_order is 'halton', an order of the tokens of an image, but the model generates "
             "clips; choose 'confidence'"
         )
     sampling.check(config.image_tokens // (frames if by_frame else 1), config.codebook_size)
@@ -50,18 +50,18 @@ def decode_clip_codes(
     """Codes `(batch, image_tokens)` of clips, those of the first latent frame first.
 
     Args:
-        model: Network in eval mode, which draws clips.
+        model: Network in eval mode, which generates clips.
         prompts: Ids of each sample.
         sampling: Options.
         seeds: One a sample; 0, 1, 2, ... by default.
         known: See `denoise_images`; such as the first latent frame, to set an image in motion.
         negative_prompts: See `denoise_images`.
         by_frame: Whether a latent frame begins once the one before is complete, each in
-            `sampling_steps` steps; else all are drawn together. One that is known as a whole takes
-            no step.
+            `sampling_steps` steps; else all are generated at once. One that is known as a whole
+            takes no step.
 
     Raises:
-        UserError: If the model draws no clips, there are no prompts, or an option is out of range.
+        UserError: If the model generates no clips, there are no prompts, or an option is invalid.
         ValueError: If `known` is of another shape, or there are more or fewer negative prompts.
     """
     config = model.config

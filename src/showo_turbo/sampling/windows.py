@@ -1,4 +1,4 @@
-"""How a square of codes grows to a larger grid: the windows that are drawn one after the other."""
+"""How a square of codes grows to a larger grid: windows that are generated one by one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ Direction = Literal["left", "right", "up", "down"]
 
 @dataclass(frozen=True)
 class Window:
-    """A square of a grid of codes that is drawn at once.
+    """A square of a grid of codes that is generated at once.
 
     Attributes:
         row: Its first row in the finished grid.
@@ -37,8 +37,8 @@ class Growth:
         columns: Its columns.
         row: The first row of the given square in it.
         column: The first column.
-        windows: What to draw, in this order. Each holds codes that are known by then, and some that
-            are not.
+        windows: What to generate, in this order. Each holds codes that are known by then, and
+            some that are not.
     """
 
     side: int
@@ -56,9 +56,9 @@ class Growth:
 def plan_growth(side: int, directions: Sequence[Direction], offset: int = 0) -> Growth:
     """Plan how a square of codes grows in some directions, one after the other.
 
-    The square that is drawn keeps `side // 2 - offset` rows or columns at the edge, and adds the
+    The generated square keeps `side // 2 - offset` rows or columns at the edge, and adds the
     others. Where the grid is longer than a square, several follow each other along the edge: each
-    begins at most half a square after the one before it, and keeps what that has drawn.
+    begins at most half a square after the one before it, and keeps what that one generated.
 
     Args:
         side: Rows and columns of the given square.

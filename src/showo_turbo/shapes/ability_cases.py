@@ -174,7 +174,7 @@ def _otherwise(
 def _mask(
     covered: list[tuple[int, int]], cells: Sequence[tuple[int, int]], random: Random
 ) -> Tensor:
-    """A mask picture that is white in some cells, and more of the others."""
+    """A mask image that is white in some cells, and more of the others."""
     further = [cell for cell in cells if cell not in covered]
     count = random.randint(*MASKED_CELLS) - len(covered)
     mask = torch.zeros(IMAGE_SIZE, IMAGE_SIZE)

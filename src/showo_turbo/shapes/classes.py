@@ -1,4 +1,4 @@
-"""Pictures of the shapes world by class: one object each, in a folder for its color and shape."""
+"""Images of the shapes world by class: one object each, in a folder for its color and shape."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,26 +14,26 @@ from .sampling import generator
 from .scene import BACKGROUNDS, CELLS, COLORS, SHAPES, Scene, SceneObject
 from .written_once import write_once
 
-PICTURES, NAMES_FILE, WORLD_FILE = "train", "classes.txt", "classes.world.json"
+IMAGES, NAMES_FILE, WORLD_FILE = "train", "classes.txt", "classes.world.json"
 
 
 def write_classes(folder: Path, *, per_class: int, seed: int = 0) -> None:
-    """Write pictures as an ImageFolder: `train/<class>/<number>.png`, and `classes.txt`.
+    """Write images as an ImageFolder: `train/<class>/<number>.png`, and `classes.txt`.
 
     The classes are colors with shapes, "red circle", those left out that training is never to show.
 
     Args:
-        folder: Where to write; one that holds these pictures is left alone.
-        per_class: Pictures of each class, at random places and on random backgrounds.
+        folder: Where to write; one that holds these images is left alone.
+        per_class: Images of each class, at random places and on random backgrounds.
         seed: Seed of all of them.
 
     Raises:
-        UserError: If there are to be none, or the folder holds other pictures.
+        UserError: If there are to be none, or the folder holds other images.
     """
     if per_class < 1:
         raise UserError(f"per_class is {per_class}; expected at least 1")
     wanted = {"version": 1, "per_class": per_class, "seed": seed}
-    write_once(folder, WORLD_FILE, wanted, "pictures", lambda: _write(folder, per_class, seed))
+    write_once(folder, WORLD_FILE, wanted, "images", lambda: _write(folder, per_class, seed))
 
 
 def _write(folder: Path, per_class: int, seed: int) -> None:
@@ -43,7 +43,7 @@ def _write(folder: Path, per_class: int, seed: int) -> None:
         if shows_held_out(alone):
             continue
         # Sorted as the names are numbered.
-        own = folder / PICTURES / f"{number:02d}_{color}_{shape}"
+        own = folder / IMAGES / f"{number:02d}_{color}_{shape}"
         own.mkdir(parents=True, exist_ok=True)
         for index in range(per_class):
             random = generator(seed, f"classes/{color} {shape}", index)
@@ -58,11 +58,11 @@ def _write(folder: Path, per_class: int, seed: int) -> None:
 
 @dataclass(frozen=True)
 class ShapesClasses(CaptionSource):
-    """Generated pictures of colored shapes by class.
+    """Generated images of colored shapes by class.
 
     Args:
         folder: Where they are, or are to be written.
-        per_class: Pictures of each class.
+        per_class: Images of each class.
         seed: Seed of all of them.
     """
 
@@ -75,12 +75,12 @@ class ShapesClasses(CaptionSource):
         write_classes(self.folder, per_class=self.per_class, seed=self.seed)
 
     def captions(self, skip: Skip = refuse) -> list[str]:
-        """The name of every picture's class."""
+        """The name of every image's class."""
         return self._folders().captions(skip)
 
     def open(self, resolution: int, skip: Skip = refuse) -> ClassPictures:
-        """The pictures, with the names of their classes."""
+        """The images, with the names of their classes."""
         return self._folders().open(resolution, skip)
 
     def _folders(self) -> ClassFolders:
-        return ClassFolders(self.folder / PICTURES, self.folder / NAMES_FILE)
+        return ClassFolders(self.folder / IMAGES, self.folder / NAMES_FILE)

@@ -100,7 +100,7 @@ def measure_stories(
     Args:
         bundle: The networks.
         stories: What is asked for.
-        sampling: How keyframes are drawn.
+        sampling: How keyframes are generated.
         decoding: How sentences are written.
         forced: Whether every step comes behind the true ones before it; else all steps of a story
             are free, one behind the other.

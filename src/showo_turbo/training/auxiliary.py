@@ -1,4 +1,4 @@
-"""The auxiliary network of distribution matching, which learns what the student draws."""
+"""The auxiliary network of distribution matching, which learns what the student generates."""
 
 from collections.abc import Callable
 from copy import deepcopy

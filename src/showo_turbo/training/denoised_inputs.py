@@ -117,7 +117,7 @@ class ImageStream(_DenoisedStream):
 
     @torch.no_grad()
     def corrupted(self, most: float) -> Tensor:
-        """State k with some of its visible tokens as the student draws them unseen."""
+        """State k with some of its visible tokens as the student generates them unseen."""
         batch = self.batch
         nothing = torch.full_like(batch.state_k, self.module.student.mask_code)
         drawn = draw_codes(self.student_logits(nothing), batch.seeds)

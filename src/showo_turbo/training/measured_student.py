@@ -79,7 +79,7 @@ class MeasuredStudent(LightningModule):
         """Begin a new report.
 
         Raises:
-            UserError: If the student cannot draw as it is asked to.
+            UserError: If the student cannot sample as it is asked to.
         """
         self.evaluation_report = Report()
         config = self.student.config
@@ -91,7 +91,7 @@ class MeasuredStudent(LightningModule):
     def validation_step(
         self, batch: Mapping[str, Any], batch_index: int, dataloader_idx: int = 0
     ) -> None:
-        """Gather prompts and questions; with the last of them draw, answer and score."""
+        """Gather prompts and questions; with the last of them generate, answer and score."""
         assert self._batches is not None
         self._batches.add(batch)
         # Not when the epoch ends: by then weight averaging has taken the average away again.
@@ -118,7 +118,7 @@ class MeasuredStudent(LightningModule):
     def predict_step(
         self, batch: Mapping[str, Any], batch_index: int, dataloader_idx: int = 0
     ) -> list[dict[str, Any]]:
-        """Draw the prompts, or answer the questions, as the student is meant to; see `predict`."""
+        """Generate from the prompts, or answer the questions, as configured; see `predict`."""
         return predict(self.bundle(), batch, self.evaluation.seed)
 
     on_test_epoch_start = on_validation_epoch_start

@@ -1,4 +1,4 @@
-"""What `ShowoTurbo` gives in prediction: pictures of prompts, and answers to questions."""
+"""What `ShowoTurbo` gives in prediction: images of prompts, and answers to questions."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,10 +13,10 @@ from ..utils.random import stateless_seed
 
 @torch.no_grad()
 def predict(bundle: LoadedModel, batch: Mapping[str, Any], seed: int = 0) -> list[dict[str, Any]]:
-    """Draw a batch of prompts, or answer a batch of questions.
+    """Generate images from a batch of prompts, or answer a batch of questions.
 
     Args:
-        bundle: The networks, with how they draw and answer.
+        bundle: The networks, with their sampling and decoding.
         batch: With the one stream `prompts` or `instructions`.
         seed: Of all samples' seeds.
 

@@ -67,7 +67,7 @@ class Pretraining(LightningModule, ABC):
         max_language_length: Longest piece of plain text in tokens.
         image_score: Judges the validation images, such as `ShapesScore`.
         metrics: More scores of the validation images, such as `CLIPScore`; without these and an
-            `image_score` none are drawn.
+            `image_score` none are generated.
         sampling: How validation images are sampled.
         gradient_checkpointing: Recompute activations in the backward pass to save memory.
         optimizer: Makes the optimizer.
@@ -297,7 +297,7 @@ class Pretraining(LightningModule, ABC):
         if codes.shape[1] != tokens:
             raise UserError(
                 f"images of shape {tuple(pixels.shape[1:])} have {codes.shape[1]} tokens, those of "
-                f"the model {tokens}; set the resolution, or the frames of clips, that it draws"
+                f"the model {tokens}; set the resolution, or the frames of clips, that it generates"
             )
         return codes
 
@@ -310,7 +310,7 @@ class Pretraining(LightningModule, ABC):
     def validation_step(
         self, batch: dict[str, dict[str, Any]], batch_index: int, dataloader_idx: int = 0
     ) -> None:
-        """Draw the prompts and check the pictures; answer the questions and compare."""
+        """Generate images of the prompts and check them; answer the questions and compare."""
         scores: list[Metric] = [metric.to(self.device) for metric in self.metrics.values()]
         if self.image_score is not None:
             scores.append(self.image_score)
@@ -321,7 +321,7 @@ class Pretraining(LightningModule, ABC):
             self.exact_match.update(self._answer(stream), stream["answer"])
 
     def _score_images(self, stream: dict[str, Any], scores: Sequence[Metric]) -> None:
-        """Draw the prompts that are not too long, and give the pictures to the scores."""
+        """Generate the prompts that are not too long, and give the images to the scores."""
         model = self._network()
         encoded = [model.encode_prompt(self.text_tokenizer, prompt) for prompt in stream["prompt"]]
         fitting = [i for i, ids in enumerate(encoded) if len(ids) <= model.longest_prompt]

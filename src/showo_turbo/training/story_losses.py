@@ -31,7 +31,7 @@ class EncodedStory(NamedTuple):
 
     @property
     def is_drawn(self) -> bool:
-        """Whether its last image is to be drawn, and it does not come to its end."""
+        """Whether its last image is to be generated, and it does not come to its end."""
         return len(self.texts) == len(self.codes)
 
 

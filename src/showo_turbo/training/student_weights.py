@@ -135,8 +135,8 @@ def write_network(
         state: The weights.
         trainer: Whose strategy holds those of the image tokenizer and of the vision encoder.
         module: `ShowoTurbo`, or another module with a `student`, and with the tokenizers.
-        sampling: How the model draws best.
-        decoding: How it answers best, but for the method of a family that has one only.
+        sampling: Recommended for the model.
+        decoding: Likewise, but for the method of a family that has one only.
         origin: Where the weights come from, for the model card.
     """
     student = student_of(module, "write_network")

@@ -90,8 +90,8 @@ class ShowoTurbo(DistillationNetworks):
         compile_layers: Compile the layers of the student, for accelerators: fewer kernels and less
             memory for what is between matrix products. Lengths may vary; the first steps take
             minutes.
-        sampling: How the student is sampled: in validation, prediction, pictures and reports, and
-            by whoever loads the exported student.
+        sampling: How the student is sampled: in validation, prediction, sample grids and reports,
+            and by whoever loads the exported student.
         teacher_sampling: How the teacher is sampled when its trajectories are collected, and where
             it is measured; a stage of the curriculum may change parts of it.
         decoding: How texts are decoded, with the longest answer and the size of blocks of the

@@ -1,4 +1,4 @@
-"""Choosing among pictures by what a network itself thinks of them."""
+"""Choosing among images by what a network itself thinks of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,25 +19,25 @@ from .sources import Several, attempt_seed, fill
 
 @dataclass(frozen=True)
 class BestOf(Several):
-    """Of several pictures, the one that says most about its prompt, by a network's own judgement.
+    """Of several images, the one that says most about its prompt, by a network's own judgement.
 
-    The score of a picture y for a prompt c is how much likelier its codes become by the prompt:
+    The score of an image y for a prompt c is how much likelier its codes become by the prompt:
     `sum over the shares s of sum over i in R_s of log p(y_i | y outside R_s, c) - log p(y_i | y
     outside R_s, no prompt)`, with R_s a random set of the share s of the positions, the same for
-    all pictures of a prompt. It needs no checker; like guidance it favors what the prompt asks for
+    all images of a prompt. It needs no checker; like guidance it favors what the prompt asks for
     over what is likely anyway.
 
     Args:
-        sources: Of the pictures.
-        tries: Pictures that each source draws of a prompt, from seeds of their own.
+        sources: Of the images.
+        tries: Images that each source generates of a prompt, from seeds of their own.
         network: Which network judges, see `Sampled`.
         shares: Shares of the positions that are predicted from the others.
-        margin: Nats by which a picture must score higher than the best of those before it to take
-            its place. With the student first and the base second, the student's pictures stay
+        margin: Nats by which an image must score higher than the best of those before it to take
+            its place. With the student first and the base second, the student's images stay
             where they are nearly as good, which are easier to learn, and its mistakes are replaced.
         doubt: Nats that the prompt may take from the log-likelihood of a single code, of those that
-            are summed up in the score, before further pictures are drawn. With the student first,
-            the base draws only where it doubts the student's picture. By default all are drawn.
+            are summed up in the score, before further images are generated. With the student first,
+            the base generates only where it doubts the student's image; by default, always.
 
     Raises:
         UserError: If there are no sources, tries or shares, or a share or the margin is out of
@@ -60,13 +60,13 @@ class BestOf(Several):
 
     @property
     def needs_base(self) -> bool:
-        """Whether the model that the run started from draws or judges."""
+        """Whether the model that the run started from generates or judges."""
         return self.network == "base" or super().needs_base
 
     def draw(
         self, collecting: Collecting, prompts: Sequence[ImagePrompt], seeds: Sequence[int]
     ) -> Sequence[ImageTrajectory | None]:
-        """Draw a picture for each prompt; see `ImageSource.draw`."""
+        """Generate an image for each prompt; see `ImageSource.draw`."""
         best: list[ImageTrajectory | None] = [None] * len(prompts)
         scores = [-torch.inf] * len(prompts)
         doubted = [True] * len(prompts)
@@ -101,13 +101,13 @@ def relevance(
     seeds: Sequence[int],
     shares: Sequence[float],
 ) -> Tensor:
-    """How much likelier a prompt makes the codes of a picture, see `BestOf`.
+    """How much likelier a prompt makes the codes of an image, see `BestOf`.
 
     Args:
         network: In evaluation mode.
         prompts: Ids of each.
         codes: `(batch, image_tokens)`.
-        seeds: One a picture, of the positions that are predicted.
+        seeds: One per image, of the positions that are predicted.
         shares: Shares of the positions that are predicted.
 
     Returns:

@@ -1,4 +1,4 @@
-"""What judges whether a picture satisfies its prompt."""
+"""What judges whether an image satisfies its prompt."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence

@@ -35,7 +35,7 @@ class TrajectoryCollector:
         processes: Who shares the work.
         image_tokenizer: Fingerprint of the `ImageEncoder` of the images of questions, which is the
             image tokenizer where they are codes.
-        base: The model that the run started from, for sources of pictures that draw with it.
+        base: The model that the run started from, for sources that generate with it.
         decode: Turns codes into pixels, for sources that look at them.
         device: Where the teacher decodes; it is brought there when there is anything left to
             collect. By default it stays where it is.
@@ -88,7 +88,7 @@ class TrajectoryCollector:
         )
         if store.complete and not store.num_samples:
             raise UserError(
-                f"all pictures for {len(prompts)} captions were rejected; change the stage's "
+                f"all images for {len(prompts)} captions were rejected; change the stage's "
                 "source, or collect for other captions"
             )
         return store

@@ -1,4 +1,4 @@
-"""Choosing the noise of pictures so that a student can tell them apart by it."""
+"""Choosing the noise of images so that a student can tell them apart by it."""
 
 import math
 from collections.abc import Sequence
@@ -20,17 +20,17 @@ from .sources import Sampled
 
 @dataclass(frozen=True)
 class Coupled(ImageSource):
-    """Pictures of another source, with the noise of each caption's pictures exchanged among them.
+    """Images of another source, with the noise of each caption's images exchanged among them.
 
-    Noise that has nothing to do with a picture teaches a student to ignore it. Of each caption
-    several pictures are drawn (`images_per_caption`), and each is given the noise of one of them so
-    that noises and pictures correspond as well as they can: the assignment that maximizes the sum
+    Noise that has nothing to do with an image teaches a student to ignore it. Of each caption
+    several images are generated (`images_per_caption`), and each is given the noise of one of them
+    so that noises and images correspond as well as they can: the assignment that maximizes the sum
     of `z . f(y)`, with a fixed random projection f of the codes, centered over the caption's
-    pictures. All noises are used once, so that they stay standard normal for every caption, while
-    similar noises lead to similar pictures.
+    images. All noises are used once, so that they stay standard normal for every caption, while
+    similar noises lead to similar images.
 
     Args:
-        source: Draws the pictures.
+        source: Generates the images.
 
     Source: minibatch optimal transport between noise and data (arXiv 2304.14772, 2302.00482), here
     within a condition and in a projection of discrete data.
@@ -43,13 +43,13 @@ class Coupled(ImageSource):
 
     @property
     def needs_base(self) -> bool:
-        """Whether the source draws with the model that the run started from."""
+        """Whether the source generates with the model that the run started from."""
         return self.source.needs_base
 
     def check(
         self, settings: ImageCollection, model: ImageModel, captions: Sequence[str] = ()
     ) -> None:
-        """Look for what cannot be drawn; see `ImageSource.check`."""
+        """Look for what cannot be generated; see `ImageSource.check`."""
         if not model.noise_size:
             raise UserError(
                 "Coupled chooses noise, but the student reads none; set the model's noise_size, "
@@ -60,7 +60,7 @@ class Coupled(ImageSource):
     def draw(
         self, collecting: Collecting, prompts: Sequence[ImagePrompt], seeds: Sequence[int]
     ) -> Sequence[ImageTrajectory | None]:
-        """Draw a picture for each prompt; see `ImageSource.draw`."""
+        """Generate an image for each prompt; see `ImageSource.draw`."""
         records = list(self.source.draw(collecting, prompts, seeds))
         noise = noise_of(collecting.networks["teacher"], seeds)
         assert noise is not None  # see check
@@ -77,11 +77,11 @@ class Coupled(ImageSource):
 
 
 def assign(codes: Tensor, noise: Tensor) -> list[int]:
-    """For each picture the noise that it gets, see `Coupled`.
+    """For each image the noise that it gets, see `Coupled`.
 
     Args:
-        codes: `(pictures, image_tokens)`.
-        noise: `(pictures, noise_size)`.
+        codes: `(images, image_tokens)`.
+        noise: `(images, noise_size)`.
     """
     features = project(codes, noise.shape[1])
     benefit = (features - features.mean(dim=0)) @ noise.double().T
@@ -93,11 +93,11 @@ def project(codes: Tensor, size: int) -> Tensor:
     """A fixed random projection of codes: `f_d = sum_i a_id b_(y_i)d / sqrt(M)` with random signs.
 
     Args:
-        codes: `(pictures, image_tokens)`.
+        codes: `(images, image_tokens)`.
         size: Numbers of the projection.
 
     Returns:
-        `(pictures, size)` float64.
+        `(images, size)` float64.
     """
     generator = torch.Generator().manual_seed(0)
     tokens = codes.shape[1]

@@ -63,7 +63,7 @@ class ImageCollection:
             choice where the teacher was undecided, instead of being as undecided itself, and
             parallel tokens agree with each other sooner.
         seed: Of what every trajectory draws for itself, if the sampling says that it does.
-        source: What draws the pictures; by default the teacher, as `sampling` says. Such as
+        source: What generates the images; by default the teacher, as `sampling` says. Such as
             `Sampled`, `Mixed`, `FirstAccepted`, or an `ImageSource` of your own.
         batch_size: Prompts decoded at once, of a shard those of about equal length. It changes no
             more than the rounding of floating-point numbers, and is not part of a store's identity.
@@ -95,8 +95,8 @@ class ImageCollection:
         """Raise on what a model cannot do.
 
         Args:
-            model: Of the architecture and size that draws.
-            captions: What is going to be drawn.
+            model: Of the architecture and size that generates.
+            captions: What to generate.
 
         Raises:
             UserError: Naming the value and its range.
@@ -121,7 +121,7 @@ def image_identity(
         prompts: All prompts of the collection, in order.
         settings: How they are collected.
         model: What the teacher is, apart from its weights.
-        base: Fingerprint of the model that the run started from, where the source draws with it.
+        base: Fingerprint of the model that the run started from, where the source samples it.
     """
     rows = ([prompt.key, prompt.text, list(prompt.ids)] for prompt in prompts)
     recorded = asdict(replace(settings, sampling=settings.sampling.resolved, source=None))
@@ -154,7 +154,7 @@ def collect_images(
         store: Begun with the `image_identity` of these arguments.
         processes: Who shares the work.
         progress: Whether to show a progress bar.
-        base: The model that the run started from, for sources that draw with it.
+        base: The model that the run started from, for sources that generate with it.
         decode: Turns codes into pixels, for sources that look at them.
         device: Where the teacher decodes; it is brought there if anything is left to collect. By
             default it stays where it is.
@@ -209,7 +209,7 @@ def record_images(
         teacher: The network to record, in evaluation mode.
         prompts: The batch.
         settings: How to collect.
-        seeds: One a prompt, for what it draws for itself; see `denoise_images`.
+        seeds: One per prompt, for its random draws; see `denoise_images`.
         known: `(batch, image_tokens)` codes to start from, `mask_code` where unknown; recorded as
             state `done`.
         done: Steps that are left out at the beginning; the states before have no token yet.

@@ -1,4 +1,4 @@
-"""Pictures that the student begins and another network completes."""
+"""Images that the student begins and another network completes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -20,7 +20,7 @@ from .sources import changed_settings
 
 @dataclass(frozen=True)
 class OnPolicy(ImageSource):
-    """Pictures that are begun by the student and completed by another network.
+    """Images that are begun by the student and completed by another network.
 
     The round's teacher, which is the student as it was when the round began, samples with a random
     number of steps up to a random one of them; the states that it reaches itself are those it will
@@ -28,7 +28,7 @@ class OnPolicy(ImageSource):
     left, and what it makes is the trajectory's end.
 
     Args:
-        steps: Numbers of sampling steps of the student, of which one is drawn for each prompt.
+        steps: Numbers of sampling steps of the student, one chosen at random for each prompt.
         sampling: How the student samples: what changes of how the stage samples.
         completion: How the completing network samples: what changes of how the stage samples.
         network: Which network completes, see `Sampled`.
@@ -50,13 +50,13 @@ class OnPolicy(ImageSource):
 
     @property
     def needs_base(self) -> bool:
-        """Whether it draws with the model that the run started from."""
+        """Whether it generates with the model that the run started from."""
         return self.network == "base"
 
     def check(
         self, settings: ImageCollection, model: ImageModel, captions: Sequence[str] = ()
     ) -> None:
-        """Look for what cannot be drawn; see `ImageSource.check`."""
+        """Look for what cannot be generated; see `ImageSource.check`."""
         if settings.segments != 1:
             raise UserError(
                 f"OnPolicy gives no targets at the ends of {settings.segments} segments; set "
@@ -72,7 +72,7 @@ class OnPolicy(ImageSource):
     def draw(
         self, collecting: Collecting, prompts: Sequence[ImagePrompt], seeds: Sequence[int]
     ) -> Sequence[ImageTrajectory | None]:
-        """Draw a picture for each prompt; see `ImageSource.draw`."""
+        """Generate an image for each prompt; see `ImageSource.draw`."""
         begun = [self._begun(seed) for seed in seeds]
         results: list[ImageTrajectory | None] = [None] * len(prompts)
         for steps, done in sorted(set(begun)):
@@ -101,7 +101,7 @@ class OnPolicy(ImageSource):
         steps: int,
         done: int,
     ) -> list[ImageTrajectory]:
-        """Begin pictures with some of the student's steps, and complete them."""
+        """Begin images with some of the student's steps, and complete them."""
         known = None
         if done:
             student = collecting.networks["teacher"]

@@ -85,7 +85,7 @@ class MaskedTrajectory:
 
 @dataclass(eq=False, kw_only=True)
 class ImageTrajectory(MaskedTrajectory):
-    """The trajectory of an image, and what it was drawn for.
+    """The trajectory of an image, and what it was generated from.
 
     Size: with 16 codes kept, a distribution takes 64 bytes (int16 and float16). The reveals take
     17 KB at 256 tokens and 69 KB at 1,024 tokens, the codes and steps included. The segments' ends
@@ -171,8 +171,8 @@ class TextTrajectory:
     """The Jacobi trajectory of one answer, block after block.
 
     Of an image that the teacher read as continuous features the features are kept, in half
-    precision, and not the picture's file: students see exactly what the teacher saw, even where
-    pictures were changed or moved since, and train without the vision encoder. In return they take
+    precision, and not the image's file: students see exactly what the teacher saw, even where
+    images were changed or moved since, and train without the vision encoder. In return they take
     space, and memory while they are collected.
 
     Size: a block of 16 tokens that settles after 8 iterations takes 576 bytes (int32). An image

@@ -19,7 +19,7 @@ def image_prompts(
     """Prompts of captions; a caption that is longer than the model takes is left out, not cut.
 
     Args:
-        captions: What to draw.
+        captions: What to generate.
         model: Encodes them, and knows how long a prompt may be.
         tokenizer: The model's text tokenizer, if it has one.
 
@@ -100,7 +100,7 @@ def story_requests(
     tokenizer: TextTokenizer,
     room: int,
 ) -> tuple[list[ImagePrompt], list[TextRequest], int]:
-    """What is to be drawn and written in stories, each step behind the true ones before it.
+    """What is to be generated and written in stories, each step behind the true ones before it.
 
     Args:
         stories: The name of each, the ids of its texts, the request first, and the codes

@@ -1,4 +1,4 @@
-"""What draws the pictures that a student is trained towards."""
+"""What generates the images that a student is trained towards."""
 
 import json
 from abc import ABC, abstractmethod
@@ -22,7 +22,7 @@ run started from."""
 
 @dataclass(frozen=True)
 class Collecting:
-    """What sources draw with.
+    """What sources generate with.
 
     Attributes:
         networks: By name, see `Network`; in evaluation mode.
@@ -36,26 +36,26 @@ class Collecting:
 
 
 class ImageSource(ABC):
-    """Draws pictures for prompts, as trajectories. One of your own is a subclass, in the YAML.
+    """Generates images for prompts, as trajectories. One of your own is a subclass, in the YAML.
 
-    What it draws must be a function of its arguments, so that neither the batches nor an
+    What it generates must be a function of its arguments, so that neither the batches nor an
     interruption changes a store.
     """
 
     @property
     def needs_base(self) -> bool:
-        """Whether it draws with the model that the run started from."""
+        """Whether it generates with the model that the run started from."""
         return False
 
     def check(  # noqa: B027
         self, settings: "ImageCollection", model: ImageModel, captions: Sequence[str] = ()
     ) -> None:
-        """Look for what cannot be drawn, before anything is.
+        """Look for what cannot be generated, before anything is.
 
         Args:
             settings: Of the collection.
-            model: Of the architecture and size that draws.
-            captions: What is going to be drawn.
+            model: Of the architecture and size that generates.
+            captions: What to generate.
 
         Raises:
             UserError: Naming the value and its range.
@@ -65,11 +65,11 @@ class ImageSource(ABC):
     def draw(
         self, collecting: Collecting, prompts: Sequence["ImagePrompt"], seeds: Sequence[int]
     ) -> Sequence[ImageTrajectory | None]:
-        """Draw a picture for each prompt.
+        """Generate an image for each prompt.
 
         Args:
             collecting: The networks, and how trajectories are recorded.
-            prompts: What to draw.
+            prompts: What to generate.
             seeds: One a prompt.
 
         Returns:
@@ -77,7 +77,7 @@ class ImageSource(ABC):
         """
 
     def identity(self) -> str:
-        """All that determines what is drawn, apart from the networks, as canonical JSON."""
+        """All that determines what is generated, apart from the networks, as canonical JSON."""
         return json.dumps(_describe(self), sort_keys=True)
 
 

@@ -1,4 +1,4 @@
-"""Sources of pictures: networks that sample them, mixtures, and pictures that are verified."""
+"""Sources of images: networks that sample them, mixtures, and images that are verified."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,7 +20,7 @@ _SEEDS = 2**63
 
 @dataclass(frozen=True)
 class Sampled(ImageSource):
-    """Pictures that one network samples.
+    """Images that one network samples.
 
     Args:
         sampling: What changes of how the stage samples.
@@ -33,13 +33,13 @@ class Sampled(ImageSource):
 
     @property
     def needs_base(self) -> bool:
-        """Whether it draws with the model that the run started from."""
+        """Whether it generates with the model that the run started from."""
         return self.network == "base"
 
     def check(
         self, settings: ImageCollection, model: ImageModel, captions: Sequence[str] = ()
     ) -> None:
-        """Look for what cannot be drawn; see `ImageSource.check`."""
+        """Look for what cannot be generated; see `ImageSource.check`."""
         config = model.config
         changed_settings(settings, self.sampling).sampling.check(
             config.image_tokens, config.codebook_size
@@ -48,14 +48,14 @@ class Sampled(ImageSource):
     def draw(
         self, collecting: Collecting, prompts: Sequence[ImagePrompt], seeds: Sequence[int]
     ) -> Sequence[ImageTrajectory | None]:
-        """Draw a picture for each prompt; see `ImageSource.draw`."""
+        """Generate an image for each prompt; see `ImageSource.draw`."""
         settings = changed_settings(collecting.settings, self.sampling)
         return record_images(collecting.networks[self.network], prompts, settings, seeds)
 
 
 @dataclass(frozen=True)
 class Several(ImageSource):
-    """Draws from several sources.
+    """Generates from several sources.
 
     Args:
         sources: The sources.
@@ -68,30 +68,30 @@ class Several(ImageSource):
 
     def __post_init__(self) -> None:
         if not self.sources:
-            raise UserError("there are no sources of pictures; give at least one under `sources`")
+            raise UserError("there are no sources of images; give at least one under `sources`")
         for source in self.sources:
             check_kind(source, ImageSource, "an entry of sources")
 
     @property
     def needs_base(self) -> bool:
-        """Whether one of them draws with the model that the run started from."""
+        """Whether one of them generates with the model that the run started from."""
         return any(source.needs_base for source in self.sources)
 
     def check(
         self, settings: ImageCollection, model: ImageModel, captions: Sequence[str] = ()
     ) -> None:
-        """Look for what cannot be drawn; see `ImageSource.check`."""
+        """Look for what cannot be generated; see `ImageSource.check`."""
         for source in self.sources:
             source.check(settings, model, captions)
 
 
 @dataclass(frozen=True)
 class Mixed(Several):
-    """Pictures from several sources, of which one is drawn for each prompt.
+    """Images from several sources, one chosen at random for each prompt.
 
     Args:
         sources: The sources.
-        shares: How often each is drawn, in proportion; all equally often by default.
+        shares: How often each is chosen, in proportion; all equally often by default.
 
     Raises:
         UserError: If the shares are not one weight for each source.
@@ -111,7 +111,7 @@ class Mixed(Several):
     def draw(
         self, collecting: Collecting, prompts: Sequence[ImagePrompt], seeds: Sequence[int]
     ) -> Sequence[ImageTrajectory | None]:
-        """Draw a picture for each prompt; see `ImageSource.draw`."""
+        """Generate an image for each prompt; see `ImageSource.draw`."""
         chosen = [self._choose(seed) for seed in seeds]
         results: list[ImageTrajectory | None] = [None] * len(prompts)
         for number, source in enumerate(self.sources):
@@ -133,14 +133,14 @@ class Mixed(Several):
 
 @dataclass(frozen=True)
 class FirstAccepted(Several):
-    """Of several sources, tried in order, the first picture that a checker accepts.
+    """Of several sources, tried in order, the first image that a checker accepts.
 
-    Prompts without an accepted picture are left out, and counted as `rejected`.
+    Prompts without an accepted image are left out, and counted as `rejected`.
 
     Args:
         sources: Tried in order.
-        checker: Says which pictures satisfy their prompts, such as `ShapesChecker`.
-        tries: Pictures that each source draws of a prompt at most, from seeds of their own.
+        checker: Says which images satisfy their prompts, such as `ShapesChecker`.
+        tries: Images that each source generates of a prompt at most, from seeds of their own.
 
     Raises:
         UserError: If there are no sources or tries.
@@ -157,7 +157,7 @@ class FirstAccepted(Several):
     def check(
         self, settings: ImageCollection, model: ImageModel, captions: Sequence[str] = ()
     ) -> None:
-        """Look for what cannot be drawn or judged; see `ImageSource.check`."""
+        """Look for what cannot be generated or judged; see `ImageSource.check`."""
         super().check(settings, model, captions)
         for caption in captions:
             if not self.checker.can_judge({"prompt": caption}):
@@ -169,7 +169,7 @@ class FirstAccepted(Several):
     def draw(
         self, collecting: Collecting, prompts: Sequence[ImagePrompt], seeds: Sequence[int]
     ) -> Sequence[ImageTrajectory | None]:
-        """Draw a picture for each prompt; see `ImageSource.draw`."""
+        """Generate an image for each prompt; see `ImageSource.draw`."""
         asked = [{"prompt": prompt.text} for prompt in prompts]
         accepted: list[ImageTrajectory | None] = [None] * len(prompts)
         for source in self.sources:
@@ -190,7 +190,7 @@ class FirstAccepted(Several):
         found: Sequence[ImageTrajectory | None],
         accepted: list[ImageTrajectory | None],
     ) -> None:
-        """Keep the pictures that satisfy their prompts."""
+        """Keep the images that satisfy their prompts."""
         assert collecting.decode is not None  # whoever collects for a checker has a tokenizer
         judged = [(place, record) for place, record in enumerate(found) if record is not None]
         if not judged:
@@ -210,7 +210,7 @@ def fill(
     seeds: Sequence[int],
     wanted: Sequence[bool],
 ) -> None:
-    """Put a source's pictures of the wanted prompts into their places."""
+    """Put a source's images of the wanted prompts into their places."""
     places = [place for place, is_wanted in enumerate(wanted) if is_wanted]
     if places:
         drawn = source.draw(
@@ -221,7 +221,7 @@ def fill(
 
 
 def attempt_seed(seed: int, attempt: int) -> int:
-    """The seed of one of several pictures of a prompt; the first one's is the prompt's own."""
+    """The seed of one of several images of a prompt; the first one's is the prompt's own."""
     return seed if attempt == 0 else stateless_seed(seed, attempt, stream="attempt")
 
 

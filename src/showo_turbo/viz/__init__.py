@@ -1,1 +1,1 @@
-"""Pictures: grids, film strips, plots, and the page of a report."""
+"""Figures: grids, film strips, plots, and the page of a report."""

@@ -1,4 +1,4 @@
-"""Pictures of images that were changed: before, the mask, and after."""
+"""Figures of changed images: before, the mask, and after."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,7 +27,7 @@ class ChangedPictures:
     Each model is shown with its most steps, and with its second fewest.
 
     Args:
-        plan: How many cases are measured; without any there are no pictures.
+        plan: How many cases are measured; without any there are no figures.
     """
 
     def __init__(self, plan: EvaluationPlan) -> None:

@@ -1,4 +1,4 @@
-"""Pictures of trajectories: an image coming out of the mask, and a text settling."""
+"""Figures of trajectories: an image emerging from the mask, and a text settling."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -40,7 +40,7 @@ def draw_film_strip(
     """
     image = decode(record.codes.long()[None])[0].detach().float().cpu().clamp(-1, 1)
     states = evenly_chosen(record.steps + 1, max_states)
-    frames = [_picture(hide_masked(image, record.masked(state))) for state in states]
+    frames = [_enlarged(hide_masked(image, record.masked(state))) for state in states]
     labels = [f"step {state}: {int((~record.masked(state)).sum())} known" for state in states]
     frame_width, frame_height = frames[0].size
     strip = Image.new(
@@ -209,11 +209,11 @@ def _shortened(text: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.I
     return text + "..."
 
 
-def _picture(image: Tensor) -> Image.Image:
-    """Turn pixels in `[-1, 1]` into a picture of about `FRAME_SIDE`, enlarged without blurring."""
-    picture = Image.fromarray(to_bytes(image[None])[0])
-    scale = max(1, round(FRAME_SIDE / max(picture.size)))
-    return picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.NEAREST)
+def _enlarged(image: Tensor) -> Image.Image:
+    """Turn pixels in `[-1, 1]` into an image of about `FRAME_SIDE`, enlarged without blurring."""
+    frame = Image.fromarray(to_bytes(image[None])[0])
+    scale = max(1, round(FRAME_SIDE / max(frame.size)))
+    return frame.resize((frame.width * scale, frame.height * scale), Image.Resampling.NEAREST)
 
 
 def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:

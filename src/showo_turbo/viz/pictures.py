@@ -1,4 +1,4 @@
-"""Pictures of an evaluation: grids of generated images, quality by steps."""
+"""Figures of an evaluation: grids of generated images, quality by steps."""
 
 import textwrap
 from collections.abc import Sequence
@@ -117,8 +117,8 @@ def draw_image_grid(captions: Sequence[str], columns: Sequence[GridColumn], path
         columns: See `mosaic`.
         path: Where to write it.
     """
-    picture = mosaic(columns)
-    height, width = picture.shape[:2]
+    grid = mosaic(columns)
+    height, width = grid.shape[:2]
     rows, across = len(captions), len(columns)
     inches = (width / DOTS_PER_INCH + CAPTION_INCHES, height / DOTS_PER_INCH + 0.6)
     figure = Figure(figsize=inches, dpi=DOTS_PER_INCH)
@@ -130,7 +130,7 @@ def draw_image_grid(captions: Sequence[str], columns: Sequence[GridColumn], path
             height / DOTS_PER_INCH / inches[1],
         )
     )
-    axes.imshow(picture, interpolation="nearest", aspect="auto")
+    axes.imshow(grid, interpolation="nearest", aspect="auto")
     axes.set_xticks([(x + 0.5) * width / across for x in range(across)])
     axes.set_xticklabels([column.title for column in columns], fontsize=8)
     axes.set_yticks([(y + 0.5) * height / rows for y in range(rows)])

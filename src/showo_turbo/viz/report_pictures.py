@@ -1,4 +1,4 @@
-"""The pictures that go with a report: image grid, quality by steps, film strips."""
+"""The figures of a report: image grid, quality by steps, film strips."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,17 +36,17 @@ def draw_report_pictures(
     *,
     film_strips: int = 2,
 ) -> list[Path]:
-    """Draw the pictures of a report.
+    """Draw the figures of a report.
 
-    - `grid.png`: the first test prompt of each category, and others where these are few, drawn by
+    - `grid.png`: the first test prompt of each category, and others where these are few, sampled by
       the teacher with its guidance at each number of steps and by the student without;
-    - `variety.png`: the first of these prompts, drawn from several seeds by teacher and student,
+    - `variety.png`: the first of these prompts, from several seeds by teacher and student,
       each in its first setting, if variety is measured; once where all seeds give one image;
     - `abilities-inpainting.png`, `abilities-extrapolation.png`, `abilities-editing.png`: the first
       images that were changed, before and after, if that is measured;
     - `quality_by_steps.png`: the scores of the report, or the first metric where there was no
       checker; not where there was neither;
-    - `film_strips/`: the first prompts as teacher and student draw them, and the first long answer
+    - `film_strips/`: the first prompts as both models sample them, and the first long answer
       as they write it.
 
     Args:
@@ -54,7 +54,7 @@ def draw_report_pictures(
         data: What the models were asked.
         plan: What was measured.
         report: What came out.
-        folder: Where the pictures go.
+        folder: Where the figures go.
         film_strips: How many prompts get film strips.
 
     Returns:
@@ -115,7 +115,7 @@ def _column(
     plan: EvaluationPlan,
     note: str = "",
 ) -> GridColumn:
-    """Draw some prompts, each from its seed."""
+    """Generate some prompts, each from its seed."""
     pixels = draw_images(bundle, [str(entry["prompt"]) for entry in entries], sampling, seeds)
     guidance = f"guidance {sampling.guidance_scale:g}" if sampling.guidance_scale else "no guidance"
     title = "\n".join([name, f"{sampling.sampling_steps} steps", guidance, *filter(None, [note])])

@@ -62,7 +62,7 @@ def draw_answer_strip(
         seed: Of the random start.
 
     Returns:
-        Whether there is a picture: none of an answer that does not end, or that repeats itself.
+        Whether there is a figure: none of an answer that does not end, or that repeats itself.
     """
     writer, text_tokenizer = bundle.writer("a strip of answers")
     ids = writer.encode_question(text_tokenizer, record.question)

@@ -59,8 +59,8 @@ class ObjectFinder(nn.Module):
         Args:
             images: RGB `(height, width, 3)` each.
         """
-        pictures = [Image.fromarray(image) for image in images]
-        inputs = self.processor(images=pictures, return_tensors="pt").to(self.network.device)
+        as_pillow = [Image.fromarray(image) for image in images]
+        inputs = self.processor(images=as_pillow, return_tensors="pt").to(self.network.device)
         results = self.processor.post_process_instance_segmentation(
             self.network(**inputs),
             threshold=self.confidence,

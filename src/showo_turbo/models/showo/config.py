@@ -67,7 +67,7 @@ class ShowoConfig:
             `NoiseEmbedding`.
         image_input: How images are given to the network when it is asked about them: as `codes`, or
             as features that a projector makes embeddings of: those of a vision encoder (`clip`), or
-            the image tokenizer's `latents`. It draws codes whatever it reads.
+            the image tokenizer's `latents`. It generates codes whatever it reads.
         vision_encoder: Folder or hub id of CLIP, for `clip`; none when it lies in the model's own
             folder, as `vision_encoder`.
         vision_tokens: Features that it gives of an image.
@@ -75,7 +75,7 @@ class ShowoConfig:
         system_prompt: What comes before the features of an image.
         prefix_visible: Whether features see not only each other but all that comes before the last
             of them, as published until 2024-09-19.
-        video_frames: Latent frames of a clip, if it draws and reads clips in place of images; then
+        video_frames: Latent frames of a clip, if it generates and reads clips, not images; then
             `image_tokens` are those of a whole clip.
 
     Attributes:

@@ -209,10 +209,10 @@ class Showo(CachedPhi):
         """Ids of a story so far; see `TextModel.story_prompt`.
 
         Raises:
-            UserError: If the network draws clips.
+            UserError: If the network generates clips.
         """
         if self.config.video_frames:
-            raise UserError("the model draws clips, and tells no stories; name one of images")
+            raise UserError("the model generates clips, not stories; name one of images")
         return story_ids(self.vocabulary, texts, images)
 
     def begin_stories(self, prompts: Sequence[Sequence[int]], room: int) -> CachedStories:

@@ -10,7 +10,7 @@ class NoiseEmbedding(nn.Module):
     """What is added to the embeddings of masked image tokens.
 
     A mask that is the same everywhere leaves a student of few steps with the mean of all images of
-    a prompt: tokens that are drawn together must agree, and have nothing to agree by. Position i
+    a prompt: tokens that are sampled together must agree, and have nothing to agree by. Position i
     reads `U z + V eps_i` on top of the mask, z being one vector of noise for the whole image and
     eps_i one for each token. U and V are zero at first, so that a network with noise begins as the
     one without.

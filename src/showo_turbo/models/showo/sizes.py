@@ -37,7 +37,7 @@ class ShowoSizes:
         vision_width: Numbers of each of them.
         system_prompt: What comes before the features of an image.
         prefix_visible: Whether features see all that comes before them.
-        video_frames: Latent frames of a clip, to draw clips in place of images; 0 for images.
+        video_frames: Latent frames of a clip, to generate clips instead of images; 0 for images.
     """
 
     text_vocabulary_size: int | None = None
@@ -111,7 +111,7 @@ class SizeChanges:
         max_text_length: Longest prompt in tokens, `sot` and `eot` included; that of the other by
             default.
         max_position_embeddings: Longest sequence; that of the other by default.
-        video_frames: Latent frames of a clip, to draw clips in place of images; those of the other
+        video_frames: Latent frames of a clip, to generate clips, not images; those of the other
             by default.
     """
 

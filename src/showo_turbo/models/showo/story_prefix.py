@@ -64,7 +64,7 @@ class CachedStories:
     def images(
         self, guided: bool, noise: Tensor | None = None
     ) -> "CachedImagePrefix | _WithUnconditional":
-        """Begin to draw the next image of every row, with guidance twice as many rows."""
+        """Begin to generate the next image of every row, with guidance twice as many rows."""
         if not guided:
             return CachedImagePrefix(self._network, self._cache, noise)
         rows = len(self._cache.lengths)

@@ -1,4 +1,4 @@
-"""The page of one or several runs: pictures beside numbers, in one HTML file."""
+"""The page of one or several runs: figures beside numbers, in one HTML file."""
 
 from .page import render_page
 from .runs import Run, read_run, read_runs

@@ -1,4 +1,4 @@
-"""The HTML of a report: a template, with every picture inside it."""
+"""The HTML of a report: a template, with every figure inside it."""
 
 import base64
 from collections.abc import Sequence
@@ -54,7 +54,7 @@ def render_page(runs: Sequence[Run]) -> str:
     return template.render(
         headlines=[_headline(run) for run in runs],
         runs=[_section(run, shown) for run in runs],
-        quality=_quality_pictures(scores),
+        quality=_quality_figures(scores),
         tables=_score_tables(scores),
         differences=_differences([run for run in runs if run.config]),
     )
@@ -89,7 +89,7 @@ def _score_tables(scores: Sequence[ImageScore]) -> list[Figures]:
     return [*tables, sampling_figures(scores)] if scores else []
 
 
-def _quality_pictures(scores: Sequence[ImageScore]) -> list[tuple[str, str]]:
+def _quality_figures(scores: Sequence[ImageScore]) -> list[tuple[str, str]]:
     """Diagrams of quality, each with what it shows; none where nothing tells it."""
     quality = of_quality(scores)
     if quality is None:
@@ -134,7 +134,7 @@ def _section(run: Run, shown: set[bytes]) -> dict[str, Any]:
         "evaluations": [
             {
                 "command": f"showo-turbo {command}",
-                "quality": _quality_pictures(found.images),
+                "quality": _quality_figures(found.images),
                 "tables": [
                     *evaluation_figures(found.images, found.top_k, found.text, found.abilities),
                     *([time_figures(found.images)] if _timed(found.images) else ()),
