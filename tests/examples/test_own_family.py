@@ -11,8 +11,6 @@ import yaml
 
 from showo_turbo.cli.main import main
 
-from ..support import small_run
-
 EXAMPLES = Path(__file__).parents[2] / "examples" / "extend"
 FAMILY = "own_family.LabelMaskGIT"
 NAMES = ("own_family", "own_captions", "train_own_family")
@@ -39,7 +37,11 @@ def base(tmp_path_factory):
     callbacks[1]["init_args"]["dirpath"] = "run/checkpoints"
     tiny = {
         "data": {"init_args": {"batch_sizes": {"image": 4}, "prompts_per_category": 2}},
-        "trainer": {"default_root_dir": "run", "callbacks": callbacks, "enable_progress_bar": False},
+        "trainer": {
+            "default_root_dir": "run",
+            "callbacks": callbacks,
+            "enable_progress_bar": False,
+        },
     }
     (folder / "tiny.yaml").write_text(yaml.safe_dump(tiny))
     yield folder

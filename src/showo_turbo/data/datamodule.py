@@ -1,7 +1,7 @@
 """What the DataModules share: joined streams in training, single ones in evaluation."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -61,8 +61,8 @@ class StreamsDataModule(LightningDataModule):
     ) -> None:
         super().__init__()
         self.batch_sizes = {name: size for name, size in batch_sizes.items() if size != 0}
-        # An overlay's `text: null` gets past the type.
-        if not self.batch_sizes or any(size is None or size < 0 for size in batch_sizes.values()):
+        sizes: Iterable[Any] = batch_sizes.values()  # an overlay's `text: null` gets past the type
+        if not self.batch_sizes or any(size is None or size < 0 for size in sizes):
             raise UserError(
                 f"batch sizes are {dict(batch_sizes)}; expected at least 1 for one of the streams, "
                 "and 0 for those to leave out"
