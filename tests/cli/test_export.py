@@ -306,9 +306,7 @@ class TestBadInput:
     def test_another_modules_checkpoint(self, mistake, tmp_path):
         torch.save({"state_dict": {"encoder.weight": torch.zeros(1)}}, tmp_path / "a.ckpt")
         message = mistake("export", tmp_path / "a.ckpt", tmp_path / "out")
-        assert (
-            "holds no network to export; expected a checkpoint of ShowoTurbo, Pretrain" in message
-        )
+        assert "holds no network to export; expected a checkpoint of ShowoTurbo or" in message
 
     @pytest.mark.parametrize("content", [{"weights": 1}, {"state_dict": 3}, [1]])
     def test_no_checkpoint_of_training(self, mistake, tmp_path, content):

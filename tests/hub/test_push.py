@@ -42,7 +42,7 @@ def push(*arguments):
 def test_the_card_of_a_run(run):
     card = run_card(*find_model(run), "me/fast", "apache-2.0")
     front = yaml.safe_load(card.split("---\n")[1])
-    assert front["license"] == "apache-2.0" and "show-o" in front["tags"]
+    assert front["license"] == "apache-2.0" and "showo" in front["tags"]
     assert front["library_name"] == "showo-turbo"
     assert "--model me/fast" in card and "<this folder>" not in card
     assert "| 1 | 3 | 2 |  | sampling_steps 16 |" in card and "| 2 | 1 |  |  |  |" in card

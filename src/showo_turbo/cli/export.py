@@ -37,8 +37,8 @@ from ..sampling.text_decoding import TextDecoding, decoding_of
 from ..text_tokenizer import TextTokenizer
 from .command_line import run_function
 
-_MODEL_KEYS = ("student.", "model.showo.", "model.model.")
-"""How the keys of a model begin in checkpoints of ShowoTurbo, PretrainShowo and PretrainMMaDA."""
+_MODEL_KEYS = ("student.", "model.")
+"""How the keys of a model begin in checkpoints of ShowoTurbo, and of a family's pretraining."""
 
 _MAGVITV2_KEYS = ("model.encoder.", "model.decoder.", "model.quantize.")
 """How the keys of the image tokenizer begin in checkpoints of PretrainMAGVITv2."""
@@ -199,11 +199,16 @@ def _find_network(
         "optimizer steps": content.get("global_step", "unknown"),
         "epochs": content.get("epoch", "unknown"),
     }
+    if state := _part(content["state_dict"], "model.", _MAGVITV2_KEYS):
+        for name, given in parts.items():
+            if given is not None:
+                raise UserError(f"{path} holds an image tokenizer; leave out --{name}")
+        sizes = _magvitv2_config(content, path, config_from)
+        with torch.device("meta"):
+            _expect_fit(state, MAGVITv2(sizes), path)
+        return _Network(state, sizes, image_tokenizer_card(sizes, origin, dtype))
     for start in _MODEL_KEYS:
-        attribute = start.partition(".")[0]
-        if _part(content["state_dict"], attribute, (start,)):
-            # Beside what tells it from others: the projector of features, and what reads noise.
-            found = _part(content["state_dict"], attribute, (f"{attribute}.",))
+        if found := _part(content["state_dict"], start, (start,)):
             state = merge_lora(found)
             kind, config = _model_config(content, path, config_from, family)
             with torch.device("meta"):
@@ -223,17 +228,9 @@ def _find_network(
                 None if images is None else MAGVITv2.from_pretrained(images),
                 None if vision is None else CLIPFeatures.from_pretrained(vision),
             )
-    if state := _part(content["state_dict"], "model", _MAGVITV2_KEYS):
-        for name, given in parts.items():
-            if given is not None:
-                raise UserError(f"{path} holds an image tokenizer; leave out --{name}")
-        sizes = _magvitv2_config(content, path, config_from)
-        with torch.device("meta"):
-            _expect_fit(state, MAGVITv2(sizes), path)
-        return _Network(state, sizes, image_tokenizer_card(sizes, origin, dtype))
     raise UserError(
-        f"{path} holds no network to export; expected a checkpoint of ShowoTurbo, PretrainShowo or "
-        f"PretrainMAGVITv2, whose keys begin with {', '.join((*_MODEL_KEYS, *_MAGVITV2_KEYS))}"
+        f"{path} holds no network to export; expected a checkpoint of ShowoTurbo or of a "
+        f"pretraining, whose keys begin with {' or '.join(_MODEL_KEYS)}"
     )
 
 
@@ -255,10 +252,10 @@ def _check_options(
         decoding.check()
 
 
-def _part(state: Mapping[str, Any], attribute: str, starts: tuple[str, ...]) -> dict[str, Tensor]:
-    """The weights under one attribute of a module, where their keys begin as they should."""
+def _part(state: Mapping[str, Any], prefix: str, starts: tuple[str, ...]) -> dict[str, Tensor]:
+    """The weights whose keys begin as they should, without the prefix."""
     return {
-        key.removeprefix(f"{attribute}."): value
+        key.removeprefix(prefix): value
         for key, value in state.items()
         if key.startswith(starts) and isinstance(value, Tensor)
     }

@@ -7,6 +7,8 @@ from typing import Any
 
 from ..errors import UserError, shown
 from ..inference.model_card import CARD_FILE
+from ..models.checkpoints import read_config
+from ..models.registry import ARCHITECTURE_KEY
 from ..utils.text_files import ENCODING
 from ..viz.page import read_run
 
@@ -48,13 +50,18 @@ def run_card(model: Path, run: Path | None, name: str, license: str | None = Non
     front = [line for line in front if not line.startswith("license:")]
     if license is not None:
         front.append(f"license: {license}")
-    front += ["tags:", "- show-o", "- consistency-distillation"]
+    front += ["tags:", f"- {_architecture(model)}", "- consistency-distillation"]
     parts = ["---\n" + "\n".join(front) + "\n---\n" + body.replace("<this folder>", name).strip()]
     if run is not None:
         parts += _sections(run)
     stated = f"The licence is {license}." if license else "The licence is not stated."
     parts.append(f"## Licence\n\n{stated}")
     return "\n\n".join(parts) + "\n"
+
+
+def _architecture(model: Path) -> str:
+    """What the hub's users search for: the architecture's name in lower case."""
+    return str(read_config(model).get(ARCHITECTURE_KEY, "Showo")).lower()
 
 
 def _sections(run: Path) -> list[str]:

@@ -17,6 +17,7 @@ from ..sampling.stories import (
     check_room,
     check_steps,
     tell_stories,
+    tokens_of_image,
     tokens_of_step,
 )
 from ..sampling.text_decoding import TextDecoding
@@ -105,7 +106,7 @@ class Telling(Answering):
         # Found before images are read: some families tell no stories.
         longest = len(writer.story_prompt([max(ids, key=len)], []))
         if images is not None:
-            longest += config.image_tokens + len(("soi", "eoi"))
+            longest += tokens_of_image(writer)
         check_room(writer, longest, how, image_first=images is None)
         check_images(images or (), self.background)
         every_seed = seed_of_each(seeds, len(requests))
@@ -132,7 +133,7 @@ class Telling(Answering):
                 statistics=_statistics(told, seconds),
             )
 
-        longest += (max_steps + 1) * tokens_of_step(config.image_tokens, how)
+        longest += (max_steps + 1) * tokens_of_step(writer, how)
         largest = first_batch_size(
             config,
             rows=2,  # texts are written over a copy of the cache

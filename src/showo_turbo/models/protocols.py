@@ -44,11 +44,21 @@ class ImageModel(nn.Module, ABC):
 
     Attributes:
         config_class: Class of the configuration, a `ModelConfig`.
+        config_members: What a configuration needs besides `from_dict` and `to_dict`.
         config: The configuration.
         null_prompt: The prompt of the unconditional image, which guidance moves away from.
     """
 
     config_class: ClassVar[type[ModelConfig]]
+    config_members: ClassVar[tuple[str, ...]] = (
+        "family",
+        "image_tokens",
+        "codebook_size",
+        "image_tokenizer",
+        "needs_text_tokenizer",
+        "tokenizer",
+        "values_per_token",
+    )
     null_prompt: Sequence[int] = ()
 
     def __init__(self, config: Any) -> None:
@@ -201,14 +211,22 @@ class ImageModel(nn.Module, ABC):
         """Read a model folder's `config.json`.
 
         Raises:
-            UserError: If it is missing, no JSON object, or does not describe this family.
+            UserError: If it is missing, no JSON object, or does not describe this family; or if
+                the family's configuration lacks what a `ModelConfig` has.
         """
         values = read_config(folder)
         try:
-            return cls.config_class.from_dict(values)
+            config = cls.config_class.from_dict(values)
         except UserError as error:
             path = folder / "config.json"
             raise UserError(f"{path} describes no {cls.__name__}: {error}") from None
+        missing = [name for name in cls.config_members if not hasattr(config, name)]
+        if missing:
+            raise UserError(
+                f"{type(config).__name__}, the configuration of {cls.__name__}, lacks "
+                f"{', '.join(missing)}; it needs all of showo_turbo.models.model_config.ModelConfig"
+            )
+        return config
 
     def save_pretrained(self, folder: Path) -> None:
         """Write `config.json` and `pytorch_model.safetensors` in the released layout."""
@@ -220,6 +238,8 @@ class TextModel(ImageModel):
 
     One that denoises its text is a `MaskedTextModel`, see `showo_turbo.models.masked_text`.
     """
+
+    config_members = (*ImageModel.config_members, "text_vocabulary_size", "text_room")
 
     @property
     @abstractmethod
@@ -299,6 +319,15 @@ class TextModel(ImageModel):
             texts: Ids of the texts, the request first.
             images: Codes of the images; as many as texts, so that a text follows, or one fewer, so
                 that an image does.
+
+        Raises:
+            UserError: If the family tells no stories.
+        """
+        raise UserError(f"{type(self).__name__} tells no stories; name a model that does")
+
+    @property
+    def story_delimiters(self) -> tuple[int, int]:
+        """Tokens that a text of a story takes beside its own, and those of an image.
 
         Raises:
             UserError: If the family tells no stories.

@@ -18,9 +18,6 @@ from .text_decoding import TextDecoding
 MAX_STEPS = 8
 """So many steps a story has at most, if it does not end before."""
 
-_BESIDE = 4
-"""Tokens of a step that are neither text nor of the image: `sot`, `eot`, `soi` and `eoi`."""
-
 
 @dataclass
 class ToldStory:
@@ -100,9 +97,14 @@ def check_steps(max_steps: int) -> None:
         raise UserError(f"max_steps is {max_steps}; it must be at least 1")
 
 
-def tokens_of_step(image_tokens: int, decoding: TextDecoding) -> int:
-    """Tokens that a step takes at most."""
-    return decoding.max_new_tokens + image_tokens + _BESIDE
+def tokens_of_image(model: TextModel) -> int:
+    """Tokens that an image of a story takes, with those around it."""
+    return int(model.config.image_tokens) + model.story_delimiters[1]
+
+
+def tokens_of_step(model: TextModel, decoding: TextDecoding) -> int:
+    """Tokens that a step of a story, a text and an image, takes at most."""
+    return decoding.max_new_tokens + model.story_delimiters[0] + tokens_of_image(model)
 
 
 def check_room(
@@ -119,12 +121,11 @@ def check_room(
     Raises:
         UserError: Naming both numbers of tokens.
     """
-    config = model.config
-    what, needed = "a step of a story", tokens_of_step(config.image_tokens, decoding)
+    what, needed = "a step of a story", tokens_of_step(model, decoding)
     if image_first:
         what = f"the first image and {what}"
-        needed += config.image_tokens + len(("soi", "eoi"))
-    room = max(0, config.max_position_embeddings - longest)
+        needed += tokens_of_image(model)
+    room = max(0, model.config.max_position_embeddings - longest)
     if room < needed:
         raise UserError(
             f"{what} may take {needed} tokens, but this model has room for {room} behind the "
@@ -157,7 +158,7 @@ class _Telling:
         self.seeds = seed_of_each(seeds, len(prompts))
         self.told = [ToldStory() for _ in prompts]
         self.active = list(range(len(prompts)))
-        self.step_tokens = tokens_of_step(model.config.image_tokens, decoding)
+        self.step_tokens = tokens_of_step(model, decoding)
         left = max(0, model.config.max_position_embeddings - max(map(len, prompts)))
         room = min((max_steps + 1) * self.step_tokens, left) + decoding.lookahead()
         self.prefix = model.begin_stories(prompts, room)

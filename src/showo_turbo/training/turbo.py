@@ -20,6 +20,7 @@ from ..models.registry import text_model
 from ..sampling.image_sampling import ImageSampling
 from ..sampling.text_decoding import TextDecoding
 from ..targets import ConsistencyTarget, StudentTarget
+from ..utils.lightning_internals import trainer_of
 from .arguments import note_arguments
 from .averages import (
     check_averages,
@@ -241,7 +242,7 @@ class ShowoTurbo(DistillationNetworks):
 
     def _streams(self) -> Mapping[str, Any]:
         """The streams of the training data, as far as they are known."""
-        data = getattr(self._trainer, "datamodule", None)
+        data = getattr(trainer_of(self), "datamodule", None)
         streams = getattr(data, "batch_sizes", None)
         return streams if isinstance(streams, Mapping) else {}
 

@@ -8,6 +8,7 @@ from torch import Tensor
 from ..errors import UserError
 from ..models.image_input import compact
 from ..models.protocols import ImageModel, TextModel
+from ..sampling.stories import tokens_of_image
 from ..text_tokenizer import TextTokenizer
 from .image_collector import ImagePrompt
 from .text_collector import TextRequest
@@ -130,7 +131,7 @@ def story_requests(
                 texts.append(TextRequest(key, compact(codes[step - 1]), asked, request))
             if step < len(told):
                 prompt = model.story_prompt(told[: step + 1], rows[:step])
-                if len(prompt) + codes.shape[1] + len(("soi", "eoi")) > most:
+                if len(prompt) + tokens_of_image(model) > most:
                     left_out += 1
                 else:
                     images.append(ImagePrompt(key, tokenizer.decode(list(told[step])), prompt))

@@ -215,6 +215,11 @@ class Showo(CachedPhi):
             raise UserError("the model generates clips, not stories; name one of images")
         return story_ids(self.vocabulary, texts, images)
 
+    @property
+    def story_delimiters(self) -> tuple[int, int]:
+        """`sot` and `eot` of a text, `soi` and `eoi` of an image."""
+        return 2, 2
+
     def begin_stories(self, prompts: Sequence[Sequence[int]], room: int) -> CachedStories:
         """Begin to tell stories; see `TextModel.begin_stories`."""
         return CachedStories(self, prompts, room)
