@@ -1,6 +1,7 @@
 """Which class a model folder is of, and what a class must offer."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
@@ -106,6 +107,22 @@ def test_what_a_class_lacks_is_named_before_anything_is_loaded(family, missing):
 
 
 @pytest.mark.bad_input
+@pytest.mark.bad_input
+@pytest.mark.parametrize("member", ImageModel.config_members)
+def test_what_a_configuration_lacks_is_named_before_weights_are_read(folder, member):
+    class Short(Renamed):
+        @classmethod
+        def from_dict(cls, values):
+            names = [name for name in cls.config_members if name != member]
+            return SimpleNamespace(**dict.fromkeys(names))
+
+    Short.config_class = SimpleNamespace(from_dict=Short.from_dict, to_dict=dict)
+    with_architecture(folder, "Renamed")
+    (folder / "pytorch_model.safetensors").unlink(missing_ok=True)
+    with pytest.raises(UserError, match=f"the configuration of Short, lacks {member};"):
+        load_model(folder, Short)
+
+
 def test_what_a_family_cannot_do_is_said_in_one_line():
     model = Drawing(ShowoConfig())
     for ability in (model.compile_decoding, model.gradient_checkpointing_enable, model.lora_layers):

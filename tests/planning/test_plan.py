@@ -82,6 +82,24 @@ def test_runs_of_another_kind(name):
         planned(name)
 
 
+@pytest.mark.bad_input
+def test_a_family_whose_sizes_are_not_known(tmp_path, monkeypatch):
+    examples = CONFIGS.parent / "examples" / "extend"
+    monkeypatch.syspath_prepend(str(examples))
+    import own_family
+
+    base = own_family.LabelMaskGIT(
+        own_family.LabelMaskGITConfig(("a",), hidden_size=16, layers=1, heads=2)
+    )
+    base.save_pretrained(tmp_path / "base")
+    (tmp_path / "own.yaml").write_text(
+        f"model: {{init_args: {{student: {tmp_path}/base, family: own_family.LabelMaskGIT}}}}"
+    )
+    files = ["-c", str(CONFIGS / "quickstart.yaml"), "-c", str(tmp_path / "own.yaml")]
+    with pytest.raises(UserError, match=r"of LabelMaskGIT: .* has no .*max_text_length"):
+        read_run(full_config(files))
+
+
 def test_options_change_their_part():
     run = planned("quickstart")
     run = replace(run, model=replace(run.model, layers=2))

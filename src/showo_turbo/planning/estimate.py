@@ -162,7 +162,7 @@ def _collecting(run: Run, network: nn.Module, parameters: int) -> dict[str, floa
         at_once = model.image_tokens + (2 if kind == "images" else QUESTION)
         at_once = tokens[kind] if run.denoised else at_once
         scored = model.image_tokens if kind == "images" else run.block_size
-        classes = model.codebook_size if kind == "images" else model.text_vocabulary_size
+        classes = model.codebook_size if kind == "images" else run.text_vocabulary_size
         needs.append(
             {
                 "cache": float(rows[kind] * tokens[kind] * slot),
@@ -199,7 +199,7 @@ def _operations(run: Run, network: nn.Module) -> dict[str, float]:
         blocks = answer / run.block_size
         prefix = model.image_tokens + QUESTION
         a_block = forward(run.block_size, prefix + answer)
-        a_block += 2 * run.block_size * model.text_vocabulary_size * model.hidden_size
+        a_block += 2 * run.block_size * run.text_vocabulary_size * model.hidden_size
         texts = stage.texts * (forward(prefix, prefix) + blocks * ITERATIONS * a_block)
         if run.denoised:
             whole = prefix + run.answer_length

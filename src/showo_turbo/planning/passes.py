@@ -7,13 +7,12 @@ from .run import Run
 QUESTION = 64
 """Tokens that a question has, with the tokens that begin a sequence."""
 
-ASKED = {
-    "ImageConsistency": ("logits", "target"),
-    "TextConsistency": ("logits", "target"),
-    "TextRegularizer": ("fixed_point",),
-    "MaskedTextLoss": ("noised",),
+_PASSES = {
+    "target_logits": "target",
+    "fixed_point_logits": "fixed_point",
+    "noised_logits": "noised",
 }
-"""What terms ask for; others, and those of a user's own, are taken to ask for `logits`."""
+"""The pass that gives what a term asks for; for anything else it is `logits`."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +43,12 @@ def passes_of(run: Run) -> dict[str, list[Pass]]:
     ride the versions of its blocks that a loss of consistency compares.
     """
     model = run.model
-    image, text = model.image_tokens, model.text_vocabulary_size
+    image, text = model.image_tokens, run.text_vocabulary_size
     asked = {
-        stream: {name for kind in kinds for name in ASKED.get(kind, ("logits",))}
-        for stream, kinds in run.streams.items()
+        stream: {
+            _PASSES.get(name, "logits") for term in terms for name in term.asks_for or ("logits",)
+        }
+        for stream, terms in run.streams.items()
     }
     found: dict[str, list[Pass]] = {}
     for stream, names in asked.items():

@@ -1,14 +1,17 @@
 """What of a run's configuration decides its memory, time and disk."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pkgutil import resolve_name
 from typing import Any
 
-from ..errors import UserError
+from ..errors import UserError, check_kind
+from ..losses.term import LossTerm
+from ..losses.terms import published_losses
 from ..models.checkpoints import read_config, resolve_folder
 from ..models.magvitv2 import MAGVITv2Config
 from ..models.masked_text import MaskedTextModel
-from ..models.registry import OURS, import_family, load_config
+from ..models.registry import OURS, find_family, import_family
 
 RELEASED: dict[str, tuple[str, dict[str, int]]] = {
     "showlab/show-o": ("Showo", {"image_tokens": 256}),
@@ -16,6 +19,9 @@ RELEASED: dict[str, tuple[str, dict[str, int]]] = {
     "Gen-Verse/MMaDA-8B-MixCoT": ("MMaDA", {}),
 }
 """Families of released models, and sizes that differ from the defaults; a plan downloads none."""
+
+_SIZES = ("hidden_size", "intermediate_size", "layers", "max_text_length")
+"""What a configuration has, beside a `ModelConfig`, for its memory to be estimated."""
 
 _STATES = {"AdamW": 8.0, "Adam": 8.0, "MuonWithAdamW": 8.0, "EightBitAdamW": 2.03, "SGD": 0.0}
 """Bytes of an optimizer's state for each trained parameter, at most."""
@@ -57,7 +63,7 @@ class Run:
         family: Its class.
         image_tokenizer: Sizes of the image tokenizer.
         batches: Samples of each stream on one device.
-        streams: Those that are trained on, with the names of what their terms ask.
+        streams: Those that are trained on, with their terms.
         language_length: Longest plain text in tokens.
         answer_length: Longest answer in tokens.
         block_size: Text tokens decoded together.
@@ -83,7 +89,7 @@ class Run:
     family: type
     image_tokenizer: MAGVITv2Config
     batches: Mapping[str, int]
-    streams: Mapping[str, frozenset[str]]
+    streams: Mapping[str, tuple[LossTerm, ...]]
     language_length: int
     answer_length: int
     block_size: int
@@ -109,6 +115,11 @@ class Run:
         """Whether texts are denoised."""
         return issubclass(self.family, MaskedTextModel)
 
+    @property
+    def text_vocabulary_size(self) -> int:
+        """Text tokens that the network tells apart; 0 for a family that writes none."""
+        return int(getattr(self.model, "text_vocabulary_size", 0))
+
 
 def read_run(config: Mapping[str, Any], devices: int | None = None) -> Run:
     """Read a full configuration of `fit`.
@@ -130,7 +141,7 @@ def read_run(config: Mapping[str, Any], devices: int | None = None) -> Run:
     curriculum = _options_of(trainer.get("callbacks"), "Curriculum")
     if not curriculum:
         raise UserError("plan needs the Curriculum of the run; list it under trainer.callbacks")
-    terms = [(_name(term), term["init_args"]) for term in _terms(options).values()]
+    terms = _terms(options)
     batches = {name: int(count or 0) for name, count in _batch_sizes(config).items()}
     strategy, given = _strategy(trainer.get("strategy"))
     count = _devices(trainer.get("devices"), devices)
@@ -151,9 +162,9 @@ def read_run(config: Mapping[str, Any], devices: int | None = None) -> Run:
         image_tokenizer=_tokenizer_of(options.get("image_tokenizer")),
         batches=batches,
         streams={
-            stream: kinds
+            stream: found
             for stream, count in batches.items()
-            if count and (kinds := _kinds(terms, stream))
+            if count and (found := tuple(term for term in terms if term.stream == stream))
         },
         language_length=int(options["max_language_length"]),
         answer_length=int(options["decoding"]["max_new_tokens"]),
@@ -186,8 +197,16 @@ def _model_of(options: Mapping[str, Any]) -> tuple[type, Any]:
         architecture, changes = RELEASED[name]
         kind = import_family(OURS[architecture])
         return kind, kind.config_class(**changes)
-    sizes = load_config(name, family)
-    return import_family(family or OURS[type(sizes).__name__.removesuffix("Config")]), sizes
+    folder = resolve_folder(name, "showo", patterns=("config.json",))
+    kind = find_family(read_config(folder), family, folder / "config.json")
+    sizes = kind.read_config(folder)
+    missing = [member for member in _SIZES if not hasattr(sizes, member)]
+    if missing:
+        raise UserError(
+            f"plan does not know the sizes of {kind.__name__}: its configuration has no "
+            f"{', '.join(missing)}; add them to {type(sizes).__name__}"
+        )
+    return kind, sizes
 
 
 def _tokenizer_of(name: object) -> MAGVITv2Config:
@@ -227,36 +246,23 @@ def _stages(curriculum: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return list(curriculum["stages"])
 
 
-def _terms(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The loss terms, the published ones where none are named."""
+def _terms(options: Mapping[str, Any]) -> list[LossTerm]:
+    """The loss terms that have a weight, the published ones where none are named."""
     named = options.get("losses")
-    if named:
-        return dict(named)
-    kinds = (
-        "ImageConsistency",
-        "ImageRegularizer",
-        "TextConsistency",
-        "TextRegularizer",
-        "LanguageModelLoss",
-    )
-    return {kind: {"class_path": kind, "init_args": {}} for kind in kinds}
+    terms = published_losses().values() if not named else map(_term, named.values())
+    return [term for term in terms if term.weight > 0]
 
 
-def _kinds(terms: Iterable[tuple[str, Mapping[str, Any]]], stream: str) -> frozenset[str]:
-    """Classes of the terms of a stream that have a weight."""
-    return frozenset(
-        kind
-        for kind, given in terms
-        if float(given.get("weight", 1.0)) > 0 and _stream(kind, given) == stream
-    )
+def _term(given: Mapping[str, Any]) -> LossTerm:
+    """A loss term as the configuration describes it.
 
-
-def _stream(kind: str, given: Mapping[str, Any]) -> str:
-    """The stream of a term; a class of one's own that has no such option is taken for images."""
-    for stream in ("language", "text"):
-        if kind.lower().startswith(stream):
-            return stream
-    return str(given.get("stream") or ("language" if kind == "MaskedTextLoss" else "image"))
+    Raises:
+        UserError: If it is not a loss term.
+    """
+    kind = resolve_name(given["class_path"])
+    term = kind(**(given.get("init_args") or {}))
+    check_kind(term, LossTerm, "a term of the loss")
+    return term  # type: ignore[no-any-return]
 
 
 def _batch_sizes(config: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -1,6 +1,6 @@
 """Activations of a training step: the network's own code, run on tensors without contents."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -12,6 +12,8 @@ from ..losses.chunks import in_chunks
 from ..losses.consistency import kl_of_logits
 from ..losses.language_model import cross_entropies
 from ..losses.regularizers import kl_of_recorded
+from ..losses.term import LossTerm
+from ..losses.terms import ImageRegularizer, TextConsistency, TextRegularizer
 from .live_bytes import LiveBytes
 from .passes import QUESTION, Pass, passes_of
 from .run import Run
@@ -45,7 +47,7 @@ def step_bytes(run: Run) -> tuple[nn.Module, dict[str, int]]:
     there = [*network.parameters(), *network.buffers()]
     shards = run.devices if run.sharded else 1
     model = run.model
-    meter = LiveBytes(there, (model.codebook_size, model.text_vocabulary_size), shards)
+    meter = LiveBytes(there, (model.codebook_size, run.text_vocabulary_size), shards)
     meter.watch(network.parameters())
     passes = passes_of(run)
     with mode, meter:
@@ -66,13 +68,13 @@ def _loss(run: Run, network: Any, stream: str, passes: list[Pass]) -> Tensor:
         for one in passes:
             with torch.set_grad_enabled(one.graded):
                 found[one.name] = predict(one)
-        kinds = run.streams[stream]
+        terms = run.streams[stream]
         if stream == "text" and not run.denoised:
-            return torch.stack(_of_versions(found["logits"], kinds)).sum()
+            return torch.stack(_of_versions(found["logits"], terms)).sum()
         losses = []
         for name in found.keys() - {"target"}:
             logits, rows = found[name], len(found[name])
-            if "ImageRegularizer" in kinds and name == "logits":
+            if _has(terms, ImageRegularizer) and name == "logits":
                 ids = torch.zeros(rows, run.topk_targets, dtype=torch.long)
                 recorded = torch.zeros(rows, run.topk_targets)
                 losses.append(in_chunks(kl_of_recorded, logits.clone(), recorded, ids).mean())
@@ -83,11 +85,15 @@ def _loss(run: Run, network: Any, stream: str, passes: list[Pass]) -> Tensor:
         return torch.stack(losses).sum()
 
 
-def _of_versions(logits: Tensor, kinds: frozenset[str]) -> list[Tensor]:
+def _has(terms: Sequence[LossTerm], kind: type[LossTerm]) -> bool:
+    return any(isinstance(term, kind) for term in terms)
+
+
+def _of_versions(logits: Tensor, terms: Sequence[LossTerm]) -> list[Tensor]:
     """Losses of an answer whose versions are predicted together."""
-    if "TextConsistency" not in kinds:
+    if not _has(terms, TextConsistency):
         return [_cross_entropy(logits)]
-    versions = logits.chunk(3 if "TextRegularizer" in kinds else 2)
+    versions = logits.chunk(3 if _has(terms, TextRegularizer) else 2)
     losses = [_divergence(versions[0], versions[1].detach())]
     return losses + [_cross_entropy(part) for part in versions[2:]]
 
