@@ -101,17 +101,6 @@ def printed(arguments, capsys):
 
 
 @pytest.mark.parametrize("paths", WHOLE, ids=name_of)
-def test_a_config_is_parsed_and_its_run_moves_as_a_whole(paths, capsys):
-    """Whatever is written goes where `trainer.default_root_dir` says."""
-    own = merged(paths)["trainer"]["default_root_dir"]
-    config = printed([*options(paths), "--trainer.default_root_dir", "elsewhere"], capsys)
-    assert config["model"]["class_path"].startswith("showo_turbo.")
-    assert config["data"]["class_path"].startswith("showo_turbo.")
-    assert own.startswith("runs/")
-    assert own not in yaml.safe_dump(config)
-
-
-@pytest.mark.parametrize("paths", WHOLE, ids=name_of)
 def test_a_run_stops_where_its_numbers_go_wrong(paths):
     callbacks = merged(paths)["trainer"]["callbacks"]
     assert "FiniteGuard" in [entry["class_path"] for entry in callbacks]
@@ -165,12 +154,21 @@ def kinds_of(callbacks):
 
 
 @pytest.mark.parametrize("number", range(len(WHOLE)), ids=[name_of(paths) for paths in WHOLE])
-def test_overlays_fit_over_every_config(number, capsys):
-    """A machine and a logger, others for each; the callbacks stay, and the logger's are added."""
+def test_a_config_is_parsed_with_overlays_and_its_run_moves_as_a_whole(number, capsys):
+    """A machine and a logger, others for each; the callbacks stay, and the logger's are added.
+
+    Whatever is written goes where `trainer.default_root_dir` says.
+    """
     cards = TURBO in WHOLE[number]  # overlays of cards are those of turbo.yaml
     machines = [path for path in OVERLAYS if cards or not path.stem.endswith("gb")]
     machine, logger = machines[number % len(machines)], LOGGERS[number // 2 % len(LOGGERS)]
-    config = printed(options([*WHOLE[number], machine, logger]), capsys)["trainer"]
+    files = options([*WHOLE[number], machine, logger])
+    whole = printed([*files, "--trainer.default_root_dir", "elsewhere"], capsys)
+    assert whole["model"]["class_path"].startswith("showo_turbo.")
+    assert whole["data"]["class_path"].startswith("showo_turbo.")
+    folder = merged(WHOLE[number])["trainer"]["default_root_dir"]
+    assert folder.startswith("runs/") and folder not in yaml.safe_dump(whole)
+    config = whole["trainer"]
     for key, value in yaml.safe_load(machine.read_text())["trainer"].items():
         assert config[key] == value or key == "strategy"
     asked = yaml.safe_load(logger.read_text())["trainer"]["logger"]

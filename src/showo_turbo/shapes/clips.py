@@ -30,9 +30,6 @@ from .wording import capitalize, with_article
 FRAMES = 17
 """Frames of a clip."""
 
-DISTANCE = FRAMES - 1
-"""Pixels that a shape moves in all."""
-
 Level = Literal["easy", "hard"]
 """Easy: four pixels, the side of a patch, every four frames; hard: a pixel a frame."""
 

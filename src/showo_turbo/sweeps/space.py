@@ -151,15 +151,11 @@ class SearchSpace:
         return with_value(_with_values(config, values), ROOT_KEY, folder)
 
     def examples(self) -> Iterator[dict[str, Any]]:
-        """Choices that together show every value of the space at least once."""
-        first: dict[str, Any] = {key: next(iter(labels)) for key, labels in self.choices.items()}
-        first |= {key: options["low"] for key, options in self.ranges.items()}
-        yield first
-        for key, labels in self.choices.items():
-            for label in list(labels)[1:]:
-                yield first | {key: label}
-        for key, options in self.ranges.items():
-            yield first | {key: options["high"]}
+        """Choices that together show every value of the space at least once, as few as possible."""
+        values = {key: list(labels) for key, labels in self.choices.items()}
+        values |= {key: [options["low"], options["high"]] for key, options in self.ranges.items()}
+        for index in range(max(map(len, values.values()), default=1)):
+            yield {key: shown[index % len(shown)] for key, shown in values.items()}
 
     def _all_keys(self) -> Iterator[str]:
         yield ROOT_KEY
