@@ -178,5 +178,5 @@ def _network(module: LightningModule) -> ImageModel:
             return network
     raise UserError(
         f"SampleGrid looks for a student or a model to sample, but {type(module).__name__} has "
-        "none; use it with ShowoTurbo or PretrainShowo, or leave it out"
+        "none; use it with ShowoTurbo or the pretraining of a family, or leave it out"
     )

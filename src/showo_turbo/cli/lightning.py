@@ -67,9 +67,9 @@ _HELP = (
     "The options of a class are shown by --model.help ShowoTurbo, --data.help "
     "DistillationDataModule and --trainer.callbacks.help Curriculum; those of a callback that the "
     "YAML lists are set by its name, such as --trainer.callbacks.Curriculum.batch_size 32. There "
-    "is likewise --model.help PretrainShowo, --data.help PretrainDataModule, --model.help "
-    "PretrainMAGVITv2 and --data.help ImageDataModule. A class of your own is named by its import "
-    "path, such as my_callbacks.Mine."
+    "is --model.help PretrainShowo or PretrainMMaDA with --data.help PretrainDataModule, and "
+    "--model.help PretrainMAGVITv2 with --data.help ImageDataModule. A class of your own is named "
+    "by its import path, such as my_callbacks.Mine."
 )
 
 

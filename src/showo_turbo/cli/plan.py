@@ -1,9 +1,7 @@
 """`showo-turbo plan`: what a run needs, before it is started."""
 
 import math
-from argparse import ArgumentParser
 from collections.abc import Sequence
-from typing import NoReturn
 
 from rich.console import Console
 from rich.table import Table
@@ -12,6 +10,7 @@ from ..errors import UserError
 from ..planning import Estimate, Run, estimate, read_run
 from ..planning.estimate import ANSWER, GB, ITERATIONS
 from .full_config import full_config
+from .plain_options import PlainOptions
 
 _REMEDIES = {
     "weights": "shard them: configs/hardware/8x24gb.yaml, or leave TeacherTarget out",
@@ -26,15 +25,9 @@ _REMEDIES = {
 """What makes a part smaller."""
 
 
-class _Parser(ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """Raise a `UserError` instead of printing the usage."""
-        raise UserError(f"{message}; see showo-turbo plan --help")
-
-
 def run(arguments: Sequence[str]) -> None:
     """Run the command."""
-    parser = _Parser(
+    parser = PlainOptions(
         prog="showo-turbo plan",
         description="Estimate the memory, time and disk space of a run before it starts, without a "
         "GPU, weights or data. Memory is per device. Options that are not listed here are those "

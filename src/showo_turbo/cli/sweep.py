@@ -1,11 +1,10 @@
 """`showo-turbo sweep`: many runs of one experiment, on Optuna."""
 
-from argparse import ArgumentParser
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NoReturn
+from typing import Any
 
 import yaml
 
@@ -16,17 +15,12 @@ from .config_files import read_config
 from .full_config import full_config
 from .home import local_path
 from .messages import OneLineErrors
-
-
-class _Parser(ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """Raise a `UserError` instead of printing the usage."""
-        raise UserError(f"{message}; see showo-turbo sweep --help")
+from .plain_options import PlainOptions
 
 
 def run(arguments: Sequence[str]) -> None:
     """Run the command."""
-    parser = _Parser(
+    parser = PlainOptions(
         prog="showo-turbo sweep",
         description="Run a hyperparameter search. If it is interrupted, the same command "
         "continues, and reruns each failed trial once. Options that are not listed here are those "

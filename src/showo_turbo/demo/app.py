@@ -269,11 +269,12 @@ def _side_by_side(names: tuple[str, str], what: str) -> tuple[list[gr.Image], li
 
 
 if __name__ == "__main__":
-    own = os.environ.get("SHOWO_TURBO_STUDENT")
+    own, family = os.environ.get("SHOWO_TURBO_STUDENT"), os.environ.get("SHOWO_TURBO_FAMILY")
+    teacher = os.environ.get("SHOWO_TURBO_TEACHER", "shapes")
     serve(
         build_app(
-            ShowoPipeline.from_pretrained(os.environ.get("SHOWO_TURBO_TEACHER", "shapes")),
-            None if own is None else ShowoPipeline.from_pretrained(own),
+            ShowoPipeline.from_pretrained(teacher, family=family),
+            None if own is None else ShowoPipeline.from_pretrained(own, family=family),
         ),
         "0.0.0.0",
         int(os.environ.get("PORT", "7860")),
