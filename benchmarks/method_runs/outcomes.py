@@ -104,6 +104,8 @@ def student_outcomes(
 
 def student_ways(deployed: ImageSampling) -> list[ImageSampling]:
     """Other ways for a student to sample in 4 steps, with the tokens that it draws."""
+    if deployed.reveal_order == "oriented_halton":  # which it reads of its noise
+        return [replace(deployed, sampling_steps=4, mask_schedule="cosine")]
     plain = ImageSampling(
         4,
         token_temperature=deployed.token_temperature,

@@ -36,7 +36,33 @@ def halton_order(height: int, width: int) -> "Tensor":
     return torch.tensor(list(places))
 
 
-def square_side(image_tokens: int) -> int:
+def orientation_of(seed: int) -> tuple[bool, bool, bool]:
+    """How the order of an image is turned: rows and columns mirrored, and both exchanged.
+
+    These are the eight symmetries of a square; seeds that follow one another have different ones.
+    """
+    return bool(seed & 1), bool(seed & 2), bool(seed & 4)
+
+
+def oriented_halton_order(side: int, seed: int) -> "Tensor":
+    """The Halton order of a square grid, mirrored and turned as the seed says.
+
+    Args:
+        side: Rows and columns of the grid.
+        seed: Of the image; see `orientation_of`.
+
+    Returns:
+        `(side * side,)`, see `halton_order`.
+    """
+    order = halton_order(side, side)
+    rows, columns = order // side, order % side
+    mirrored_rows, mirrored_columns, swapped = orientation_of(seed)
+    rows = side - 1 - rows if mirrored_rows else rows
+    columns = side - 1 - columns if mirrored_columns else columns
+    return columns * side + rows if swapped else rows * side + columns
+
+
+def square_side(image_tokens: int, reveal_order: str = "halton") -> int:
     """Height and width of the grid that the tokens of an image form.
 
     Raises:
@@ -45,8 +71,8 @@ def square_side(image_tokens: int) -> int:
     side = math.isqrt(image_tokens)
     if side**2 != image_tokens:
         raise UserError(
-            f"reveal_order is 'halton', but {image_tokens} image tokens do not form a square; "
-            "choose 'confidence'"
+            f"reveal_order is '{reveal_order}', but {image_tokens} image tokens do not form a "
+            "square; choose 'confidence'"
         )
     return side
 

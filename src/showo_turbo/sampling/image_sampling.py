@@ -18,7 +18,7 @@ from .options import (
 )
 
 ConfidenceAnnealing = Literal["linear", "compounding"]
-RevealOrder = Literal["confidence", "halton"]
+RevealOrder = Literal["confidence", "halton", "oriented_halton"]
 ScheduleBase = Literal["image", "unknown"]
 
 
@@ -46,7 +46,10 @@ class ImageSampling:
             it by 1 - s/K, and `compounding` by (1 - 1/K) (1 - 2/K) ... (1 - s/K), as in the sampler
             that was released with Show-o Turbo.
         reveal_order: With `confidence` the surest tokens are revealed first; with `halton` those
-            of all images in the order of a Halton sequence, which spreads each step's evenly.
+            of all images in the order of a Halton sequence, which spreads each step's evenly; with
+            `oriented_halton` in one of its eight rotations and reflections, which the image's seed
+            chooses (its remainder by 8), so that images of a prompt differ although all their
+            tokens are the likeliest. A student that reads noise reads which one, see `noise_of`.
         schedule_base: What the shares of the mask schedule are shares of where some tokens are
             known from the beginning: with `image` of all tokens, as published, so that most of the
             unknown ones are left for the last step; with `unknown` of those that are masked at the
@@ -96,7 +99,7 @@ class ImageSampling:
             self.reveal_order == "halton"
             or self.confidence_temperature == 0
             or self.shared_noise_seed is not None
-        )
+        ) and self.reveal_order != "oriented_halton"
         return ordered and self.token_temperature == 0 and self.random_start == 0
 
     @property
@@ -158,12 +161,12 @@ class ImageSampling:
         check_choice(ConfidenceAnnealing, confidence_annealing=self.confidence_annealing)
         check_choice(RevealOrder, reveal_order=self.reveal_order)
         check_choice(ScheduleBase, schedule_base=self.schedule_base)
-        if self.reveal_order == "halton":
-            square_side(image_tokens)
+        if self.reveal_order != "confidence":
+            square_side(image_tokens, self.reveal_order)
             if self.confidence_temperature > 0:
                 raise UserError(
                     f"confidence_temperature is {self.confidence_temperature}, but reveal_order "
-                    "'halton' takes no noise; leave one of them out"
+                    f"'{self.reveal_order}' takes no noise; leave one of them out"
                 )
         self._check_top_k(image_tokens, codebook_size)
 

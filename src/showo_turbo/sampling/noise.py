@@ -7,10 +7,14 @@ from torch import Tensor
 
 from ..models.protocols import ImageModel
 from ..utils.random import stateless_seed
+from .halton import orientation_of
 
 
 def noise_of(model: ImageModel, seeds: Sequence[int]) -> Tensor | None:
     """The noise that a network reads of images, see `ImageModel.image_logits`.
+
+    The signs of an image's first three numbers say how its order of revealing is turned with the
+    reveal order `oriented_halton`; they are as often one as the other.
 
     Args:
         model: The network.
@@ -22,9 +26,12 @@ def noise_of(model: ImageModel, seeds: Sequence[int]) -> Tensor | None:
     if not model.noise_size:
         return None
     shape = (1 + model.config.image_tokens, model.noise_size)
-    rows = [
-        torch.randn(shape, generator=torch.Generator().manual_seed(_own(seed))) for seed in seeds
-    ]
+    rows = []
+    for seed in seeds:
+        row = torch.randn(shape, generator=torch.Generator().manual_seed(_own(seed)))
+        turned = torch.tensor(orientation_of(seed)[: model.noise_size])
+        row[0, : len(turned)] = row[0, : len(turned)].abs() * (2.0 * turned - 1)
+        rows.append(row)
     return torch.stack(rows).to(model.device)
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..errors import UserError
 from ..models.protocols import ImageModel, ImagePrefix, with_noise
-from .halton import halton_order, square_side
+from .halton import halton_order, oriented_halton_order, square_side
 from .image_sampling import ImageSampling
 from .mask_schedules import tokens_left_masked
 from .noise import SamplerNoise, mixed_start, noise_of
@@ -138,10 +138,7 @@ def denoise_behind(
     shared = None
     if sampling.shared_noise_seed is not None:
         shared = SamplerNoise([sampling.shared_noise_seed], image_tokens, model.device).gumbel(1.0)
-    order = None
-    if sampling.reveal_order == "halton":
-        side = square_side(image_tokens)
-        order = halton_order(side, side).argsort().to(model.device)
+    order = _fixed_order(sampling, image_tokens, seeds)
     codes = starting_codes(model, batch, known)
     if drawn is None:
         drawn = torch.ones(image_tokens, dtype=torch.bool, device=model.device)
@@ -166,7 +163,7 @@ def denoise_behind(
             codes = forget_unlikely(codes, given, logits, sampling.revise_below, model.mask_code)
         unknown = (codes == model.mask_code) & drawn
         if order is not None:
-            confidence = -order.expand_as(confidence).to(confidence)
+            confidence = -order.to(confidence)
         else:
             scale = sampling.confidence_temperature_at(step)
             confidence = confidence + (noise.gumbel(scale) if shared is None else scale * shared)
@@ -177,6 +174,16 @@ def denoise_behind(
         revealed = reveal_surest(confidence, unknown, torch.tensor(left, device=codes.device))
         codes = torch.where(revealed, candidates, codes)
         yield DenoisingStep(step, codes, revealed, logits)
+
+
+def _fixed_order(sampling: ImageSampling, image_tokens: int, seeds: Sequence[int]) -> Tensor | None:
+    """At what place each token is revealed, `(batch, image_tokens)`; None if that is not fixed."""
+    if sampling.reveal_order == "confidence":
+        return None
+    side = square_side(image_tokens, sampling.reveal_order)
+    if sampling.reveal_order == "halton":
+        return halton_order(side, side).argsort().expand(len(seeds), -1)
+    return torch.stack([oriented_halton_order(side, seed).argsort() for seed in seeds])
 
 
 def starting_codes(model: ImageModel, batch: int, known: Tensor | None) -> Tensor:

@@ -28,10 +28,10 @@ def check_clip_sampling(config: ModelConfig, sampling: ImageSampling, by_frame: 
     frames = video_frames(config)
     if not frames:
         raise UserError("the model generates images, not clips; name one of clips")
-    if sampling.reveal_order == "halton":
+    if sampling.reveal_order != "confidence":
         raise UserError(
-            "reveal_order is 'halton', an order of the tokens of an image, but the model generates "
-            "clips; choose 'confidence'"
+            f"reveal_order is '{sampling.reveal_order}', an order of the tokens of an image, but "
+            "the model generates clips; choose 'confidence'"
         )
     sampling.check(config.image_tokens // (frames if by_frame else 1), config.codebook_size)
 
