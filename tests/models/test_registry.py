@@ -107,8 +107,16 @@ def test_what_a_class_lacks_is_named_before_anything_is_loaded(family, missing):
 
 
 @pytest.mark.bad_input
+def test_members_of_configurations():
+    assert {"family", "image_tokens", "values_per_token"} < set(ImageModel.config_members)
+    assert set(TextModel.config_members) - set(ImageModel.config_members) == {
+        "text_vocabulary_size",
+        "text_room",
+    }
+
+
 @pytest.mark.bad_input
-@pytest.mark.parametrize("member", ImageModel.config_members)
+@pytest.mark.parametrize("member", Showo.config_members)
 def test_what_a_configuration_lacks_is_named_before_weights_are_read(folder, member):
     class Short(Renamed):
         @classmethod

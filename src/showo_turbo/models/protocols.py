@@ -50,14 +50,8 @@ class ImageModel(nn.Module, ABC):
     """
 
     config_class: ClassVar[type[ModelConfig]]
-    config_members: ClassVar[tuple[str, ...]] = (
-        "family",
-        "image_tokens",
-        "codebook_size",
-        "image_tokenizer",
-        "needs_text_tokenizer",
-        "tokenizer",
-        "values_per_token",
+    config_members: ClassVar[tuple[str, ...]] = tuple(
+        name for name, member in vars(ModelConfig).items() if isinstance(member, property)
     )
     null_prompt: Sequence[int] = ()
 

@@ -44,9 +44,16 @@ def load_model(model: str | Path, family: Family | None = None) -> ImageModel:
 
 def load_config(model: str | Path, family: Family | None = None) -> Any:
     """Read a model's configuration, a `ModelConfig`, without its weights; see `load_model`."""
+    return family_and_config(model, family)[1]
+
+
+def family_and_config(
+    model: str | Path, family: Family | None = None
+) -> tuple[type[ImageModel], Any]:
+    """A model's class and its configuration, without its weights; see `load_model`."""
     folder = resolve_folder(model, "showo", patterns=("config.json",))
     found = find_family(read_config(folder), family, folder / "config.json")
-    return found.read_config(folder)
+    return found, found.read_config(folder)
 
 
 def find_family(

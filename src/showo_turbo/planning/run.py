@@ -11,7 +11,7 @@ from ..losses.terms import published_losses
 from ..models.checkpoints import read_config, resolve_folder
 from ..models.magvitv2 import MAGVITv2Config
 from ..models.masked_text import MaskedTextModel
-from ..models.registry import OURS, find_family, import_family
+from ..models.registry import OURS, family_and_config, import_family
 
 RELEASED: dict[str, tuple[str, dict[str, int]]] = {
     "showlab/show-o": ("Showo", {"image_tokens": 256}),
@@ -197,9 +197,7 @@ def _model_of(options: Mapping[str, Any]) -> tuple[type, Any]:
         architecture, changes = RELEASED[name]
         kind = import_family(OURS[architecture])
         return kind, kind.config_class(**changes)
-    folder = resolve_folder(name, "showo", patterns=("config.json",))
-    kind = find_family(read_config(folder), family, folder / "config.json")
-    sizes = kind.read_config(folder)
+    kind, sizes = family_and_config(name, family)
     missing = [member for member in _SIZES if not hasattr(sizes, member)]
     if missing:
         raise UserError(

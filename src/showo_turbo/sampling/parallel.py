@@ -139,6 +139,7 @@ def denoise_behind(
     if sampling.shared_noise_seed is not None:
         shared = SamplerNoise([sampling.shared_noise_seed], image_tokens, model.device).gumbel(1.0)
     order = _fixed_order(sampling, image_tokens, seeds)
+    order = None if order is None else order.to(model.device)
     codes = starting_codes(model, batch, known)
     if drawn is None:
         drawn = torch.ones(image_tokens, dtype=torch.bool, device=model.device)
