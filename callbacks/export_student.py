@@ -8,7 +8,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from showo_turbo.errors import UserError
 from showo_turbo.sampling.image_sampling import ImageSampling
 from showo_turbo.sampling.text_decoding import TextDecoding, decoding_of
-from showo_turbo.training.measured_student import MeasuredStudent
+from showo_turbo.training.measured import MeasuredModule
 from showo_turbo.training.student_weights import student_of, write_student
 
 
@@ -94,7 +94,7 @@ class ExportStudent(Callback):
     def _options(self, module: LightningModule) -> tuple[ImageSampling | None, TextDecoding | None]:
         """How the student samples and decodes: as was said, or as the module says."""
         sampling, decoding = self.sampling, self.decoding
-        if isinstance(module, MeasuredStudent):
+        if isinstance(module, MeasuredModule):
             sampling, decoding = sampling or module.sampling, decoding or module.decoding
         return sampling, decoding
 

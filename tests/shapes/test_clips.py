@@ -7,7 +7,7 @@ import torch
 
 from showo_turbo.data import PretrainBatchSizes, PretrainDataModule
 from showo_turbo.errors import UserError
-from showo_turbo.shapes.clip_checker import ClipsChecker, ClipsScore, find_fault, read_frame
+from showo_turbo.shapes.clip_checker import ClipsChecker, find_fault, read_frame
 from showo_turbo.shapes.clips import (
     DIRECTIONS,
     ClipScene,
@@ -144,14 +144,11 @@ def pixels_of(scenes):
     return torch.from_numpy(frames).permute(0, 4, 1, 2, 3) / 127.5 - 1
 
 
-def test_a_score():
+def test_the_checker():
     one, two = ClipScene((RIGHT,), "white"), SCENE
     prompts = [one.to_metadata(True), two.to_metadata(True), two.to_metadata(True)]
     pixels = pixels_of([one, two, one])
     assert ClipsChecker().judge(pixels, prompts) == [True, True, False]
-    score = ClipsScore()
-    score.update(pixels, prompts)
-    assert float(score.compute()) == 0.75 and score.by_category() == {"one": 1.0, "two": 0.5}
     assert ClipsChecker().can_judge(prompts[0])
     assert not ClipsChecker().can_judge({"prompt": "a red circle"})
 

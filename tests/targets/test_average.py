@@ -11,7 +11,7 @@ from showo_turbo.errors import UserError
 from showo_turbo.models.showo import Showo
 from showo_turbo.sampling.image_sampling import SamplingChanges
 from showo_turbo.targets import AverageTarget, StudentTarget
-from showo_turbo.training import measured_student
+from showo_turbo.training import measured as measuring
 
 from ..callbacks.runs import make_trainer, turbo_data, turbo_module
 
@@ -68,13 +68,13 @@ def close(found, expected):
 
 def test_validation_measures_the_average(tmp_path, monkeypatch):
     measured = []
-    run = measured_student.run
+    run = measuring.run
 
     def noted(models, *given, **options):
         measured.append(weights_of(models["student"]().network))
         return run(models, *given, **options)
 
-    monkeypatch.setattr(measured_student, "run", noted)
+    monkeypatch.setattr(measuring, "run", noted)
     _, follow = fit(tmp_path, limit_val_batches=1, check_val_every_n_epoch=1)
     assert len(measured) == 2
     for number, found in enumerate(measured, start=1):

@@ -9,7 +9,7 @@ from showo_turbo.curriculum import Stage
 from showo_turbo.errors import UserError
 from showo_turbo.models.showo import Showo
 from showo_turbo.sampling.image_sampling import SamplingChanges
-from showo_turbo.training import measured_student
+from showo_turbo.training import measured as measuring
 
 from ..callbacks.runs import make_trainer, turbo_data, turbo_module
 
@@ -37,13 +37,13 @@ def fit(folder, *callbacks, stages=(STAGE,), **options):
 
 def test_an_average_that_never_begins_is_the_student(tmp_path, monkeypatch):
     measured = []
-    run = measured_student.run
+    run = measuring.run
 
     def noted(models, *given, **options):
         measured.append(weights_of(models["student"]().network))
         return run(models, *given, **options)
 
-    monkeypatch.setattr(measured_student, "run", noted)
+    monkeypatch.setattr(measuring, "run", noted)
     late = EMAWeightAveraging(decay=0.5, update_starting_at_step=1000)
     options = {"max_epochs": 2, "limit_val_batches": 1, "check_val_every_n_epoch": 1}
     with pytest.warns(UserWarning, match="the average of EMAWeightAveraging never began"):

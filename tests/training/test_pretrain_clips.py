@@ -10,11 +10,12 @@ from lightning.pytorch import Trainer
 from showo_turbo.data import ImageDataModule, PretrainDataModule
 from showo_turbo.data.pretraining import PretrainBatchSizes
 from showo_turbo.errors import UserError
+from showo_turbo.evaluation.plan import EvaluationPlan
 from showo_turbo.losses.image_tokenizer import entropy_loss, reconstruction_error
 from showo_turbo.models.magvitv2 import MAGVITv2, MAGVITv2Config
 from showo_turbo.models.showo import SizeChanges
 from showo_turbo.sampling.image_sampling import ImageSampling
-from showo_turbo.shapes.clip_checker import ClipsScore, read_frame
+from showo_turbo.shapes.clip_checker import ClipsChecker, read_frame
 from showo_turbo.shapes.write_clips import ShapesClips
 from showo_turbo.training.masking import mask_codes
 from showo_turbo.training.pretrain_magvitv2 import PretrainMAGVITv2, of_latent_frames
@@ -126,7 +127,7 @@ def test_a_run_on_clips(random_shapes_model, tokenizer, world):
         initial_weights=str(random_shapes_model),
         image_tokenizer=str(tokenizer),
         text_tokenizer=str(random_shapes_model),
-        image_score=ClipsScore(),
+        evaluation=EvaluationPlan(checker=ClipsChecker()),
         sampling=ImageSampling(2),
     )
     data = PretrainDataModule(
@@ -136,7 +137,8 @@ def test_a_run_on_clips(random_shapes_model, tokenizer, world):
     runner.fit(made, data)
     values = runner.validate(made, data)
     scores = {key: value for entry in values for key, value in entry.items()}
-    assert scores["val/image_score"] == 0.0 and "val/exact_match" in scores
+    assert scores["val/validation/score/2_steps_guidance_0"] == 0.0
+    assert "val/ar/exact_match" in scores
 
 
 @pytest.mark.bad_input

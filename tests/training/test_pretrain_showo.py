@@ -1,3 +1,4 @@
+import json
 from types import SimpleNamespace
 
 import pytest
@@ -7,15 +8,15 @@ from lightning.pytorch import Trainer
 
 from showo_turbo.data import PretrainDataModule, PromptFiles
 from showo_turbo.errors import UserError
+from showo_turbo.evaluation.images import prompt_seed
+from showo_turbo.evaluation.plan import STUDENT, EvaluationPlan, ModelPlan
 from showo_turbo.models.prompts import encode_prompts
 from showo_turbo.models.showo import ShowoSizes
 from showo_turbo.models.showo.sequences import IGNORE, format_question
-from showo_turbo.sampling.autoregressive import TextResult
 from showo_turbo.sampling.image_sampling import ImageSampling
 from showo_turbo.sampling.parallel import decode_image_codes
-from showo_turbo.shapes import ShapesScore, ShapesWorld
+from showo_turbo.shapes import ShapesChecker, ShapesWorld
 from showo_turbo.text_tokenizer import TextTokenizer
-from showo_turbo.training import pretrain_showo
 from showo_turbo.training.masking import mask_codes
 from showo_turbo.training.pretrain_showo import PretrainShowo
 
@@ -160,17 +161,17 @@ class TestCaptionsThatAreTooLong:
 
 def test_validation_counts_what_is_right(random_shapes_model, world, monkeypatch):
     """One answer in four is made right, and no image is."""
-    answers = {}
-
-    def decode(model, codes, prompts, **_):
-        answers["asked"] = answers.get("asked", 0) + len(prompts)
-        return [TextResult([], 1, True) for _ in prompts]
-
-    monkeypatch.setattr(pretrain_showo, "autoregressive_decode", decode)
     made = PretrainShowo(
         initial_weights=str(random_shapes_model),
         text_tokenizer=str(random_shapes_model),
-        image_score=ShapesScore(),
+        evaluation=EvaluationPlan(
+            checker=ShapesChecker(),
+            sampling_steps=(1,),
+            guidance_scales=(0.0,),
+            drivers=(),
+            timed_texts=0,
+            batch_size=1,
+        ),
     )
     data = PretrainDataModule(
         24,
@@ -192,29 +193,46 @@ def test_validation_counts_what_is_right(random_shapes_model, world, monkeypatch
         accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False
     )
     values = {key: value for entry in trainer.validate(made, data) for key, value in entry.items()}
-    assert answers["asked"] == len(questions)
-    assert values["val/exact_match"] == pytest.approx(len(right) / len(questions))
-    assert values["val/image_score"] == 0
+    assert next(order, None) is None, "not every question was answered"
+    assert values["val/ar/exact_match"] == pytest.approx(len(right) / len(questions))
+    assert values["val/validation/score/1_steps_guidance_0"] == 0
+
+
+def test_within_fit_images_are_sampled_as_configured(random_shapes_model):
+    made = PretrainShowo(
+        initial_weights=str(random_shapes_model),
+        text_tokenizer=str(random_shapes_model),
+        sampling=ImageSampling(sampling_steps=3, guidance_scale=2.0),
+        evaluation=EvaluationPlan(metrics=(Brightness(),)),
+    )
+    plan = made.plan_of_fit()
+    assert ModelPlan.of(STUDENT, plan, {}).images == [made.sampling]
+    assert plan.metrics and not plan.drivers
 
 
 def test_prompts_of_one_s_own_are_measured_by_metrics(random_shapes_model, tmp_path):
     """No judge, no category; the metric is the user's, and is neither trained nor saved."""
-    (tmp_path / "own.jsonl").write_text('{"prompt": "a dog"}\n{"prompt": "a cat", "tag": "cats"}')
+    rows = [{"prompt": "a dog"}, {"prompt": TOO_LONG}, {"prompt": "a cat", "tag": "cats"}]
+    (tmp_path / "own.jsonl").write_text("\n".join(map(json.dumps, rows)))
     made = PretrainShowo(
         initial_weights=str(random_shapes_model),
         text_tokenizer=str(random_shapes_model),
-        metrics=(Brightness(scale=2.0),),
-        sampling=ImageSampling(sampling_steps=1),
+        evaluation=EvaluationPlan(
+            metrics=(Brightness(scale=2.0),), sampling_steps=(1,), guidance_scales=(0.0,)
+        ),
     )
     data = PretrainDataModule(24, prompts=PromptFiles(tmp_path / "own.jsonl", []))
     trainer = Trainer(
         accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False
     )
     (values,) = trainer.validate(made, data)
+    seeds = [prompt_seed(0, place) for place in range(2)]  # without the one that is too long
     prompts = encode_prompts(made.model, made.text_tokenizer, ["a dog", "a cat"])
-    codes = decode_image_codes(made.model, prompts, made.sampling, [0, 1])
+    codes = decode_image_codes(made.model, prompts, ImageSampling(sampling_steps=1), seeds)
     pixels = made.image_tokenizer.decode(codes)
-    assert values == {"val/Brightness": pytest.approx(2 * float(pixels.mean()), rel=1e-5)}
+    assert values == {
+        "val/own/Brightness/1_steps_guidance_0": pytest.approx(2 * float(pixels.mean()), rel=1e-5)
+    }
     assert not any("metrics" in name for name, _ in made.named_modules())
 
 

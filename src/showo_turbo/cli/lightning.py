@@ -27,12 +27,12 @@ from ..data import shards as _shards  # noqa: F401
 from ..errors import UserError, shown
 from ..shapes import classes as _shapes_classes  # noqa: F401
 from ..shapes import clip_checker as _shapes_clip_checker  # noqa: F401
-from ..shapes import metric as _shapes_metric  # noqa: F401
+from ..shapes import shapes_checker as _shapes_checker  # noqa: F401
 from ..shapes import source as _shapes_source  # noqa: F401
 from ..shapes import stories as _shapes_stories  # noqa: F401
 from ..shapes import write_clips as _shapes_write_clips  # noqa: F401
 from ..training.checkpoint_io import AtomicCheckpointIO, ExactResume
-from ..training.measured_student import MeasuredStudent
+from ..training.measured import MeasuredModule
 from ..training.ranks import lost_process
 from ..utils.interruption import Interruption
 from ..utils.lightning_internals import (
@@ -101,7 +101,7 @@ class _CLI(HookedCLI):
             self.config_init["validate"].verbose = False
         teacher = self.config_init["validate"].teacher
         if teacher is not None:
-            if not isinstance(self.model, MeasuredStudent):
+            if not isinstance(self.model, MeasuredModule):
                 raise UserError(
                     f"--teacher is for ShowoTurbo, not for {type(self.model).__name__}; leave it "
                     "out"

@@ -26,6 +26,7 @@ _NOW = {
     "top_k": _SAMPLING,
     "max_new_tokens": _DECODING,
     "block_size": _DECODING,
+    "image_score": "the checker of the model's evaluation",
     "baseline": "teacher",
     "baseline_sampling": "teacher_samplings, a list",
     "student_guidance": "guidance_scales, with 0.0 for none",
@@ -41,6 +42,8 @@ _NOW_WITHIN = {
         "steps": "sampling_steps within the stage's sampling",
         "order_seed": "shared_noise_seed within the stage's sampling",
     },
+    "PretrainShowo": {"metrics": "{} of the model's evaluation"},
+    "PretrainMMaDA": {"metrics": "{} of the model's evaluation"},
     "Curriculum": {"mask_schedule": "{} of the model's teacher_sampling"},
     "answer": {"decoding": "method"},
     "collect": dict.fromkeys(
@@ -58,7 +61,8 @@ _CLASSES = {
     "student": "StudentTarget",
     "teacher": "TeacherTarget",
     "ema": "AverageTarget",
-    "showo_turbo.metrics.ShapesScore": "showo_turbo.shapes.ShapesScore",
+    "ShapesScore": "ShapesChecker, the checker of the model's evaluation",
+    "ClipsScore": "ClipsChecker, the checker of the model's evaluation",
     "showo_turbo.data.ShapesWorld": "showo_turbo.shapes.ShapesWorld",
 }
 """Names of classes -> their names or places now."""

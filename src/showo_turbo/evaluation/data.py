@@ -1,6 +1,6 @@
 """What the models of an evaluation are asked."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -59,8 +59,18 @@ class EvaluationData:
                     "showo_turbo.metrics.CLIPScore}], or leave the checker out"
                 )
 
+    def with_prompts(self, fits: Callable[[PromptMetadata], bool]) -> Self:
+        """The data without prompts that do not fit."""
+        fitting = {
+            split: [entry for entry in prompts if fits(entry)]
+            for split, prompts in self.prompts.items()
+        }
+        return replace(self, prompts=fitting)
+
     def judged(self, plan: EvaluationPlan) -> Self:
-        """The data without prompts whose images only the metrics could judge."""
+        """The data without prompts whose images nothing in the plan judges."""
+        if plan.metrics:
+            return self
         known = {
             split: prompts
             for split, prompts in self.prompts.items()

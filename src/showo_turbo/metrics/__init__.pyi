@@ -1,6 +1,5 @@
 from .answers import MME, MMMU, POPE
 from .cider import CIDEr
-from .exact_match import ExactMatch
 from .fid import FID
 from .geneval import GenEval
 from .image_reward import ImageReward
@@ -13,7 +12,6 @@ __all__ = [
     "POPE",
     "CIDEr",
     "CLIPScore",
-    "ExactMatch",
     "GenEval",
     "HPSv2",
     "ImageReward",

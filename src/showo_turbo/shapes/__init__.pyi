@@ -1,4 +1,4 @@
-from .metric import ShapesChecker, ShapesScore
+from .shapes_checker import ShapesChecker
 from .source import ShapesWorld
 
-__all__ = ["ShapesChecker", "ShapesScore", "ShapesWorld"]
+__all__ = ["ShapesChecker", "ShapesWorld"]

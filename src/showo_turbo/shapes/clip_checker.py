@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..metrics.categories import CategoryScore
 from ..trajectories.checker import Checker, PromptMetadata
 from ..utils.images import to_bytes
 from .checker import Located, LocatedReading, locate_shapes
@@ -96,19 +95,3 @@ class ClipsChecker(Checker):
             not find_fault(to_bytes(clip.transpose(0, 1)), prompt)
             for clip, prompt in zip(pixels, prompts, strict=True)
         ]
-
-
-class ClipsScore(CategoryScore):
-    """Share of clips that show what their prompts say, of one and of two shapes, weighing the same.
-
-    Unit: a share in [0, 1].
-
-    Args:
-        options: `name`, what tables call it; others are those of torchmetrics.
-    """
-
-    categories = ("one", "two")
-
-    def judge(self, pixels: Tensor, metadata: Sequence[Mapping[str, Any]]) -> list[bool]:
-        """Whether each clip shows what its prompt says, see `ClipsChecker`."""
-        return ClipsChecker().judge(pixels, metadata)

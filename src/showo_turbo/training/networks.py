@@ -22,14 +22,14 @@ from .compiling import compile_layers
 from .frozen import drop_excluded, exclude_from_checkpoints, freeze
 from .geometry import check_geometry
 from .lora import LoRAOptions, add_lora
-from .measured_student import MeasuredStudent
+from .measured import MeasuredModule
 from .sharding import shard
 
 AUXILIARY_KEY = "auxiliary"
 """Of the auxiliary network in checkpoints."""
 
 
-class DistillationNetworks(MeasuredStudent):
+class DistillationNetworks(MeasuredModule):
     """A student, its teacher, the base that both began as, and their tokenizers.
 
     The student is trained and saved. The others are frozen, and loaded when they are needed.
@@ -44,7 +44,7 @@ class DistillationNetworks(MeasuredStudent):
         lora: Likewise.
         gradient_checkpointing: Likewise.
         compile_layers: Likewise.
-        **measured: Those of `MeasuredStudent`.
+        **measured: Those of `MeasuredModule`.
 
     Raises:
         UserError: If there is no such family, or an option is out of range.
@@ -85,6 +85,13 @@ class DistillationNetworks(MeasuredStudent):
             raise UserError(f"noise_size is {noise_size}; expected 0 or more, correct it")
         for name in ("teacher", "base", "image_tokenizer", "vision_encoder"):
             exclude_from_checkpoints(self, name)
+
+    student: ImageModel
+
+    @property
+    def measured_network(self) -> ImageModel:
+        """The student."""
+        return self.student
 
     @property
     def keeps_teacher(self) -> bool:

@@ -42,15 +42,13 @@ class PretrainMMaDA(Pretraining):
         decoding: TextDecoding = TextDecoding(method="block_diffusion"),
         **options: Any,
     ) -> None:
-        super().__init__(**options)
-        decoding.check()
+        super().__init__(decoding=decoding, **options)
         if decoding.method != "block_diffusion":
             raise UserError(
                 f"method of decoding is {decoding.method!r}, but MMaDA denoises its text; choose "
                 "'block_diffusion'"
             )
         self.sizes = mmada or MMaDASizes()
-        self.decoding = decoding
 
     def load_network(self, model: str) -> MMaDA:
         """The network of a model."""
@@ -107,9 +105,3 @@ class PretrainMMaDA(Pretraining):
         return masked_text_loss(
             logits, noised.labels, noised.mask_probability, noised.maskable
         ).mean
-
-    def _answer(self, stream: dict[str, Any]) -> Sequence[str]:
-        questions = self._encode_questions(stream["question"])
-        images = self._encode_asked_images(stream["pixels"])
-        results = self.decoding.decode(self._network(), images, questions, stream["seed"])
-        return [self.text_tokenizer.decode(result.tokens) for result in results]

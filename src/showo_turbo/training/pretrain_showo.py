@@ -14,9 +14,7 @@ from ..inference.loading import image_side
 from ..models.magvitv2 import MAGVITv2
 from ..models.showo import Showo, ShowoSizes, SizeChanges, start_from_phi
 from ..models.showo.sequences import IGNORE, Sequences
-from ..sampling.autoregressive import autoregressive_decode
 from ..sampling.options import check_choice
-from ..sampling.text_decoding import TextDecoding
 from ..utils.lightning_internals import trainer_of
 from .geometry import data_resolution
 from .pretraining import Pretraining
@@ -226,14 +224,3 @@ class PretrainShowo(Pretraining):
         hidden = model.hidden_states_of(sequences, embeddings)[:, :-1][counted]
         logits = model.logits(hidden, model.vocabulary.text_rows)
         return F.cross_entropy(logits.float(), labels[counted])
-
-    def _answer(self, stream: dict[str, Any]) -> Sequence[str]:
-        model, questions = self._network(), self._encode_questions(stream["question"])
-        room = model.config.text_room - max(map(len, questions))
-        results = autoregressive_decode(
-            model,
-            self._encode_asked_images(stream["pixels"]),
-            questions,
-            max_new_tokens=max(1, min(TextDecoding.max_new_tokens, room)),
-        )
-        return [self.text_tokenizer.decode(result.tokens) for result in results]

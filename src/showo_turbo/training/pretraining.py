@@ -1,24 +1,22 @@
 """What the pretraining of all families shares: three streams of samples, and validation."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
-from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
-from torchmetrics import Metric
 
 from ..errors import UserError
+from ..evaluation.data import EvaluationData
+from ..evaluation.plan import EvaluationPlan
 from ..inference.generation_config import note_generation
-from ..inference.loading import image_encoder_of, own_vision_encoder, vision_encoder_of
-from ..metrics.categories import CategoryScore
-from ..metrics.exact_match import ExactMatch
-from ..metrics.names import metric_names
+from ..inference.loading import own_vision_encoder, vision_encoder_of
 from ..models.checkpoints import (
     IMAGE_TOKENIZER_KEY,
     MODEL_CONFIG_KEY,
@@ -26,24 +24,25 @@ from ..models.checkpoints import (
     VISION_ENCODER_KEY,
 )
 from ..models.magvitv2 import MAGVITv2
-from ..models.model_config import token_grid
 from ..models.protocols import TextModel
 from ..models.vision_encoders import CLIPFeatures
 from ..sampling.image_sampling import ImageSampling
 from ..sampling.options import check_not_negative
-from ..sampling.parallel import decode_image_codes
+from ..sampling.text_decoding import TextDecoding
 from ..text_tokenizer import TextTokenizer
+from ..trajectories.checker import PromptMetadata
 from ..utils.lightning_internals import trainer_of
 from .arguments import note_arguments
 from .clipping import clip_gradients
 from .frozen import exclude_from_checkpoints, freeze
 from .geometry import check_asked_images, check_geometry
 from .masking import mask_codes
+from .measured import MeasuredModule
 from .optimization import optimizer_and_schedule
 from .precision import check_trainable
 
 
-class Pretraining(LightningModule, ABC):
+class Pretraining(MeasuredModule):
     """Train a model of one family from scratch or onwards from a checkpoint.
 
     Three streams, each optional in a batch: `image` (image and caption: predict the masked image
@@ -52,9 +51,9 @@ class Pretraining(LightningModule, ABC):
     than a prompt may be are left out and counted.
 
     Logged in training: `train/loss`, `train/image`, `train/text`, `train/language` and, once there
-    are any, `train/captions_left_out`, their number so far. In validation: `val/image_score`
-    (share of prompts satisfied, where there is an `image_score`), `val/<name>` for each of the
-    `metrics`, and `val/exact_match` (answers).
+    are any, `train/captions_left_out`, their number so far. In validation the figures of the
+    evaluation, such as `val/validation/score/16_steps_guidance_1`: within `fit` of images that are
+    sampled as `sampling` says, where the evaluation has a checker or metrics, and of the answers.
 
     Args:
         initial_weights: Model to start from instead: `shapes`, a folder or a hub id.
@@ -65,10 +64,9 @@ class Pretraining(LightningModule, ABC):
         language_weight: Weight of the plain text loss.
         caption_dropout: Share of captions replaced by the empty prompt.
         max_language_length: Longest piece of plain text in tokens.
-        image_score: Judges the validation images, such as `ShapesScore`.
-        metrics: More scores of the validation images, such as `CLIPScore`; without these and an
-            `image_score` none are generated.
         sampling: How validation images are sampled.
+        decoding: How validation answers are written.
+        evaluation: What validation measures.
         gradient_checkpointing: Recompute activations in the backward pass to save memory.
         optimizer: Makes the optimizer.
         lr_scheduler: Makes the learning rate schedule, stepped once an optimizer step.
@@ -78,6 +76,7 @@ class Pretraining(LightningModule, ABC):
     """
 
     family: ClassVar[str]
+    text_tokenizer: TextTokenizer
 
     def __init__(
         self,
@@ -89,14 +88,14 @@ class Pretraining(LightningModule, ABC):
         language_weight: float = 0.1,
         caption_dropout: float = 0.1,
         max_language_length: int = 64,
-        image_score: CategoryScore | None = None,
-        metrics: tuple[Metric, ...] = (),
         sampling: ImageSampling = ImageSampling(),
+        decoding: TextDecoding = TextDecoding(method="autoregressive"),
+        evaluation: EvaluationPlan = EvaluationPlan(),
         gradient_checkpointing: bool = False,
         optimizer: OptimizerCallable = torch.optim.AdamW,
         lr_scheduler: LRSchedulerCallable | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(sampling, sampling, decoding, evaluation)
         self.initial_weights = initial_weights
         self.image_tokenizer_id = image_tokenizer
         self.text_tokenizer_id = text_tokenizer
@@ -116,15 +115,10 @@ class Pretraining(LightningModule, ABC):
         self.weights = {"image": image_weight, "text": text_weight, "language": language_weight}
         self.caption_dropout = caption_dropout
         self.max_language_length = max_language_length
-        self.sampling = sampling
         self.gradient_checkpointing = gradient_checkpointing
         self.optimizer = optimizer
         self.lr_scheduler = lr_scheduler
         self.left_out: dict[str, int] = {}
-        self.image_score = image_score
-        # Not a part of the module: their networks are neither trained nor saved.
-        self.metrics = dict(zip(metric_names(metrics), metrics, strict=True))
-        self.exact_match = ExactMatch()
         self.model: TextModel | None = None
         self.image_tokenizer: MAGVITv2 | None = None
         self.vision_encoder: CLIPFeatures | None = None
@@ -229,10 +223,6 @@ class Pretraining(LightningModule, ABC):
     def _language_loss(self, stream: dict[str, Any]) -> Tensor:
         """The loss of plain texts."""
 
-    @abstractmethod
-    def _answer(self, stream: dict[str, Any]) -> Sequence[str]:
-        """Answer validation questions."""
-
     def _encode_captions(
         self, captions: Sequence[str], seeds: Sequence[int]
     ) -> dict[int, list[int]]:
@@ -303,56 +293,40 @@ class Pretraining(LightningModule, ABC):
 
     def _encode_asked_images(self, pixels: Tensor) -> Tensor:
         """Images as the model is given them when it is asked about them."""
-        assert self.image_tokenizer is not None
-        encoder = image_encoder_of(self._network(), self.image_tokenizer, self.vision_encoder)
-        return encoder.encode(pixels)
+        return self.image_encoder.encode(pixels)
 
-    def validation_step(
-        self, batch: dict[str, dict[str, Any]], batch_index: int, dataloader_idx: int = 0
-    ) -> None:
-        """Generate images of the prompts and check them; answer the questions and compare."""
-        scores: list[Metric] = [metric.to(self.device) for metric in self.metrics.values()]
-        if self.image_score is not None:
-            scores.append(self.image_score)
-        if "prompts" in batch and scores:
-            self._score_images(batch["prompts"], scores)
-        if "instructions" in batch:
-            stream = batch["instructions"]
-            self.exact_match.update(self._answer(stream), stream["answer"])
+    @property
+    def measured_network(self) -> TextModel:
+        """The network that is trained."""
+        return self._network()
 
-    def _score_images(self, stream: dict[str, Any], scores: Sequence[Metric]) -> None:
-        """Generate the prompts that are not too long, and give the images to the scores."""
+    def plan_of_fit(self) -> EvaluationPlan:
+        """Images as `sampling` says, judged by the checker and the metrics, and answers."""
+        return replace(
+            self.evaluation.during_fit(),
+            sampling_steps=(self.sampling.sampling_steps,),
+            guidance_scales=(self.sampling.guidance_scale,),
+            metrics=self.evaluation.metrics,
+            drivers=(),
+            timed_texts=0,
+        )
+
+    def asked(self, data: EvaluationData) -> EvaluationData:
+        """What of the data the model is asked: all but prompts that are too long."""
         model = self._network()
-        encoded = [model.encode_prompt(self.text_tokenizer, prompt) for prompt in stream["prompt"]]
-        fitting = [i for i, ids in enumerate(encoded) if len(ids) <= model.longest_prompt]
-        if left_out := len(encoded) - len(fitting):
+
+        def fits(entry: PromptMetadata) -> bool:
+            ids = model.encode_prompt(self.text_tokenizer, str(entry["prompt"]))
+            return len(ids) <= model.longest_prompt
+
+        fitting = data.with_prompts(fits)
+        counts = [sum(map(len, part.prompts.values())) for part in (data, fitting)]
+        if left_out := counts[0] - counts[1]:
             rank_zero_info(
-                f"left out {left_out} of {len(encoded)} prompts of a batch, which have more than "
+                f"left out {left_out} of {counts[0]} prompts, which have more than "
                 f"{model.longest_prompt} tokens, the longest prompt of this model"
             )
-        if not fitting:
-            return
-        seeds = [stream["seed"][i] for i in fitting]
-        codes = decode_image_codes(model, [encoded[i] for i in fitting], self.sampling, seeds)
-        assert self.image_tokenizer is not None
-        pixels = self.image_tokenizer.decode(codes, token_grid(model.config))
-        for score in scores:
-            score.update(pixels, [stream["metadata"][i] for i in fitting])
-
-    def on_validation_epoch_end(self) -> None:
-        """Log the scores."""
-        if self.image_score is not None and self.image_score.update_called:
-            self.log("val/image_score", self.image_score.compute(), prog_bar=True)
-            for name, score in self.image_score.by_category().items():
-                self.log(f"val/image_score/{name}", score)
-            self.image_score.reset()
-        for name, metric in self.metrics.items():
-            if metric.update_called:
-                self.log(f"val/{name}", metric.compute())
-                metric.reset()
-        if self.exact_match.update_called:
-            self.log("val/exact_match", self.exact_match.compute(), prog_bar=True)
-        self.exact_match.reset()
+        return fitting
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what is needed to export a checkpoint on its own."""

@@ -5,17 +5,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ...errors import UserError
 from ...utils.images import to_bytes
-from ..categories import CategoryScore
+from ..names import NamedMetric
 from .colors import ColorNamer
 from .detector import ObjectFinder
 from .rules import CATEGORIES, judge
 
 
-class GenEval(CategoryScore):
+class GenEval(NamedMetric):
     """Share of images that satisfy their prompts, GenEval's six categories weighing the same.
 
     Unit: a share in [0, 1]. The rules are the benchmark's; its detector is replaced by Mask2Former
@@ -35,7 +36,11 @@ class GenEval(CategoryScore):
         UserError: If one is missing, naming the download.
     """
 
-    categories = CATEGORIES
+    higher_is_better = True
+    full_state_update = False
+
+    satisfied: Tensor
+    total: Tensor
 
     def __init__(
         self,
@@ -45,6 +50,8 @@ class GenEval(CategoryScore):
         **options: Any,
     ) -> None:
         super().__init__(**options)
+        self.add_state("satisfied", torch.zeros(len(CATEGORIES)), dist_reduce_fx="sum")
+        self.add_state("total", torch.zeros(len(CATEGORIES)), dist_reduce_fx="sum")
         self.find_objects = ObjectFinder(detector)
         self.name_colors = ColorNamer(clip, architecture)
 
@@ -70,3 +77,15 @@ class GenEval(CategoryScore):
             judge(objects, entry, partial(self.name_colors, image))
             for image, objects, entry in zip(images, found, metadata, strict=True)
         ]
+
+    def update(self, pixels: Tensor, metadata: Sequence[Mapping[str, Any]]) -> None:
+        """Judge images, see `judge`."""
+        for entry, satisfied in zip(metadata, self.judge(pixels, metadata), strict=True):
+            place = CATEGORIES.index(entry["tag"])
+            self.satisfied[place] += satisfied
+            self.total[place] += 1
+
+    def compute(self) -> Tensor:
+        """Mean over the categories that were seen; NaN when none was."""
+        seen = self.total > 0
+        return (self.satisfied[seen] / self.total[seen]).mean()

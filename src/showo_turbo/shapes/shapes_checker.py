@@ -1,19 +1,17 @@
-"""Scores on the shapes world, where a program can tell whether an image satisfies its prompt."""
+"""The judge of the shapes world, where a program can tell whether an image satisfies its prompt."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from torch import Tensor
 
 from ..errors import UserError
 from ..evaluation.abilities import Ability, AbilityCase, AbilityChecker
-from ..metrics.categories import CategoryScore
 from ..trajectories.checker import PromptMetadata
 from ..utils.images import to_bytes
 from .abilities import cases_satisfied, rest_unchanged
 from .ability_cases import make_cases
 from .checker import check_images, read_images
-from .prompts import CATEGORIES, Prompt
+from .prompts import Prompt
 from .scene import Scene
 from .splits import all_wordings
 
@@ -78,20 +76,3 @@ def _meaning(prompt: PromptMetadata) -> Prompt:
     if "include" in prompt:
         return Prompt.from_metadata(dict(prompt))
     return all_wordings()[prompt["prompt"]]
-
-
-class ShapesScore(CategoryScore):
-    """Share of images that satisfy their prompts, every category weighing the same.
-
-    Unit: a share in [0, 1]. The six categories are those of GenEval (arXiv 2310.11513); the
-    judge is the exact checker of the shapes world.
-
-    Args:
-        options: `name`, what tables call it; others are those of torchmetrics.
-    """
-
-    categories = CATEGORIES
-
-    def judge(self, pixels: Tensor, metadata: Sequence[Mapping[str, Any]]) -> list[bool]:
-        """Whether each image satisfies its prompt, see `ShapesChecker`."""
-        return ShapesChecker().judge(pixels, metadata)

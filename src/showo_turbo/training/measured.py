@@ -1,12 +1,13 @@
-"""Validation, test and prediction of a student, apart from how it is trained."""
+"""Validation, test and prediction of a model, apart from how it is trained."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 
-from ..evaluation.data import GatheredBatches
+from ..evaluation.data import EvaluationData, GatheredBatches
 from ..evaluation.plan import STUDENT, TEACHER, EvaluationPlan
 from ..evaluation.report import Report
 from ..evaluation.runner import run
@@ -26,11 +27,13 @@ from .ranks import is_sharded
 from .sharding import family_of
 
 
-class MeasuredStudent(LightningModule):
-    """A student with its tokenizers that is scored on prompts and questions.
+class MeasuredModule(LightningModule, ABC):
+    """A model with its tokenizers that is scored on prompts and questions.
+
+    Reports and logs call it the student, whether or not there is a teacher.
 
     Args:
-        sampling: How the student is sampled.
+        sampling: How the model is sampled.
         teacher_sampling: How its teacher is.
         decoding: How texts are decoded.
         evaluation: What is measured; where it does not say how to sample and decode, in these ways.
@@ -39,8 +42,7 @@ class MeasuredStudent(LightningModule):
         evaluation_report: The scores of the last validation or test.
     """
 
-    student: ImageModel
-    image_tokenizer: MAGVITv2
+    image_tokenizer: MAGVITv2 | None
     text_tokenizer: TextTokenizer | None
     vision_encoder: CLIPFeatures | None
 
@@ -63,26 +65,41 @@ class MeasuredStudent(LightningModule):
         self.evaluation_report = Report()
         self._batches: GatheredBatches | None = None
 
+    @property
+    @abstractmethod
+    def measured_network(self) -> ImageModel:
+        """The network that is scored."""
+
     def bundle(self, network: ImageModel | None = None) -> LoadedModel:
-        """The student, or another network, with the tokenizers and the ways of the student."""
-        networks = (network or self.student, self.image_tokenizer, self.text_tokenizer)
+        """The model, or another network, with the tokenizers and the ways of the model."""
+        assert self.image_tokenizer is not None  # from configure_model on
+        networks = (network or self.measured_network, self.image_tokenizer, self.text_tokenizer)
         return LoadedModel(
             *networks, self.sampling, self.decoding, vision_encoder=self.vision_encoder
         )
 
     @property
     def image_encoder(self) -> ImageEncoder:
-        """What encodes the images that the student is asked about."""
-        return image_encoder_of(self.student, self.image_tokenizer, self.vision_encoder)
+        """What encodes the images that the model is asked about."""
+        assert self.image_tokenizer is not None  # from configure_model on
+        return image_encoder_of(self.measured_network, self.image_tokenizer, self.vision_encoder)
+
+    def plan_of_fit(self) -> EvaluationPlan:
+        """What the validations within `fit` measure."""
+        return self.evaluation.during_fit()
+
+    def asked(self, data: EvaluationData) -> EvaluationData:
+        """What of the data the model is asked: all of it."""
+        return data
 
     def on_validation_epoch_start(self) -> None:
         """Begin a new report.
 
         Raises:
-            UserError: If the student cannot sample as it is asked to.
+            UserError: If the model cannot sample as it is asked to.
         """
         self.evaluation_report = Report()
-        config = self.student.config
+        config = self.measured_network.config
         self.evaluation.check(config.image_tokens, config.codebook_size)
         # Processes that share the weights must stay in step, and answers differ in length.
         share = Share() if is_sharded(self.trainer) else Share.of_this_process()
@@ -99,14 +116,14 @@ class MeasuredStudent(LightningModule):
             self.evaluation_report = self._measure(self._batches)
 
     def _measure(self, batches: GatheredBatches) -> Report:
-        data, plan = batches.data(), self.evaluation
+        data, plan = self.asked(batches.data()), self.evaluation
         fitting = self.trainer.state.fn == "fit"
         if fitting:
-            plan = plan.during_fit()
+            plan = self.plan_of_fit()
             data = data.judged(plan)
         models: dict[str, Callable[[], LoadedModel]] = {STUDENT: self.bundle}
         if plan.teacher is not None:
-            network = load_model(plan.teacher, family_of(self.student)).to(self.device)
+            network = load_model(plan.teacher, family_of(self.measured_network)).to(self.device)
             models[TEACHER] = partial(self.bundle, network)
         shown = not fitting and self.trainer.progress_bar_callback is not None
         return run(models, data, plan, share=batches.share, progress=shown)
