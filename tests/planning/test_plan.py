@@ -1,6 +1,7 @@
 """What runs need: the shipped configurations, and a step of a small network as it is measured."""
 
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ LIMITS = {
 }
 
 
+@cache
 def planned(name, *overlays, devices=None):
     files = [CONFIGS / "turbo.yaml", CONFIGS / f"{name}.yaml"]
     files = files if name.startswith("turbo_") else files[1:]
@@ -134,6 +136,24 @@ def test_tensors_without_contents_take_what_real_ones_take(monkeypatch):
     _, real = step_bytes(run)
     assert sum(without.values()) == pytest.approx(sum(real.values()), rel=0.05)
     assert LiveBytes().peak.keys() == real.keys()
+
+
+@pytest.mark.parametrize(("checkpointing", "by_stream"), [(None, False), ("layers", True)])
+def test_a_deep_network_takes_what_shallow_ones_tell(checkpointing, by_stream, monkeypatch):
+    run = planned("quickstart")
+    run = replace(
+        run,
+        model=replace(run.model, layers=11),
+        checkpointing=checkpointing,
+        by_stream=by_stream,
+        streams=planned("turbo_256").streams,
+    )
+    _, said = step_bytes(run)
+    monkeypatch.setattr("showo_turbo.planning.step.RUN_LAYERS", (6, 6))
+    network, found = step_bytes(run)
+    assert len(network.showo.model.layers) == 11
+    assert sum(said.values()) == pytest.approx(sum(found.values()), rel=0.003)
+    assert said == {name: pytest.approx(value, rel=0.02) for name, value in found.items()}
 
 
 @pytest.mark.parametrize("checkpointing", [None, "layers", "elementwise"])

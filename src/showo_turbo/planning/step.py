@@ -1,6 +1,7 @@
 """Activations of a training step: the network's own code, run on tensors without contents."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -17,6 +18,9 @@ from ..losses.terms import ImageRegularizer, TextConsistency, TextRegularizer
 from .live_bytes import LiveBytes
 from .passes import QUESTION, Pass, passes_of
 from .run import Run
+
+RUN_LAYERS = (4, 6)
+"""Layers of the two networks that are run in place of a deeper one."""
 
 
 def build(run: Run, mode: FakeTensorMode) -> nn.Module:
@@ -38,10 +42,24 @@ def build(run: Run, mode: FakeTensorMode) -> nn.Module:
 
 
 def step_bytes(run: Run) -> tuple[nn.Module, dict[str, int]]:
-    """Run the forward and backward passes of a step; give the network and the peak by part.
+    """Give the network, and the peak of a step's forward and backward passes by part.
 
-    All positions are taken for masked, as in a trajectory's first state.
+    All positions are taken for masked, as in a trajectory's first state. Layers are alike, so that
+    every part grows evenly with their number: of a deep network two shallow ones are run.
     """
+    layers, (few, more) = run.model.layers, RUN_LAYERS
+    if layers <= few + more:
+        return _run_step(run)
+    shallow, deeper = (
+        _run_step(replace(run, model=replace(run.model, layers=count)))[1] for count in RUN_LAYERS
+    )
+    growth = {name: (deeper[name] - shallow[name]) / (more - few) for name in shallow}
+    peak = {name: round(deeper[name] + (layers - more) * growth[name]) for name in shallow}
+    return build(run, FakeTensorMode()), peak
+
+
+def _run_step(run: Run) -> tuple[nn.Module, dict[str, int]]:
+    """Run the passes of a step; give the network and the peak by part."""
     mode = FakeTensorMode()
     network = build(run, mode)
     there = [*network.parameters(), *network.buffers()]
