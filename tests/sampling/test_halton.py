@@ -71,8 +71,8 @@ def test_noise_says_the_orientation(size):
     model.add_noise(size)
     noise = noise_of(model, range(16))
     for seed in range(16):
-        expected = [bool(seed & bit) for bit in (1, 2, 4)][:size]
-        assert (noise[seed, 0, :3] > 0).tolist()[: len(expected)] == expected
+        expected = [1.0 if seed & bit else -1.0 for bit in (1, 2, 4)][:size]
+        assert noise[seed, 0, :3].tolist()[: len(expected)] == expected
 
 
 @pytest.mark.bad_input

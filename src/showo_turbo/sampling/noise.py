@@ -13,15 +13,15 @@ from .halton import orientation_of
 def noise_of(model: ImageModel, seeds: Sequence[int]) -> Tensor | None:
     """The noise that a network reads of images, see `ImageModel.image_logits`.
 
-    The signs of an image's first three numbers say how its order of revealing is turned with the
-    reveal order `oriented_halton`; they are as often one as the other.
+    The first three numbers of an image are -1 or 1, and say how its order of revealing is turned
+    with the reveal order `oriented_halton`; all others are standard normal.
 
     Args:
         model: The network.
         seeds: One an image.
 
     Returns:
-        Standard normal, `(batch, 1 + image_tokens, noise_size)`; None if it reads none.
+        `(batch, 1 + image_tokens, noise_size)`; None if it reads none.
     """
     if not model.noise_size:
         return None
@@ -30,7 +30,7 @@ def noise_of(model: ImageModel, seeds: Sequence[int]) -> Tensor | None:
     for seed in seeds:
         row = torch.randn(shape, generator=torch.Generator().manual_seed(_own(seed)))
         turned = torch.tensor(orientation_of(seed)[: model.noise_size])
-        row[0, : len(turned)] = row[0, : len(turned)].abs() * (2.0 * turned - 1)
+        row[0, : len(turned)] = 2.0 * turned - 1
         rows.append(row)
     return torch.stack(rows).to(model.device)
 
