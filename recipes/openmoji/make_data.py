@@ -9,6 +9,7 @@ combinations of a person with a skin tone or hair are never trained on.
 
 import argparse
 import io
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -178,4 +179,7 @@ def captioned(one: Emoji, wordings: Sequence[str]) -> CaptionedPicture:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except UserError as error:
+        sys.exit(f"error: {error}")

@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from recipes.openmoji.retrieval import NearestPicture
 
+from showo_turbo.errors import UserError
 from showo_turbo.evaluation import wilson_interval
 from showo_turbo.evaluation.environment import describe_hardware, source_version
 from showo_turbo.evaluation.tables import Figures, to_markdown, with_interval
@@ -137,4 +138,7 @@ def tables(rows: Sequence[dict[str, Any]]) -> list[Figures]:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except UserError as error:
+        sys.exit(f"error: {error}")

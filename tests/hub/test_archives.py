@@ -1,5 +1,6 @@
 """Archives: unpacked once, and never outside of their folder."""
 
+import contextlib
 import zipfile
 
 import pytest
@@ -58,3 +59,17 @@ def test_a_damaged_archive(archive, tmp_path):
     archive.write_bytes(b"not a zip")
     with pytest.raises(UserError, match="is damaged"):
         unpack(archive, tmp_path / "out")
+
+
+@pytest.mark.bad_input
+def test_no_damaged_byte_ends_in_a_traceback(tmp_path):
+    """Whichever byte of compressed data is wrong."""
+    with zipfile.ZipFile(tmp_path / "good.zip", "w", zipfile.ZIP_DEFLATED) as opened:
+        opened.writestr("a.txt", bytes(range(256)) * 4)
+    content = (tmp_path / "good.zip").read_bytes()
+    for at in range(30, len(content), 7):
+        damaged = bytearray(content)
+        damaged[at] ^= 0xFF
+        (tmp_path / "bad.zip").write_bytes(damaged)
+        with contextlib.suppress(UserError):
+            unpack(tmp_path / "bad.zip", tmp_path / f"out{at}")

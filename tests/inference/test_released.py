@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from showo_turbo.cli.main import main
 from showo_turbo.errors import UserError
-from showo_turbo.inference import ShowoPipeline
+from showo_turbo.inference import ShowoPipeline, generation_config
 from showo_turbo.inference.generation_config import load_generation_config
 from showo_turbo.models.registry import load_config, load_model
 from showo_turbo.sampling.image_sampling import ImageSampling
@@ -161,3 +161,23 @@ def test_a_text_tokenizer_on_another_s_machine_is_passed_over(tmp_path):
     config["showo_turbo"]["tokenizer"] = config["llm_model_path"]  # as our own export writes it
     (folder / "config.json").write_text(json.dumps(config))
     assert load_config(folder).tokenizer == "/home/someone/models/phi-1_5"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("showlab/show-o", (18, 1.75, 96)),
+        ("showlab/show-o-512x512", (50, 5.0, 96)),
+        ("Gen-Verse/MMaDA-8B-MixCoT", (15, 3.5, 512)),
+    ],
+)
+@pytest.mark.parametrize("written", [None, {"eos_token_id": 7}])
+def test_bases_are_guided_as_published(tmp_path, monkeypatch, name, said, written):
+    """Also where there is a file of the name as transformers writes it."""
+    if written is not None:
+        (tmp_path / "generation_config.json").write_text(json.dumps(written))
+    monkeypatch.setattr(generation_config, "resolve_folder", lambda *_: tmp_path)
+    found = load_generation_config(name)
+    images, texts = found.sampling, found.decoding
+    assert (images.sampling_steps, images.guidance_scale, texts.max_new_tokens) == said
+    found.decoding.check()

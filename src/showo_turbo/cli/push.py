@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..hub.card import check_license, run_card
-from ..hub.push import find_model, push_model
+from ..hub.push import check_name, find_model, push_model
 from .command_line import run_function
 
 
@@ -38,6 +38,7 @@ def push(
     """
     if dry_run:
         check_license(license)
+        check_name(name)
         print(run_card(*find_model(folder), name, license), end="")
         return
     print(f"written: {push_model(folder, name, license, private, overwrite, message)}")

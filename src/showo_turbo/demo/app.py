@@ -99,13 +99,10 @@ def build_app(teacher: ShowoPipeline, student: ShowoPipeline | None = None) -> g
             prompt = gr.Textbox(EXAMPLES[0], label="Prompt", elem_id="prompt")
             with gr.Row():
                 seed = gr.Number(0, label="Seed", precision=0, minimum=0)
-                steps = gr.Slider(
-                    1, 32, teacher.sampling.sampling_steps, step=1, label="Steps, left"
-                )
-                guidance = gr.Slider(
-                    0, 15, teacher.sampling.guidance_scale, step=0.25, label="Guidance, left"
-                )
-                own_steps = gr.Slider(1, 16, few, step=1, label="Steps, right")
+                many, scale = teacher.sampling.sampling_steps, teacher.sampling.guidance_scale
+                steps = gr.Slider(1, max(32, many), many, step=1, label="Steps, left")
+                guidance = gr.Slider(0, max(15, scale), scale, step=0.25, label="Guidance, left")
+                own_steps = gr.Slider(1, max(16, few), few, step=1, label="Steps, right")
             start = gr.Button("Generate", variant="primary", elem_id="draw")
             images, labels = _side_by_side(names, "time")
             gr.Examples([[text] for text in EXAMPLES], [prompt])

@@ -2,6 +2,7 @@
 
 import shutil
 import zipfile
+import zlib
 from collections.abc import Sequence
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
@@ -47,7 +48,7 @@ def unpack(archive: Path, folder: Path, members: Sequence[str] = ("*",)) -> int:
                         ):
                             shutil.copyfileobj(source, target)
                     advance(1)
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise UserError(
             f"{archive} is damaged ({error}); remove it, then give the command again"
         ) from None

@@ -39,6 +39,22 @@ def find_model(folder: Path) -> tuple[Path, Path | None]:
     return folder, above if (above / "report.json").is_file() else None
 
 
+def check_name(name: str) -> None:
+    """Raise if a model cannot be called so on the hub.
+
+    Raises:
+        UserError: Naming the form.
+    """
+    try:
+        validate_repo_id(name)
+    except ValueError:
+        raise UserError(
+            f"{shown(name)} is not a name of the hub; expected user/name, correct it"
+        ) from None
+    if name.count("/") != 1:
+        raise UserError(f"{shown(name)} names no user; expected user/name, correct it")
+
+
 def check_push(name: str, license: str | None = None, overwrite: bool = False) -> None:
     """Raise before anything is done on what would end a push: name, licence, token.
 
@@ -51,14 +67,7 @@ def check_push(name: str, license: str | None = None, overwrite: bool = False) -
         UserError: If the name is malformed or taken, or there is no token.
     """
     check_license(license)
-    try:
-        validate_repo_id(name)
-    except ValueError:
-        raise UserError(
-            f"{shown(name)} is not a name of the hub; expected user/name, correct it"
-        ) from None
-    if name.count("/") != 1:
-        raise UserError(f"{shown(name)} names no user; expected user/name, correct it")
+    check_name(name)
     if get_token() is None:
         raise UserError(
             "there is no token of the hub; expected one that may write, log in with "

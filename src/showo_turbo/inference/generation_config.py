@@ -12,7 +12,7 @@ from ..models.checkpoints import resolve_folder
 from ..sampling.image_sampling import ImageSampling
 from ..sampling.text_decoding import TextDecoding
 from ..utils.files import read_json, write_json
-from .released import PUBLISHED_SAMPLING
+from .released import PUBLISHED_DECODING, PUBLISHED_SAMPLING
 
 FILE_NAME = "generation_config.json"
 IMAGES_KEY, TEXTS_KEY = "images", "texts"
@@ -48,17 +48,20 @@ def load_generation_config(model: str | Path) -> GenerationConfig:
 
     Returns:
         What its folder's `generation_config.json` holds under `images` and `texts`, and the
-        defaults of `ImageSampling` and `TextDecoding` where it names no value. Where there is no
-        such file, as in the released models, images are sampled as published, if that is known
-        (`PUBLISHED_SAMPLING`).
+        defaults of `ImageSampling` and `TextDecoding` where it names no value. Where it holds
+        neither, or there is no such file, as in the released models, what was published, if that is
+        known (`PUBLISHED_SAMPLING`, `PUBLISHED_DECODING`).
 
     Raises:
         UserError: If the file does not hold fields of these classes.
     """
     path = resolve_folder(model, "showo") / FILE_NAME
-    if not path.exists():
-        return GenerationConfig(PUBLISHED_SAMPLING.get(str(model), ImageSampling()))
-    content = read_json(path)
+    content = read_json(path) if path.exists() else {}
+    if isinstance(content, Mapping) and not content.keys() & {IMAGES_KEY, TEXTS_KEY}:
+        return GenerationConfig(
+            PUBLISHED_SAMPLING.get(str(model), ImageSampling()),
+            PUBLISHED_DECODING.get(str(model), TextDecoding()),
+        )
     if isinstance(content, Mapping) and isinstance(content.get(IMAGES_KEY), Mapping):
         _refuse_old_names(path, content[IMAGES_KEY])
     return GenerationConfig(

@@ -13,7 +13,8 @@ def decoding_of(settings: Mapping[str, Any], decoding: TextDecoding) -> TextDeco
     Args:
         settings: Of the request. Counted are `max_new_tokens`, `do_sample`, `temperature`, `top_k`
             and `top_p`; what is missing or None is for the model to say. Tokens are drawn where
-            `do_sample` says so or, without it, where the temperature is above 0.
+            `do_sample` says so or, without it, where the temperature is above 0; by block
+            diffusion from all of them, whatever `top_k` and `top_p` say.
         decoding: How the model answers where the request says nothing.
 
     Raises:
@@ -27,7 +28,9 @@ def decoding_of(settings: Mapping[str, Any], decoding: TextDecoding) -> TextDeco
         changes["max_new_tokens"] = int(numbers["max_new_tokens"])
     temperature = numbers.get("temperature", decoding.temperature)
     draws = given.get("do_sample", temperature > 0) and numbers.get("temperature") != 0
-    if draws:
+    if draws and decoding.method == "block_diffusion":
+        changes["temperature"] = temperature or 1.0
+    elif draws:
         changes |= {
             "method": "autoregressive",
             "temperature": temperature or 1.0,

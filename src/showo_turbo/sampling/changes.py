@@ -1,7 +1,7 @@
 """Options of which only some are given: the fields of an options class, each of them optional."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, make_dataclass, replace
 from difflib import get_close_matches
 from typing import Any, ClassVar, Generic, Self, TypeVar, cast, get_type_hints
@@ -16,6 +16,11 @@ class Changes(Generic[Options]):
     """Changes over a set of options; what is None stays as it is. See `changes_class`."""
 
     refined_by: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+
+    @staticmethod
+    def adapt(before: Any, changed: Any, given: Mapping[str, Any]) -> Any:
+        """Options that fit together, of those before and after the changes and what was given."""
+        return changed
 
     @classmethod
     def of(cls, changes: Mapping[str, object]) -> Self:
@@ -51,7 +56,8 @@ class Changes(Generic[Options]):
             for name in given
             for refinement in self.refined_by.get(name, ())
         }
-        return cast(Options, replace(cast(Any, options), **(refined | given)))
+        changed = replace(cast(Any, options), **(refined | given))
+        return cast(Options, self.adapt(options, changed, given))
 
 
 def changes_class(
@@ -60,6 +66,7 @@ def changes_class(
     module: str,
     *,
     refined_by: Mapping[str, tuple[str, ...]],
+    adapt: Callable[[Any, Any, Mapping[str, Any]], Any] = Changes.adapt,
 ) -> type:
     """Make the class of the changes over an options class.
 
@@ -71,6 +78,8 @@ def changes_class(
         name: Name of the new class.
         module: Name of the module that it is in.
         refined_by: For an option those that only refine it, and so go with it.
+        adapt: Takes the options before and after, and what was given; returns options that fit
+            together.
     """
     hints = get_type_hints(options)
     summary, _, documented = (inspect.getdoc(options) or "").partition("\nArgs:")
@@ -90,7 +99,12 @@ def changes_class(
             for option in fields(options)
         ],
         bases=(Changes,),
-        namespace={"__doc__": doc, "__module__": module, "refined_by": dict(refined_by)},
+        namespace={
+            "__doc__": doc,
+            "__module__": module,
+            "refined_by": dict(refined_by),
+            "adapt": staticmethod(adapt),
+        },
         frozen=True,
     )
     return made

@@ -1,6 +1,7 @@
 """How answers are decoded: one choice of options over the text samplers."""
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -200,6 +201,27 @@ def decoding_of(kind: type[ImageModel], decoding: TextDecoding | None) -> TextDe
     return replace(decoding or TextDecoding(), method="block_diffusion")
 
 
+def _adapt(before: TextDecoding, changed: TextDecoding, given: Mapping[str, Any]) -> TextDecoding:
+    """Where only the length of answers is changed, block diffusion keeps its pace in whole blocks.
+
+    Blocks become smaller rather than answers longer: of 30 tokens in blocks of 16, two of 15.
+    """
+    length, size = changed.max_new_tokens, changed.block_size
+    if (
+        changed.method != "block_diffusion"
+        or "max_new_tokens" not in given
+        or given.keys() & {"block_size", "sampling_steps"}
+        or min(length, size) < 1  # which `check` tells
+    ):
+        return changed
+    blocks = math.ceil(length / size)
+    size = length // blocks
+    steps = changed.sampling_steps
+    if steps is not None:
+        steps = blocks * max(1, round(size * steps / before.max_new_tokens))
+    return replace(changed, max_new_tokens=blocks * size, block_size=size, sampling_steps=steps)
+
+
 REFINED_BY = {
     "method": ("temperature", "top_k", "top_p", *_OF_DIFFUSION),
     "temperature": ("top_k", "top_p"),
@@ -215,5 +237,5 @@ if TYPE_CHECKING:
 
 else:
     DecodingChanges = changes_class(
-        TextDecoding, "DecodingChanges", __name__, refined_by=REFINED_BY
+        TextDecoding, "DecodingChanges", __name__, refined_by=REFINED_BY, adapt=_adapt
     )
