@@ -207,6 +207,7 @@ def _adapt(before: TextDecoding, changed: TextDecoding, given: Mapping[str, Any]
     Blocks become smaller rather than answers longer: of 30 tokens in blocks of 16, two of 15.
     """
     length, size = changed.max_new_tokens, changed.block_size
+    check_whole(max_new_tokens=length, block_size=size)
     if (
         changed.method != "block_diffusion"
         or "max_new_tokens" not in given
