@@ -18,6 +18,8 @@ from showo_turbo.training.turbo import ShowoTurbo
 
 Action = Literal["warn", "stop", "roll_back"]
 GOOD = "good.ckpt"
+_RATES = {"lr", "initial_lr", "max_lr", "min_lr"}
+"""What groups of an optimizer hold that learning rates are computed from."""
 
 
 @dataclass(frozen=True)
@@ -232,10 +234,19 @@ class CollapseAlarm(Callback):
         module.load_state_dict(state["state_dict"])
         module.on_load_checkpoint(state)
         for optimizer, moments in zip(trainer.optimizers, state["optimizer_states"], strict=True):
-            rates = [group["lr"] for group in optimizer.param_groups]
+            rates = [
+                {name: group[name] * self.learning_rate_factor for name in _RATES & group.keys()}
+                for group in optimizer.param_groups
+            ]
             optimizer.load_state_dict(moments)
-            for group, rate in zip(optimizer.param_groups, rates, strict=True):
-                group["lr"] = rate * self.learning_rate_factor
+            for group, lower in zip(optimizer.param_groups, rates, strict=True):
+                group.update(lower)
+        for config in trainer.lr_scheduler_configs:  # many compute each rate from the first ones
+            scheduler: Any = config.scheduler
+            if hasattr(scheduler, "base_lrs"):
+                scheduler.base_lrs = [
+                    rate * self.learning_rate_factor for rate in scheduler.base_lrs
+                ]
         rank_zero_info(
             f"{what}: back to the student of step {state['global_step']}, with "
             f"{self.learning_rate_factor:g} of the learning rate"

@@ -39,7 +39,7 @@ def figures(report: dict[str, Any]) -> str:
         f"**{jacobi['tokens_per_second'] / plain['tokens_per_second']:.1f} times faster**, and are "
         f"exact in {jacobi['exact_match']:.1%} (the teacher's in "
         f"{teacher_exact(report['text']):.1%}). It is weaker on combinations that do not occur in "
-        f"its training data: {lost}, where the teacher draws {hardest['score']:.0%} in "
+        f"its training data: {lost}, where the teacher satisfies {hardest['score']:.0%} in "
         f"{hardest['steps']}."
     )
     steps = sorted(set(teacher) & set(student), reverse=True)

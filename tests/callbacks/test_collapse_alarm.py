@@ -1,3 +1,6 @@
+from dataclasses import replace
+from functools import partial
+
 import pytest
 import torch
 from lightning.pytorch import Callback
@@ -7,6 +10,7 @@ from showo_turbo.callbacks.collapse_alarm import CollapseLimits
 from showo_turbo.curriculum import Stage
 from showo_turbo.errors import UserError
 from showo_turbo.sampling.image_sampling import ImageSampling, SamplingChanges
+from showo_turbo.training.schedules import WarmupStableDecay
 
 from .runs import Bystander, make_trainer, turbo_data, turbo_module
 
@@ -98,6 +102,16 @@ def test_a_run_goes_back_with_a_lower_rate_and_stops_when_that_does_not_help(fit
     assert collapse.rates == pytest.approx([1e-4] * 4 + [5e-5] * 2)
     with pytest.raises(UserError, match="collapses at step 6"):
         fit(Collapse(4, 6), CollapseAlarm(**alarm, rollbacks=1))
+
+
+def test_a_schedule_goes_on_from_the_lower_rate(fit, monkeypatch):
+    """Also one that computes every rate from the first one."""
+    schedule = partial(WarmupStableDecay, warmup_steps=1, total_steps=100, decay_steps=1)
+    stage = replace(STAGES[0], lr_scheduler=schedule, lr_interval="step")
+    monkeypatch.setitem(globals(), "STAGES", [stage])
+    collapse = Collapse(4)
+    fit(collapse, CollapseAlarm(every_n_steps=2, action="roll_back", limits=OF_ENTROPY))
+    assert collapse.rates[1:] == pytest.approx([1e-4] * 3 + [5e-5] * 2)
 
 
 def test_a_warning_leaves_the_run_alone(fit, tmp_path):

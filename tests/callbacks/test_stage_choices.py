@@ -1,12 +1,14 @@
 """What a stage of the curriculum chooses: pictures, states, weights, targets, captions."""
 
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 from lightning.pytorch import Callback
 
 from showo_turbo.callbacks import Curriculum
 from showo_turbo.curriculum import Stage
+from showo_turbo.curriculum.trajectories import RoundTrajectories
 from showo_turbo.errors import UserError
 from showo_turbo.models.registry import load_model
 from showo_turbo.sampling.image_sampling import SamplingChanges
@@ -154,3 +156,12 @@ def test_choices_that_do_not_fit_are_refused_before_anything_is_collected(
 def test_objects_of_another_kind_are_refused(name):
     with pytest.raises(UserError, match=f"{name} is of the class str"):
         stage(**{name: "mine"})
+
+
+@pytest.mark.bad_input
+def test_a_part_of_a_clip_is_not_known():
+    """Boxes of tokens are drawn on one grid."""
+    module = SimpleNamespace(student=SimpleNamespace(config=SimpleNamespace(video_frames=5)))
+    stages = [Stage(epochs=1, partly_known=PartlyKnown(share=0.3))]
+    with pytest.raises(UserError, match=r"stage 1: share of partly_known is 0\.3, but .* clips"):
+        RoundTrajectories(1, 8, 8).check(None, module, None, stages, 0, None)

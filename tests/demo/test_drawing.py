@@ -9,6 +9,11 @@ from showo_turbo.demo.drawing import Frame, drawing_frames, enlarged, frame_at
 from showo_turbo.errors import UserError
 from showo_turbo.inference import ShowoPipeline
 from showo_turbo.sampling.image_sampling import ImageSampling
+from showo_turbo.sampling.text_decoding import TextDecoding
+from showo_turbo.text_tokenizer import TextTokenizer
+
+from ..tiny import tiny_magvitv2
+from ..tiny_mmada import shapes_mmada
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +58,24 @@ def test_an_answer_settles_to_what_answer_gives(pipeline):
         assert block.settled[-1] == len(block.rows[-1])
         assert list(block.settled) == sorted(block.settled)
     assert f"{told.tokens} tokens in {told.forwards} forward passes" in told.summary()
+
+
+def test_an_answer_that_is_denoised():
+    """Every block comes out of the mask, until it is what `answer` gives."""
+    network = shapes_mmada(text_vocabulary_size=656, vocabulary_size=656 + 512)
+    networks = network, tiny_magvitv2(bits=9), TextTokenizer.from_pretrained("shapes")
+    decoding = TextDecoding("block_diffusion", 12, block_size=4, sampling_steps=6)
+    pipeline = ShowoPipeline(*networks, decoding=decoding)
+    image = Image.new("RGB", (24, 24), "red")
+    told = ask(pipeline, image, "What is it?")
+    assert told.text == pipeline.answer(image, "What is it?", seeds=0).texts[0]
+    assert sum(len(block.rows[0]) for block in told.blocks) == told.tokens
+    steps = pipeline.decoding.denoising.steps_per_block
+    for block in told.blocks:
+        assert len(block.rows) == steps + 1 and set(block.rows[0]) == {None}
+        known = [sum(text is not None for text in row) for row in block.rows]
+        assert known == sorted(known) and known[-1] == len(block.rows[0])
+    assert iterates_as_html(told.blocks, 1).count("class='open'") == len(told.blocks[0].rows[0])
 
 
 def test_iterates_as_html():

@@ -24,6 +24,16 @@ def test_only_what_is_right_counts():
     assert logits.grad[0, 0, 0] < 0 < logits.grad[0, 0, 1], "descending makes it surer"
 
 
+def test_classes_that_cannot_be_do_not_count():
+    """As the mask among the tokens of a text that is denoised."""
+    logits = torch.cat([LOGITS, torch.full_like(LOGITS[..., :1], -torch.inf)], dim=-1)
+    logits.requires_grad_()
+    value = certainty_loss(logits, LABELS, MASK)
+    assert float(value.mean) == pytest.approx((OF_FOUR + OF_TWO) / 2, abs=1e-5)
+    value.mean.backward()
+    assert logits.grad.isfinite().all() and (logits.grad[..., 2] == 0).all()
+
+
 def test_nothing_right_is_no_loss():
     value = certainty_loss(LOGITS, 1 - LABELS, torch.tensor([[True, True, False, False]]))
     assert (float(value.mean), value.counted.tolist()) == (0.0, [0])

@@ -14,6 +14,7 @@ from showo_turbo.training.optimizers import parameter_groups
 from showo_turbo.training.turbo import ShowoTurbo
 
 from ..tiny import tiny_showo
+from ..tiny_mmada import shapes_mmada
 
 
 def adapted(options=LoRAOptions(rank=3, alpha=7.0), seed=0):
@@ -60,6 +61,14 @@ def test_merging_is_what_peft_does():
             torch.testing.assert_close(merged[f"{name}.weight"], module.get_base_layer().weight)
             layers += 1
     assert layers == 12
+
+
+def test_all_layers_of_any_family_have_one():
+    for network, layers in ((tiny_showo(), 6), (shapes_mmada(), 7)):
+        blocks = len(list(network.lora_layers()[0].children()))
+        add_lora(network, LoRAOptions(rank=2))
+        adapters = [name for name, _ in network.named_parameters() if "lora_A" in name]
+        assert len(adapters) == layers * blocks
 
 
 def test_only_adapters_are_trained():

@@ -75,3 +75,9 @@ def test_answers():
     ]
     assert headline([], rows) == "Answers 1.7 times as fast, 2.8 tokens a forward pass."
     assert headline([], rows[:2]) == headline([], []) == ""
+    denoised = [
+        answers("teacher", "block_diffusion", 50, 1.0),
+        answers("student", "block_diffusion", 200, 4.0),
+    ]
+    assert headline([], denoised) == "Answers 4.0 times as fast, 4.0 tokens a forward pass."
+    assert headline([], denoised[1:]) == ""

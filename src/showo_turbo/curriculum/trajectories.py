@@ -16,7 +16,7 @@ from ..data.images import encode_images
 from ..data.sources import required
 from ..errors import UserError
 from ..models.autocast import cast_linear_layers
-from ..models.model_config import token_grid
+from ..models.model_config import token_grid, video_frames
 from ..models.protocols import ImageModel
 from ..models.registry import load_model
 from ..training.student_weights import whole_image_encoder, whole_image_tokenizer
@@ -127,6 +127,11 @@ class RoundTrajectories:
         """
         for round_index, (stage_index, _) in enumerate(rounds_of(stages)):
             stage = stages[stage_index]
+            if stage.partly_known.share and video_frames(module.student.config):
+                raise UserError(
+                    f"stage {stage_index + 1}: share of partly_known is {stage.partly_known.share},"
+                    " but the model generates clips; expected 0, leave partly_known out"
+                )
             given = stored_trajectories(stages, round_index, data.trajectories)
             kinds = _stored_kinds(given, data)
             try:

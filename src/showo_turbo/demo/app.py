@@ -124,7 +124,9 @@ def build_app(teacher: ShowoPipeline, student: ShowoPipeline | None = None) -> g
                     question = gr.Textbox(QUESTION, label="Question", elem_id="question")
                     take = gr.Button("Use the generated image", elem_id="take")
                     ask_them = gr.Button("Ask", variant="primary", elem_id="ask")
-            gr.Markdown("A row is a Jacobi iteration; green, bold tokens are final.")
+            gr.Markdown(
+                "A row is a Jacobi iteration or a denoising step; green, bold tokens are final."
+            )
             texts, tables = [], []
             with gr.Row():
                 for side in ("left", "right"):

@@ -1,12 +1,17 @@
-"""Answers, with the Jacobi iterates that they settled through."""
+"""Answers, with the Jacobi iterates or the states of denoising that they settled through."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 
 from PIL import Image
 
 from ..inference.pipeline import ShowoPipeline
+from ..sampling.block_diffusion import (
+    BlockDiffusionResult,
+    TextDenoising,
+    block_diffusion_decode,
+)
 from ..sampling.jacobi import jacobi_decode
 from ..viz.film_strip import settling_rows
 
@@ -16,8 +21,8 @@ class Settling:
     """How a block of an answer settled.
 
     Attributes:
-        rows: The tokens of every iterate as text.
-        settled: How many tokens of each iterate are final.
+        rows: The tokens of every iterate or state as text, None where masked.
+        settled: How many tokens of each row are final, those that are masked included.
     """
 
     rows: Sequence[Sequence[str | None]]
@@ -33,7 +38,7 @@ class Told:
         tokens: How many it has.
         forwards: How many forward passes wrote it.
         milliseconds: How long they took.
-        blocks: How each block settled; none of an answer that was decoded in another way.
+        blocks: How each block settled.
     """
 
     text: str
@@ -63,13 +68,20 @@ def ask(pipeline: ShowoPipeline, image: Image.Image, question: str, seed: int = 
         UserError: If the question is too long, or the model does not write text.
     """
     decoding = pipeline.decoding
-    if decoding.method == "block_diffusion":
-        found = pipeline.answer(image, question, seeds=seed)
-        cost = found.statistics
-        return Told(found.texts[0], cost.tokens, cost.forwards, 1000 * cost.seconds, [])
     writer, tokenizer = pipeline.writer("the demo")
     ids = pipeline.encode_question(question, decoding.max_new_tokens)
     encoded = pipeline.encode_asked_images([image])
+    if decoding.method == "block_diffusion":
+        (denoised,), seconds = pipeline.timed(
+            lambda: block_diffusion_decode(writer, encoded, [ids], decoding.denoising, [seed])
+        )
+        return Told(
+            tokenizer.decode(denoised.tokens).strip(),
+            len(denoised.tokens),
+            denoised.forwards,
+            1000 * seconds,
+            _denoised_blocks(denoised, decoding.denoising, tokenizer.decode),
+        )
     (result,), seconds = pipeline.timed(
         lambda: jacobi_decode(
             writer,
@@ -91,6 +103,24 @@ def ask(pipeline: ShowoPipeline, image: Image.Image, question: str, seed: int = 
     return Told(text, len(result.tokens), result.forwards, 1000 * seconds, blocks)
 
 
+def _denoised_blocks(
+    result: BlockDiffusionResult, options: TextDenoising, decode: Callable[[list[int]], str]
+) -> list[Settling]:
+    """The states of every block, from all masked to none."""
+    blocks = []
+    steps, texts = options.steps_per_block, [decode([token]) for token in result.tokens]
+    for number, begin in enumerate(range(0, len(texts), options.block_size)):
+        own = texts[begin : begin + options.block_size]
+        revealed = result.reveal_step[begin : begin + len(own)].tolist()
+        states = range(number * steps, (number + 1) * steps + 1)
+        rows = [
+            [text if step <= state else None for text, step in zip(own, revealed, strict=True)]
+            for state in states
+        ]
+        blocks.append(Settling(rows, [len(own)] * len(rows)))
+    return blocks
+
+
 def iterates_as_html(blocks: Sequence[Settling], shown: int) -> str:
     """The first iterates of an answer as tables, final tokens green and bold.
 
@@ -110,7 +140,8 @@ def iterates_as_html(blocks: Sequence[Settling], shown: int) -> str:
 
 def _row(number: int, texts: Sequence[str | None], settled: int) -> str:
     cells = "".join(
-        f"<td class='{'settled' if column < settled else 'open'}'>{escape(text or '')}</td>"
+        f"<td class='{'open' if text is None or column >= settled else 'settled'}'>"
+        f"{escape(text or '')}</td>"
         for column, text in enumerate(texts)
     )
     return f"<tr><th>{number or 'start'}</th>{cells}</tr>"

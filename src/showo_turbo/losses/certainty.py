@@ -2,6 +2,7 @@
 
 from typing import Any, ClassVar, Literal
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -32,7 +33,10 @@ def certainty_loss(
     """
     check_mask(mask, student_logits)
     right = mask & (student_logits.argmax(dim=-1) == labels)
-    log_probs = functional.log_softmax(at_least_float32(student_logits[right]) / temperature, -1)
+    sharp = at_least_float32(student_logits[right]) / temperature
+    # Of a class that cannot be, p log p is 0, not 0 times infinity, and so is its gradient.
+    sharp = sharp.masked_fill(sharp == -torch.inf, torch.finfo(sharp.dtype).min)
+    log_probs = functional.log_softmax(sharp, -1)
     return mean_over_samples(-(log_probs.exp() * log_probs).sum(dim=-1), right)
 
 

@@ -51,6 +51,9 @@ class Auxiliary:
             The cross-entropy before the step, on this process's samples.
         """
         self.network.to(labels.device)
+        for moments in self.optimizer.state.values():  # a checkpoint is read before that
+            for name in ("exp_avg", "exp_avg_sq"):
+                moments[name] = moments[name].to(labels.device)
         with torch.enable_grad():
             loss = token_cross_entropy(forward(self.network), labels).mean
         with torch.autocast(labels.device.type, enabled=False):  # as outside of `training_step`

@@ -19,14 +19,15 @@ class LoRAOptions:
     Args:
         rank: Inner size of the adapters.
         alpha: They count `alpha / rank` times; twice the rank if missing.
-        modules: Names of the linear layers that get one, in every block of the transformer.
+        modules: Names of the linear layers that get one, in every block of the transformer; all
+            if missing.
         dropout: Part of what goes into the adapters that is left out in training; 0 or more, and
             below 1.
     """
 
     rank: int = 16
     alpha: float | None = None
-    modules: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "dense", "fc1", "fc2")
+    modules: tuple[str, ...] | None = None
     dropout: float = 0.0
 
 
@@ -74,14 +75,15 @@ def add_lora(network: ImageModel, options: LoRAOptions) -> None:
         for name, module in layers.named_modules()
         if isinstance(module, nn.Linear)
     }
-    if not options.modules or (unknown := [name for name in options.modules if name not in known]):
-        wrong = unknown[0] if options.modules else "nothing"
+    modules = known if options.modules is None else set(options.modules)
+    if not modules or modules - known:
+        wrong = min(modules - known, default="nothing")
         raise UserError(f"LoRA is to adapt {wrong}; name layers among {', '.join(sorted(known))}")
     alpha = 2 * options.rank if options.alpha is None else options.alpha
     config = LoraConfig(
         r=options.rank,
         lora_alpha=alpha,  # type: ignore[arg-type]
-        target_modules=list(options.modules),
+        target_modules=sorted(modules),
         lora_dropout=options.dropout,
     )
     network.requires_grad_(False)
