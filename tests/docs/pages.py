@@ -3,7 +3,7 @@
 import re
 import shlex
 import sys
-from collections.abc import Set
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -117,6 +117,7 @@ def forget_modules(known: Set[str], folder: Path) -> None:
     """Forget what has been imported from a folder since these modules were all."""
     for name in set(sys.modules) - known:
         places = [getattr(sys.modules[name], "__file__", None)]
-        places += list(getattr(sys.modules[name], "__path__", ()))
+        paths = getattr(sys.modules[name], "__path__", ())
+        places += list(paths) if isinstance(paths, Iterable) else []  # `torch.classes` has any name
         if any(str(place).startswith(str(folder)) for place in places):
             del sys.modules[name]
