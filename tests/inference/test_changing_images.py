@@ -166,6 +166,16 @@ class TestInpaint:
             pipeline.inpaint(photos[0], tmp_path / "m.png", "a star")
 
     @pytest.mark.bad_input
+    def test_no_mask_at_all(self, pipeline, photos):
+        with pytest.raises(UserError, match=r"None is given; expected .*, or several of them"):
+            pipeline.inpaint(photos[0], None, "a star")
+
+    @pytest.mark.bad_input
+    def test_options_that_are_none(self, pipeline, photos):
+        with pytest.raises(UserError, match="editing is of the class dict; expected a ImageEdit"):
+            pipeline.edit(photos[0], "a star", editing={"rounds": 2})
+
+    @pytest.mark.bad_input
     def test_different_numbers(self, pipeline, photos, masks):
         with pytest.raises(UserError, match="there are 2 images and 1 masks and 3 prompts; give"):
             pipeline.inpaint(photos, masks[:1], PROMPTS[:3])

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..data.images import to_images
+from ..errors import check_kind
 from ..sampling.editing import ImageEditing, edit_codes
 from ..sampling.image_sampling import ImageSampling
 from .drawing import Checked, Prompts, forwards_of
@@ -31,6 +32,7 @@ class Editing:
 
     def prepare(self, model: LoadedModel, sampling: ImageSampling) -> Checked[EditedImages]:
         """Check options, prompts and images, which are read; see `DrawingTask`."""
+        check_kind(self.options, ImageEditing, "editing")
         self.options.check()
         ids = self.prompts.encode(model, sampling)
         check_images(self.images, model.background)

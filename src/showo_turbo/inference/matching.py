@@ -1,9 +1,9 @@
 """Lists that belong together, as people give them: several entries, or a single one for all."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ..errors import UserError
+from ..errors import UserError, shown
 
 
 def listed(values: Any, single: Any) -> list[Any]:
@@ -12,8 +12,16 @@ def listed(values: Any, single: Any) -> list[Any]:
     Args:
         values: One or several.
         single: The type of a single one.
+
+    Raises:
+        UserError: If it is neither.
     """
-    return [values] if isinstance(values, single) else list(values)
+    if isinstance(values, single):
+        return [values]
+    if not isinstance(values, Iterable):
+        expected = getattr(single, "__name__", str(single))
+        raise UserError(f"{shown(values)} is given; expected {expected}, or several of them")
+    return list(values)
 
 
 def each(values: Any, single: Any, count: int) -> Any:
