@@ -11,6 +11,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from showo_turbo.cli.full_config import full_config
 from showo_turbo.cli.main import main
 from showo_turbo.inference.loaded_model import LoadedModel
 from showo_turbo.models.checkpoints import resolve_folder
@@ -211,3 +212,27 @@ def test_trainings_on_other_inputs(monkeypatch, tmp_path):
     lines = inputs.table([row], row["n"]).rows
     assert [line[0] for line in lines] == list(inputs.KINDS.values())
     assert lines[2][1].startswith(f"{row['exact_match']:.3f} [") and not any(lines[0][1:])
+
+
+def test_trainings_in_stages(tmp_path, monkeypatch):
+    """Each is parsed; the three have as many steps as the one that stands beside them."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    stages = import_module("stages")
+    found = {}
+    for name in stages.TRAININGS:
+        arguments = stages.arguments_of(name, tmp_path, tmp_path / "world", 70)
+        config = full_config(arguments)
+        model, trainer = config["model"]["init_args"], config["trainer"]
+        assert model["lr_scheduler"]["init_args"]["total_steps"] == trainer["max_steps"]
+        found[name] = (model["initial_weights"], trainer["max_steps"])
+    assert found["stages 1 to 3"] == (str(tmp_path / "stages-1-and-2/model"), 70)
+    assert found["stage 2 alone"] == found["stage 3 alone"] == (None, 210)
+
+
+def test_stages_as_a_table(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    stages = import_module("stages")
+    scores = {"images": {"score": 0.5, "ci95": [0.4, 0.6]}}
+    scores["text"] = {"exact_match": 0.25, "ci95": [0.2, 0.3]}
+    (line,) = stages.table([{"name": "stage 1", "steps": 70} | scores]).rows
+    assert line[:2] == ["stage 1", "70"] and "0.500" in line[2] and "0.250" in line[3]
