@@ -57,7 +57,7 @@ def test_figures_by_hand(readme_figures):
     )
     assert "keeps 75% of that in 4 steps without guidance, **8 times faster**" in found
     assert "3.0 tokens a forward pass instead of one, **2.5 times faster**" in found
-    assert "30% in 4 steps, where the teacher draws 70% in 16." in found
+    assert "30% in 4 steps, where the teacher satisfies 70% in 16." in found
     assert "|  | 4 steps |" in found
     assert "| teacher: milliseconds an image | 20.0 |" in found
 
