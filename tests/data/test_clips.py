@@ -51,6 +51,30 @@ def test_frames_that_are_alike_are_counted(tmp_path, ending):
     assert [frame.tobytes() for frame in found] == [frame.tobytes() for frame in shown]
 
 
+@pytest.mark.parametrize("frames_per_second", [3, 8, 24, 30, 60])
+@pytest.mark.parametrize("ending", [".gif", ".webp"])
+@pytest.mark.parametrize("counts", [(17,), (16, 1), (1, 16), (8, 9), (2, 2, 2), (1,)])
+def test_what_is_written_is_read(tmp_path, counts, ending, frames_per_second):
+    """Static and late-starting clips, too, in which no frame is shown for the time of one."""
+    shown = [frame for n, frame in zip(counts, frames(), strict=False) for _ in range(n)]
+    path = tmp_path / f"a{ending}"
+    write_clip(path, shown, frames_per_second)
+    found = read_frames(path, wanted=len(shown))
+    assert [frame.tobytes() for frame in found] == [frame.tobytes() for frame in shown]
+    assert torch.equal(load_clip(path, len(shown), 16), load_clip(shown, len(shown), 16))
+
+
+def test_durations_that_are_rounded(tmp_path):
+    """As other programs write them: frames of 33 ms in the hundredths of a second of GIF."""
+    first, second, third, *_ = frames()
+    times = [30, 330, 60]
+    options = {"save_all": True, "append_images": [second, third], "duration": times}
+    first.save(tmp_path / "a.gif", **options)
+    assert load_clip(tmp_path / "a.gif", 13, 16).shape[1] == 13
+    with pytest.raises(BadSample, match=r"a\.gif has more than 11 frames; expected 11"):
+        load_clip(tmp_path / "a.gif", 11, 16)
+
+
 def test_videos(tmp_path):
     pytest.importorskip("av")
     write_clip(tmp_path / "a.mp4", frames(9, (32, 24)))

@@ -1,5 +1,6 @@
 """Clips: video files, animated images, and folders of frames."""
 
+import io
 import warnings
 from collections.abc import Sequence
 from fractions import Fraction
@@ -65,7 +66,7 @@ def load_clip(
         BadSample: If it cannot be read, has another number of frames, or they change their size.
     """
     if isinstance(source, str | Path):
-        name, images = str(source), read_frames(Path(source), background, frames + 1)
+        name, images = str(source), read_frames(Path(source), background, frames)
     elif isinstance(source, Image.Image):
         raise BadSample(
             f"a single image is given for a clip; expected a file, a folder or a list of {frames} "
@@ -116,18 +117,20 @@ def load_pixels(
 
 
 def read_frames(
-    path: Path, background: str = BACKGROUND, most: int = _MOST_FRAMES
+    path: Path, background: str = BACKGROUND, wanted: int | None = None
 ) -> list[Image.Image]:
     """Read the frames of a file or a folder as RGB; see `load_clip`.
 
     Args:
         path: The file or folder.
         background: Color that shows through transparent parts.
-        most: So many at most are read.
+        wanted: How many are expected. It tells how often an animated image shows a frame that it
+            holds once, and reading ends one frame after it.
 
     Raises:
         BadSample: If it cannot be read.
     """
+    most = _MOST_FRAMES if wanted is None else wanted + 1
     ending = path.suffix.lower()
     try:
         if path.is_dir():
@@ -136,7 +139,7 @@ def read_frames(
             fault = "is not a file" if path.exists() else "does not exist"
             raise BadSample(f"{path} {fault}; expected a clip, check its folder")
         if ending in MOVING:
-            return _of_animation(path, background, most)
+            return _of_animation(path, background, most, wanted)
         if ending in VIDEOS:
             return _of_video(path, most)
     except UserError:
@@ -175,13 +178,18 @@ def write_clip(
             _write_video(temporary, frames, frames_per_second)
             return
         first, *others = frames
+        if ending == ".webp" and others and all(frame == first for frame in others):
+            temporary.write_bytes(_still_webp(first, round(1000 * len(frames) / frames_per_second)))
+            return
         options: dict[str, Any] = {"lossless": True} if ending == ".webp" else {"optimize": False}
+        # GIF counts in hundredths of a second; rounded here, n equal frames take n times as long.
+        unit = 10 if ending == ".gif" else 1
         first.save(
             temporary,
             format=ending[1:].upper(),
             save_all=True,
             append_images=others,
-            duration=round(1000 / frames_per_second),
+            duration=unit * round(1000 / unit / frames_per_second),
             loop=0,
             **options,
         )
@@ -215,7 +223,7 @@ def _of_folder(path: Path, background: str, most: int) -> list[Image.Image]:
     return [read_image(file, background) for file in files[:most]]
 
 
-def _of_animation(path: Path, background: str, most: int) -> list[Image.Image]:
+def _of_animation(path: Path, background: str, most: int, wanted: int | None) -> list[Image.Image]:
     """Frames of an animated image, as often as their times say."""
     with warnings.catch_warnings():
         # As for images: the limit here is stricter, and damaged metadata can be done without.
@@ -232,12 +240,26 @@ def _of_animation(path: Path, background: str, most: int) -> list[Image.Image]:
                 image.load()
                 frame = to_rgb(image, background, str(path))
                 held.append((frame, image.info.get("duration", 0)))
-    shortest = min((time for _, time in held if time > 0), default=0.0)
     frames: list[Image.Image] = []
-    for frame, time in held:
-        times = max(1, round(time / shortest)) if shortest else 1
+    for (frame, _), times in zip(held, _counts([time for _, time in held], wanted), strict=True):
         frames += [frame] * min(times, most - len(frames))
     return frames
+
+
+def _counts(times: Sequence[float], wanted: int | None) -> list[int]:
+    """How many frames each one stands for that an animated image shows for so long.
+
+    A frame takes the time of the whole by the number of frames that are wanted or, where that does
+    not come out even, the shortest of the times.
+    """
+    shortest = min((time for time in times if time > 0), default=0.0)
+    if not shortest:
+        return [1] * len(times)
+    if wanted is not None:
+        counts = [max(1, round(time * wanted / sum(times))) for time in times]
+        if sum(counts) == wanted:
+            return counts
+    return [max(1, round(time / shortest)) for time in times]
 
 
 def _of_video(path: Path, most: int) -> list[Image.Image]:
@@ -254,6 +276,30 @@ def _check_pixels(width: int, height: int) -> None:
     """Raise if frames are too large, before one is decoded."""
     if width * height > MAX_PIXELS:
         raise ValueError(f"{width} x {height} pixels are more than {MAX_PIXELS:,}")
+
+
+def _still_webp(frame: Image.Image, milliseconds: int) -> bytes:
+    """An animated WebP of one frame; Pillow would write an image, which has no duration."""
+    buffer = io.BytesIO()
+    frame.save(buffer, format="WEBP", lossless=True, icc_profile=b"", exif=b"", xmp=b"")
+    width, height = (side - 1 for side in frame.size)
+
+    def numbers(*values: int) -> bytes:
+        return b"".join(value.to_bytes(3, "little") for value in values)
+
+    chunks = b"".join(
+        name + len(content).to_bytes(4, "little") + content
+        for name, content in (
+            (b"VP8X", bytes([2, 0, 0, 0]) + numbers(width, height)),  # 2: it is animated
+            (b"ANIM", bytes(6)),
+            # At 0, 0; the last byte has no flags. The chunk of the image follows the header of 12.
+            (
+                b"ANMF",
+                numbers(0, 0, width, height, milliseconds) + bytes(1) + buffer.getvalue()[12:],
+            ),
+        )
+    )
+    return b"RIFF" + (4 + len(chunks)).to_bytes(4, "little") + b"WEBP" + chunks
 
 
 def _write_video(path: Path, frames: Sequence[Image.Image], frames_per_second: float) -> None:
