@@ -1,4 +1,4 @@
-"""The images and answers of `predict` as files."""
+"""The images, clips and answers of `predict` as files."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +8,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
 from PIL import Image
 
+from showo_turbo.data.clips import write_clip
 from showo_turbo.utils.files import write_atomically, write_text
 from showo_turbo.utils.text_files import json_lines
 
@@ -15,7 +16,7 @@ from showo_turbo.utils.text_files import json_lines
 class PredictionWriter(BasePredictionWriter):
     """Writes what `showo-turbo predict` generates and answers, batch by batch.
 
-    Into `folder` go `<split>-<index>.png` for every prompt, and `predictions.jsonl` with a line for
+    Into `folder` go `<split>-<index>.png` for every prompt, `.gif` of a model of clips, and `predictions.jsonl` with a line for
     every prompt and question, in the order of the data.
 
     Example:
@@ -56,5 +57,8 @@ class PredictionWriter(BasePredictionWriter):
                 values["file"] = f"{values['split']}-{values['index']:05d}.png"
                 with write_atomically(self.folder / values["file"]) as temporary:
                     image.save(temporary, format="PNG")
+            if (clip := values.pop("clip", None)) is not None:
+                values["file"] = f"{values['split']}-{values['index']:05d}.gif"
+                write_clip(self.folder / values["file"], clip)
             self._entries.append(values)
         write_text(self.folder / "predictions.jsonl", json_lines(self._entries))

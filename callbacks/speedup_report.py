@@ -154,13 +154,13 @@ class SpeedupReport(Callback):
         cache = ScoreCache(self.scores or folder / "report_scores", share)
         report = run(models, data, plan, cache, share=share, progress=True)
         if trainer.is_global_zero:
-            began = time.perf_counter()
+            measured, began = report.seconds["validate"], time.perf_counter()
+            report.seconds = self._seconds(trainer, measured)
+            _write(report, folder)  # it is kept even if a figure cannot be drawn
             strips = self.film_strips
             files = draw_report_pictures(models, data, plan, report, folder, film_strips=strips)
-            seconds = report.seconds["validate"] + time.perf_counter() - began
-            report.seconds = self._seconds(trainer, seconds)
-            report.write(folder)
-            write_text(folder / "report.md", report_markdown(report))
+            report.seconds = self._seconds(trainer, measured + time.perf_counter() - began)
+            _write(report, folder)
             _log(trainer, report, folder, files)
             _show(report, [folder / "report.json", folder / "report.md", *files])
         trainer.strategy.barrier("speed-up report")
@@ -274,6 +274,12 @@ def _preceding(trainer: Trainer, callback: Callback, kind: type[_Found], why: st
         f"SpeedupReport needs {kind.__name__} listed before it, since {why}; add it to "
         "trainer.callbacks"
     )
+
+
+def _write(report: Report, folder: Path) -> None:
+    """Write the numbers and the tables of a report."""
+    report.write(folder)
+    write_text(folder / "report.md", report_markdown(report))
 
 
 def _log(trainer: Trainer, report: Report, folder: Path, files: Sequence[Path]) -> None:

@@ -15,7 +15,9 @@ from showo_turbo.demo.drawing import Frame
 from showo_turbo.errors import UserError
 from showo_turbo.inference import ShowoPipeline
 
+from ..clips import clip_networks
 from ..support.browser import WIDTHS, needs_browser, open_page, opened_browser, overflow
+from ..tiny import tiny_networks
 
 
 def free_port():
@@ -53,6 +55,14 @@ def test_the_mask_is_what_was_painted():
     image, mask = _painted({"background": background, "layers": [layer], "composite": None})
     assert image.mode == "RGB" and image.size == mask.size
     assert set(mask.getcolors()) == {(32, 0), (32, 255)} and mask.getpixel((0, 0)) == 255
+
+
+@pytest.mark.bad_input
+def test_models_of_clips():
+    clips, images = ShowoPipeline(*clip_networks()), ShowoPipeline(*tiny_networks())
+    for models in ((clips,), (images, clips)):
+        with pytest.raises(UserError, match="generates clips, which the demo does not show; use"):
+            build_app(*models)
 
 
 @pytest.mark.bad_input

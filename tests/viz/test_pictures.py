@@ -74,6 +74,19 @@ def test_mosaic_enlarges_without_blurring():
     assert picture.shape[0] > 20 * 4
 
 
+@pytest.mark.parametrize(("count", "chosen"), [(1, [0]), (3, [0, 1, 2]), (9, [0, 3, 5, 8])])
+def test_frames_of_clips_are_laid_side_by_side(count, chosen):
+    shades = torch.linspace(-1, 1, 9)[:count]
+    clips = shades[:, None, None].expand(2, 3, count, 96, 96)
+    picture = mosaic([GridColumn("clip", clips, [True, False]), GridColumn("clip", clips)])
+    border = 2 * FRAME_PIXELS + GAP_PIXELS
+    width = 97 * len(chosen) - 1
+    assert picture.shape == (2 * (96 + border), 2 * (width + border), 3)
+    middles = picture[border // 2 + 48, border // 2 + 48 : border // 2 + width : 97, 0]
+    expected = ((shades[chosen] + 1) * 127.5).round().int().tolist()
+    assert middles.tolist() == expected
+
+
 def test_large_images_keep_their_size():
     assert mosaic([column([RED], size=256)]).shape[0] == 256 + 2 * FRAME_PIXELS + GAP_PIXELS
 

@@ -48,7 +48,15 @@ def build_app(teacher: ShowoPipeline, student: ShowoPipeline | None = None) -> g
     Args:
         teacher: The model on the left.
         student: The one on the right; the teacher in few steps by default, to be compared with.
+
+    Raises:
+        UserError: If one generates clips.
     """
+    if any(model.clip_frames for model in (teacher, student) if model is not None):
+        raise UserError(
+            "the model generates clips, which the demo does not show; use showo-turbo "
+            "generate-video, or name a model of images"
+        )
     names = ("Teacher", "Student" if student is not None else "Teacher, few steps")
     right = student or teacher
     few = min(FEW_STEPS, right.sampling.sampling_steps)

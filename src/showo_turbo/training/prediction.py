@@ -1,4 +1,4 @@
-"""What `ShowoTurbo` gives in prediction: images of prompts, and answers to questions."""
+"""What `ShowoTurbo` gives in prediction: images or clips of prompts, and answers to questions."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from ..utils.random import stateless_seed
 
 @torch.no_grad()
 def predict(bundle: LoadedModel, batch: Mapping[str, Any], seed: int = 0) -> list[dict[str, Any]]:
-    """Generate images from a batch of prompts, or answer a batch of questions.
+    """Generate images or clips from a batch of prompts, or answer a batch of questions.
 
     Args:
         bundle: The networks, with their sampling and decoding.
@@ -21,19 +21,20 @@ def predict(bundle: LoadedModel, batch: Mapping[str, Any], seed: int = 0) -> lis
         seed: Of all samples' seeds.
 
     Returns:
-        For each prompt `{split, index, prompt, image}`, the last a PIL image; for each question
-        `{index, id, question, answer, reference}`.
+        For each prompt `{split, index, prompt, image}`, the last a PIL image, or of a model of
+        clips `{split, index, prompt, clip}`, the last a list of them; for each question `{index,
+        id, question, answer, reference}`.
     """
     if "prompts" in batch:
         stream = batch["prompts"]
         seeds = [prompt_seed(seed, index) for index in stream["index"]]
         pixels = draw_images(bundle, stream["prompt"], bundle.sampling, seeds)
-        return _rows(
-            split=stream["split"],
-            index=stream["index"],
-            prompt=stream["prompt"],
-            image=to_images(pixels),
+        drawn: dict[str, Sequence[Any]] = (
+            {"clip": [to_images(clip.transpose(0, 1)) for clip in pixels]}
+            if bundle.clip_frames
+            else {"image": to_images(pixels)}
         )
+        return _rows(split=stream["split"], index=stream["index"], prompt=stream["prompt"], **drawn)
     stream = batch["instructions"]
     writer, text_tokenizer = bundle.writer()
     results = bundle.decoding.decode(

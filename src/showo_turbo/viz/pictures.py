@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import torch.nn.functional as F
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import (
@@ -23,9 +24,13 @@ from torch import Tensor
 from ..evaluation.image_scores import ImageScore
 from ..utils.files import write_atomically
 from ..utils.images import to_bytes
+from .film_strip import evenly_chosen
 
 CELL_PIXELS = 96
 """Side that an image is enlarged to in a grid, about."""
+
+SHOWN_FRAMES = 4
+"""Frames of a clip that are shown at most."""
 
 FRAME_PIXELS = 4
 GAP_PIXELS = 8
@@ -60,7 +65,8 @@ class GridColumn:
 
     Attributes:
         title: What stands above it.
-        pixels: `(rows, 3, height, width)` in [-1, 1].
+        pixels: `(rows, 3, height, width)` in [-1, 1], or clips
+            `(rows, 3, frames, height, width)`.
         satisfied: Whether each image satisfies its prompt; None where there was no judge.
     """
 
@@ -72,6 +78,8 @@ class GridColumn:
 def mosaic(columns: Sequence[GridColumn]) -> NDArray[np.uint8]:
     """Lay images out side by side, enlarged without blurring, in frames that tell right from wrong.
 
+    Of a clip, up to `SHOWN_FRAMES` frames are shown side by side, evenly spread, as one image.
+
     Args:
         columns: All with the same number of images of one size.
 
@@ -79,12 +87,13 @@ def mosaic(columns: Sequence[GridColumn]) -> NDArray[np.uint8]:
         RGB `(height, width, 3)`: green frames with a check for satisfied prompts, red ones with a
         cross for others, gray ones where nothing judged.
     """
-    rows, _, height, width = columns[0].pixels.shape
-    scale = max(1, round(CELL_PIXELS / max(height, width)))
+    scale = max(1, round(CELL_PIXELS / max(columns[0].pixels.shape[-2:])))
+    shown = [_flat(column.pixels) for column in columns]
+    rows, _, height, width = shown[0].shape
     cell_height, cell_width = _cell_size(height, width, scale)
     canvas = np.full((rows * cell_height, len(columns) * cell_width, 3), 255, dtype=np.uint8)
-    for x, column in enumerate(columns):
-        images = to_bytes(column.pixels).repeat(scale, axis=1).repeat(scale, axis=2)
+    for x, (column, pixels) in enumerate(zip(columns, shown, strict=True)):
+        images = to_bytes(pixels).repeat(scale, axis=1).repeat(scale, axis=2)
         for y, image in enumerate(images):
             color = UNJUDGED
             if column.satisfied is not None:
@@ -98,6 +107,14 @@ def mosaic(columns: Sequence[GridColumn]) -> NDArray[np.uint8]:
             top, left = y * cell_height + GAP_PIXELS // 2, x * cell_width + GAP_PIXELS // 2
             canvas[top : top + framed.shape[0], left : left + framed.shape[1]] = framed
     return canvas
+
+
+def _flat(pixels: Tensor) -> Tensor:
+    """Images as they are; frames of clips side by side, a gray line between them."""
+    if pixels.ndim == 4:
+        return pixels
+    frames = pixels[:, :, evenly_chosen(pixels.shape[2], SHOWN_FRAMES)]
+    return F.pad(frames, (1, 0)).transpose(2, 3).flatten(3)[..., 1:]
 
 
 def _mark(framed: NDArray[np.uint8], sign: Sequence[str], color: tuple[int, int, int]) -> None:

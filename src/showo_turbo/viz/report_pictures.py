@@ -46,8 +46,8 @@ def draw_report_pictures(
       images that were changed, before and after, if that is measured;
     - `quality_by_steps.png`: the scores of the report, or the first metric where there was no
       checker; not where there was neither;
-    - `film_strips/`: the first prompts as both models sample them, and the first long answer
-      as they write it.
+    - `film_strips/`: the first prompts as both models sample them, unless they generate clips, and
+      the first long answer as they write it.
 
     Args:
         models: See `run`.
@@ -84,7 +84,7 @@ def draw_report_pictures(
                 _column(name, bundle, entries[:varied_rows], of_all, shown[0], plan, f"seed {i}")
                 for i, of_all in enumerate(zip(*of_each, strict=True), start=1)
             ]
-        if chosen and film_strips:
+        if chosen and film_strips and not bundle.clip_frames:
             paths = [strips / f"{name}-image-{i + 1}.png" for i in range(len(texts[:film_strips]))]
             draw_sampling_strips(bundle, texts[:film_strips], shown[0], paths, seeds[:film_strips])
             written += paths
