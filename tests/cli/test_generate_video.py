@@ -2,11 +2,14 @@
 
 import json
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 
+from showo_turbo.cli.image_files import find_clips
 from showo_turbo.data.clips import read_frames, write_clip
+from showo_turbo.errors import UserError
 from showo_turbo.inference import ShowoPipeline
 from showo_turbo.models.magvitv2 import MAGVITv2
 
@@ -58,6 +61,54 @@ def test_answers_about_a_clip(command, clip_model, tmp_path):
     result = command(*run, "--max_new_tokens", 6, "--output", tmp_path / "out")
     assert result.status == 0, result
     assert (tmp_path / "out" / "answers.jsonl").exists()
+
+
+def test_answers_about_folders(command, clip_model, tmp_path):
+    """A folder of frames is a clip; of a folder of clips, each is asked about."""
+    (tmp_path / "frames").mkdir()
+    for number, frame in enumerate(colored_frames()):
+        frame.save(tmp_path / "frames" / f"{number}.png")
+    for name in ("a.gif", "b.webp"):
+        (tmp_path / "clips").mkdir(exist_ok=True)
+        write_clip(tmp_path / "clips" / name, colored_frames())
+    line = {"image": "frames", "question": "What moves?"}
+    (tmp_path / "q.jsonl").write_text(json.dumps(line))
+    rest = ["--model", clip_model, "--max_new_tokens", 6, "--output"]
+    run = ["answer", tmp_path / "frames", tmp_path / "clips", "--question", "What moves?", *rest]
+    for given, names in (
+        (run, ["frames", "a.gif", "b.webp"]),
+        (["answer", "--questions_file", tmp_path / "q.jsonl", *rest], ["frames"]),
+    ):
+        output = tmp_path / f"out{len(names)}"
+        result = command(*given, output)
+        assert result.status == 0, result
+        lines = (output / "answers.jsonl").read_text().splitlines()
+        notes = [json.loads(own) for own in lines]
+        assert [Path(note["image"]).name for note in notes] == names
+        assert len({note["answer"] for note in notes}) == 1
+
+
+def test_a_folder_is_no_image(mistake, model, tmp_path):
+    (tmp_path / "frames").mkdir()
+    (tmp_path / "frames" / "a.mp4").write_bytes(b"a video")
+    (tmp_path / "q.jsonl").write_text(json.dumps({"image": "frames", "question": "x"}))
+    rest = ["--model", model]
+    assert "frames is not a file" in mistake(
+        "answer", "--questions_file", tmp_path / "q.jsonl", *rest
+    )
+    found = mistake("answer", tmp_path / "frames", "--question", "x", *rest)
+    assert "frames holds no images" in found
+
+
+def test_clips_in_folders(tmp_path):
+    (tmp_path / "a.mp4").write_bytes(b"a video")
+    colored_frames()[0].save(tmp_path / "b.png")
+    assert find_clips([str(tmp_path)]) == [tmp_path / "a.mp4", tmp_path / "b.png"]
+    (tmp_path / "none").mkdir()
+    with pytest.raises(UserError, match=r"none holds no clips .* and no frames; name"):
+        find_clips([str(tmp_path / "none")])
+    with pytest.raises(UserError, match="there are no clips"):
+        find_clips([])
 
 
 def test_a_tokenizer_is_inflated(command, tmp_path):

@@ -67,7 +67,8 @@ def answer(
     the other answers, and removes those that are no longer asked for.
 
     Args:
-        images: Image files, and folders of them.
+        images: Image files, and folders of them; of a model of clips, clips, folders of frames, and
+            folders of clips.
         question: What to ask about each image.
         questions_file: Instead of images and a question, a .jsonl file, one object a line, or a
             .csv or .tsv file, with "image", a path from the folder of this file, and "question".
@@ -80,11 +81,20 @@ def answer(
         model: The model.
     """
     check_background(background)
-    questions = read_questions(images, question, questions_file)
+    asked = (images, question, questions_file)
+    try:  # mistakes are found before the model is loaded
+        read_questions(*asked)
+    except UserError as error:
+        try:
+            read_questions(*asked, clips=True)
+        except UserError:
+            raise error from None
     pipeline = model.load()
+    clips = bool(pipeline.clip_frames)
+    questions = read_questions(*asked, clips)
     pipeline.background = background
     decoding = changes.over(pipeline.decoding)
-    requests = pending = _plan(questions, seed)
+    requests = pending = _plan(questions, seed, clips)
     folder, outdated = None, 0
     if output is not None:
         settings = {
@@ -126,9 +136,9 @@ def answer(
         )
 
 
-def _plan(questions: Sequence[ImageQuestion], seed: int) -> list[_Request]:
+def _plan(questions: Sequence[ImageQuestion], seed: int, clips: bool) -> list[_Request]:
     """Every question with its seed, the checksum of its image, and its id."""
-    checksums = {file: checksum(file) for file in _each_once(questions, "reading images")}
+    checksums = {file: checksum(file, clips) for file in _each_once(questions, "reading images")}
     seen: Counter[str] = Counter()
     requests = []
     for index, entry in enumerate(questions):

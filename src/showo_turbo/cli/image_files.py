@@ -1,13 +1,16 @@
 """Image files that a command line or a line of a file names."""
 
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from ..data.clips import MOVING, VIDEOS, is_clip_file
 from ..data.fields import text_field
 from ..data.images import FORMATS, image_endings, image_path
 from ..errors import UserError, shown
 from ..utils.files import sha256_of
+from ..utils.hashing import fingerprint_lines
 
 
 def find_images(names: Sequence[str]) -> list[Path]:
@@ -46,7 +49,39 @@ def find_images(names: Sequence[str]) -> list[Path]:
     return list(dict.fromkeys(files))
 
 
-def image_of_line(values: Any, key: str, file: Path, where: str) -> Path:
+def find_clips(names: Sequence[str]) -> list[Path]:
+    """Clips by name: files, folders of frames, and the clips in other folders; each once.
+
+    A folder that holds a video or an animated image is a folder of clips, one that holds images
+    alone is a clip.
+
+    Raises:
+        UserError: If there is none, or a name is neither a file nor a folder with clips or frames.
+    """
+    endings = image_endings() | {*MOVING, *VIDEOS}
+    found = []
+    for name in names:
+        path = Path(name)
+        if not path.is_dir():
+            found.append(find_images([name]))
+            continue
+        files = sorted(
+            entry
+            for entry in path.iterdir()
+            if entry.suffix.lower() in endings and not entry.name.startswith(".")
+        )
+        if not files:
+            raise UserError(
+                f"{path} holds no clips ({', '.join((*MOVING, *VIDEOS))}) and no frames; name "
+                "clips, a folder of frames or a folder of clips"
+            )
+        found.append(files if any(map(is_clip_file, files)) else [path])
+    if not found:
+        raise UserError("there are no clips; name files, folders of frames or folders of clips")
+    return list(dict.fromkeys(chain.from_iterable(found)))
+
+
+def image_of_line(values: Any, key: str, file: Path, where: str, folders: bool = False) -> Path:
     """The image file that a line names.
 
     Args:
@@ -54,13 +89,14 @@ def image_of_line(values: Any, key: str, file: Path, where: str) -> Path:
         key: Under which it names the image.
         file: The line's file, from whose folder the path starts.
         where: What the line is, for the message.
+        folders: Whether it may also be a folder of frames.
 
     Raises:
         UserError: If it names none, or it is not a file.
     """
     name = text_field(values, key, where)
     image = image_path(file.parent, name, where)
-    if not image.is_file():
+    if not (image.is_file() or (folders and image.is_dir())):
         raise UserError(
             f"{where} has the {key} {shown(name)}, but {image} is not a file; expected a path from "
             f"the folder of {file.name}, correct it"
@@ -68,12 +104,24 @@ def image_of_line(values: Any, key: str, file: Path, where: str) -> Path:
     return image
 
 
-def checksum(file: Path) -> str:
+def checksum(file: Path, folders: bool = False) -> str:
     """SHA-256 of an image file.
+
+    Args:
+        file: The file.
+        folders: Whether it may also be a folder of frames, of which it is that of all of them.
 
     Raises:
         UserError: If it is not a file, cannot be read, or has a name that cannot be noted.
     """
+    if folders and file.is_dir():
+        endings = image_endings()
+        inside = sorted(
+            entry
+            for entry in file.iterdir()
+            if entry.suffix.lower() in endings and not entry.name.startswith(".")
+        )
+        return fingerprint_lines([[entry.name, checksum(entry)] for entry in inside])
     if not file.is_file():  # what never ends, such as a link to a device, is not opened
         raise UserError(
             f"{file} is not a file and does not lead to one; expected an image, replace or remove "

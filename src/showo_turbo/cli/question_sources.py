@@ -8,7 +8,7 @@ from typing import Any
 from ..data.fields import text_field
 from ..data.records import read_records
 from ..errors import UserError
-from .image_files import find_images, image_of_line
+from .image_files import find_clips, find_images, image_of_line
 from .prompt_sources import other_values
 
 
@@ -28,7 +28,7 @@ class ImageQuestion:
 
 
 def read_questions(
-    images: Sequence[str], question: str | None, file: Path | None
+    images: Sequence[str], question: str | None, file: Path | None, clips: bool = False
 ) -> list[ImageQuestion]:
     """All questions: one about all images, or those of a file.
 
@@ -38,6 +38,7 @@ def read_questions(
         file: One JSON object a line, or one row of a `.csv` or `.tsv` table, with `image`, a path
             inside the file's folder, and `question`. Empty lines are passed over. It takes the
             place of `images` and `question`.
+        clips: Whether the questions are about clips, which folders of frames are, too.
 
     Raises:
         UserError: If there is no question, no image, or both and a file; if the file cannot be
@@ -49,7 +50,7 @@ def read_questions(
                 f"questions_file {file} names images and questions, but there are others; leave "
                 "out the images and --question, or --questions_file"
             )
-        return _read_file(file)
+        return _read_file(file, clips)
     if question is None:
         raise UserError(
             "there is no question; give one with --question, or a file of images and questions "
@@ -57,11 +58,13 @@ def read_questions(
         )
     if not question.strip():
         raise UserError("the question is empty; expected a text, write one")
-    return [ImageQuestion(path, question) for path in find_images(images)]
+    return [
+        ImageQuestion(path, question) for path in (find_clips if clips else find_images)(images)
+    ]
 
 
-def _read_file(file: Path) -> list[ImageQuestion]:
-    questions = [_parse(values, file, where) for where, values in read_records(file)]
+def _read_file(file: Path, clips: bool) -> list[ImageQuestion]:
+    questions = [_parse(values, file, where, clips) for where, values in read_records(file)]
     if not questions:
         raise UserError(
             f"{file} holds no questions; expected one JSON object a line with image and question, "
@@ -70,6 +73,7 @@ def _read_file(file: Path) -> list[ImageQuestion]:
     return questions
 
 
-def _parse(values: Any, file: Path, where: str) -> ImageQuestion:
-    image, text = image_of_line(values, "image", file, where), text_field(values, "question", where)
+def _parse(values: Any, file: Path, where: str, clips: bool) -> ImageQuestion:
+    image = image_of_line(values, "image", file, where, folders=clips)
+    text = text_field(values, "question", where)
     return ImageQuestion(image, text, other_values(values, ("image", "question"), where))

@@ -157,6 +157,20 @@ def read_frames(
     )
 
 
+def is_clip_file(path: Path) -> bool:
+    """Whether a file is a clip by its ending or, where images end likewise, by what it holds."""
+    ending = path.suffix.lower()
+    if ending in (".gif", ".apng", *VIDEOS):
+        return True
+    if ending not in MOVING or not path.is_file():
+        return False
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            return getattr(image, "n_frames", 1) > 1
+    except Exception:  # decoders raise errors of many kinds; it is reported when it is read
+        return False
+
+
 def write_clip(
     path: Path, frames: Sequence[Image.Image], frames_per_second: float = FRAMES_PER_SECOND
 ) -> None:
