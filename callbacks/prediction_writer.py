@@ -16,8 +16,8 @@ from showo_turbo.utils.text_files import json_lines
 class PredictionWriter(BasePredictionWriter):
     """Writes what `showo-turbo predict` generates and answers, batch by batch.
 
-    Into `folder` go `<split>-<index>.png` for every prompt, `.gif` of a model of clips, and `predictions.jsonl` with a line for
-    every prompt and question, in the order of the data.
+    Into `folder` go `<split>-<index>.png` for every prompt, or `.gif` from a model of clips, and
+    `predictions.jsonl` with a line for every prompt and question, in the order of the data.
 
     Example:
         YAML::
