@@ -204,13 +204,15 @@ def test_variety_of_teacher_and_student(models, tmp_path, monkeypatch):
 
 
 def test_pictures(report, models, tmp_path):
-    files = draw_report_pictures(models, DATA, PLAN, report, tmp_path, film_strips=1)
+    plan = replace(PLAN, sampling_steps=(3, 2, 1))
+    files = draw_report_pictures(models, DATA, plan, report, tmp_path, film_strips=1)
     names = {str(file.relative_to(tmp_path)) for file in files}
     assert {
         "grid.png",
         "quality_by_steps.png",
         "film_strips/teacher-image-1.png",
         "film_strips/student-image-1.png",
+        "film_strips/student-image-1-in-1.png",
     } <= names
     assert all(file.read_bytes().startswith(b"\x89PNG") for file in files)
 

@@ -161,11 +161,17 @@ def test_strips(tmp_path):
         {"guidance_scale": 3.0, "guidance_end": 0.0},
         {"token_temperature": 1.0, "top_k": 5, "confidence_temperature": 2.0},
         {"confidence_temperature": 4.0, "shared_noise_seed": 3, "mask_schedule": "pow"},
+        {"token_temperature": 1.0, "revise_below": 0.5},
     ],
 )
 def test_strips_show_what_is_sampled(tmp_path, monkeypatch, options):
-    drawn = []
-    monkeypatch.setattr(strips, "draw_film_strip", lambda record, *_: drawn.append(record.codes))
+    drawn, left = [], []
+
+    def noted(prompt, image, masks, path):
+        drawn.append(image)
+        left.append([int(mask.sum()) for mask in masks])
+
+    monkeypatch.setattr(strips, "draw_states", noted)
     bundle = shapes_bundle()
     prompts, seeds = ["a red circle", "two squares"], [71, 5]
     sampling = ImageSampling(sampling_steps=5, **options)
@@ -173,7 +179,8 @@ def test_strips_show_what_is_sampled(tmp_path, monkeypatch, options):
     draw_sampling_strips(bundle, prompts, sampling, paths, seeds)
     ids = bundle.encode_prompts(prompts)
     sampled = decode_image_codes(bundle.network, ids, sampling, seeds)
-    assert torch.equal(torch.stack(drawn).long(), sampled)
+    assert torch.equal(torch.stack(drawn), bundle.decode_codes(sampled))
+    assert left[0] == left[1] and len(left[0]) == 6 and (left[0][0], left[0][-1]) == (36, 0)
     plain = decode_image_codes(bundle.network, ids, ImageSampling(sampling_steps=5), seeds)
     assert not torch.equal(sampled, plain), "the options change something"
 

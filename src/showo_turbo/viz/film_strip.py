@@ -1,6 +1,6 @@
 """Figures of trajectories: an image emerging from the mask, and a text settling."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -38,10 +38,27 @@ def draw_film_strip(
         path: Where to write it.
         max_states: States to draw at most, at least 2: the first and the last are among them.
     """
-    image = decode(record.codes.long()[None])[0].detach().float().cpu().clamp(-1, 1)
-    states = evenly_chosen(record.steps + 1, max_states)
-    frames = [_enlarged(hide_masked(image, record.masked(state))) for state in states]
-    labels = [f"step {state}: {int((~record.masked(state)).sum())} known" for state in states]
+    image = decode(record.codes.long()[None])[0]
+    masks = [record.masked(state) for state in range(record.steps + 1)]
+    draw_states(record.prompt, image, masks, path, max_states)
+
+
+def draw_states(
+    prompt: str, image: Tensor, masks: Sequence[Tensor], path: Path, max_states: int = 9
+) -> None:
+    """Draw the states of an image side by side as a PNG, see `draw_film_strip`.
+
+    Args:
+        prompt: What the image shows.
+        image: `(3, height, width)` in `[-1, 1]`.
+        masks: `(M,)` boolean of every state, its masked tokens.
+        path: Where to write it.
+        max_states: States to draw at most.
+    """
+    image = image.detach().float().cpu().clamp(-1, 1)
+    states = evenly_chosen(len(masks), max_states)
+    frames = [_enlarged(hide_masked(image, masks[state])) for state in states]
+    labels = [f"step {state}: {int((~masks[state]).sum())} known" for state in states]
     frame_width, frame_height = frames[0].size
     strip = Image.new(
         "RGB",
@@ -52,7 +69,7 @@ def draw_film_strip(
         "white",
     )
     draw, font = ImageDraw.Draw(strip), _font()
-    draw.text((MARGIN, MARGIN), _shortened(record.prompt, strip.width, font), INK, font)
+    draw.text((MARGIN, MARGIN), _shortened(prompt, strip.width, font), INK, font)
     top = FONT_SIZE + 3 * MARGIN
     for column, (frame, label) in enumerate(zip(frames, labels, strict=True)):
         left = MARGIN + column * (frame_width + MARGIN)

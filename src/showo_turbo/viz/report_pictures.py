@@ -85,9 +85,14 @@ def draw_report_pictures(
                 for i, of_all in enumerate(zip(*of_each, strict=True), start=1)
             ]
         if chosen and film_strips and not bundle.clip_frames:
-            paths = [strips / f"{name}-image-{i + 1}.png" for i in range(len(texts[:film_strips]))]
-            draw_sampling_strips(bundle, texts[:film_strips], shown[0], paths, seeds[:film_strips])
-            written += paths
+            drawn = texts[:film_strips]
+            ways = {"": shown[0]}
+            if name == STUDENT and shown[-1] != shown[0]:
+                ways[f"-in-{shown[-1].sampling_steps}"] = shown[-1]
+            for suffix, way in ways.items():
+                paths = [strips / f"{name}-image-{i + 1}{suffix}.png" for i in range(len(drawn))]
+                draw_sampling_strips(bundle, drawn, way, paths, seeds[:film_strips])
+                written += paths
         if data.texts and film_strips:
             longest = max(data.texts, key=lambda record: len(record.answer))
             (record,) = encode_records(bundle.image_encoder, [longest])

@@ -4,14 +4,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+
 from ..evaluation.text import TextRecord
 from ..inference.loaded_model import LoadedModel
 from ..sampling.image_sampling import ImageSampling
+from ..sampling.parallel import denoise_images
 from ..sampling.text_decoding import DecodingChanges, TextDecoding
-from ..trajectories.image_collector import ImageCollection, ImagePrompt, record_images
 from ..trajectories.text_collector import TextCollection, TextRequest, record_texts
 from ..utils.files import write_json
-from .film_strip import draw_film_strip, draw_text_strip, settling_table
+from .film_strip import draw_states, draw_text_strip, settling_table
 
 
 def draw_sampling_strips(
@@ -30,14 +32,13 @@ def draw_sampling_strips(
         paths: Where the strip of each prompt goes.
         seeds: One a prompt; see `draw_images`, whose images they are.
     """
-    settings = ImageCollection(sampling, segments=1, topk_targets=1)
-    encoded = zip(prompts, bundle.encode_prompts(prompts), strict=True)
-    items = [ImagePrompt(str(index), *prompt) for index, prompt in enumerate(encoded)]
-    records = record_images(bundle.network, items, settings, seeds)
-    for record, path in zip(records, paths, strict=True):
-        draw_film_strip(
-            record, lambda codes: bundle.image_tokenizer.decode(codes.to(bundle.device)), path
-        )
+    ids = bundle.encode_prompts(prompts)
+    states = [step.codes for step in denoise_images(bundle.network, ids, sampling, seeds)]
+    images = bundle.decode_codes(states[-1])
+    masks = [torch.ones_like(states[0], dtype=torch.bool)]
+    masks += [codes == bundle.network.mask_code for codes in states]
+    for row, (prompt, path) in enumerate(zip(prompts, paths, strict=True)):
+        draw_states(prompt, images[row], [mask[row].cpu() for mask in masks], path)
 
 
 def draw_answer_strip(
