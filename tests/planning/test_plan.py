@@ -77,13 +77,6 @@ def test_the_quickstart():
     assert found.steps == (13 * 1536 + 3 * 4 * 5120) // 64
 
 
-@pytest.mark.parametrize("name", ["pretrain_showo", "pretrain_magvitv2"])
-@pytest.mark.bad_input
-def test_runs_of_another_kind(name):
-    with pytest.raises(UserError, match="plan estimates runs of ShowoTurbo, not of Pretrain"):
-        planned(name)
-
-
 @pytest.mark.bad_input
 def test_a_family_whose_sizes_are_not_known(tmp_path, monkeypatch):
     examples = CONFIGS.parent / "examples" / "extend"
@@ -109,12 +102,16 @@ def test_options_change_their_part():
     def training(**changes):
         return estimate(replace(run, **changes)).phases[0].parts
 
-    parts, parameters = training(), estimate(run).parameters
+    found = estimate(run)
+    parts, parameters = found.phases[0].parts, found.parameters
     assert training(state_bytes=0.0)["states"] == 0 < parts["states"]
     assert training(teacher=True)["weights"] - parts["weights"] == 4 * parameters
     held = [training(checkpointing=way)["activations"] for way in ("layers", "elementwise", None)]
     assert held[0] < held[1] < held[2] == parts["activations"]
     assert training(bucket_copies=True)["exchange"] == 4 * parameters
+    base = estimate(replace(run, base=True, accumulated=100))
+    assert base.phases[0].parts["weights"] - parts["weights"] == 4 * parameters
+    assert base.steps == 13 + 3 * 4 and base.operations == found.operations
     apart, together = training(by_stream=True), training(by_stream=False)
     assert apart["activations"] + apart["logits"] < together["activations"] + together["logits"]
 

@@ -35,7 +35,7 @@ def run(arguments: Sequence[str]) -> None:
     )
     add = parser.add_argument
     add("-c", "--config", action="append", required=True, help="YAML of the run; repeatable")
-    add("--devices", type=int, help="devices of the run; by default as the YAML says")
+    add("--devices", type=int, help="devices on all nodes; by default as the YAML says")
     add("--memory", type=float, help="GB of a device, to say whether they are enough")
     add("--rate", type=float, default=100.0, help="TFLOP/s that a device sustains; default 100")
     options, further = parser.parse_known_args(list(arguments))
@@ -53,7 +53,7 @@ def plan(
 
     Args:
         configs: YAML files of the run.
-        devices: Devices, in place of what they say.
+        devices: Devices on all nodes, in place of what they say.
         memory: GB of a device.
         rate: TFLOP/s that a device sustains.
         arguments: Further options of `fit`.
@@ -92,9 +92,11 @@ def _show(planned: Run, found: Estimate, rate: float) -> None:
         f"time: {hours:.1f} h at {rate:g} TFLOP/s a device (operations: {shares}), without loading"
     )
     print(f"disk in GB: {disk}")
-    print(
-        f"assumed: answers of {ANSWER:g} of the longest on average, {ITERATIONS} iterations a block"
-    )
+    if "collecting" in found.operations:
+        print(
+            f"assumed: answers of {ANSWER:g} of the longest on average, {ITERATIONS} iterations a "
+            "block"
+        )
 
 
 def _judge(found: Estimate, memory: float) -> None:

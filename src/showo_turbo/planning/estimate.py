@@ -10,7 +10,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from ..models.magvitv2 import MAGVITv2
 from .passes import QUESTION, passes_of
-from .run import Run, StageOfRun
+from .run import Run
+from .stages import StageOfRun
 from .step import step_bytes
 
 GB = 10**9
@@ -58,8 +59,8 @@ class Estimate:
 
     Attributes:
         parameters: Of the student.
-        phases: Memory of each device.
-        operations: Floating-point operations of all devices, for collecting and for training.
+        phases: Memory of each device; of collecting, if anything is collected.
+        operations: Floating-point operations of all devices, likewise.
         steps: Optimizer steps.
         disk: Bytes by what is written.
     """
@@ -93,12 +94,13 @@ def estimate(run: Run) -> Estimate:
     """
     network, step = step_bytes(run)
     parameters = sum(parameter.numel() for parameter in network.parameters())
+    phases = [Phase("training", _with_overhead(run, _training(run, network, parameters, step)))]
+    if any(stage.collects for stage in run.stages):
+        needed = _with_overhead(run, _collecting(run, network, parameters))
+        phases.append(Phase("collecting", needed))
     return Estimate(
         parameters=parameters,
-        phases=(
-            Phase("training", _with_overhead(run, _training(run, network, parameters, step))),
-            Phase("collecting", _with_overhead(run, _collecting(run, network, parameters))),
-        ),
+        phases=tuple(phases),
         operations=_operations(run, network),
         steps=_steps(run),
         disk=_disk(run, parameters),
@@ -115,7 +117,7 @@ def _training(
 ) -> dict[str, float]:
     """Bytes of each part where they are the most together: in a backward pass, or in the step."""
     shards = run.devices if run.sharded else 1
-    networks = 1 + run.teacher + run.average
+    networks = 1 + run.teacher + run.average + run.base
     weights = 4 * parameters * networks / shards + _image_tokenizer_bytes(run)
     # A sharded network gathers a layer while the next comes, and its embeddings and head for good.
     if run.sharded:
@@ -137,14 +139,14 @@ def _collecting(run: Run, network: nn.Module, parameters: int) -> dict[str, floa
     """Bytes of each part while the teacher decodes the larger of images and texts."""
     model = run.model
     shards = run.devices if run.sharded else 1
-    weights = 4 * parameters * (1 + run.average) / shards
+    weights = 4 * parameters * (1 + run.average + run.base) / shards
     width = 2 if run.bfloat16 else 4
     if run.sharded:  # a copy, whose linear layers are in autocast's type
         weights += 4 * parameters - (4 - width) * (_layers(network) + _head(network))
     else:
         weights += 4 * parameters * run.teacher
     slot = 0 if run.denoised else 2 * model.layers * model.hidden_size * width
-    guided = any(stage.guided for stage in run.stages)
+    guided = any(stage.guided for stage in run.stages if "images" in stage.collects)
     rows = {"images": run.collect_batch * (2 if guided else 1), "texts": run.collect_batch}
     tokens = {
         "images": model.max_text_length + model.image_tokens + 3,
@@ -154,11 +156,8 @@ def _collecting(run: Run, network: nn.Module, parameters: int) -> dict[str, floa
     inner = (
         model.hidden_size * 4 * 3 + (model.intermediate_size or 4 * model.hidden_size) * 2 * width
     )
-    kinds = [
-        kind for kind, stream in (("images", "image"), ("texts", "text")) if stream in run.streams
-    ]
     needs = []
-    for kind in kinds:
+    for kind in sorted(set().union(*(stage.collects for stage in run.stages))):
         at_once = model.image_tokens + (2 if kind == "images" else QUESTION)
         at_once = tokens[kind] if run.denoised else at_once
         scored = model.image_tokens if kind == "images" else run.block_size
@@ -188,7 +187,8 @@ def _operations(run: Run, network: nn.Module) -> dict[str, float]:
         times = (4 if run.checkpointing == "layers" else 3) if made.graded else 1
         step += times * forward(made.count * made.length, made.length)
         step += (3 if made.graded else 1) * 2 * made.rows * made.classes * model.hidden_size
-    training = step * run.devices * _steps(run)
+    batches = sum(stage.epochs * _batches(run, stage) for stage in run.stages)
+    training = step * run.devices * batches
     collecting = 0.0
     for stage in run.stages:
         length = model.max_text_length + model.image_tokens + 3
@@ -205,15 +205,21 @@ def _operations(run: Run, network: nn.Module) -> dict[str, float]:
             whole = prefix + run.answer_length
             texts = stage.texts * ANSWER * stage.text_steps * forward(whole, whole)
         collecting += stage.rounds * (
-            images * ("image" in run.streams) + texts * ("text" in run.streams)
+            images * ("images" in stage.collects) + texts * ("texts" in stage.collects)
         )
-    return {"collecting": collecting, "training": training}
+    operations = {"collecting": collecting, "training": training}
+    return {name: count for name, count in operations.items() if count}
 
 
 def _steps(run: Run) -> int:
-    """Optimizer steps of all stages, whose epochs are passes over the image trajectories."""
-    batch = max(run.batches.get("image", 0), 1) * run.devices
-    return sum(stage.epochs * -(-stage.images // batch) for stage in run.stages)
+    """Optimizer steps of all stages: the last one of an epoch may be of fewer batches."""
+    return sum(stage.epochs * -(-_batches(run, stage) // run.accumulated) for stage in run.stages)
+
+
+def _batches(run: Run, stage: StageOfRun) -> int:
+    """Batches of a device in an epoch, a pass over the image trajectories if there are any."""
+    stream, samples = ("image", stage.images) if stage.images else ("text", stage.texts)
+    return -(-samples // (max(run.batches.get(stream, 0), 1) * run.devices))
 
 
 def _disk(run: Run, parameters: int) -> dict[str, float]:
@@ -236,8 +242,8 @@ def _stores(run: Run, stage: StageOfRun) -> float:
     image = model.image_tokens * position + masked * 4 * run.topk_targets
     answer = ANSWER * run.answer_length
     text = 2 * model.image_tokens + 4 * answer * (ITERATIONS + 2)
-    images = stage.images * image * ("image" in run.streams)
-    return float(images + stage.texts * text * ("text" in run.streams))
+    images = stage.images * image * ("images" in stage.collects)
+    return float(images + stage.texts * text * ("texts" in stage.collects))
 
 
 def _layers(network: nn.Module) -> int:

@@ -3,16 +3,10 @@
 from dataclasses import dataclass
 
 from .run import Run
+from .terms import PASSES
 
 QUESTION = 64
 """Tokens that a question has, with the tokens that begin a sequence."""
-
-_PASSES = {
-    "target_logits": "target",
-    "fixed_point_logits": "fixed_point",
-    "noised_logits": "noised",
-}
-"""The pass that gives what a term asks for; for anything else it is `logits`."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +39,7 @@ def passes_of(run: Run) -> dict[str, list[Pass]]:
     model = run.model
     image, text = model.image_tokens, run.text_vocabulary_size
     asked = {
-        stream: {
-            _PASSES.get(name, "logits") for term in terms for name in term.asks_for or ("logits",)
-        }
+        stream: {PASSES[name] for term in terms for name in term.asks_for or ("logits",)}
         for stream, terms in run.streams.items()
     }
     found: dict[str, list[Pass]] = {}

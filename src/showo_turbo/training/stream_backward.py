@@ -9,6 +9,10 @@ from torch import Tensor
 
 from ..errors import UserError
 
+SHARDED = "{} gathers its shards for a single one"
+SCALED = "{} scales the loss of the step as a whole"
+"""Why a step has one backward pass: of a strategy, and of a precision."""
+
 
 def check_stream_backward(trainer: Trainer) -> None:
     """Raise where a step cannot have several backward passes.
@@ -18,15 +22,24 @@ def check_stream_backward(trainer: Trainer) -> None:
     """
     reason = None
     if isinstance(trainer.strategy, (FSDPStrategy, DeepSpeedStrategy)):
-        reason = f"{type(trainer.strategy).__name__} gathers its shards for a single one"
+        reason = SHARDED.format(type(trainer.strategy).__name__)
     elif getattr(trainer.precision_plugin, "scaler", None) is not None:
-        reason = f"{trainer.precision} scales the loss of the step as a whole"
+        reason = SCALED.format(trainer.precision)
     if reason is not None:
-        raise UserError(
-            f"backward_by_stream takes a backward pass for each stream, but {reason}; expected "
-            "one device, DDP or FullySharded, and bf16-mixed or 32-true: change that, or set it to "
-            "false"
-        )
+        raise no_stream_backward(reason)
+
+
+def no_stream_backward(reason: str) -> UserError:
+    """The error where a step cannot have several backward passes.
+
+    Args:
+        reason: `SHARDED` of the strategy, or `SCALED` of the precision.
+    """
+    return UserError(
+        f"backward_by_stream takes a backward pass for each stream, but {reason}; expected "
+        "one device, DDP or FullySharded, and bf16-mixed or 32-true: change that, or set it to "
+        "false"
+    )
 
 
 def backward_order(streams: Sequence[str]) -> list[str]:

@@ -1,0 +1,96 @@
+"""Plans of the shipped configurations whose models are trained first, and of other kinds."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from showo_turbo.cli.full_config import full_config
+from showo_turbo.errors import UserError
+from showo_turbo.models.magvitv2 import MAGVITv2
+from showo_turbo.models.mmada import MMaDAConfig
+from showo_turbo.models.registry import load_config
+from showo_turbo.planning import estimate, read_run
+from showo_turbo.trajectories import TrajectoryStore
+from showo_turbo.trajectories.manifest import StoreIdentity
+from showo_turbo.utils.files import write_json
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+OTHERS = [*CONFIGS.glob("pretrain_*.yaml"), *CONFIGS.glob("clip_*.yaml")]
+MMADA = MMaDAConfig(  # as configs/pretrain_mmada.yaml makes it, but for the special tokens
+    text_vocabulary_size=660,
+    codebook_size=512,
+    vocabulary_size=1172,
+    image_tokens=36,
+    max_text_length=32,
+    bos_id=640,
+    eos_id=641,
+    soi_id=644,
+    mask_id=656,
+    start_header_id=657,
+    hidden_size=192,
+    layers=6,
+    heads=6,
+    kv_heads=6,
+    intermediate_size=768,
+    max_position_embeddings=256,
+)
+
+
+def planned(*files, devices=None):
+    arguments = [part for file in files for part in ("-c", str(CONFIGS / file))]
+    return read_run(full_config(arguments), devices)
+
+
+@pytest.fixture
+def trained(tmp_path, monkeypatch):
+    """Where the models are that the configurations name, without their weights."""
+    shapes = load_config("shapes")
+    configs = {
+        "clips/model": replace(shapes, image_tokens=180, video_frames=5),
+        "clips/model/image_tokenizer": replace(MAGVITv2.read_config("shapes"), temporal_halvings=2),
+        "stories/model": replace(shapes, max_position_embeddings=384),
+        "pretrain_mmada/model": MMADA,
+    }
+    for name, config in configs.items():
+        (tmp_path / "runs" / name).mkdir(parents=True, exist_ok=True)
+        write_json(tmp_path / "runs" / name / "config.json", config.to_dict())
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("file", sorted(path.name for path in OTHERS))
+@pytest.mark.bad_input
+def test_runs_of_another_kind(file):
+    with pytest.raises(UserError, match=r"^plan estimates runs of ShowoTurbo, not of Pretrain\w+;"):
+        planned(file)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "steps"),
+    [("student_clips", 9 * 1024 // 16), ("quickstart_mmada", 35 * 1536 // 64)],
+)
+def test_models_that_are_trained_first(trained, name, steps):
+    found = estimate(planned(f"{name}.yaml"))
+    assert found.steps == steps and 3e6 < found.parameters < 5e6
+    assert [phase.name for phase in found.phases] == ["training", "collecting"]
+    assert 0.5e9 < found.peak.total < 3e9
+
+
+@pytest.mark.slow
+def test_stories_need_no_collecting(trained):
+    for kind, count in (("images", 1536), ("texts", 512)):
+        identity = StoreIdentity(kind, "teacher", "prompts", count, 256, {})
+        TrajectoryStore.create_or_continue(f"data/story-trajectories/{kind}", identity)
+    found = estimate(planned("student_stories.yaml"))
+    assert [phase.name for phase in found.phases] == list(found.operations) == ["training"]
+    assert found.steps == 8 * 1536 // 32 and found.disk["trajectories"] == 0
+
+
+@pytest.mark.slow
+def test_mmada_on_eight_devices():
+    run = planned("turbo.yaml", "turbo_mmada.yaml", "hardware/fsdp.yaml", devices=8)
+    assert run.sharded and run.denoised
+    found = estimate(run)
+    assert 8e9 < found.parameters < 8.2e9 and found.steps == 2 * 20000 // (2 * 8)
+    assert all(found.parameters / 2 < phase.total < 80e9 for phase in found.phases)
