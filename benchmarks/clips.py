@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 from teacher_and_student import KEPT, options_of, pipelines_of, sampling_of
 
-from showo_turbo.data.clips import write_clip
+from showo_turbo.data.clip_writing import write_clip
 from showo_turbo.evaluation.environment import provenance
 from showo_turbo.evaluation.intervals import wilson_interval
 from showo_turbo.inference import ShowoPipeline

@@ -8,7 +8,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
 from PIL import Image
 
-from showo_turbo.data.clips import write_clip
+from showo_turbo.data.clip_writing import write_clip
 from showo_turbo.utils.files import write_atomically, write_text
 from showo_turbo.utils.text_files import json_lines
 

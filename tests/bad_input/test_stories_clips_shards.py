@@ -6,7 +6,7 @@ import tarfile
 import pytest
 from PIL import Image
 
-from showo_turbo.data.clips import write_clip
+from showo_turbo.data.clip_writing import write_clip
 
 from .bench import Case, caption_files, source, table
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from showo_turbo.cli.image_files import find_clips
-from showo_turbo.data.clips import read_frames, write_clip
+from showo_turbo.data.clip_writing import write_clip
+from showo_turbo.data.clips import read_frames
 from showo_turbo.errors import UserError
 from showo_turbo.inference import ShowoPipeline
 from showo_turbo.models.magvitv2 import MAGVITv2

@@ -9,7 +9,8 @@ import torch
 from PIL import Image
 
 from showo_turbo.data import CaptionFiles, InstructionFiles, clips
-from showo_turbo.data.clips import load_clip, read_frames, write_clip
+from showo_turbo.data.clip_writing import write_clip
+from showo_turbo.data.clips import load_clip, read_frames
 from showo_turbo.data.images import load_image
 from showo_turbo.errors import BadSample, UserError
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from showo_turbo.data.clips import write_clip
+from showo_turbo.data.clip_writing import write_clip
 
 from ..clips import colored_frames, write_clip_model
 from ..continuous import write_shapes_model

@@ -10,7 +10,8 @@ from PIL import Image
 
 from showo_turbo.cli.prompt_sources import read_prompts
 from showo_turbo.data.class_folders import read_class_names
-from showo_turbo.data.clips import load_clip, write_clip
+from showo_turbo.data.clip_writing import write_clip
+from showo_turbo.data.clips import load_clip
 from showo_turbo.data.coco import COCOCaptions
 from showo_turbo.data.images import load_image
 from showo_turbo.data.llava import LLaVAInstructions

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from showo_turbo.data.clips import load_clip, write_clip
+from showo_turbo.data.clip_writing import write_clip
+from showo_turbo.data.clips import load_clip
 from showo_turbo.data.images import square_pixels, to_images
 from showo_turbo.errors import UserError
 from showo_turbo.inference import Prompts, ShowoPipeline, VideoGeneration

@@ -5,7 +5,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from ..data.clips import FRAMES_PER_SECOND, import_av, write_clip
+from ..data.clip_writing import write_clip
+from ..data.clips import FRAMES_PER_SECOND, import_av
 from ..data.transparency import BACKGROUND
 from ..errors import UserError
 from ..inference import GeneratedVideos, Prompts, VideoGeneration
