@@ -1,6 +1,6 @@
 """Image files that a command line or a line of a file names."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -27,13 +27,7 @@ def find_images(names: Sequence[str]) -> list[Path]:
     for name in names:
         path = Path(name)
         if path.is_dir():
-            inside = sorted(
-                entry
-                for entry in path.iterdir()
-                if entry.suffix.lower() in endings
-                and not entry.name.startswith(".")
-                and (entry.is_file() or entry.is_symlink())
-            )
+            inside = _files_in(path, endings)
             if not inside:
                 raise UserError(
                     f"{path} holds no images ({', '.join(FORMATS)}); name image files or a folder "
@@ -65,11 +59,7 @@ def find_clips(names: Sequence[str]) -> list[Path]:
         if not path.is_dir():
             found.append(find_images([name]))
             continue
-        files = sorted(
-            entry
-            for entry in path.iterdir()
-            if entry.suffix.lower() in endings and not entry.name.startswith(".")
-        )
+        files = _files_in(path, endings)
         if not files:
             raise UserError(
                 f"{path} holds no clips ({', '.join((*MOVING, *VIDEOS))}) and no frames; name "
@@ -115,12 +105,7 @@ def checksum(file: Path, folders: bool = False) -> str:
         UserError: If it is not a file, cannot be read, or has a name that cannot be noted.
     """
     if folders and file.is_dir():
-        endings = image_endings()
-        inside = sorted(
-            entry
-            for entry in file.iterdir()
-            if entry.suffix.lower() in endings and not entry.name.startswith(".")
-        )
+        inside = _files_in(file, image_endings())
         return fingerprint_lines([[entry.name, checksum(entry)] for entry in inside])
     if not file.is_file():  # what never ends, such as a link to a device, is not opened
         raise UserError(
@@ -136,3 +121,14 @@ def checksum(file: Path, folders: bool = False) -> str:
         raise UserError(
             f"{file} cannot be read ({error.strerror}); expected an image, replace or remove it"
         ) from None
+
+
+def _files_in(folder: Path, endings: Container[str]) -> list[Path]:
+    """The files of a folder whose names end so, but for hidden ones, sorted; links are files."""
+    return sorted(
+        entry
+        for entry in folder.iterdir()
+        if entry.suffix.lower() in endings
+        and not entry.name.startswith(".")
+        and (entry.is_file() or entry.is_symlink())
+    )
