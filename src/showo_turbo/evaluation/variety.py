@@ -163,14 +163,15 @@ def code_entropy(codes: Tensor) -> float:
 
 
 def variety_seeds(seed: int, index: int, images: int) -> list[int]:
-    """The seeds of a prompt.
+    """The seeds of a prompt: such as follow one another, as those of `generate` do.
 
     Args:
         seed: Of all prompts' seeds.
         index: Of the prompt among all.
         images: How many seeds.
     """
-    return [stateless_seed(seed, index, copy, stream="variety") for copy in range(images)]
+    first = stateless_seed(seed, index, stream="variety")
+    return [first + copy for copy in range(images)]
 
 
 def spread_over_categories(prompts: Sequence[PromptMetadata], count: int) -> list[int]:
