@@ -83,6 +83,7 @@ def run_config(
         },
         "trainer": {
             "accelerator": "cpu",
+            "plugins": [{"class_path": "showo_turbo.training.precision.AutoPrecision"}],
             "logger": False,
             "max_steps": steps,
             "max_epochs": -1,
