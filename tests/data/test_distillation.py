@@ -1,5 +1,6 @@
 import json
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,22 +54,27 @@ def image_store(folder: Path, count: int = 7) -> TrajectoryStore:
     return store
 
 
-def text_store(folder: Path) -> TrajectoryStore:
-    record = TextTrajectory(
-        key="0",
-        text="What is this?",
-        prompt_ids=torch.tensor([1, 2], dtype=torch.int32),
-        image=torch.arange(STEPS, dtype=torch.int16),
-        answer_ids=torch.tensor([5, 6, 9], dtype=torch.int32),
-        blocks=[
-            torch.tensor([[0, 0], [5, 0], [5, 6]], dtype=torch.int32),
-            torch.tensor([[1, 1], [9, 3]], dtype=torch.int32),
-        ],
-    )
+def text_store(folder: Path, answers: Sequence[list[int]] = ([5, 6, 9],)) -> TrajectoryStore:
+    records = [
+        TextTrajectory(
+            key=str(number),
+            text="What is this?",
+            prompt_ids=torch.tensor([1, 2], dtype=torch.int32),
+            image=torch.arange(STEPS, dtype=torch.int16),
+            answer_ids=torch.tensor(answer, dtype=torch.int32),
+            blocks=[
+                torch.tensor([[0, 0], [*answer[start : start + 2], 3][:2]], dtype=torch.int32)
+                for start in range(0, len(answer), 2)
+            ],
+        )
+        for number, answer in enumerate(answers)
+    ]
     store = TrajectoryStore.create_or_continue(
-        folder, StoreIdentity("texts", "t", "p", 1, 1, {"decoding.block_size": 2})
+        folder,
+        StoreIdentity("texts", "t", "p", len(records), len(records), {"decoding.block_size": 2}),
     )
-    store.write_shard(0, pack_texts([record], 2), samples=1, totals={"blocks": 2})
+    blocks = sum(len(record.blocks) for record in records)
+    store.write_shard(0, pack_texts(records, 2), samples=len(records), totals={"blocks": blocks})
     store.finish()
     return store
 
@@ -106,6 +112,21 @@ def test_batches_join_stored_trajectories_and_texts(tmp_path: Path) -> None:
             assert len(batch["language"]["text"]) == 1
             steps.update(image.step.tolist())
     assert steps == set(range(STEPS))  # 54 draws miss one of 8 steps once in 170 tries
+
+
+def test_text_batches_are_made_of_as_many_tokens(tmp_path: Path) -> None:
+    data = make(tmp_path, batch_sizes=DistillationBatchSizes(0, 2, 0), even_batches=2)
+    answers = [[5, 9], [5, 6, 9], [5, 6, 7, 8] * 20 + [9], [6, 9]]
+    data.set_stores(
+        None,
+        text_store(tmp_path / "texts", answers),
+        mask_code=MASK_CODE,
+        image_segments=1,
+        text_segments=1,
+    )
+    (first, second) = data.train_dataloader()
+    sizes = sorted(len(batch["text"].answer_ids) for batch in (first, second))
+    assert sizes == [1, 3]  # the long answer alone
 
 
 def test_the_step_of_a_sample_is_the_same_in_every_run(tmp_path: Path) -> None:

@@ -113,6 +113,9 @@ def test_answers_are_found_across_shards(tmp_path):
     assert [block.tolist() for block in trajectory.blocks] == [
         block.tolist() for block in records[2].blocks
     ]
+    assert dataset.lengths() == [
+        len(record.image) + len(record.prompt_ids) + 6 + 2 * 2 * 4 for record in records
+    ]
 
 
 @pytest.mark.bad_input

@@ -35,6 +35,10 @@ class StreamsDataModule(LightningDataModule):
             questions that trajectories are collected for.
         samples_per_epoch: Samples of the first stream in an epoch, over all devices; all of them if
             missing.
+        even_batches: Batches over which tokens are evened out, such as 32, so that every step costs
+            about the same: long samples come in smaller batches, and short ones in larger ones, of
+            the batch size on average. For streams whose samples differ in length and are counted:
+            text trajectories. 1 takes the samples as they come.
         loader: How samples are loaded.
         shapes: A corpus for all files that are not named, such as a generated `ShapesWorld`; made
             if it is not there.
@@ -58,6 +62,7 @@ class StreamsDataModule(LightningDataModule):
         shapes: Corpus | None = None,
         max_bad_samples: int = 0,
         fit_limit: int | None = FIT_LIMIT,
+        even_batches: int = 1,
     ) -> None:
         super().__init__()
         self.batch_sizes = {name: size for name, size in batch_sizes.items() if size != 0}
@@ -81,7 +86,10 @@ class StreamsDataModule(LightningDataModule):
             raise UserError(
                 f"fit_limit is {fit_limit}; expected at least 1, or null for all samples"
             )
+        if even_batches < 1:
+            raise UserError(f"even_batches is {even_batches}; expected at least 1, set it so")
         self.fit_limit = fit_limit
+        self.even_batches = even_batches
         self.loader = loader
         check_source(shapes, Corpus, "shapes")
         self.shapes = shapes
@@ -162,9 +170,9 @@ class StreamsDataModule(LightningDataModule):
             rank=self.trainer.global_rank if self.trainer else 0,
             world_size=self.trainer.world_size if self.trainer else 1,
             samples_per_epoch=self.samples_per_epoch,
-            parts={
-                name: stream.parts for name, stream in streams.items() if hasattr(stream, "parts")
-            },
+            parts=_having(streams, "parts"),
+            lengths=_having(streams, "lengths") if self.even_batches > 1 else {},
+            even_batches=self.even_batches,
         )
         if self._position:
             sampler.load_state_dict(self._position)
@@ -218,3 +226,8 @@ class StreamsDataModule(LightningDataModule):
             )
             for name, stream in self._evaluation_streams[stage]
         ]
+
+
+def _having(streams: Mapping[str, Stream], name: str) -> dict[str, Sequence[int]]:
+    """What streams have under a name, of those that do."""
+    return {key: getattr(stream, name) for key, stream in streams.items() if hasattr(stream, name)}

@@ -11,6 +11,7 @@ from torch.utils.data import Sampler
 
 from ..errors import UserError, shown
 from ..utils.random import Permutation, stable_hash
+from .even_batches import EvenBatches
 from .streams import SampleKey
 
 
@@ -40,6 +41,10 @@ class JoinedBatchSampler(Sampler[list[SampleKey]]):
             missing.
         parts: Of streams that lie in parts, such as files, the number of samples of each: such a
             stream's order is one of parts, and within a part one of its samples.
+        lengths: Of streams whose samples differ in length, the tokens of each.
+        even_batches: Batches over which the tokens of these streams are evened out: of the samples
+            of so many batches, long ones come in small batches and short ones in large ones, see
+            `EvenBatches`. 1 takes the samples as they come.
 
     Attributes:
         epoch: The epoch, from 0.
@@ -62,6 +67,8 @@ class JoinedBatchSampler(Sampler[list[SampleKey]]):
         world_size: int = 1,
         samples_per_epoch: int | None = None,
         parts: Mapping[str, Sequence[int]] = MappingProxyType({}),
+        lengths: Mapping[str, Sequence[int]] = MappingProxyType({}),
+        even_batches: int = 1,
     ) -> None:
         if sizes.keys() != batch_sizes.keys() or primary not in sizes:
             raise UserError(
@@ -76,6 +83,8 @@ class JoinedBatchSampler(Sampler[list[SampleKey]]):
                 )
         if samples_per_epoch is not None and samples_per_epoch < 1:
             raise UserError(f"samples_per_epoch is {samples_per_epoch}; expected at least 1")
+        if even_batches < 1:
+            raise UserError(f"even_batches is {even_batches}; expected at least 1, set it so")
         self.sizes = dict(sizes)
         self.batch_sizes = dict(batch_sizes)
         self.primary = primary
@@ -84,6 +93,8 @@ class JoinedBatchSampler(Sampler[list[SampleKey]]):
         self.world_size = world_size
         self.samples_per_epoch = samples_per_epoch or sizes[primary]
         self.parts = dict(parts)
+        self.lengths = dict(lengths) if even_batches > 1 else {}
+        self.even_batches = even_batches
         for name, own in self.parts.items():
             if sum(own) != sizes.get(name) or min(own) < 1:
                 raise UserError(
@@ -116,11 +127,15 @@ class JoinedBatchSampler(Sampler[list[SampleKey]]):
             name: _Order(self.seed, name, size, self.parts.get(name, (size,)))
             for name, size in self.sizes.items()
         }
+        even = {name: self._even(name, orders[name]) for name in self.lengths}
         for _ in range(self.batches_left):
             keys = []
             for name, batch_size in self.batch_sizes.items():
                 first = consumed[name] + self.rank * batch_size
-                for position in range(first, first + batch_size):
+                positions: Sequence[int] = range(first, first + batch_size)
+                if name in even:
+                    positions = even[name][first // batch_size]
+                for position in positions:
                     index = orders[name][self._epoch_start(name) + position]
                     seed = stable_hash(self.seed, name, self.epoch, position)
                     keys.append(SampleKey(name, index, seed))
@@ -167,6 +182,18 @@ class JoinedBatchSampler(Sampler[list[SampleKey]]):
         self.batches = state["batches"]
         if self.consumed[self.primary] >= state["samples_per_epoch"]:
             self.set_epoch(self.epoch + 1)
+
+    def _even(self, name: str, order: "_Order") -> EvenBatches:
+        """The even batches of a stream in this epoch."""
+        lengths, start = self.lengths[name], self._epoch_start(name)
+        joint = self.batch_sizes[self.primary] * self.world_size
+        return EvenBatches(
+            lambda position: lengths[order[start + position]],
+            self.batch_sizes[name],
+            self.even_batches,
+            ceil(self.samples_per_epoch / joint) * self.world_size,
+            stable_hash(self.seed, name, self.epoch, "even"),
+        )
 
     def _epoch_start(self, name: str) -> int:
         """Position in the stream's endless order at which the epoch starts.

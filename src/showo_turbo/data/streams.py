@@ -29,6 +29,9 @@ class Stream(Protocol):
 
     One whose samples lie in parts, of which few can be open at a time, has their sizes as `parts`:
     then one part is gone through after the other.
+
+    One whose samples differ in length has their tokens as `lengths`, if they are known without
+    making the samples: then batches can be made of as many tokens each.
     """
 
     def __len__(self) -> int:

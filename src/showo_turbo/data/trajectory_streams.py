@@ -1,6 +1,7 @@
 """Stored trajectories as streams: which step a sample starts from is drawn from its seed."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -106,6 +107,11 @@ class TextTrajectoryStream:
     def __len__(self) -> int:
         """Number of answers."""
         return len(self.dataset)
+
+    @cached_property
+    def lengths(self) -> list[int]:
+        """Tokens of each sample, as training reads them."""
+        return self.dataset.lengths()
 
     def draw(self, index: int, seed: int) -> tuple[TextTrajectory, list[int]]:
         """The answer at `index` and the iteration k of each of its blocks."""

@@ -14,7 +14,7 @@ from .ragged import ShardReader
 from .record import DenoisedText, ImageTrajectory, TextTrajectory
 from .segments import check_segments
 from .shard_checks import check_denoised_shard, check_image_shard, check_text_shard
-from .shards import unpack_denoised, unpack_image, unpack_text
+from .shards import text_lengths, unpack_denoised, unpack_image, unpack_text
 from .store import TrajectoryStore
 
 Check = Callable[[ShardReader], None]
@@ -90,8 +90,8 @@ class TextTrajectoryDataset(Dataset[TextTrajectory]):
     def __init__(self, store: TrajectoryStore | Path | str) -> None:
         self.store = _opened(store, "texts")
         _expect_denoised(self.store, False)
-        block_size = _setting(self.store, "decoding.block_size")
-        check = partial(check_text_shard, block_size=block_size)
+        self._block_size = _setting(self.store, "decoding.block_size")
+        check = partial(check_text_shard, block_size=self._block_size)
         self._shards = _Shards(self.store, lambda shard: partial(check, **_counts(shard)))
 
     def __len__(self) -> int:
@@ -100,6 +100,18 @@ class TextTrajectoryDataset(Dataset[TextTrajectory]):
     def __getitem__(self, index: int) -> TextTrajectory:
         reader, row = self._shards.locate(index)
         return unpack_text(reader, row)
+
+    def lengths(self) -> list[int]:
+        """Tokens of each sample as training reads it.
+
+        These are image, prompt, answer and two versions of each block: the iterate, and the one
+        that it is trained towards.
+        """
+        return [
+            length
+            for reader in self._shards.readers
+            for length in text_lengths(reader, self._block_size)
+        ]
 
 
 class DenoisedTextDataset(Dataset[DenoisedText]):

@@ -113,6 +113,16 @@ def unpack_text(reader: ShardReader, index: int) -> TextTrajectory:
     )
 
 
+def text_lengths(reader: ShardReader, block_size: int) -> list[int]:
+    """Tokens of each text of a shard: image, prompt, answer, and two versions of each block."""
+    prompts, answers, blocks = (
+        reader.offsets(name).diff() for name in ("prompt_ids", "answer_ids", "blocks")
+    )
+    _, (_, image, *_) = reader.describe(_image_name(reader))
+    lengths: list[int] = (image + prompts + answers + 2 * block_size * blocks).tolist()
+    return lengths
+
+
 def pack_denoised(records: Sequence[DenoisedText], block_size: int) -> dict[str, Tensor]:
     """Lay denoised answers out for a shard; there may be none, if all were filtered out."""
     blocks = [block for record in records for block in record.blocks]
@@ -145,8 +155,13 @@ def _unpack_question(reader: ShardReader, index: int) -> dict[str, Any]:
         "key": reader.string("keys", index),
         "text": reader.string("texts", index),
         "prompt_ids": reader.packed("prompt_ids", index),
-        "image": reader.row(IMAGE_FEATURES if reader.has(IMAGE_FEATURES) else IMAGE_CODES, index),
+        "image": reader.row(_image_name(reader), index),
     }
+
+
+def _image_name(reader: ShardReader) -> str:
+    """Under which name a shard has its images."""
+    return IMAGE_FEATURES if reader.has(IMAGE_FEATURES) else IMAGE_CODES
 
 
 def _blocks_of(reader: ShardReader, index: int) -> range:
