@@ -1,5 +1,5 @@
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import pytest
@@ -74,7 +74,7 @@ def indices(batches: Sequence[Sequence[SampleKey]]) -> list[list[int]]:
 
 def test_batches_have_as_many_tokens_and_every_sample_comes_once() -> None:
     even, plain = texts(make()), texts(make(even_batches=1))
-    assert sorted(sum(indices(even), [])) == list(range(48))
+    assert sorted(chain(*indices(even))) == list(range(48))
     sizes = [[rectangle(LENGTHS, batch) for batch in indices(found)] for found in (even, plain)]
     assert max(sizes[0]) < 0.9 * max(sizes[1])
     assert sum(sizes[0]) < sum(sizes[1])
@@ -84,7 +84,7 @@ def test_batches_have_as_many_tokens_and_every_sample_comes_once() -> None:
     # The samples of a window are those that come without evening, with the same seeds.
     for start in range(0, 12, 4):
         window = [
-            sorted(sum(found[start : start + 4], []), key=lambda key: key.index)
+            sorted(chain(*found[start : start + 4]), key=lambda key: key.index)
             for found in (even, plain)
         ]
         assert window[0] == window[1]
@@ -116,13 +116,13 @@ def test_resumed_on_more_ranks_no_sample_of_the_epoch_is_lost() -> None:
     for rank in ranks:
         rank.load_state_dict(begun.state_dict())
         seen += texts(rank)
-    assert sorted(sum(indices(seen), [])) == list(range(48))
+    assert sorted(chain(*indices(seen))) == list(range(48))
 
 
 def test_an_epoch_ends_with_a_shorter_window() -> None:
     batches = texts(make(samples_per_epoch=21))  # 6 batches: a window of 4, and one of 2
     assert len(batches) == 6
-    assert len(set(sum(indices(batches), []))) == 24
+    assert len(set(chain(*indices(batches)))) == 24
 
 
 def test_streams_of_one_length_come_as_they_are() -> None:
