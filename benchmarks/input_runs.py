@@ -37,10 +37,10 @@ class Scale:
     """
 
     images: int = 24000
-    encoder_steps: int = 2500
-    text_steps: int = 1500
+    encoder_steps: int = 1000
+    text_steps: int = 1000
     projector_steps: int = 500
-    steps: int = 3000
+    steps: int = 2000
     batch_size: int = 16
     questions: int = 1000
 

@@ -1,6 +1,6 @@
 """What a model is given of the images it is asked about: codes, latents, or features of an encoder.
 
-    python benchmarks/inputs.py                       # about four hours on one core
+    python benchmarks/inputs.py                       # two to three hours on one core
 
 Compared on the shapes world, on the axes of Table 5 of Show-o (arXiv 2408.12528): the three kinds
 of inputs, each with and without unified pretraining. With it, a training starts from the shipped
