@@ -9,12 +9,14 @@ import torch
 from lightning.fabric.utilities.throughput import get_available_flops
 
 from showo_turbo.cli.full_config import full_config
+from showo_turbo.errors import UserError
 from showo_turbo.models.showo import Showo
 from showo_turbo.planning import estimate, read_run
 from showo_turbo.sampling.image_sampling import ImageSampling
 from showo_turbo.sampling.jacobi import jacobi_decode
 from showo_turbo.sampling.parallel import decode_image_codes
 from showo_turbo.training.compiling import compile_layers
+from showo_turbo.training.float8 import check_hardware, multiply_in_float8
 from showo_turbo.training.operations import CountedLayers
 
 from .support import full_step
@@ -89,13 +91,20 @@ def test_memory_is_what_plan_says(overlay):
     assert held == pytest.approx(said, rel=0.1)
 
 
-@pytest.mark.parametrize("compiled", [False, True])
-def test_throughput(compiled):
+@pytest.mark.parametrize("way", ["as it is", "compiled", "float8, compiled"])
+def test_throughput(way):
     """Prints it; to be compared between cards and versions."""
     run = planned("hardware/80gb")
     network = Showo(run.model).train().cuda()
     counted = CountedLayers(network)
-    if compiled:
+    if "float8" in way:
+        pytest.importorskip("torchao", reason="torchao is not installed")
+        try:
+            check_hardware()
+        except UserError as error:
+            pytest.skip(str(error))
+        multiply_in_float8(network)
+    if "compiled" in way:
         compile_layers(network)
     batches = full_step.batches_of(run, "cuda")
     for _ in range(3):
@@ -109,5 +118,6 @@ def test_throughput(compiled):
     rate = (counted.operations - operations) / seconds
     peak = get_available_flops(torch.device("cuda"), torch.bfloat16)
     share = f", MFU {rate / peak:.2f}" if peak else ""
-    print(f"\n{(counted.tokens - tokens) / seconds:.0f} tokens/s, {rate / 1e12:.0f} TFLOP/s{share}")
+    speed = f"{(counted.tokens - tokens) / seconds:.0f} tokens/s, {rate / 1e12:.0f} TFLOP/s"
+    print(f"\n{way}: {speed}{share}")
     assert rate > 0

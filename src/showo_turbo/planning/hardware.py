@@ -55,7 +55,7 @@ def read_hardware(trainer: Mapping[str, Any], by_stream: bool, devices: int | No
         bucket_copies=count > 1 and exchanged and not given.get("gradient_as_bucket_view"),
         half=precision in _HALF
         or precision.startswith("bf16")
-        or any(name_of(plugin) == "AutoPrecision" for plugin in plugins),
+        or any(name_of(plugin) in ("AutoPrecision", "Float8Precision") for plugin in plugins),
     )
 
 
