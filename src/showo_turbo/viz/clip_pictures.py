@@ -22,8 +22,8 @@ def draw_clip_strips(
     """Write the clips of each prompt as a strip and in motion, in frames as `mosaic` draws them.
 
     `clip-<number>.png` has a row for each model and setting, its frames side by side;
-    `clip-<number>.webp` has all frames, the models side by side. `clip-<number>.json` tells what was
-    asked and which clip is right, null where nothing judged, see `write_told`.
+    `clip-<number>.webp` has all frames, the models side by side; `clip-<number>.json` holds what
+    was asked and which clip is right, see `write_told`.
 
     Args:
         prompts: What was asked.

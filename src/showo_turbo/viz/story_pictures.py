@@ -90,8 +90,8 @@ def check_stories(
 class StoryPictures:
     """A figure for each story: its request, and in a row for each model what it told.
 
-    A step more than is asked for is told too, if the story does not end; like one that is missing,
-    it is wrong. Where the checker of the plan cannot judge a story, nothing is marked.
+    A story that does not end in time has one step more than asked for, which is wrong, as is a step
+    that is missing. Where the checker of the plan cannot judge a story, nothing is marked.
 
     Args:
         stories: What is asked for; without any there are no figures.
