@@ -141,7 +141,7 @@ class StoryPictures:
             [model.story_prompt([ids], [row]) for ids, row in zip(requests, codes, strict=True)],
             sampling,
             self._plan.answering,
-            max_steps=max(len(story.texts) for story in self._stories),  # one more than is asked
+            max_steps=max(len(story.texts) for story in self._stories),
             seeds=[
                 stateless_seed(self._plan.seed, index, stream="stories")
                 for index in range(len(self._stories))
@@ -160,6 +160,7 @@ class StoryPictures:
     def _judged(self, story: AskedStory, texts: Sequence[str], keyframes: Tensor) -> list[_Cell]:
         """The steps of a story, with marks if the checker can judge it."""
         cells = [_Cell(text, image) for text, image in zip(texts, keyframes, strict=False)]
+        cells = cells[: len(story.texts)]  # one more than is asked, as the request is among them
         asked, checker = len(story.texts) - 1, self._plan.checker
         marks = None
         if checker is not None:
