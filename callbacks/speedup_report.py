@@ -11,7 +11,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info
 from PIL import Image
 
-from showo_turbo.data import DistillationDataModule, PromptFile
+from showo_turbo.data import DistillationDataModule, PromptFile, StorySource
 from showo_turbo.data.streams import SpreadStream
 from showo_turbo.errors import UserError
 from showo_turbo.evaluation import (
@@ -39,6 +39,7 @@ from showo_turbo.training.student_weights import (
 )
 from showo_turbo.utils.files import write_text
 from showo_turbo.viz.report_pictures import draw_report_pictures
+from showo_turbo.viz.story_pictures import AskedStory, asked_stories, check_stories
 
 from .curriculum import Curriculum
 from .export_student import ExportStudent
@@ -63,7 +64,9 @@ class SpeedupReport(Callback):
 
     Into `folder` go `report.json`, `report.csv`, `report.md`, `grid.png`, `quality_by_steps.png`,
     `film_strips/*.png` and, with `variety_prompts` in the settings, `variety.png`, with `abilities`
-    `abilities-*.png`; the student's figures and the images also go to the loggers, as `report/`.
+    `abilities-*.png`; of models of clips `film_strips/clips/*`, with `stories`
+    `film_strips/stories/*`. The student's figures and the images also go to the loggers, as
+    `report/`.
     Every score is kept in `scores` as soon as it is measured; resume a killed run with
     `--ckpt_path`, and the report goes on where it stopped. Runs that share the folder of scores,
     such as the trials of a sweep, measure a teacher that they share only once.
@@ -93,7 +96,9 @@ class SpeedupReport(Callback):
             those of the `Curriculum` by default.
         folder: Where the report goes; `trainer.default_root_dir` by default.
         scores: Folder of the finished scores; `<folder>/report_scores` by default.
-        film_strips: How many prompts get film strips.
+        film_strips: How many prompts get film strips, and how many of the stories are shown.
+        stories: Held-out stories, the first of which teacher and student tell, such as
+            `ShapesStories` with `split: test`; for models that tell stories.
     """
 
     def __init__(
@@ -103,6 +108,7 @@ class SpeedupReport(Callback):
         folder: Path | None = None,
         scores: Path | None = None,
         film_strips: int = 2,
+        stories: StorySource | None = None,
     ) -> None:
         super().__init__()
         self.settings = settings
@@ -110,6 +116,8 @@ class SpeedupReport(Callback):
         self.folder = folder
         self.scores = scores
         self.film_strips = film_strips
+        self.stories = stories
+        self._asked: list[AskedStory] = []
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Find out before the training whether prompts and callbacks fit.
@@ -123,6 +131,10 @@ class SpeedupReport(Callback):
         evaluation_data(trainer, plan, read_images=False).check(plan)
         if self.models is None:
             _preceding(trainer, self, Curriculum, "it knows where the teachers are")
+        if self.stories is not None:
+            self.stories.prepare()
+            resolution = trainer.datamodule.resolution  # type: ignore[attr-defined]
+            self._asked = asked_stories(self.stories, self.film_strips, resolution)
         if is_sharded(trainer):
             _preceding(trainer, self, ExportStudent, "it gathers the sharded student")
 
@@ -141,6 +153,8 @@ class SpeedupReport(Callback):
         text_tokenizer: Any = pl_module.text_tokenizer
         for prompts in (data.choice, *data.prompts.values(), *data.further.values()):
             encode_prompts(student, text_tokenizer, [str(entry["prompt"]) for entry in prompts])
+        if self._asked:
+            check_stories(student, text_tokenizer, self._asked, plan.answering)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Measure, print and write."""
@@ -157,8 +171,8 @@ class SpeedupReport(Callback):
             measured, began = report.seconds["validate"], time.perf_counter()
             report.seconds = self._seconds(trainer, measured)
             _write(report, folder)  # it is kept even if a figure cannot be drawn
-            strips = self.film_strips
-            files = draw_report_pictures(models, data, plan, report, folder, film_strips=strips)
+            options: dict[str, Any] = {"film_strips": self.film_strips, "stories": self._asked}
+            files = draw_report_pictures(models, data, plan, report, folder, **options)
             report.seconds = self._seconds(trainer, measured + time.perf_counter() - began)
             _write(report, folder)
             _log(trainer, report, folder, files)
@@ -287,6 +301,8 @@ def _log(trainer: Trainer, report: Report, folder: Path, files: Sequence[Path]) 
     for logger in trainer.loggers:
         logger.log_metrics(report.scalars("report", seconds=True), trainer.global_step)
     for file in files:
+        if file.suffix != ".png":  # clips in motion
+            continue
         name = f"report/{file.relative_to(folder).with_suffix('').as_posix()}"
         with Image.open(file) as image:
             pixels = np.asarray(image.convert("RGB"))

@@ -18,7 +18,7 @@ from showo_turbo.training import PretrainMAGVITv2
 from showo_turbo.training.prediction import predict
 
 from ..clips import clip_networks, write_clip_model
-from .runs import Bystander, make_trainer, turbo_data
+from .runs import Bystander, Notes, make_trainer, turbo_data
 
 PROMPTS = ["a red circle", "two squares"]
 
@@ -51,7 +51,7 @@ def test_reconstructions(tmp_path):
 
 @pytest.mark.parametrize("broken", [False, True])
 def test_a_report(tmp_path, module, monkeypatch, broken):
-    """Without film strips; it is written even if a figure cannot be drawn."""
+    """With clips in place of film strips; it is written even if a figure cannot be drawn."""
     write_clip_model(tmp_path / "teacher")
     data = turbo_data(tmp_path)
     (tmp_path / "own.jsonl").write_text("\n".join(json.dumps({"prompt": p}) for p in PROMPTS))
@@ -59,7 +59,8 @@ def test_a_report(tmp_path, module, monkeypatch, broken):
     data.val_instructions = None
     plan = EvaluationPlan(sampling_steps=(2, 1), guidance_scales=(0.0,), text_records=0)
     report = SpeedupReport(plan, {"teacher": tmp_path / "teacher"}, tmp_path / "r")
-    trainer = make_trainer(tmp_path, report)
+    notes = Notes()
+    trainer = make_trainer(tmp_path, report, logger=notes)
     trainer.datamodule = data
     if broken:
         monkeypatch.delattr(speedup_report_module, "draw_report_pictures")
@@ -71,7 +72,9 @@ def test_a_report(tmp_path, module, monkeypatch, broken):
     assert {row["model"] for row in found["images"]} == {"teacher", "student"}
     assert found["seconds"]["validate"] >= 0 and (tmp_path / "r" / "report.md").is_file()
     pictures = {path.name for path in (tmp_path / "r").rglob("*.png")}
-    assert pictures == (set() if broken else {"grid.png"})
+    assert pictures == (set() if broken else {"grid.png", "clip-1.png", "clip-2.png"})
+    logged = {f"report/{name}" for name in ("grid", "film_strips/clips/clip-1")}
+    assert broken or (logged < set(notes.pictures) and len(notes.pictures) == 3)
 
 
 def test_predictions(tmp_path):

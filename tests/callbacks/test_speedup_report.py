@@ -22,6 +22,7 @@ from showo_turbo.evaluation import measurement as measurement_module
 from showo_turbo.inference.generation_config import load_generation_config
 from showo_turbo.sampling.image_sampling import ImageSampling, SamplingChanges
 from showo_turbo.sampling.text_decoding import TextDecoding
+from showo_turbo.shapes.stories import ShapesStories
 from showo_turbo.viz.page import read_runs, render_page
 
 from ..evaluation.worlds import Brightness
@@ -263,6 +264,44 @@ def test_prompts_that_nothing_judges(run, tmp_path):
     html = render_page(read_runs([tmp_path / "r"]))
     assert "Milliseconds per image" in html and "<h2>Speed</h2>" in html
     assert "Prompts satisfied" not in html
+
+
+def test_stories_are_told_where_a_source_is_named(run, tmp_path):
+    """Without prompts and questions, as after a training on stories alone."""
+    data = turbo_data(run)
+    data.prompts = data.val_instructions = None
+    stories = ShapesStories(tmp_path / "stories", count=3, split="test")
+    settings = EvaluationPlan(sampling_steps=(2, 1), decoding=TextDecoding(max_new_tokens=6))
+    models = {"teacher": run / "models" / "showo"}
+    report = SpeedupReport(settings, models=models, folder=tmp_path / "r", stories=stories)
+    notes = Notes()
+    trainer = make_trainer(tmp_path, report, logger=notes)
+    trainer.datamodule = data
+    module = Bystander()
+    report.setup(trainer, module, "fit")
+    report.on_fit_start(trainer, module)
+    report.on_fit_end(trainer, module)
+    names = [f"film_strips/stories/story-{number}" for number in (1, 2)]
+    assert {path.stem for path in (tmp_path / "r").rglob("*.png")} == {"story-1", "story-2"}
+    assert set(notes.pictures) == {f"report/{name}" for name in names}
+    html = render_page(read_runs([tmp_path / "r"]))
+    assert "The same stories told by teacher and student" in html
+    for name, story in zip(names, stories.stories(), strict=False):
+        found = json.loads((tmp_path / "r" / f"{name}.json").read_text())
+        assert found["asked"] == story.texts[0] and story.texts[0] in html
+        settings_shown = [row["name"] for row in found["rows"]]
+        assert settings_shown == ["teacher, 2 steps, no guidance", "student, 1 steps, no guidance"]
+        assert all(len(row["steps"]) >= len(story.texts) - 1 for row in found["rows"])
+
+
+@pytest.mark.bad_input
+def test_stories_that_do_not_fit_are_found_before_training(run, tmp_path):
+    settings = EvaluationPlan(decoding=TextDecoding(max_new_tokens=400))
+    stories = ShapesStories(tmp_path / "stories", count=1, split="test")
+    report = SpeedupReport(settings, {"teacher": run / "models" / "showo"}, stories=stories)
+    trainer = make_trainer(tmp_path, report)
+    with pytest.raises(UserError, match="a step of a story may take 440 tokens"):
+        trainer.fit(turbo_module(run), datamodule=turbo_data(run))
 
 
 def test_questions_are_spread_over_the_file(run):

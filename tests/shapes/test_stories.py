@@ -9,7 +9,7 @@ from showo_turbo.inference import ShowoPipeline
 from showo_turbo.sampling.image_sampling import ImageSampling
 from showo_turbo.sampling.stories import ToldStory
 from showo_turbo.sampling.text_decoding import TextDecoding
-from showo_turbo.shapes import story_scores
+from showo_turbo.shapes import ShapesChecker, story_scores
 from showo_turbo.shapes.moves import DIRECTIONS, Change, parse_sentence, request_text
 from showo_turbo.shapes.render import render
 from showo_turbo.shapes.scene import COLORS, SHAPES, Scene, SceneObject
@@ -205,3 +205,31 @@ def test_a_score_counts_steps_and_stories(monkeypatch, forced):
     low, high = report["steps_ci95"]
     assert low < report["steps"] < high
     assert score.image_forwards == 7 * len(begun)
+
+
+class TestCheckingWhatWasTold:
+    """From words and pixels alone."""
+
+    story = TestJudging.story
+    keyframes = torch.stack([story_scores._pixels(scene) for scene in story.scenes])
+
+    def judge(self, texts, told, keyframes):
+        return ShapesChecker().judge_story(texts, keyframes[0], told, keyframes[1:])
+
+    def test_right_and_wrong(self):
+        texts = self.story.texts
+        assert self.judge(texts, texts[1:], self.keyframes) == [True] * 3
+        assert self.judge(texts, texts[1:2], self.keyframes[:2]) == [True, False, False]
+        assert self.judge(texts, [], self.keyframes[:1]) == [False] * 3
+        spoiled = [*texts[1:3], "The red circle sleeps."]
+        assert self.judge(texts, spoiled, self.keyframes) == [True, True, False]
+        still = self.keyframes[[0, 1, 1, 3]]
+        assert self.judge(texts, texts[1:], still) == [True, False, False]
+
+    def test_what_is_not_of_this_world(self):
+        texts = self.story.texts
+        assert self.judge([*texts[:3], "It sleeps."], texts[1:], self.keyframes) is None
+        gray = torch.zeros_like(self.keyframes)
+        assert self.judge(texts, texts[1:], gray) is None
+        larger = self.keyframes.repeat_interleave(2, dim=-1).repeat_interleave(2, dim=-2)
+        assert self.judge(texts, texts[1:], larger) is None

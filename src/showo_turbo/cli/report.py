@@ -18,8 +18,8 @@ def report(runs: list[str], output: Path | None = None, logs: list[Path] | None 
     """Write a self-contained HTML report of one or more runs.
 
     It opens with the result in one sentence, and shows quality against steps and seconds, the same
-    prompts by teacher and student, film strips, answers settling token by token, losses by stage,
-    and where configurations differ.
+    prompts by teacher and student, changed images, stories and clips where a run has them, film
+    strips, answers settling token by token, losses by stage, and where configurations differ.
 
     Args:
         runs: Folders of runs: what `trainer.default_root_dir` was.

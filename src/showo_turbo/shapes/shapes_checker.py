@@ -14,6 +14,7 @@ from .checker import check_images, read_images
 from .prompts import Prompt
 from .scene import Scene
 from .splits import all_wordings
+from .story_scores import judge_told
 
 
 class ShapesChecker(AbilityChecker):
@@ -52,6 +53,12 @@ class ShapesChecker(AbilityChecker):
             None for images that cannot be read.
         """
         return [reading.scene for reading in read_images(to_bytes(pixels))]
+
+    def judge_story(
+        self, texts: Sequence[str], pixels: Tensor, told: Sequence[str], keyframes: Tensor
+    ) -> list[bool] | None:
+        """Whether each step of a story was told right, see `judge_told`."""
+        return judge_told(texts, pixels, told, keyframes)
 
     def ability_cases(self, ability: Ability, count: int, split: str = "test") -> list[AbilityCase]:
         """Cases of an ability, see `make_cases`."""

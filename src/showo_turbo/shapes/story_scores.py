@@ -18,7 +18,7 @@ from ..utils.random import stateless_seed
 from .checker import read_images
 from .moves import parse_sentence
 from .render import render
-from .scene import Scene
+from .scene import IMAGE_SIZE, Scene
 from .stories import MAX_STEPS, ShapesStory
 
 Told = tuple[Sequence[str], Sequence[Scene | None]]
@@ -83,6 +83,32 @@ def judge_story(story: ShapesStory, told: Told) -> tuple[list[bool], list[bool]]
         sentences.append(said)
         before = shown
     return steps, sentences
+
+
+def judge_told(
+    texts: Sequence[str], pixels: Tensor, told: Sequence[str], keyframes: Tensor
+) -> list[bool] | None:
+    """Which steps of a story are right, from what is asked for in words and pixels.
+
+    Args:
+        texts: The request and the sentences that are asked for.
+        pixels: `(3, 24, 24)` in [-1, 1], the first keyframe.
+        told: Sentences.
+        keyframes: `(told, 3, 24, 24)` in [-1, 1].
+
+    Returns:
+        One mark for each step; None where the first keyframe or a sentence that is asked for is not
+        of this world.
+    """
+    if pixels.shape[-2:] != (IMAGE_SIZE, IMAGE_SIZE):
+        return None
+    changes = [parse_sentence(text) for text in texts[1:]]
+    known = tuple(change for change in changes if change is not None)
+    before, *after = _read(torch.cat([pixels[None], keyframes]))
+    if before is None or len(known) < len(changes):
+        return None
+    steps, _ = judge_story(ShapesStory(before, known), (told, after))
+    return steps
 
 
 def measure_stories(
@@ -164,5 +190,9 @@ def _scenes(bundle: LoadedModel, told: ToldStory) -> list[Scene | None]:
     if not told.images:
         return []
     codes = torch.stack(told.images).to(bundle.device)
-    readings = read_images(to_bytes(bundle.image_tokenizer.decode(codes)))
-    return [reading.scene for reading in readings]
+    return _read(bundle.image_tokenizer.decode(codes))
+
+
+def _read(pixels: Tensor) -> list[Scene | None]:
+    """The scene of each image."""
+    return [reading.scene for reading in read_images(to_bytes(pixels))]

@@ -42,3 +42,21 @@ class Checker(ABC):
             pixels: See `judge`.
         """
         return None
+
+    def judge_story(
+        self, texts: Sequence[str], pixels: Tensor, told: Sequence[str], keyframes: Tensor
+    ) -> Sequence[bool] | None:
+        """Whether each step of a story was told right; None if it cannot tell.
+
+        Optional: without it, stories are shown unmarked.
+
+        Args:
+            texts: The request, and the text of each step that is asked for.
+            pixels: `(3, height, width)` in [-1, 1], the keyframe that the story begins with.
+            told: The text of each step as it was told; there may be fewer or more.
+            keyframes: `(told, 3, height, width)` in [-1, 1].
+
+        Returns:
+            One mark for each step that is asked for.
+        """
+        return None

@@ -68,7 +68,7 @@ def draw_states(
         ),
         "white",
     )
-    draw, font = ImageDraw.Draw(strip), _font()
+    draw, font = ImageDraw.Draw(strip), label_font()
     draw.text((MARGIN, MARGIN), _shortened(prompt, strip.width, font), INK, font)
     top = FONT_SIZE + 3 * MARGIN
     for column, (frame, label) in enumerate(zip(frames, labels, strict=True)):
@@ -77,7 +77,7 @@ def draw_states(
         draw.rectangle((left - 1, top - 1, left + frame_width, top + frame_height), OUTLINE)
         strip.paste(frame, (left, top))
         draw.text((left, top + frame_height + MARGIN), label, INK, font)
-    _save(strip, path)
+    save_strip(strip, path)
 
 
 def draw_text_strip(
@@ -94,7 +94,7 @@ def draw_text_strip(
         decode: Turns token ids into text.
         path: Where to write it.
     """
-    font = _font()
+    font = label_font()
     tables = [settling_table(trajectory, index, decode) for index in range(len(trajectory.blocks))]
     cells = [cell or "" for rows, _ in tables for row in rows for cell in row]
     cell_width = int(max(font.getlength(cell) for cell in cells)) + 2 * MARGIN
@@ -122,7 +122,7 @@ def draw_text_strip(
                 draw.text((left + MARGIN - 1, top + MARGIN // 2), text or "", INK, font)
             top += cell_height
         top += 2 * MARGIN
-    _save(strip, path)
+    save_strip(strip, path)
 
 
 def settling_table(
@@ -233,10 +233,12 @@ def _enlarged(image: Tensor) -> Image.Image:
     return frame.resize((frame.width * scale, frame.height * scale), Image.Resampling.NEAREST)
 
 
-def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def label_font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """The font of the labels."""
     return ImageFont.load_default(FONT_SIZE)
 
 
-def _save(strip: Image.Image, path: Path) -> None:
+def save_strip(strip: Image.Image, path: Path) -> None:
+    """Write a strip as a PNG, atomically."""
     with write_atomically(Path(path)) as temporary:
         strip.save(temporary, format="PNG")

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..evaluation.image_scores import ImageScore
+from ..sampling.image_sampling import ImageSampling
 from ..utils.files import write_atomically
 from ..utils.images import to_bytes
 from .film_strip import evenly_chosen
@@ -30,7 +31,7 @@ CELL_PIXELS = 96
 """Side that an image is enlarged to in a grid, about."""
 
 SHOWN_FRAMES = 4
-"""Frames of a clip that are shown at most."""
+"""Frames of a clip that are shown at most in a grid."""
 
 FRAME_PIXELS = 4
 GAP_PIXELS = 8
@@ -68,17 +69,19 @@ class GridColumn:
         pixels: `(rows, 3, height, width)` in [-1, 1], or clips
             `(rows, 3, frames, height, width)`.
         satisfied: Whether each image satisfies its prompt; None where there was no judge.
+        frames: Frames of a clip that are shown at most, at least 2.
     """
 
     title: str
     pixels: Tensor
     satisfied: Sequence[bool] | None = None
+    frames: int = SHOWN_FRAMES
 
 
 def mosaic(columns: Sequence[GridColumn]) -> NDArray[np.uint8]:
     """Lay images out side by side, enlarged without blurring, in frames that tell right from wrong.
 
-    Of a clip, up to `SHOWN_FRAMES` frames are shown side by side, evenly spread, as one image.
+    Of a clip, some frames are shown side by side, evenly spread, as one image.
 
     Args:
         columns: All with the same number of images of one size.
@@ -88,7 +91,7 @@ def mosaic(columns: Sequence[GridColumn]) -> NDArray[np.uint8]:
         cross for others, gray ones where nothing judged.
     """
     scale = max(1, round(CELL_PIXELS / max(columns[0].pixels.shape[-2:])))
-    shown = [_flat(column.pixels) for column in columns]
+    shown = [_flat(column.pixels, column.frames) for column in columns]
     rows, _, height, width = shown[0].shape
     cell_height, cell_width = _cell_size(height, width, scale)
     canvas = np.full((rows * cell_height, len(columns) * cell_width, 3), 255, dtype=np.uint8)
@@ -109,11 +112,11 @@ def mosaic(columns: Sequence[GridColumn]) -> NDArray[np.uint8]:
     return canvas
 
 
-def _flat(pixels: Tensor) -> Tensor:
+def _flat(pixels: Tensor, most: int) -> Tensor:
     """Images as they are; frames of clips side by side, a gray line between them."""
     if pixels.ndim == 4:
         return pixels
-    frames = pixels[:, :, evenly_chosen(pixels.shape[2], SHOWN_FRAMES)]
+    frames = pixels[:, :, evenly_chosen(pixels.shape[2], most)]
     return F.pad(frames, (1, 0)).transpose(2, 3).flatten(3)[..., 1:]
 
 
@@ -124,6 +127,18 @@ def _mark(framed: NDArray[np.uint8], sign: Sequence[str], color: tuple[int, int,
     height, width = tile.shape[:2]
     if framed.shape[0] >= 3 * height and framed.shape[1] >= 3 * width:
         framed[-height - FRAME_PIXELS : -FRAME_PIXELS, -width - FRAME_PIXELS : -FRAME_PIXELS] = tile
+
+
+def column_title(name: str, sampling: ImageSampling, note: str = "") -> str:
+    """The title of a column: a model and how it was sampled, in lines.
+
+    Args:
+        name: What the model is called.
+        sampling: How it was sampled.
+        note: One more line.
+    """
+    guidance = f"guidance {sampling.guidance_scale:g}" if sampling.guidance_scale else "no guidance"
+    return "\n".join([name, f"{sampling.sampling_steps} steps", guidance, *filter(None, [note])])
 
 
 def draw_image_grid(captions: Sequence[str], columns: Sequence[GridColumn], path: Path) -> None:
@@ -151,7 +166,7 @@ def draw_image_grid(captions: Sequence[str], columns: Sequence[GridColumn], path
     axes.set_xticks([(x + 0.5) * width / across for x in range(across)])
     axes.set_xticklabels([column.title for column in columns], fontsize=8)
     axes.set_yticks([(y + 0.5) * height / rows for y in range(rows)])
-    axes.set_yticklabels([_wrapped(caption) for caption in captions], fontsize=8)
+    axes.set_yticklabels([wrapped(caption) for caption in captions], fontsize=8)
     axes.tick_params(length=0, top=False, bottom=False, labeltop=True, labelbottom=False)
     for spine in axes.spines.values():
         spine.set_visible(False)
@@ -262,8 +277,8 @@ def _cell_size(height: int, width: int, scale: int) -> tuple[int, int]:
     return height * scale + border, width * scale + border
 
 
-def _wrapped(caption: str, width: int = 30) -> str:
-    """Break a caption into lines; signs that would start a formula are escaped."""
+def wrapped(caption: str, width: int = 30) -> str:
+    """Break a caption into lines of so many characters; what would start a formula is escaped."""
     return "\n".join(textwrap.wrap(caption, width)[:5]).replace("$", r"\$")
 
 

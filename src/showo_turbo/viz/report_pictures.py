@@ -19,7 +19,15 @@ from ..sampling.image_sampling import ImageSampling
 from ..sampling.parallel import gives_one_image
 from ..trajectories.checker import PromptMetadata
 from .changed_pictures import ChangedPictures
-from .pictures import GridColumn, draw_image_grid, draw_quality_by_steps, of_quality
+from .clip_pictures import draw_clip_strips
+from .pictures import (
+    GridColumn,
+    column_title,
+    draw_image_grid,
+    draw_quality_by_steps,
+    of_quality,
+)
+from .story_pictures import AskedStory, StoryPictures
 from .strips import draw_answer_strip, draw_sampling_strips
 
 VARIED_ROWS = 6
@@ -35,6 +43,7 @@ def draw_report_pictures(
     folder: Path,
     *,
     film_strips: int = 2,
+    stories: Sequence[AskedStory] = (),
 ) -> list[Path]:
     """Draw the figures of a report.
 
@@ -46,8 +55,9 @@ def draw_report_pictures(
       images that were changed, before and after, if that is measured;
     - `quality_by_steps.png`: the scores of the report, or the first metric where there was no
       checker; not where there was neither;
-    - `film_strips/`: the first prompts as both models sample them, unless they generate clips, and
-      the first long answer as they write it.
+    - `film_strips/`: the first prompts as both models sample them, and the first long answer as
+      they write it; of models of clips, in `clips/`, the first clips frame by frame instead;
+    - `film_strips/stories/`: the stories as both models tell them, if there are any.
 
     Args:
         models: See `run`.
@@ -56,6 +66,7 @@ def draw_report_pictures(
         report: What came out.
         folder: Where the figures go.
         film_strips: How many prompts get film strips.
+        stories: What the models are to tell.
 
     Returns:
         The files that were written.
@@ -70,26 +81,33 @@ def draw_report_pictures(
     written: list[Path] = []
     columns: list[GridColumn] = []
     varied: list[GridColumn] = []
-    changed = ChangedPictures(plan)
+    clips: list[GridColumn] = []
+    changed, told = ChangedPictures(plan), StoryPictures(stories, plan)
+    for_stories = report.teacher_sampling or plan.own_teacher_sampling()
     for name in (TEACHER, STUDENT):
         bundle = models[name]()
         settings = ModelPlan.of(name, plan, report.teacher_sampling)
         shown = settings.shown
+        ways = shown[:1]
+        if name == STUDENT and shown[-1] != shown[0]:
+            ways.append(shown[-1])
         changed.add(name, bundle, settings.changing)
+        told.add(name, bundle, ways if name == STUDENT else [for_stories[max(for_stories)]])
         if chosen:
-            columns += [_column(name, bundle, entries, seeds, sampling, plan) for sampling in shown]
+            own = [_column(name, bundle, entries, seeds, sampling, plan) for sampling in shown]
+            columns += own
             different = 1 if gives_one_image(bundle.network, shown[0]) else plan.variety_images
             of_each = [variety_seeds(plan.seed, index, different) for index in chosen[:varied_rows]]
             varied += [
                 _column(name, bundle, entries[:varied_rows], of_all, shown[0], plan, f"seed {i}")
                 for i, of_all in enumerate(zip(*of_each, strict=True), start=1)
             ]
+            if bundle.clip_frames:
+                clips += [own[shown.index(way)] for way in ways]
         if chosen and film_strips and not bundle.clip_frames:
             drawn = texts[:film_strips]
-            ways = {"": shown[0]}
-            if name == STUDENT and shown[-1] != shown[0]:
-                ways[f"-in-{shown[-1].sampling_steps}"] = shown[-1]
-            for suffix, way in ways.items():
+            for way in ways:
+                suffix = "" if way is shown[0] else f"-in-{way.sampling_steps}"
                 paths = [strips / f"{name}-image-{i + 1}{suffix}.png" for i in range(len(drawn))]
                 draw_sampling_strips(bundle, drawn, way, paths, seeds[:film_strips])
                 written += paths
@@ -108,7 +126,9 @@ def draw_report_pictures(
     if quality := of_quality(report.images):
         draw_quality_by_steps(*quality, folder / "quality_by_steps.png")
         written.insert(1, folder / "quality_by_steps.png")
-    return written + changed.write(folder)
+    if clips:
+        written += draw_clip_strips(texts[:film_strips], clips, strips / "clips")
+    return written + changed.write(folder) + told.write(strips / "stories")
 
 
 def _column(
@@ -122,6 +142,5 @@ def _column(
 ) -> GridColumn:
     """Generate some prompts, each from its seed."""
     pixels = draw_images(bundle, [str(entry["prompt"]) for entry in entries], sampling, seeds)
-    guidance = f"guidance {sampling.guidance_scale:g}" if sampling.guidance_scale else "no guidance"
-    title = "\n".join([name, f"{sampling.sampling_steps} steps", guidance, *filter(None, [note])])
+    title = column_title(name, sampling, note)
     return GridColumn(title, pixels, judge(plan.checker, pixels, entries))

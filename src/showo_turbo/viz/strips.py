@@ -87,3 +87,23 @@ def draw_answer_strip(
     }
     write_json(path.with_suffix(".json"), found)
     return True
+
+
+def write_told(
+    asked: str, told: Sequence[tuple[str, Sequence[tuple[str, bool | None]]]], path: Path
+) -> None:
+    """Write in words what a figure shows, for the page of a report.
+
+    The JSON holds `asked` and `rows`, each with a `name` and its `steps`: of each the `text`, empty
+    of a clip, and whether it is `right`, null where nothing judged.
+
+    Args:
+        asked: The prompt, or the request of a story.
+        told: Of each model and setting its name, and the texts and marks of its steps.
+        path: Where to write it.
+    """
+    rows = [
+        {"name": name, "steps": [{"text": text, "right": right} for text, right in steps]}
+        for name, steps in told
+    ]
+    write_json(path, {"asked": asked, "rows": rows})

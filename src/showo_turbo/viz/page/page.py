@@ -34,6 +34,8 @@ from .runs import Run
 
 ABSENT = "(not set)"
 
+_MARKS = {True: "right", False: "wrong", None: "not judged"}
+
 
 def render_page(runs: Sequence[Run]) -> str:
     """The page of some runs: what they share first, then each by itself.
@@ -145,12 +147,30 @@ def _section(run: Run, shown: set[bytes]) -> dict[str, Any]:
         "grid": run.pictures("grid.png"),
         "variety": run.pictures("variety.png"),
         "abilities": run.pictures("abilities-*.png"),
+        "clips": [_told(path) for path in run.pictures("film_strips/clips/*.json")],
+        "stories": [_told(path) for path in run.pictures("film_strips/stories/*.json")],
         "film_strips": [path for path in strips if not path.stem.endswith("-answer")],
         "answers": answers,
         "answer_strips": [
             path for path in strips if path.stem.endswith("-answer") and path.stem not in answers
         ],
         "losses": _svg(loss_figure(run.curves)) if run.curves.points else None,
+    }
+
+
+def _told(path: Path) -> dict[str, Any]:
+    """A figure of clips or of a story: what was asked, what it shows in words, and its files."""
+    found = read_json(path)
+    rows = []
+    for row in found["rows"]:
+        steps = [f"{step['text']} ({_MARKS[step['right']]})".strip() for step in row["steps"]]
+        rows.append(f"{row['name']}: {' '.join(steps)}")
+    moving = path.with_suffix(".webp")
+    return {
+        "asked": found["asked"],
+        "rows": rows,
+        "strip": path.with_suffix(".png"),
+        "moving": moving if moving.is_file() else None,
     }
 
 
@@ -213,8 +233,8 @@ def _svg(figure: Figure) -> str:
 
 
 def _data_uri(path: Path) -> str:
-    """A PNG as the address of an image."""
-    return _address("image/png", path.read_bytes())
+    """A PNG or a WebP as the address of an image."""
+    return _address(f"image/{path.suffix[1:]}", path.read_bytes())
 
 
 def _address(kind: str, content: bytes) -> str:
