@@ -19,6 +19,7 @@ PAGES = sorted(
     ]
 )
 _FENCE = re.compile(r"^ *```(\w+)\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
+_INLINE = re.compile(r"(?<!`)`(showo-turbo [^`\n]+ [^`\n]+)`(?!`)")  # with options, not only a name
 _FILE = re.compile(r"# (?!-)(\S+\.(?:py|yaml))\n")
 
 
@@ -51,10 +52,10 @@ class Block:
 
 @dataclass(frozen=True)
 class Command:
-    """A command line of a block.
+    """A command line of a block, or in a sentence.
 
     Attributes:
-        block: Where it stands.
+        block: Where it stands; of a command in a sentence, the block is the command alone.
         words: Its words, without comments.
     """
 
@@ -78,12 +79,23 @@ def blocks(language: str, page: Path | None = None) -> list[Block]:
     ]
 
 
+def _in_sentences() -> list[Block]:
+    """The commands that stand in sentences and tables."""
+    return [
+        Block(path, text.count("\n", 0, found.start()) + 1, "", found[1])
+        for path in PAGES
+        for text in [path.read_text(encoding="utf-8")]
+        for found in _INLINE.finditer(text)
+    ]
+
+
 @cache
 def commands() -> list[Command]:
-    """All command lines, those that `&&` joins one by one."""
+    """All command lines in the order of the pages, those that `&&` joins one by one."""
+    places = [*blocks("bash"), *_in_sentences()]
     return [
         Command(block, tuple(words))
-        for block in blocks("bash")
+        for block in sorted(places, key=lambda block: (block.page, block.line))
         for line in block.text.replace("\\\n", " ").splitlines()
         for words in _split(shlex.split(line, comments=True))
     ]

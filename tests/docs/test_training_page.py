@@ -1,17 +1,16 @@
-"""What the pages on starting and on training show, with fewer samples."""
+"""What the page on training shows in Python, with fewer samples."""
 
 import re
 from importlib import import_module
 
 import pytest
 
-from showo_turbo.cli.main import main
 from showo_turbo.evaluation import EvaluationPlan
 from showo_turbo.sampling.text_decoding import TextDecoding
 from showo_turbo.shapes.write import write_world
 from showo_turbo.trajectories import TrajectoryStore
 
-from .pages import DOCS, blocks, commands, write_files
+from .pages import DOCS, blocks, write_files
 
 PAGE = DOCS / "training.md"
 
@@ -40,22 +39,6 @@ def with_fewer_samples(text):
         assert old in text
         text = text.replace(old, new)
     return text
-
-
-def test_collecting_and_showing(here, monkeypatch, capsys):
-    world = ["--shapes.images=48", "--shapes.documents=16", "--shapes.validation_images=8"]
-    shown = [
-        command.words
-        for command in commands()
-        if command.block.page == DOCS / "start.md" and "data/trajectories" in command.words
-    ]
-    assert [words[1] for words in shown] == ["collect", "trajectories"]
-    for words in shown:
-        fewer = ["4" if word == "64" else word for word in words]
-        monkeypatch.setattr("sys.argv", [*fewer, *(world if words[1] == "collect" else ())])
-        main()
-    assert "Trajectories in data/trajectories/images" in capsys.readouterr().out
-    assert list((here / "data").rglob("*-strips/*.png"))
 
 
 def test_training_from_python(here, random_shapes_model):

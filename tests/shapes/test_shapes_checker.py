@@ -1,5 +1,7 @@
+import pytest
 import torch
 
+from showo_turbo.errors import UserError
 from showo_turbo.shapes.render import render
 from showo_turbo.shapes.sampling import sample_scene
 from showo_turbo.shapes.shapes_checker import ShapesChecker
@@ -26,3 +28,9 @@ def test_the_checker_knows_its_own_prompts_only():
     assert not checker.can_judge(bench)
     assert checker.can_judge({"prompt": "a circle"}), "a text of the world says what it asks for"
     assert not checker.can_judge({"prompt": "a dog"})
+
+
+@pytest.mark.bad_input
+def test_images_of_another_size_are_a_mistake():
+    with pytest.raises(UserError, match=r"48 x 24 pixels .*checker to null"):
+        ShapesChecker().judge(torch.zeros(1, 3, 24, 48), [{"prompt": "a circle"}])

@@ -12,7 +12,7 @@ from .abilities import cases_satisfied, rest_unchanged
 from .ability_cases import make_cases
 from .checker import check_images, read_images
 from .prompts import Prompt
-from .scene import Scene
+from .scene import IMAGE_SIZE, Scene
 from .splits import all_wordings
 from .story_scores import judge_told
 
@@ -37,9 +37,15 @@ class ShapesChecker(AbilityChecker):
                 world's, alone.
 
         Raises:
-            UserError: If a prompt asks for something that the world does not have.
-            ValueError: If the images have another size.
+            UserError: If a prompt asks for something that the world does not have, or the images
+                have another size.
         """
+        height, width = pixels.shape[-2:]
+        if (height, width) != (IMAGE_SIZE, IMAGE_SIZE):
+            raise UserError(
+                f"images of {width} x {height} pixels cannot be checked; expected {IMAGE_SIZE} x "
+                f"{IMAGE_SIZE}, train at that resolution or set evaluation.checker to null"
+            )
         wanted = [_meaning(entry) for entry in prompts]
         return [result.satisfied for result in check_images(to_bytes(pixels), wanted)]
 
