@@ -23,6 +23,7 @@ from .dataset import (
 from .describe import describe_store
 from .draws import SamplerDraws, StateDraws, UniformDraws
 from .image_collector import ImageCollection, ImagePrompt, collect_images, image_identity
+from .inpainted import Inpainted
 from .manifest import StoreIdentity
 from .model_identity import ModelIdentity
 from .on_policy import OnPolicy
@@ -60,6 +61,7 @@ __all__ = [
     "ImageSource",
     "ImageTrajectory",
     "ImageTrajectoryDataset",
+    "Inpainted",
     "IterateDraws",
     "MaskedTrajectory",
     "Mixed",

@@ -1,0 +1,92 @@
+"""Images of which a box is generated once more: the trajectories of inpainting and extrapolation."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from ..errors import UserError, check_kind
+from ..models.protocols import ImageModel
+from ..sampling.image_sampling import SamplingChanges
+from ..utils.random import stateless_seed
+from .image_collector import ImageCollection, ImagePrompt, record_images
+from .partly_known import random_box
+from .record import ImageTrajectory
+from .source import Collecting, ImageSource, Network
+from .sources import Sampled, changed_settings
+
+
+@dataclass(frozen=True)
+class Inpainted(ImageSource):
+    """Images of a source in which a random box is masked, and generated once more.
+
+    What is outside of the box is known from a trajectory's beginning, as when an image is inpainted
+    or extrapolated; see `random_box`. Where `PartlyKnown` takes for granted that the box holds what
+    it held, here a network fills it that sees the rest. Mix it with a source of whole images.
+
+    Args:
+        source: The images; sampled by the same network, as the stage samples, by default.
+        sampling: How the box is sampled: what changes of how the stage samples.
+        network: Which network fills the box, see `Sampled`.
+    """
+
+    source: ImageSource | None = None
+    sampling: SamplingChanges = field(default_factory=SamplingChanges)
+    network: Network = "base"
+
+    def __post_init__(self) -> None:
+        check_kind(self._images, ImageSource, "source of Inpainted")
+
+    @property
+    def _images(self) -> ImageSource:
+        return self.source or Sampled(network=self.network)
+
+    @property
+    def needs_base(self) -> bool:
+        """Whether it generates with the model that the run started from."""
+        return self.network == "base" or self._images.needs_base
+
+    def check(
+        self, settings: ImageCollection, model: ImageModel, captions: Sequence[str] = ()
+    ) -> None:
+        """Look for what cannot be generated; see `ImageSource.check`."""
+        if settings.segments != 1:
+            raise UserError(
+                f"Inpainted gives no targets at the ends of {settings.segments} segments; set "
+                "image_segments to 1"
+            )
+        config = model.config
+        if math.isqrt(config.image_tokens) ** 2 != config.image_tokens:
+            raise UserError(
+                f"Inpainted masks a box of a square of tokens, but an image has "
+                f"{config.image_tokens}; choose another source"
+            )
+        changed_settings(settings, self.sampling).sampling.check(
+            config.image_tokens, config.codebook_size
+        )
+        self._images.check(settings, model, captions)
+
+    def draw(
+        self, collecting: Collecting, prompts: Sequence[ImagePrompt], seeds: Sequence[int]
+    ) -> Sequence[ImageTrajectory | None]:
+        """Generate an image for each prompt; see `ImageSource.draw`."""
+        results = list(self._images.draw(collecting, prompts, seeds))
+        places = [place for place, record in enumerate(results) if record is not None]
+        if not places:
+            return results
+        network = collecting.networks[self.network]
+        side = math.isqrt(network.config.image_tokens)
+        boxes = [random_box(side, stateless_seed(seeds[place], stream="box")) for place in places]
+        codes = torch.stack([record.codes for record in results if record is not None]).long()
+        known = codes.masked_fill(torch.stack(boxes), network.mask_code).to(network.device)
+        records = record_images(
+            network,
+            [prompts[place] for place in places],
+            changed_settings(collecting.settings, self.sampling),
+            [stateless_seed(seeds[place], stream="inpainting") for place in places],
+            known,
+        )
+        for place, record in zip(places, records, strict=True):
+            results[place] = record
+        return results

@@ -1,0 +1,82 @@
+import dataclasses
+
+import pytest
+import torch
+
+from showo_turbo.errors import UserError
+from showo_turbo.sampling.image_sampling import ImageSampling, SamplingChanges
+from showo_turbo.sampling.parallel import denoise_images
+from showo_turbo.trajectories import Collecting, ImageCollection, ImageSource, Inpainted, Sampled
+from showo_turbo.trajectories.partly_known import random_box
+from showo_turbo.utils.random import stateless_seed
+
+from ..tiny import tiny_showo
+
+SETTINGS = ImageCollection(ImageSampling(8, mask_schedule="linear"), segments=1, topk_targets=3)
+SOURCE = Inpainted(
+    source=Sampled(sampling=SamplingChanges(token_temperature=2.0)),
+    sampling=SamplingChanges(guidance_scale=1.0),
+)
+
+
+@pytest.fixture
+def networks(teacher):
+    return {"teacher": teacher, "base": tiny_showo(seed=1).eval()}
+
+
+def test_the_base_fills_a_box_of_the_student_s_image(networks, prompts):
+    seeds = [stateless_seed(number) for number in range(len(prompts))]
+    collecting = Collecting(networks, SETTINGS)
+    first = SOURCE.source.draw(collecting, prompts, seeds)
+    records = SOURCE.draw(collecting, prompts, seeds)
+    sampling = ImageSampling(8, 1.0, mask_schedule="linear")
+    for prompt, seed, before, record in zip(prompts, seeds, first, records, strict=True):
+        box = random_box(4, stateless_seed(seed, stream="box"))
+        known = torch.where(box, networks["base"].mask_code, before.codes.long())[None]
+        assert torch.equal(record.state(0, networks["base"].mask_code), known[0])
+        own = [stateless_seed(seed, stream="inpainting")]
+        steps = list(denoise_images(networks["base"], [prompt.ids], sampling, own, known))
+        assert torch.equal(record.codes.long(), steps[-1].codes[0])
+        assert torch.equal(record.codes[~box], before.codes[~box])
+        assert record.noise_seed == own[0]
+
+
+def test_neither_batch_nor_order_matters(networks, prompts):
+    seeds = [stateless_seed(number) for number in range(len(prompts))]
+    together = SOURCE.draw(Collecting(networks, SETTINGS), prompts, seeds)
+    for place in (0, 5, 10):
+        [alone] = SOURCE.draw(Collecting(networks, SETTINGS), [prompts[place]], [seeds[place]])
+        assert torch.equal(alone.codes, together[place].codes)
+        assert torch.equal(alone.reveal_step, together[place].reveal_step)
+
+
+class Rejecting(ImageSource):
+    """Leaves out every other image."""
+
+    def draw(self, collecting, prompts, seeds):
+        found = Sampled().draw(collecting, prompts, seeds)
+        return [record if place % 2 else None for place, record in enumerate(found)]
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_images_that_the_source_leaves_out_stay_out(networks, prompts, count):
+    source = Inpainted(source=Rejecting())
+    found = source.draw(Collecting(networks, SETTINGS), prompts[:count], list(range(count)))
+    assert [record is not None for record in found] == [False, True, False, True][:count]
+
+
+def test_it_needs_the_base_if_one_of_its_networks_is(networks):
+    assert Inpainted().needs_base and SOURCE.needs_base
+    assert not Inpainted(network="teacher").needs_base
+    assert Inpainted(source=Sampled(network="base"), network="teacher").needs_base
+
+
+@pytest.mark.bad_input
+def test_what_cannot_be_inpainted(networks):
+    with pytest.raises(UserError, match="source of Inpainted is of the class int"):
+        Inpainted(source=1)
+    with pytest.raises(UserError, match="2 segments; set image_segments to 1"):
+        SOURCE.check(dataclasses.replace(SETTINGS, segments=2), networks["teacher"])
+    oblong = tiny_showo(image_tokens=15)
+    with pytest.raises(UserError, match="square of tokens, but an image has 15; choose"):
+        SOURCE.check(SETTINGS, oblong)
