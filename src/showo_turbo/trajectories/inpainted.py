@@ -1,4 +1,4 @@
-"""Images of which a box is generated once more: the trajectories of inpainting and extrapolation."""
+"""Images of which a box is generated once more: trajectories of inpainting and extrapolation."""
 
 import math
 from collections.abc import Sequence
