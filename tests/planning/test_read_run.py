@@ -1,5 +1,6 @@
 """What of a configuration decides a plan, and what a plan rejects."""
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -9,7 +10,8 @@ from lightning.pytorch.strategies import FSDPStrategy
 from showo_turbo.cli.full_config import full_config
 from showo_turbo.errors import UserError
 from showo_turbo.losses import ImageCrossEntropy
-from showo_turbo.planning import read_run
+from showo_turbo.planning import estimate, read_run
+from showo_turbo.planning.stages import begun_stages
 from showo_turbo.training.stream_backward import check_stream_backward
 from showo_turbo.trajectories import TrajectoryStore
 from showo_turbo.utils.dotted_keys import with_value
@@ -136,13 +138,35 @@ def test_stored_trajectories(tmp_path, monkeypatch):
     first, second, *_ = changed(stored | unknown).stages
     assert (first.images, first.texts, first.collects) == (1000, 512, {"texts"})
     assert (second.images, second.collects) == (5120, {"images", "texts"})
-    # The first of three rounds is stored.
-    refreshed = {f"{STAGES}.0.refresh_every_n_epochs": 5, f"{STAGES}.0.images_per_caption": 2}
+    # The first of two rounds is stored.
+    refreshed = {f"{STAGES}.0.refresh_every_n_epochs": 2, f"{STAGES}.0.images_per_caption": 2}
     first, second, *_ = changed(stored | refreshed).stages
-    assert (first.epochs, first.rounds, first.images) == (5, 1, 1000)
-    assert (second.epochs, second.rounds, second.images) == (8, 2, 2 * 1536)
+    assert (first.epochs, first.rounds, first.images) == (2, 1, 1000)
+    assert (second.epochs, second.rounds, second.images) == (2, 1, 2 * 5120)
     missing = {"data.init_args.trajectories": {"images": "nowhere/images"}}
-    assert changed(missing).stages[0].images == 1536
+    assert changed(missing).stages[0].images == 5120
     message = r"^stage 1 trains on trajectories of nowhere/images, which is missing, and plan needs"
     with pytest.raises(UserError, match=message):
         changed(missing | unknown)
+
+
+def test_a_run_that_ends_before_its_stages_do():
+    whole = changed({})
+    steps = [stage.epochs * 80 for stage in whole.stages]  # 5,120 trajectories in batches of 64
+    assert estimate(whole).steps == sum(steps)
+    short = changed({"trainer.max_steps": steps[0] + 100})
+    found = estimate(short)
+    assert found.steps == steps[0] + 100
+    # Two stages are begun, and two epochs of the second.
+    assert found.disk["teachers"] == estimate(whole).disk["teachers"] / 2
+    one_epoch = estimate(whole).operations["training"] / sum(steps)
+    assert found.operations["training"] == pytest.approx(one_epoch * found.steps)
+    assert begun_stages(whole.stages, lambda stage: 80, 0) == ()
+
+
+def test_an_epoch_of_some_samples():
+    run = changed({"data.init_args.samples_per_epoch": 640})
+    assert estimate(run).steps == 10 * sum(stage.epochs for stage in run.stages)
+    stage = replace(run.stages[0], epochs=6, rounds=3)
+    (cut,) = begun_stages([stage], lambda stage: 10, 25)
+    assert (cut.epochs, cut.rounds) == (3, 2)

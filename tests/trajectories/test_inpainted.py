@@ -3,11 +3,21 @@ import dataclasses
 import pytest
 import torch
 
+from showo_turbo.data.trajectory_streams import ImageTrajectoryStream
 from showo_turbo.errors import UserError
 from showo_turbo.sampling.image_sampling import ImageSampling, SamplingChanges
 from showo_turbo.sampling.parallel import denoise_images
-from showo_turbo.trajectories import Collecting, ImageCollection, ImageSource, Inpainted, Sampled
+from showo_turbo.trajectories import (
+    Collecting,
+    ImageCollection,
+    ImageSource,
+    Inpainted,
+    Sampled,
+    StoreIdentity,
+    TrajectoryStore,
+)
 from showo_turbo.trajectories.partly_known import random_box
+from showo_turbo.trajectories.shards import pack_images
 from showo_turbo.utils.random import stateless_seed
 
 from ..tiny import tiny_showo
@@ -48,6 +58,22 @@ def test_neither_batch_nor_order_matters(networks, prompts):
         [alone] = SOURCE.draw(Collecting(networks, SETTINGS), [prompts[place]], [seeds[place]])
         assert torch.equal(alone.codes, together[place].codes)
         assert torch.equal(alone.reveal_step, together[place].reveal_step)
+
+
+def test_a_store_keeps_what_is_known_from_the_beginning(tmp_path, networks, prompts):
+    records = SOURCE.draw(Collecting(networks, SETTINGS), prompts, list(range(len(prompts))))
+    count = len(records)
+    settings = {"sampling.sampling_steps": 8, "segments": 1}
+    identity = StoreIdentity("images", "t", "p", count, count, settings)
+    store = TrajectoryStore.create_or_continue(tmp_path / "images", identity)
+    store.write_shard(0, pack_images(records, 16), samples=count)
+    store.finish()
+    stream = ImageTrajectoryStream(tmp_path / "images", networks["base"].mask_code, 1)
+    for seed in range(8):
+        batch = stream.collate([stream.draw(index, seed) for index in range(count)])
+        for record, k, state in zip(records, batch.step.tolist(), batch.state_k, strict=True):
+            assert torch.equal(state, record.state(k, networks["base"].mask_code))
+        assert batch.masked_k.any(dim=1).all()
 
 
 class Rejecting(ImageSource):

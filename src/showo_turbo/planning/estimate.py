@@ -1,7 +1,8 @@
 """Memory, time and disk of a run, added up."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from math import cos, pi
 
 import torch
@@ -11,7 +12,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from ..models.magvitv2 import MAGVITv2
 from .passes import QUESTION, passes_of
 from .run import Run
-from .stages import StageOfRun
+from .stages import StageOfRun, begun_stages
 from .step import step_bytes
 
 GB = 10**9
@@ -92,6 +93,7 @@ def estimate(run: Run) -> Estimate:
     Raises:
         UserError: If the network cannot be run over tensors without contents.
     """
+    run = replace(run, stages=begun_stages(run.stages, partial(_epoch_steps, run), run.max_steps))
     network, step = step_bytes(run)
     parameters = sum(parameter.numel() for parameter in network.parameters())
     phases = [Phase("training", _with_overhead(run, _training(run, network, parameters, step)))]
@@ -188,6 +190,8 @@ def _operations(run: Run, network: nn.Module) -> dict[str, float]:
         step += times * forward(made.count * made.length, made.length)
         step += (3 if made.graded else 1) * 2 * made.rows * made.classes * model.hidden_size
     batches = sum(stage.epochs * _batches(run, stage) for stage in run.stages)
+    if run.max_steps is not None:
+        batches = min(batches, run.max_steps * run.accumulated)
     training = step * run.devices * batches
     collecting = 0.0
     for stage in run.stages:
@@ -212,13 +216,20 @@ def _operations(run: Run, network: nn.Module) -> dict[str, float]:
 
 
 def _steps(run: Run) -> int:
-    """Optimizer steps of all stages: the last one of an epoch may be of fewer batches."""
-    return sum(stage.epochs * -(-_batches(run, stage) // run.accumulated) for stage in run.stages)
+    """Optimizer steps of all stages."""
+    steps = sum(stage.epochs * _epoch_steps(run, stage) for stage in run.stages)
+    return steps if run.max_steps is None else min(steps, run.max_steps)
+
+
+def _epoch_steps(run: Run, stage: StageOfRun) -> int:
+    """Optimizer steps of an epoch: the last one may be of fewer batches."""
+    return -(-_batches(run, stage) // run.accumulated)
 
 
 def _batches(run: Run, stage: StageOfRun) -> int:
-    """Batches of a device in an epoch, a pass over the image trajectories if there are any."""
+    """Batches of a device in an epoch: of `samples_per_epoch`, or a pass over the first stream."""
     stream, samples = ("image", stage.images) if stage.images else ("text", stage.texts)
+    samples = run.samples_per_epoch or samples
     return -(-samples // (max(run.batches.get(stream, 0), 1) * run.devices))
 
 

@@ -57,6 +57,8 @@ class Run:
         collect_batch: Samples that are collected at once.
         topk_targets: Codes recorded of a distribution.
         accumulated: Batches of a device in an optimizer step.
+        samples_per_epoch: Of the first stream, over all devices; None for all.
+        max_steps: Optimizer steps after which the run ends, if the stages have not; None for none.
         stages: The curriculum's.
     """
 
@@ -85,6 +87,8 @@ class Run:
     collect_batch: int
     topk_targets: int
     accumulated: int
+    samples_per_epoch: int | None
+    max_steps: int | None
     stages: tuple[StageOfRun, ...]
 
     @property
@@ -157,6 +161,8 @@ def read_run(config: Mapping[str, Any], devices: int | None = None) -> Run:
         collect_batch=int(curriculum["batch_size"]),
         topk_targets=int(curriculum["topk_targets"]),
         accumulated=int(trainer.get("accumulate_grad_batches") or 1),
+        samples_per_epoch=config["data"]["init_args"].get("samples_per_epoch"),
+        max_steps=steps if (steps := int(trainer.get("max_steps") or -1)) >= 0 else None,
         stages=read_stages(
             stages, options, config["data"]["init_args"].get("trajectories"), batches
         ),

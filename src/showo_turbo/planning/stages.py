@@ -1,7 +1,7 @@
 """What is collected in the stages of a run, and how long they train on it."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,30 @@ def read_stages(
             found.append(
                 _stage(stage, options, epochs, rounds, counts, frozenset(kinds) - folders.keys())
             )
+    return tuple(found)
+
+
+def begun_stages(
+    stages: Sequence[StageOfRun], steps_of: Callable[[StageOfRun], int], most: int | None
+) -> tuple[StageOfRun, ...]:
+    """The stages that a run gets to, the last of them with the epochs and rounds that it begins.
+
+    Args:
+        stages: All of them.
+        steps_of: Gives the optimizer steps of an epoch of a stage.
+        most: Optimizer steps of the run at most.
+    """
+    if most is None:
+        return tuple(stages)
+    found: list[StageOfRun] = []
+    left = most
+    for stage in stages:
+        if left <= 0:
+            break
+        epochs = min(stage.epochs, -(-left // steps_of(stage)))
+        rounds = -(-stage.rounds * epochs // stage.epochs)
+        found.append(replace(stage, epochs=epochs, rounds=rounds))
+        left -= epochs * steps_of(stage)
     return tuple(found)
 
 

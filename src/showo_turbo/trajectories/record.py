@@ -21,7 +21,8 @@ class MaskedTrajectory:
 
     Attributes:
         codes: `(M,)`, the final codes of an image, or the final ids of a text.
-        reveal_step: `(M,)` in `1 .. K`: the position is masked at state k if `reveal_step > k`.
+        reveal_step: `(M,)` in `0 .. K`: the position is masked at state k if `reveal_step > k`; 0
+            is of positions that are known from the beginning.
         top_ids: `(M, kept)`, the most probable codes at the reveal, best first.
         top_log_probs: `(M, kept)` natural logarithms, float16. They are those of the whole
             distribution: their probabilities sum to the mass kept.

@@ -46,7 +46,10 @@ def _check_states(reader: ShardReader, rows: int, tokens: int | None, segments: 
     _check_tensor(reader, "steps", _INTEGERS, (rows,))
     steps = reader.tensor("steps").long()
     _check_range("steps", steps, 1, MOST_STEPS)
-    _check_range("reveal_step", reveal_step, 1, int(steps.max()) if rows else None)
+    # 0 is of tokens that are known from the beginning.
+    _check_range("reveal_step", reveal_step, 0, int(steps.max()) if rows else None)
+    if bool((reveal_step == 0).all(dim=1).any()):
+        raise ValueError("reveal_step has a trajectory without a masked token")
     if bool((reveal_step > steps[:, None]).any()):
         raise ValueError("reveal_step has values above the trajectory's number of steps")
     if bool((steps % segments != 0).any()):
