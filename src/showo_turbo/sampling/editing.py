@@ -1,4 +1,4 @@
-"""Images that are edited without a mask: random tokens are regenerated with another prompt."""
+"""Images that are edited without a mask: some tokens are regenerated with another prompt."""
 
 import math
 from collections.abc import Sequence
@@ -11,11 +11,13 @@ from torch import Tensor
 from ..errors import UserError
 from ..models.protocols import ImageModel
 from ..utils.random import stateless_seed
+from .contradictions import contradicting_tokens
 from .image_sampling import ImageSampling, SamplingChanges
 from .inpainting import inpaint_codes
 from .options import check_choice, check_whole, seed_of_each
 
 RemaskSchedule = Literal["constant", "cosine"]
+Remasked = Literal["random", "contradicting"]
 
 _GREEDY = SamplingChanges(token_temperature=0.0, confidence_temperature=0.0)
 
@@ -30,11 +32,15 @@ class ImageEditing:
             more, the better the prompt is satisfied, and the less of the image stays.
         remask_schedule: Whether all rounds mask as many (`constant`), or fewer and fewer
             (`cosine`): round r of R masks the share times cos(pi/2 (r - 1)/R).
+        remasked: Which tokens are masked: `random` ones, or random ones among those that speak
+            against the prompt (`contradicting`, found anew in every round with five passes over
+            prompt and empty prompt), of which the last round masks all.
     """
 
     rounds: int = 4
     remasked_share: float = 0.5
     remask_schedule: RemaskSchedule = "constant"
+    remasked: Remasked = "random"
 
     def check(self) -> None:
         """Raise on what cannot be done.
@@ -50,9 +56,10 @@ class ImageEditing:
                 f"remasked_share is {self.remasked_share}; it must be above 0 and at most 1"
             )
         check_choice(RemaskSchedule, remask_schedule=self.remask_schedule)
+        check_choice(Remasked, remasked=self.remasked)
 
     def tokens_remasked(self, round_number: int, image_tokens: int) -> int:
-        """How many tokens a round, 1 .. rounds, masks: at least one."""
+        """How many of so many tokens a round, 1 .. rounds, masks: at least one."""
         share = self.remasked_share
         if self.remask_schedule == "cosine":
             share *= math.cos(math.pi / 2 * (round_number - 1) / self.rounds)
@@ -69,7 +76,7 @@ def edit_codes(
     seeds: Sequence[int] | None = None,
     negative_prompts: Sequence[Sequence[int]] | None = None,
 ) -> Tensor:
-    """Edit images: in every round mask random tokens and regenerate them with the prompt.
+    """Edit images: in every round mask some tokens and regenerate them with the prompt.
 
     The last round is greedy.
 
@@ -88,24 +95,31 @@ def edit_codes(
     Raises:
         UserError: If an option is out of range.
 
-    Source: the papers say only that tokens are masked at random, iteratively; rounds and shares are
-    ours.
+    Source: the papers say only that tokens are masked at random, iteratively; rounds, shares and
+    the choice of contradicting tokens are ours.
     """
     editing.check()
     seeds = seed_of_each(seeds, len(prompts))
     for number in range(1, editing.rounds + 1):
-        count = editing.tokens_remasked(number, codes.shape[1])
-        masked = _remasked(seeds, number, count, codes)
+        eligible = torch.ones_like(codes, dtype=torch.bool)
+        if editing.remasked == "contradicting":
+            views = [stateless_seed(seed, number, stream="views") for seed in seeds]
+            eligible = contradicting_tokens(model, prompts, codes, views, negative_prompts)
+        last = number == editing.rounds and editing.remasked == "contradicting"
+        masked = eligible if last else _remasked(seeds, number, editing, eligible)
         own = [stateless_seed(seed, number, stream="editing") for seed in seeds]
         how = _GREEDY.over(sampling) if number == editing.rounds else sampling
         codes = inpaint_codes(model, prompts, codes, masked, how, own, negative_prompts)
     return codes
 
 
-def _remasked(seeds: Sequence[int], number: int, count: int, codes: Tensor) -> Tensor:
-    """`count` places of each sample `(batch, image_tokens)`, any as likely as any other."""
-    masked = torch.zeros(codes.shape, dtype=torch.bool)
-    for row, seed in zip(masked, seeds, strict=True):
-        own = torch.Generator().manual_seed(stateless_seed(seed, number, stream="remasking"))
-        row[torch.randperm(len(row), generator=own)[:count]] = True
-    return masked.to(codes.device)
+def _remasked(seeds: Sequence[int], number: int, editing: ImageEditing, eligible: Tensor) -> Tensor:
+    """Some of the eligible places of each sample `(batch, image_tokens)`, any as likely as any."""
+    masked = torch.zeros(eligible.shape, dtype=torch.bool)
+    for row, own, seed in zip(masked, eligible.cpu(), seeds, strict=True):
+        generator = torch.Generator().manual_seed(stateless_seed(seed, number, stream="remasking"))
+        places = own.nonzero()[:, 0]
+        if len(places):
+            count = editing.tokens_remasked(number, len(places))
+            row[places[torch.randperm(len(places), generator=generator)[:count]]] = True
+    return masked.to(eligible.device)
