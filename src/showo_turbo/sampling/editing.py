@@ -33,7 +33,7 @@ class ImageEditing:
         remask_schedule: Whether all rounds mask as many (`constant`), or fewer and fewer
             (`cosine`): round r of R masks the share times cos(pi/2 (r - 1)/R).
         remasked: Which tokens are masked: `random` ones, or random ones among those that speak
-            against the prompt (`contradicting`, found anew in every round with five passes over
+            against the prompt (`contradicting`, looked for in every round with five passes over
             prompt and empty prompt), of which the last round masks all.
     """
 
