@@ -255,7 +255,7 @@ def measure(scale: Scale, geometry: str, uses: int) -> list[dict[str, Any]]:
 def row(name: str, published: float, ours: float, more: dict[str, Any] | None = None) -> Any:
     """A row of the results."""
     ratio = round(published / ours, 3)
-    seconds = {"published_s": round(published, 4), "ours_s": round(ours, 4), "ratio": ratio}
+    seconds = {"published_s": round(published, 6), "ours_s": round(ours, 6), "ratio": ratio}
     return {"name": name} | seconds | (more or {})
 
 

@@ -65,6 +65,7 @@ def test_the_files_are_found():
         "24gb",
         "80gb",
         "8x24gb",
+        "float8",
     }
     assert {path.stem for path in SWEEPS} == {"segments", "table_3"}
     assert {path.stem for path in RECIPES} == {"image_tokenizer", "base", "student"}
@@ -161,7 +162,7 @@ def test_a_config_is_parsed_with_overlays_and_its_run_moves_as_a_whole(number, c
     Whatever is written goes where `trainer.default_root_dir` says.
     """
     cards = TURBO in WHOLE[number]  # overlays of cards are those of turbo.yaml
-    machines = [path for path in OVERLAYS if cards or not path.stem.endswith("gb")]
+    machines = [path for path in OVERLAYS if cards or not path.stem.endswith(("gb", "float8"))]
     machine, logger = machines[number % len(machines)], LOGGERS[number // 2 % len(LOGGERS)]
     files = options([*WHOLE[number], machine, logger])
     whole = printed([*files, "--trainer.default_root_dir", "elsewhere"], capsys)
@@ -171,7 +172,7 @@ def test_a_config_is_parsed_with_overlays_and_its_run_moves_as_a_whole(number, c
     assert folder.startswith("runs/") and folder not in yaml.safe_dump(whole)
     config = whole["trainer"]
     for key, value in yaml.safe_load(machine.read_text())["trainer"].items():
-        assert config[key] == value or key == "strategy"
+        assert config[key] == value or key in ("strategy", "plugins")
     asked = yaml.safe_load(logger.read_text())["trainer"]["logger"]
     own = kinds_of(merged(WHOLE[number])["trainer"]["callbacks"])
     if asked is False:
