@@ -1,6 +1,7 @@
 """What the page on training shows in Python, with fewer samples."""
 
 import re
+import sys
 from importlib import import_module
 
 import pytest
@@ -10,7 +11,7 @@ from showo_turbo.sampling.text_decoding import TextDecoding
 from showo_turbo.shapes.write import write_world
 from showo_turbo.trajectories import TrajectoryStore
 
-from .pages import DOCS, blocks, write_files
+from .pages import DOCS, blocks, forget_modules, write_files
 
 PAGE = DOCS / "training.md"
 
@@ -80,5 +81,7 @@ def test_captions_in_another_form(here, monkeypatch):
     assert write_files(PAGE, here) == ["my_captions.py"]
     monkeypatch.syspath_prepend(str(here))
     (here / "a.txt").write_text("a cat\na dog\n")
+    known = set(sys.modules)
     own = import_module("my_captions").CaptionLines(here / "a.txt")
     assert own.captions(None) == ["a cat", "a dog"]
+    forget_modules(known, here)
