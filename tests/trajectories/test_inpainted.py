@@ -10,15 +10,17 @@ from showo_turbo.sampling.parallel import denoise_images
 from showo_turbo.trajectories import (
     Collecting,
     ImageCollection,
+    ImagePrompt,
     ImageSource,
     Inpainted,
     Sampled,
     StoreIdentity,
     TrajectoryStore,
 )
+from showo_turbo.trajectories.inpainted import likest_prompt
 from showo_turbo.trajectories.partly_known import random_box
 from showo_turbo.trajectories.shards import pack_images
-from showo_turbo.utils.random import stateless_seed
+from showo_turbo.utils.random import stateless_seed, uniform
 
 from ..tiny import tiny_showo
 
@@ -106,3 +108,46 @@ def test_what_cannot_be_inpainted(networks):
     oblong = tiny_showo(image_tokens=15)
     with pytest.raises(UserError, match="square of tokens, but an image has 15; choose"):
         SOURCE.check(SETTINGS, oblong)
+
+
+def test_a_box_may_be_kept_and_all_around_it_generated(networks, prompts):
+    source = dataclasses.replace(SOURCE, around=0.5)
+    seeds = [stateless_seed(number) for number in range(len(prompts))]
+    kept = [uniform(seed, stream="around") < 0.5 for seed in seeds]
+    assert len(set(kept)) == 2
+    records = source.draw(Collecting(networks, SETTINGS), prompts, seeds)
+    for seed, record, is_kept in zip(seeds, records, kept, strict=True):
+        box = random_box(4, stateless_seed(seed, stream="box"))
+        assert torch.equal(record.masked(0), ~box if is_kept else box)
+
+
+def test_what_is_known_may_be_of_another_prompt(networks, prompts):
+    """It is drawn for the likest of the others, and what is masked for the image's own."""
+    source = dataclasses.replace(SOURCE, of_others=0.5)
+    seeds = [stateless_seed(number) for number in range(len(prompts))]
+    collecting = Collecting(networks, SETTINGS, prompts=prompts)
+    of_others = [uniform(seed, stream="other") < 0.5 for seed in seeds]
+    assert len(set(of_others)) == 2
+    shown = [
+        likest_prompt(prompts, prompt, seed) if is_other else prompt
+        for prompt, seed, is_other in zip(prompts, seeds, of_others, strict=True)
+    ]
+    images = SOURCE.source.draw(collecting, shown, seeds)
+    records = source.draw(collecting, prompts, seeds)
+    for prompt, image, record in zip(prompts, images, records, strict=True):
+        assert record.prompt_ids.tolist() == list(prompt.ids)
+        assert torch.equal(image.codes[~record.masked(0)], record.codes[~record.masked(0)])
+
+
+def test_of_the_other_prompts_the_likest_is_taken():
+    said = [(1, 2, 3, 4), (1, 2, 3, 5), (6, 7, 8, 9), (4, 3, 2, 1)]
+    prompts = [ImagePrompt(str(place), "", ids) for place, ids in enumerate(said)]
+    taken = {likest_prompt(prompts, prompts[0], seed).key for seed in range(20)}
+    assert taken == {"1"}  # neither the same ids in another order nor those of which none is shared
+    assert likest_prompt(prompts[:1], prompts[0], 0) == prompts[0]
+
+
+@pytest.mark.parametrize("name", ["around", "of_others"])
+def test_shares_out_of_range_are_named(name):
+    with pytest.raises(UserError, match=f"^{name} of Inpainted is 1.5; expected a share"):
+        Inpainted(**{name: 1.5})

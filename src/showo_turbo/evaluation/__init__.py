@@ -1,6 +1,7 @@
 """Measuring models: one plan, one run, and a report of images and texts."""
 
 from ..trajectories.checker import Checker
+from ..utils.share import Share
 from .abilities import ABILITIES, AbilityCase, AbilityChecker, change_images
 from .ability_scores import AbilityScore, evaluate_ability
 from .cache import ScoreCache
@@ -13,7 +14,6 @@ from .plan import EvaluationPlan
 from .report import Report, write_scores_csv
 from .report_tables import report_figures, report_markdown
 from .runner import run
-from .share import Share
 from .tables import make_console, to_markdown, to_rich
 from .text import TextRecord, encode_records, evaluate_text
 from .text_scores import TextScore, agreement, exact_match_difference

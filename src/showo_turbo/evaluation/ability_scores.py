@@ -10,10 +10,10 @@ from ..models.modes import evaluating
 from ..sampling.editing import ImageEditing
 from ..sampling.image_sampling import ImageSampling
 from ..utils.random import stateless_seed
+from ..utils.share import Share
 from .abilities import Ability, AbilityCase, AbilityChecker, ChangedImages, change_images
 from .images import further_options
 from .intervals import rounded, wilson_interval
-from .share import Share
 
 OUTCOMES = ("joint", "satisfied", "unchanged")
 """What is counted: that the prompt is satisfied, that the rest is unchanged, and both."""

@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 from ..errors import UserError
 from ..utils.files import read_json, write_json
 from ..utils.hashing import fingerprint_lines
+from ..utils.share import Share
 from .ability_scores import AbilityScore
 from .image_scores import ImageScore
-from .share import Share
 from .text_scores import TextScore
 from .variety import Variety
 

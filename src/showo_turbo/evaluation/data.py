@@ -10,9 +10,9 @@ from ..errors import UserError, shown
 from ..models.image_input import ImageEncoder, compact
 from ..models.modes import evaluating
 from ..trajectories.checker import PromptMetadata
+from ..utils.share import Share
 from .checker import judging
 from .plan import EvaluationPlan
-from .share import Share
 from .text import TextRecord
 
 Question = tuple[TextRecord, Mapping[str, Any]]

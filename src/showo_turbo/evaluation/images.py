@@ -16,9 +16,9 @@ from ..sampling.image_sampling import ImageSampling
 from ..sampling.parallel import decode_image_codes
 from ..trajectories.checker import Checker, PromptMetadata
 from ..utils.random import stateless_seed
+from ..utils.share import Share
 from .checker import judging
 from .image_scores import ImageScore
-from .share import Share
 
 
 def prompt_seed(seed: int, index: int) -> int:

@@ -15,6 +15,7 @@ from ..sampling.parallel import gives_one_image
 from ..sampling.text_decoding import TextDecoding
 from ..trajectories.checker import PromptMetadata
 from ..utils.hashing import fingerprint_lines, fingerprint_module, fingerprint_tensors
+from ..utils.share import Share
 from .abilities import ABILITIES, AbilityCase, AbilityChecker
 from .ability_scores import AbilityScore, evaluate_ability
 from .cache import Score, ScoreCache
@@ -23,7 +24,6 @@ from .identity import describe_options, fingerprint_cases, fingerprint_metric
 from .image_scores import ImageScore
 from .images import evaluate_images
 from .plan import EvaluationPlan
-from .share import Share
 from .text import TextRecord, compared_decodings, evaluate_text, judge_answers
 from .text_scores import TextScore
 from .variety import Variety, measure_variety

@@ -7,6 +7,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ..errors import UserError
 from ..inference.loaded_model import LoadedModel
+from ..utils.share import Share
 from .cache import ScoreCache
 from .comparisons import compare
 from .data import EvaluationData
@@ -15,7 +16,6 @@ from .images import choose_sampling
 from .measurement import Measurement
 from .plan import STUDENT, TEACHER, EvaluationPlan, ModelPlan
 from .report import Report
-from .share import Share
 from .tables import make_console
 from .text import encode_records
 

@@ -17,7 +17,7 @@ from ..sampling.autoregressive import TextResult
 from ..sampling.jacobi import Driver, JacobiResult
 from ..sampling.text_decoding import DecodingChanges, TextDecoding
 from ..utils.random import stateless_seed
-from .share import Share
+from ..utils.share import Share
 from .text_scores import TextScore
 
 _OF_PIXELS = 3

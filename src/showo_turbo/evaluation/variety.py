@@ -14,9 +14,9 @@ from ..sampling.image_sampling import ImageSampling
 from ..sampling.parallel import decode_image_codes, gives_one_image
 from ..trajectories.checker import Checker, PromptMetadata
 from ..utils.random import stateless_seed
+from ..utils.share import Share
 from .checker import judging
 from .intervals import Interval, bootstrap_interval, rounded
-from .share import Share
 
 Counted = Literal["right scenes", "right code grids", "code grids"]
 

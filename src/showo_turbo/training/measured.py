@@ -11,7 +11,6 @@ from ..evaluation.data import EvaluationData, GatheredBatches
 from ..evaluation.plan import STUDENT, TEACHER, EvaluationPlan
 from ..evaluation.report import Report
 from ..evaluation.runner import run
-from ..evaluation.share import Share
 from ..inference.loaded_model import LoadedModel
 from ..inference.loading import image_encoder_of
 from ..models.image_input import ImageEncoder
@@ -22,6 +21,7 @@ from ..models.vision_encoders import CLIPFeatures
 from ..sampling.image_sampling import ImageSampling
 from ..sampling.text_decoding import TextDecoding
 from ..text_tokenizer import TextTokenizer
+from ..utils.share import Share
 from .prediction import predict
 from .ranks import is_sharded
 from .sharding import family_of

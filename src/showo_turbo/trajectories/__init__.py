@@ -28,6 +28,7 @@ from .manifest import StoreIdentity
 from .model_identity import ModelIdentity
 from .on_policy import OnPolicy
 from .partly_known import PartlyKnown
+from .prompt_dropout import PromptDropout
 from .record import DenoisedText, ImageTrajectory, MaskedTrajectory, TextTrajectory
 from .segments import (
     check_segments,
@@ -69,6 +70,7 @@ __all__ = [
     "OnPolicy",
     "PartlyKnown",
     "Processes",
+    "PromptDropout",
     "Sampled",
     "SamplerDraws",
     "StateDraws",

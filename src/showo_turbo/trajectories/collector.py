@@ -12,6 +12,7 @@ from ..models.protocols import ImageModel
 from ..models.registry import text_model
 from ..text_tokenizer import TextTokenizer
 from ..utils.hashing import fingerprint_module
+from ..utils.share import Share
 from .collection import ALONE, Processes
 from .image_collector import ImageCollection, ImagePrompt, collect_images, image_identity
 from .manifest import StoreIdentity
@@ -112,7 +113,12 @@ class TrajectoryCollector:
         """
         teacher = text_model(self.teacher, "collecting answers")
         requests, left_out = text_requests(
-            questions, encode, teacher, self.text_tokenizer, settings.batch_size
+            questions,
+            encode,
+            teacher,
+            self.text_tokenizer,
+            settings.batch_size,
+            Share() if self.processes.separate else Share.of_this_process(),
         )
         if left_out:
             room = teacher.config.text_room

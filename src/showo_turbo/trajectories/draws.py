@@ -8,9 +8,8 @@ from types import MappingProxyType
 
 from ..errors import UserError
 from ..sampling.mask_schedules import MaskSchedule, check_mask_schedule, tokens_left_masked
-from ..utils.random import stateless_seed
+from ..utils.random import uniform
 
-_SEEDS = 2**63
 STEP_WEIGHTS = MappingProxyType({1: 0.4, 2: 0.3, 4: 0.2, 8: 0.1})
 """Of samplers, by their number of steps: the fewer, the more."""
 
@@ -54,7 +53,7 @@ class UniformDraws(StateDraws):
 
     def draw(self, masked: Sequence[int], seed: int) -> int:
         """Draw a state; see `StateDraws.draw`."""
-        if self.first > 0 and stateless_seed(seed, stream="first") < self.first * _SEEDS:
+        if self.first > 0 and uniform(seed, stream="first") < self.first:
             return 0
         return seed % len(masked)
 
@@ -92,9 +91,9 @@ class SamplerDraws(StateDraws):
 
     def draw(self, masked: Sequence[int], seed: int) -> int:
         """Draw a state; see `StateDraws.draw`."""
-        if stateless_seed(seed, stream="share") >= self.share * _SEEDS:
+        if uniform(seed, stream="share") >= self.share:
             return seed % len(masked)
-        place = stateless_seed(seed, stream="sampler") / _SEEDS
+        place = uniform(seed, stream="sampler")
         weights = tuple(sorted(self.steps.items()))
         left = place * sum(weight for _, weight in weights)
         for count, weight in weights:

@@ -168,7 +168,7 @@ def collect_images(
     """
     check_items(store, "images", prompts, settings.shard_size)
     networks = {"teacher": teacher} | ({} if base is None else {"base": base})
-    collecting = Collecting(networks, settings, decode)
+    collecting = Collecting(networks, settings, decode, prompts)
 
     def draw(batch: Sequence[int]) -> Sequence[ImageTrajectory | None]:
         asked = [prompts[index] for index in batch]

@@ -5,16 +5,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
+from torch import Tensor
 
 from ..errors import UserError, check_kind
 from ..models.protocols import ImageModel
 from ..sampling.image_sampling import SamplingChanges
-from ..utils.random import stateless_seed
+from ..utils.random import stateless_seed, uniform
 from .image_collector import ImageCollection, ImagePrompt, record_images
 from .partly_known import random_box
 from .record import ImageTrajectory
 from .source import Collecting, ImageSource, Network
 from .sources import Sampled, changed_settings
+
+LIKEST_OF = 32
+"""So many other prompts are drawn, and the likest of them taken."""
 
 
 @dataclass(frozen=True)
@@ -29,13 +33,27 @@ class Inpainted(ImageSource):
         source: The images; sampled by the same network, as the stage samples, by default.
         sampling: How the box is sampled: what changes of how the stage samples.
         network: Which network fills the box, see `Sampled`.
+        around: Share of the images of which the box is kept, and all around it generated.
+        of_others: Share of the images that are of another prompt of the collection, the likest of a
+            few: what is known contradicts the prompt, as when an image is edited.
+
+    Raises:
+        UserError: If a value is out of range.
     """
 
     source: ImageSource | None = None
     sampling: SamplingChanges = field(default_factory=SamplingChanges)
     network: Network = "base"
+    around: float = 0.0
+    of_others: float = 0.0
 
     def __post_init__(self) -> None:
+        for name in ("around", "of_others"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UserError(
+                    f"{name} of Inpainted is {getattr(self, name)}; expected a share, set it to "
+                    "0..1"
+                )
         check_kind(self._images, ImageSource, "source of Inpainted")
 
     @property
@@ -71,13 +89,14 @@ class Inpainted(ImageSource):
         self, collecting: Collecting, prompts: Sequence[ImagePrompt], seeds: Sequence[int]
     ) -> Sequence[ImageTrajectory | None]:
         """Generate an image for each prompt; see `ImageSource.draw`."""
-        results = list(self._images.draw(collecting, prompts, seeds))
+        shown = [self._shown(collecting, *asked) for asked in zip(prompts, seeds, strict=True)]
+        results = list(self._images.draw(collecting, shown, seeds))
         places = [place for place, record in enumerate(results) if record is not None]
         if not places:
             return results
         network = collecting.networks[self.network]
         side = math.isqrt(network.config.image_tokens)
-        boxes = [random_box(side, stateless_seed(seeds[place], stream="box")) for place in places]
+        boxes = [self._box(side, seeds[place]) for place in places]
         codes = torch.stack([record.codes for record in results if record is not None]).long()
         known = codes.masked_fill(torch.stack(boxes), network.mask_code).to(network.device)
         records = record_images(
@@ -90,3 +109,35 @@ class Inpainted(ImageSource):
         for place, record in zip(places, records, strict=True):
             results[place] = record
         return results
+
+    def _box(self, side: int, seed: int) -> Tensor:
+        """What is masked, `(side * side,)` bool."""
+        box = random_box(side, stateless_seed(seed, stream="box"))
+        return ~box if uniform(seed, stream="around") < self.around else box
+
+    def _shown(self, collecting: Collecting, prompt: ImagePrompt, seed: int) -> ImagePrompt:
+        """The prompt of the image of which a part is known."""
+        if uniform(seed, stream="other") >= self.of_others:
+            return prompt
+        return likest_prompt(collecting.prompts, prompt, seed)
+
+
+def likest_prompt(prompts: Sequence[ImagePrompt], prompt: ImagePrompt, seed: int) -> ImagePrompt:
+    """Of a few prompts drawn at random, the one that shares most ids with a prompt.
+
+    The likeness of two sets of ids is the size of their intersection over that of their union; a
+    prompt of the same ids is taken only if there is no other.
+
+    Args:
+        prompts: To draw from.
+        prompt: What it is to be like.
+        seed: Of the draw.
+    """
+    own = set(prompt.ids)
+
+    def likeness(other: ImagePrompt) -> float:
+        ids = set(other.ids)
+        return len(ids & own) / len(ids | own) if ids != own else -1.0
+
+    draws = (stateless_seed(seed, number, stream="likest") for number in range(LIKEST_OF))
+    return max((prompts[draw % len(prompts)] for draw in draws), key=likeness)

@@ -7,12 +7,10 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError
-from ..utils.random import stateless_seed
+from ..utils.random import stateless_seed, uniform
 from .record import ImageTrajectory
 from .recorder import NO_PROBABILITY
 from .segments import segment_ends
-
-_SEEDS = 2**63
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,7 @@ class PartlyKnown:
             record: The trajectory.
             seed: 63 random bits, others for every sample and epoch.
         """
-        if stateless_seed(seed, stream="partly known") >= self.share * _SEEDS:
+        if uniform(seed, stream="partly known") >= self.share:
             return record
         side = math.isqrt(len(record.codes))
         return known_outside(record, random_box(side, stateless_seed(seed, stream="box")))

@@ -10,6 +10,7 @@ from ..models.image_input import compact
 from ..models.protocols import ImageModel, TextModel
 from ..sampling.stories import tokens_of_image
 from ..text_tokenizer import TextTokenizer
+from ..utils.share import Share
 from .image_collector import ImagePrompt
 from .text_collector import TextRequest
 
@@ -49,6 +50,7 @@ def text_requests(
     model: TextModel,
     tokenizer: TextTokenizer | None,
     batch_size: int,
+    share: Share = Share(),
 ) -> tuple[list[TextRequest], int]:
     """Requests of questions about images, each distinct image being encoded once.
 
@@ -62,6 +64,7 @@ def text_requests(
         model: Encodes the questions, and knows how much text fits behind an image.
         tokenizer: The model's text tokenizer, if it has one.
         batch_size: Images encoded at once.
+        share: Of the batches, which this process encodes; what others encode is sent to it.
 
     Returns:
         The requests, each with the place of its question as its key, and how many questions were
@@ -79,10 +82,8 @@ def text_requests(
             "an answer of this model; expected fewer, shorten them"
         )
     distinct = list(dict.fromkeys(questions[i][0] for i in fitting))
-    images: dict[Path, Tensor] = {}
-    for start in range(0, len(distinct), batch_size):
-        encoded = encode(distinct[start : start + batch_size])
-        images |= {path: compact(image) for path, image in encoded.items()}
+    batches = [distinct[at : at + batch_size] for at in range(0, len(distinct), batch_size)]
+    images = _encoded([batches[number] for number in share.indices(len(batches))], encode, share)
     if questions and not images:
         raise UserError(
             f"all {len(distinct)} images that are asked about are bad; name a folder of others"
@@ -93,6 +94,27 @@ def text_requests(
         if questions[i][0] in images
     ]
     return requests, len(questions) - len(fitting)
+
+
+def _encoded(
+    batches: Sequence[Sequence[Path]],
+    encode: Callable[[Sequence[Path]], Mapping[Path, Tensor]],
+    share: Share,
+) -> dict[Path, Tensor]:
+    """What all processes encode, each its own batches; what one of them raises, all raise."""
+    own: dict[Path, Tensor] = {}
+    fault = None
+    try:
+        for batch in batches:
+            own |= {path: compact(image) for path, image in encode(batch).items()}
+    except UserError as error:
+        fault = error
+    images: dict[Path, Tensor] = {}
+    for part, found in share.of_all((own, fault)):
+        if found is not None:
+            raise found
+        images |= part
+    return images
 
 
 def story_requests(

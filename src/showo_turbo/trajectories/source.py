@@ -28,11 +28,13 @@ class Collecting:
         networks: By name, see `Network`; in evaluation mode.
         settings: Of the collection; its sampling is the stage's.
         decode: Turns codes `(batch, image tokens)` into pixels; None without an image tokenizer.
+        prompts: All prompts of the collection.
     """
 
     networks: Mapping[str, ImageModel]
     settings: "ImageCollection"
     decode: Callable[[Tensor], Tensor] | None = None
+    prompts: Sequence["ImagePrompt"] = ()
 
 
 class ImageSource(ABC):

@@ -9,13 +9,11 @@ import torch
 from ..errors import UserError, check_kind
 from ..models.protocols import ImageModel
 from ..sampling.image_sampling import SamplingChanges
-from ..utils.random import stateless_seed
+from ..utils.random import stateless_seed, uniform
 from .checker import Checker
 from .image_collector import ImageCollection, ImagePrompt, record_images
 from .record import ImageTrajectory
 from .source import Collecting, ImageSource, Network
-
-_SEEDS = 2**63
 
 
 @dataclass(frozen=True)
@@ -123,7 +121,7 @@ class Mixed(Several):
 
     def _choose(self, seed: int) -> int:
         weights = self._weights()
-        left = stateless_seed(seed, stream="source") / _SEEDS * sum(weights)
+        left = uniform(seed, stream="source") * sum(weights)
         for number, weight in enumerate(weights):
             if left < weight:
                 return number

@@ -28,6 +28,11 @@ def stateless_seed(*numbers: int, stream: str = "") -> int:
     return int.from_bytes(digest, "little") >> 1
 
 
+def uniform(*numbers: int, stream: str = "") -> float:
+    """A number of 0 to 1 that looks random, a function of the arguments; see `stateless_seed`."""
+    return stateless_seed(*numbers, stream=stream) / 2**63
+
+
 class Permutation:
     """A pseudo-random order of `range(size)`, computed element by element.
 
