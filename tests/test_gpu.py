@@ -49,7 +49,7 @@ def test_decoding_is_that_of_the_cpu():
     assert answers[0] == answers[1]
 
 
-@pytest.mark.parametrize("way", ["as it is", "elementwise", "compiled"])
+@pytest.mark.parametrize("way", ["as it is", "elementwise", "compiled", "flex", "flex, compiled"])
 def test_gradients_are_those_of_the_cpu(way):
     run = replace(planned(), bfloat16=False, language_length=40, answer_length=32)
     sizes = {"hidden_size": 64, "layers": 2, "heads": 2, "image_tokens": 16}
@@ -60,7 +60,9 @@ def test_gradients_are_those_of_the_cpu(way):
         network = Showo(run.model).train().to(device)
         if device == "cuda" and way == "elementwise":
             network.gradient_checkpointing_enable(True)
-        if device == "cuda" and way == "compiled":
+        if device == "cuda" and "flex" in way:
+            network.flex_attention_enable()
+        if device == "cuda" and "compiled" in way:
             compile_layers(network)
         full_step.step(run, network, full_step.batches_of(run, device), device)
         found.append({name: p.grad.cpu() for name, p in network.named_parameters()})
@@ -91,7 +93,7 @@ def test_memory_is_what_plan_says(overlay):
     assert held == pytest.approx(said, rel=0.1)
 
 
-@pytest.mark.parametrize("way", ["as it is", "compiled", "float8, compiled"])
+@pytest.mark.parametrize("way", ["as it is", "compiled", "flex, compiled", "float8, compiled"])
 def test_throughput(way):
     """Prints it; to be compared between cards and versions."""
     run = planned("hardware/80gb")
@@ -104,6 +106,8 @@ def test_throughput(way):
         except UserError as error:
             pytest.skip(str(error))
         multiply_in_float8(network)
+    if "flex" in way:
+        network.flex_attention_enable()
     if "compiled" in way:
         compile_layers(network)
     batches = full_step.batches_of(run, "cuda")

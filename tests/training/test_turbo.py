@@ -254,6 +254,15 @@ def test_weights_that_are_no_factor(weight):
         LossTerm.__init__(Counted("text"), "text", weight)
 
 
+@pytest.mark.bad_input
+def test_flex_attention_where_it_cannot_train():
+    with pytest.raises(UserError, match=r"^flex_attention is .*; set gradient_checkpointing to tr"):
+        ShowoTurbo(flex_attention=True, gradient_checkpointing="elementwise")
+    trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
+    with pytest.raises(UserError, match=r"on the device cpu; expected a GPU .*, leave it out"):
+        trainer.fit(ShowoTurbo(flex_attention=True), [])
+
+
 def test_the_targets_differ_once_the_student_has_moved(random_shapes_model, batch):
     def consistency(target):
         module = turbo(random_shapes_model, consistency_target=target)

@@ -2,9 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:  # it takes most of a second to import
+    from torch.nn.attention.flex_attention import BlockMask
 
 
 @dataclass(frozen=True)
@@ -40,23 +44,45 @@ class Layout:
     visible: Tensor | None = None
     padding_visible: bool = False
 
+    def sees(self, sample: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        """Whether a token attends to another one of its sequence: the mask, place by place.
+
+        Args:
+            sample: Which sequence of the batch; long, as all places.
+            query: Column of the token.
+            key: Column of the other one. The three are of shapes that broadcast.
+        """
+        block = self.block[sample, query]
+        seen = (query >= key) | ((block == self.block[sample, key]) & (block > 0))
+        if self.visible is not None:
+            seen = seen | self.visible[sample, key]
+        if self.branch is not None:
+            assert self.fork is not None  # branches fork somewhere
+            branch, other = self.branch[sample, query], self.branch[sample, key]
+            before_fork = (key < self.fork[sample, query]) & (branch > 0) & (other == 0)
+            seen = seen & (branch == other) | before_fork
+        if self.padding is not None and not self.padding_visible:
+            seen = seen & ~(self.padding[sample, key] & ~self.padding[sample, query])
+        return seen
+
     @property
     def attention_mask(self) -> Tensor:
         """`(batch, 1, tokens, tokens)` bool, `True` where a query attends to a key."""
-        columns = torch.arange(self.block.shape[1], device=self.block.device)
-        mask = columns[:, None] >= columns[None, :]
-        same_block = self.block[:, :, None] == self.block[:, None, :]
-        mask = mask | (same_block & (self.block > 0)[:, :, None])
-        if self.visible is not None:
-            mask = mask | self.visible[:, None, :]
-        if self.branch is not None:
-            assert self.fork is not None  # branches fork somewhere
-            before_fork = columns < self.fork[:, :, None]
-            before_fork = before_fork & (self.branch > 0)[:, :, None] & (self.branch == 0)[:, None]
-            mask = mask & (self.branch[:, :, None] == self.branch[:, None, :]) | before_fork
-        if self.padding is not None and not self.padding_visible:
-            mask = mask & ~(self.padding[:, None, :] & ~self.padding[:, :, None])
-        return mask[:, None]
+        samples, columns = (torch.arange(n, device=self.block.device) for n in self.block.shape)
+        return self.sees(samples[:, None, None, None], columns[:, None], columns)
+
+    @property
+    def block_mask(self) -> "BlockMask":
+        """The same mask for FlexAttention, which leaves out what no token of a tile sees."""
+        from torch.nn.attention.flex_attention import create_block_mask
+
+        count, tokens = self.block.shape
+
+        def sees(sample: Tensor, _: Tensor, query: Tensor, key: Tensor) -> Tensor:
+            return self.sees(sample, query, key)
+
+        device = self.block.device
+        return create_block_mask(sees, count, None, tokens, tokens, device=device.type)
 
     @property
     def position_ids(self) -> Tensor:

@@ -171,6 +171,14 @@ class ImageModel(nn.Module, ABC):
         """
         raise UserError(f"{type(self).__name__} stores all activations; leave out the option")
 
+    def flex_attention_enable(self) -> None:
+        """Train whole sequences with FlexAttention, on GPUs, in place of a mask of all pairs.
+
+        Raises:
+            UserError: If the family cannot.
+        """
+        raise UserError(f"{type(self).__name__} has no FlexAttention; leave flex_attention out")
+
     def lora_layers(self) -> tuple[nn.Module, nn.Module]:
         """The layers that low-rank adapters go into, and the module that keeps their scaling.
 

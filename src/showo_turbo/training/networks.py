@@ -44,6 +44,7 @@ class DistillationNetworks(MeasuredModule):
         lora: Likewise.
         gradient_checkpointing: Likewise.
         compile_layers: Likewise.
+        flex_attention: Likewise.
         **measured: Those of `MeasuredModule`.
 
     Raises:
@@ -61,6 +62,7 @@ class DistillationNetworks(MeasuredModule):
         lora: LoRAOptions | None,
         gradient_checkpointing: bool | Literal["elementwise"],
         compile_layers: bool,
+        flex_attention: bool,
         **measured: Any,
     ) -> None:
         super().__init__(**measured)
@@ -78,6 +80,12 @@ class DistillationNetworks(MeasuredModule):
         self.lora = lora
         self.gradient_checkpointing = gradient_checkpointing
         self.compile_layers = compile_layers
+        self.flex_attention = flex_attention
+        if flex_attention and gradient_checkpointing == "elementwise":
+            raise UserError(
+                "flex_attention is recomputed with its layer only; set gradient_checkpointing to "
+                "true or false, not to elementwise"
+            )
         self._teacher_folder: Path | None = None
         self._auxiliary: Auxiliary | None = None
         self._auxiliary_state: dict[str, Any] | None = None
@@ -131,6 +139,8 @@ class DistillationNetworks(MeasuredModule):
         if self.gradient_checkpointing:
             elementwise = self.gradient_checkpointing == "elementwise"
             self.student.gradient_checkpointing_enable(elementwise)
+        if self.flex_attention:
+            self.student.flex_attention_enable()
         if self.compile_layers:
             compile_layers(self.student)
         for name in ("student", "teacher"):

@@ -80,7 +80,7 @@ def answer_logits(
             riding_embeddings = network.showo.model.embed_tokens(riding)
             embeddings = torch.cat([embeddings, riding_embeddings], dim=1)
         layout = riders.behind(layout)
-    hidden = network.hidden_states(ids, layout.attention_mask, layout.position_ids, embeddings)
+    hidden = network.hidden_states(ids, network.mask_of(layout), layout.position_ids, embeddings)
 
     rows = torch.stack(list(wanted.values()))  # (versions, blocks, block tokens)
     chosen = hidden[batch.answer[:, None].expand_as(rows[0]), rows]

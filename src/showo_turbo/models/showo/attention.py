@@ -3,13 +3,16 @@
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+if TYPE_CHECKING:  # it takes most of a second to import
+    from torch.nn.attention.flex_attention import BlockMask
 
 SHORT = 256
 """Sequences up to this many tokens train faster on a CPU without the fused kernel."""
@@ -77,7 +80,7 @@ def attention(
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    attention_mask: Tensor | None,
+    attention_mask: "Tensor | BlockMask | None",
     packing: Packing | None = None,
     **options: Any,
 ) -> tuple[Tensor, None]:
@@ -91,13 +94,21 @@ def attention(
         query: `(batch, heads, tokens, size)`, or `(1, heads, tokens, size)` of packed rows.
         key: `(batch, heads, keys, size)`.
         value: Likewise.
-        attention_mask: `(batch, 1, tokens of a line, keys)` bool.
+        attention_mask: `(batch, 1, tokens of a line, keys)` bool; or a mask of FlexAttention, which
+            then attends.
         packing: How queries are packed.
         **options: See `sdpa_attention_forward`.
 
     Returns:
         `(batch, tokens, heads, size)`, packed as the queries are, and no weights.
     """
+    if not isinstance(attention_mask, Tensor | None):
+        from transformers.integrations.flex_attention import flex_attention_forward
+
+        # Under autocast the norms of queries and keys give float32.
+        query, key = query.to(value.dtype), key.to(value.dtype)
+        attended, _ = flex_attention_forward(module, query, key, value, attention_mask, **options)
+        return attended, None
     if packing is None:
         attended, _ = sdpa_attention_forward(module, query, key, value, attention_mask, **options)
         return attended, None

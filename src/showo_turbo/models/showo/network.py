@@ -304,5 +304,5 @@ class Showo(CachedPhi):
         """Run the transformer over whole sequences; `(batch, tokens, hidden)`."""
         layout = sequences.layout
         return self.hidden_states(
-            sequences.input_ids, layout.attention_mask, layout.position_ids, embeddings
+            sequences.input_ids, self.mask_of(layout), layout.position_ids, embeddings
         )

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from contextlib import nullcontext
 from inspect import signature
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -11,13 +11,16 @@ from torch import Tensor, nn
 from transformers import PhiForCausalLM, PhiModel
 
 from ...errors import UserError
-from ..layout import cached_attention_mask
+from ..layout import Layout, cached_attention_mask
 from ..protocols import TextModel
 from ..recomputation import checkpoint_options
 from .attention import Packing, fast_training_attention
 from .cache import KeyValueCache
 from .compiled import CacheSizes, CompiledDecoding, StaticKeyValueCache
 from .config import ShowoConfig
+
+if TYPE_CHECKING:
+    from torch.nn.attention.flex_attention import BlockMask
 
 
 def cache_argument(kind: type[nn.Module]) -> str:
@@ -40,6 +43,7 @@ class CachedPhi(TextModel):
     Attributes:
         showo: The transformer, named as in the released checkpoints, whose keys begin with it.
         recomputes: Whether activations are recomputed in the backward pass.
+        flexible: Whether whole sequences are trained with FlexAttention.
     """
 
     def __init__(self, config: ShowoConfig) -> None:
@@ -48,6 +52,7 @@ class CachedPhi(TextModel):
         self.showo = PhiForCausalLM(config.phi())
         self._compiled: CompiledDecoding | None = None
         self.recomputes = False
+        self.flexible = False
 
     @property
     def device(self) -> torch.device:
@@ -66,6 +71,15 @@ class CachedPhi(TextModel):
         renamed = getattr(self.showo, "activation_checkpointing_enable", None)
         (renamed or self.showo.gradient_checkpointing_enable)(checkpoint_options(elementwise))
 
+    def flex_attention_enable(self) -> None:
+        """Train with FlexAttention; see `ImageModel`."""
+        self.flexible = True
+
+    def mask_of(self, layout: Layout) -> "Tensor | BlockMask":
+        """Who sees whom in whole sequences, for the attention that is to be used."""
+        flexible = self.flexible and torch.is_grad_enabled()
+        return layout.block_mask if flexible else layout.attention_mask
+
     def lora_layers(self) -> tuple[nn.Module, nn.Module]:
         """The blocks that adapters go into, and the module that keeps their scaling."""
         return self.showo.model.layers, self.showo
@@ -73,7 +87,7 @@ class CachedPhi(TextModel):
     def hidden_states(
         self,
         input_ids: Tensor,
-        attention_mask: Tensor,
+        attention_mask: "Tensor | BlockMask",
         position_ids: Tensor | None = None,
         embeddings: Tensor | None = None,
     ) -> Tensor:
@@ -81,7 +95,8 @@ class CachedPhi(TextModel):
 
         Args:
             input_ids: `(batch, tokens)`.
-            attention_mask: `(batch, 1, tokens, tokens)` bool, `True` where attended.
+            attention_mask: `(batch, 1, tokens, tokens)` bool, `True` where attended; or see
+                `mask_of`.
             position_ids: `(batch, tokens)`; `0 .. tokens - 1` by default.
             embeddings: `(batch, tokens, hidden)`, in place of those of the ids.
 
