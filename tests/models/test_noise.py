@@ -84,6 +84,24 @@ def test_the_cache_gives_what_whole_sequences_give(network):
         )
 
 
+@pytest.mark.parametrize("size", [1, 8, 64])
+def test_noise_may_perturb_the_embeddings_from_the_beginning(network, size):
+    noisy, again = copy.deepcopy(network), copy.deepcopy(network)
+    noisy.add_noise(size, scale=0.3)
+    again.add_noise(size, scale=0.3)
+    assert torch.equal(noisy.noise.token.weight, again.noise.token.weight)
+    masked = torch.ones(400, network.config.image_tokens, dtype=torch.bool)
+    masked[:, 0] = False
+    generator = torch.Generator().manual_seed(1)
+    noise = torch.randn(400, 1 + network.config.image_tokens, size, generator=generator)
+    with torch.no_grad():
+        added = noisy.noise(noise, masked)
+    embeddings = network.showo.model.embed_tokens.weight
+    expected = 0.3 * float(embeddings.detach().std())
+    assert float(added[:, 1:].std()) == pytest.approx(expected, rel=0.5 if size == 1 else 0.1)
+    assert not added[:, 0].any()
+
+
 def test_images_differ_by_their_seeds_and_by_nothing_else(network):
     noisy = trained(network)
     sampling = ImageSampling(2, guidance_scale=1.0)

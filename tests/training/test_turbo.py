@@ -254,6 +254,27 @@ def test_weights_that_are_no_factor(weight):
         LossTerm.__init__(Counted("text"), "text", weight)
 
 
+def test_only_the_student_reads_noise_at_first(random_shapes_model):
+    module = turbo(random_shapes_model, noise_size=4, noise_scale=0.2)
+    assert module.student.noise.token.weight.any()
+    assert not module.teacher.noise.token.weight.any()
+    assert not module.base.noise.token.weight.any()
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"noise_size": -1}, r"noise_size is -1; expected 0 or more"),
+        ({"noise_size": 4, "noise_scale": -0.1}, r"noise_scale is -0\.1; expected 0 or more"),
+        ({"noise_scale": 0.1}, r"noise_scale is 0\.1, but .* set noise_size"),
+    ],
+)
+def test_noise_that_is_out_of_range(options, message):
+    with pytest.raises(UserError, match=message):
+        ShowoTurbo(**options)
+
+
 @pytest.mark.bad_input
 def test_flex_attention_where_it_cannot_train():
     with pytest.raises(UserError, match=r"^flex_attention is .*; set gradient_checkpointing to tr"):

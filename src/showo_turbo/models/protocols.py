@@ -85,8 +85,13 @@ class ImageModel(nn.Module, ABC):
         """
         return 0
 
-    def add_noise(self, size: int) -> None:
-        """Read so many numbers of noise from now on, at first without an effect.
+    def add_noise(self, size: int, scale: float = 0.0) -> None:
+        """Read noise from now on.
+
+        Args:
+            size: Numbers of noise for an image, and for each of its tokens.
+            scale: Standard deviation of what each masked token reads at first, as a share of that
+                of the embeddings; 0 leaves the network as it is.
 
         Raises:
             UserError: If the family reads none.

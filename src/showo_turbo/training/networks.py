@@ -1,5 +1,6 @@
 """The networks of a distillation: where they come from, and what checkpoints hold of them."""
 
+import math
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -41,6 +42,7 @@ class DistillationNetworks(MeasuredModule):
         vision_encoder: Likewise.
         family: Likewise.
         noise_size: Likewise.
+        noise_scale: Likewise.
         lora: Likewise.
         gradient_checkpointing: Likewise.
         compile_layers: Likewise.
@@ -59,6 +61,7 @@ class DistillationNetworks(MeasuredModule):
         vision_encoder: str | None,
         family: str | None,
         noise_size: int,
+        noise_scale: float,
         lora: LoRAOptions | None,
         gradient_checkpointing: bool | Literal["elementwise"],
         compile_layers: bool,
@@ -77,6 +80,7 @@ class DistillationNetworks(MeasuredModule):
         if text_tokenizer is not None:
             self.text_tokenizer = TextTokenizer.from_pretrained(text_tokenizer)
         self.noise_size = noise_size
+        self.noise_scale = noise_scale
         self.lora = lora
         self.gradient_checkpointing = gradient_checkpointing
         self.compile_layers = compile_layers
@@ -91,6 +95,13 @@ class DistillationNetworks(MeasuredModule):
         self._auxiliary_state: dict[str, Any] | None = None
         if noise_size < 0:
             raise UserError(f"noise_size is {noise_size}; expected 0 or more, correct it")
+        if not 0 <= noise_scale < math.inf:
+            raise UserError(f"noise_scale is {noise_scale}; expected 0 or more, correct it")
+        if noise_scale and not noise_size:
+            raise UserError(
+                f"noise_scale is {noise_scale}, but the student reads no noise; set noise_size, "
+                "such as to 64"
+            )
         for name in ("teacher", "base", "image_tokenizer", "vision_encoder"):
             exclude_from_checkpoints(self, name)
 
@@ -113,7 +124,7 @@ class DistillationNetworks(MeasuredModule):
         """Load the networks, once, where the strategy wants them."""
         if "student" in self._modules:
             return
-        self.student = self.load_base()
+        self.student = self.load_base(self.noise_scale)
         if not self.student.config.needs_text_tokenizer:
             self.text_tokenizer = self.text_tokenizer_id = None
         self.check_student()
@@ -170,11 +181,15 @@ class DistillationNetworks(MeasuredModule):
         """Note where the current teacher is saved."""
         self._teacher_folder = folder
 
-    def load_base(self) -> ImageModel:
-        """The model that training starts from."""
+    def load_base(self, noise_scale: float = 0.0) -> ImageModel:
+        """The model that training starts from.
+
+        Args:
+            noise_scale: Of noise that it does not read yet, see `ImageModel.add_noise`.
+        """
         network = load_model(self.model_id, self.family)
         if self.noise_size and not network.noise_size:
-            network.add_noise(self.noise_size)
+            network.add_noise(self.noise_size, noise_scale)
         return network
 
     @property

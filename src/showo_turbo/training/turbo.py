@@ -71,6 +71,8 @@ class ShowoTurbo(DistillationNetworks):
         noise_size: Numbers of noise that the student reads for each image and each of its masked
             tokens, so that its images of a prompt differ by their seeds even where it takes the
             likeliest tokens; 0 for none, or for what the model has. At first without an effect.
+        noise_scale: Of noise that is to have an effect at first: the standard deviation that it
+            adds to the embeddings of masked tokens, as a share of theirs. Di[M]O takes 0.1 to 0.3.
         losses: The terms of the loss by name, each a `LossTerm`; by default those of the paper with
             the weights published for 256 px (`published_losses`). What no term with a weight asks
             for is not computed. A term of your own is a subclass of `LossTerm`.
@@ -119,6 +121,7 @@ class ShowoTurbo(DistillationNetworks):
         vision_encoder: str | None = None,
         family: str | None = None,
         noise_size: int = 0,
+        noise_scale: float = 0.0,
         losses: dict[str, LossTerm] | None = None,
         consistency_target: ConsistencyTarget | None = None,
         max_language_length: int = 512,
@@ -150,6 +153,7 @@ class ShowoTurbo(DistillationNetworks):
             vision_encoder,
             family,
             noise_size,
+            noise_scale,
             lora,
             gradient_checkpointing,
             compile_layers,

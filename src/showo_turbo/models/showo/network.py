@@ -147,10 +147,13 @@ class Showo(CachedPhi):
         """Numbers of noise that an image, and each of its tokens, reads; 0 for none."""
         return self.config.noise_size
 
-    def add_noise(self, size: int) -> None:
-        """Read noise from now on, at first without an effect; see `NoiseEmbedding`."""
+    def add_noise(self, size: int, scale: float = 0.0) -> None:
+        """Read noise from now on; see `ImageModel` and `NoiseEmbedding`."""
         self.config = replace(self.config, noise_size=size)
         self.noise = NoiseEmbedding(size, self.config.hidden_size).to(self.device, self.dtype)
+        if scale:
+            embeddings = self.showo.model.embed_tokens.weight.detach()
+            self.noise.perturb(scale * float(embeddings.float().std()))
 
     def read_features(self, features: Mapping[str, Any]) -> None:
         """Be asked about features of images from now on, through a projector with random weights.
