@@ -64,6 +64,7 @@ def test_the_files_are_found():
         "fsdp",
         "24gb",
         "80gb",
+        "80gb_lora",
         "8x24gb",
         "float8",
     }

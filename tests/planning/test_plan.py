@@ -13,6 +13,7 @@ from showo_turbo.models.showo import Showo
 from showo_turbo.planning import estimate, read_run
 from showo_turbo.planning.live_bytes import LiveBytes
 from showo_turbo.planning.step import step_bytes
+from showo_turbo.training.lora import LoRAOptions, add_lora
 
 from ..support import full_step
 
@@ -154,8 +155,10 @@ def test_a_deep_network_takes_what_shallow_ones_tell(checkpointing, by_stream, m
     assert said == {name: pytest.approx(value, abs=within) for name, value in found.items()}
 
 
-@pytest.mark.parametrize("checkpointing", [None, "layers", "elementwise"])
-def test_a_step_of_training_takes_what_is_planned(checkpointing):
+@pytest.mark.parametrize(
+    ("checkpointing", "rank"), [(None, 0), ("layers", 0), ("elementwise", 0), ("layers", 8)]
+)
+def test_a_step_of_training_takes_what_is_planned(checkpointing, rank):
     """The package's own step, over real tensors: its losses, masks and branches of answers."""
     run = planned("quickstart")
     model = replace(run.model, layers=2)
@@ -165,17 +168,20 @@ def test_a_step_of_training_takes_what_is_planned(checkpointing):
         bfloat16=True,
         by_stream=True,
         checkpointing=checkpointing,
+        lora=LoRAOptions(rank) if rank else None,
         batches={"image": 8, "text": 2, "language": 4},
         streams=planned("turbo_256").streams,
     )
     _, said = step_bytes(run)
     network = Showo(model).train()
+    if run.lora is not None:
+        add_lora(network, run.lora)
     if checkpointing:
         network.gradient_checkpointing_enable(checkpointing == "elementwise")
     batches = full_step.batches_of(run)
     there = [*network.parameters(), *network.buffers()]
     meter = LiveBytes(there, (model.codebook_size, model.text_vocabulary_size))
-    meter.watch(network.parameters())
+    meter.watch(p for p in network.parameters() if p.requires_grad)
     with meter:
         full_step.step(run, network, batches)
     assert sum(meter.peak.values()) == pytest.approx(sum(said.values()), rel=0.1)

@@ -94,3 +94,19 @@ def test_mmada_on_eight_devices():
     found = estimate(run)
     assert 8e9 < found.parameters < 8.2e9 and found.steps == 2 * 20000 // (2 * 8)
     assert all(found.parameters / 2 < phase.total < 80e9 for phase in found.phases)
+
+
+@pytest.mark.slow
+def test_adapters_of_mmada_on_one_device():
+    """The frozen weights, a teacher of its own that collects, and hardly anything else."""
+    run = planned("turbo.yaml", "turbo_mmada.yaml", "hardware/80gb_lora.yaml")
+    found = estimate(run)
+    whole = estimate(replace(run, lora=None))
+    assert run.lora.rank == 32 and found.trained == found.parameters - whole.parameters
+    assert 5e7 < found.trained < 1e8 and whole.trained == whole.parameters
+    training, collecting = found.phases
+    assert training.parts["states"] == 8 * found.trained
+    assert 4 * found.parameters < training.total < 48e9
+    assert 6 * found.parameters < collecting.total < 64e9
+    assert whole.phases[0].total > 100e9
+    assert found.operations["training"] < 0.8 * whole.operations["training"]

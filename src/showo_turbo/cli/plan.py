@@ -81,12 +81,14 @@ def _show(planned: Run, found: Estimate, rate: float) -> None:
     table.add_row("all", *(f"{phase.total / GB:.1f}" for phase in found.phases), style="bold")
     console.print(table)
     devices = f"{planned.devices} device{'s' if planned.devices > 1 else ''}"
+    trained = f"{found.trained / 1e9:.3g} of them trained, " if planned.lora else ""
     hours = found.hours(rate * 1e12, planned.devices)
     shares = ", ".join(f"{name} {value:.2g}" for name, value in found.operations.items())
     disk = ", ".join(f"{name} {value / GB:.1f}" for name, value in found.disk.items())
     print(
-        f"{found.parameters / 1e9:.3g} billion parameters, {devices}, {found.steps} optimizer "
-        f"steps, {planned.optimizer} with {planned.state_bytes:g} bytes of state a parameter"
+        f"{found.parameters / 1e9:.3g} billion parameters, {trained}{devices}, {found.steps} "
+        f"optimizer steps, {planned.optimizer} with {planned.state_bytes:g} bytes of state a "
+        "parameter"
     )
     print(
         f"time: {hours:.1f} h at {rate:g} TFLOP/s a device (operations: {shares}), without loading"

@@ -59,7 +59,8 @@ class Estimate:
     """What a run needs.
 
     Attributes:
-        parameters: Of the student.
+        parameters: Of the student, with its adapters if it has any.
+        trained: Those of them that are trained.
         phases: Memory of each device; of collecting, if anything is collected.
         operations: Floating-point operations of all devices, likewise.
         steps: Optimizer steps.
@@ -67,6 +68,7 @@ class Estimate:
     """
 
     parameters: int
+    trained: int
     phases: tuple[Phase, ...]
     operations: Mapping[str, float]
     steps: int
@@ -96,16 +98,19 @@ def estimate(run: Run) -> Estimate:
     run = replace(run, stages=begun_stages(run.stages, partial(_epoch_steps, run), run.max_steps))
     network, step = step_bytes(run)
     parameters = sum(parameter.numel() for parameter in network.parameters())
-    phases = [Phase("training", _with_overhead(run, _training(run, network, parameters, step)))]
+    trained = sum(p.numel() for p in network.parameters() if p.requires_grad)
+    needed = _with_overhead(run, _training(run, network, parameters, trained, step))
+    phases = [Phase("training", needed)]
     if any(stage.collects for stage in run.stages):
-        needed = _with_overhead(run, _collecting(run, network, parameters))
+        needed = _with_overhead(run, _collecting(run, network, parameters, trained))
         phases.append(Phase("collecting", needed))
     return Estimate(
         parameters=parameters,
+        trained=trained,
         phases=tuple(phases),
         operations=_operations(run, network),
         steps=_steps(run),
-        disk=_disk(run, parameters),
+        disk=_disk(run, parameters, trained),
     )
 
 
@@ -115,7 +120,7 @@ def _with_overhead(run: Run, parts: dict[str, float]) -> dict[str, float]:
 
 
 def _training(
-    run: Run, network: nn.Module, parameters: int, step: Mapping[str, int]
+    run: Run, network: nn.Module, parameters: int, trained: int, step: Mapping[str, int]
 ) -> dict[str, float]:
     """Bytes of each part where they are the most together: in a backward pass, or in the step."""
     shards = run.devices if run.sharded else 1
@@ -124,26 +129,28 @@ def _training(
     # A sharded network gathers a layer while the next comes, and its embeddings and head for good.
     if run.sharded:
         weights += 2 * (_outside_layers(network) + 2 * _layers(network) / run.model.layers)
-    gradients = 4 * parameters / shards
+    gradients = 4 * trained / shards
     in_backward = {name: float(step[name]) for name in ("gradients", "logits", "activations")}
     in_step = {"gradients": gradients, "logits": 0.0, "activations": 0.0, "step": 0.0}
-    in_step["step"] = 4 * parameters / shards if run.copies_states else 0.0
+    in_step["step"] = 4 * trained / shards if run.copies_states else 0.0
     chosen = max(in_backward, in_step, key=lambda parts: sum(parts.values()))
     return {
         "weights": weights,
-        "states": run.state_bytes * parameters / shards,
+        "states": run.state_bytes * trained / shards,
         **chosen,
-        "exchange": float(4 * parameters if run.bucket_copies else 0),
+        "exchange": float(4 * trained if run.bucket_copies else 0),
     }
 
 
-def _collecting(run: Run, network: nn.Module, parameters: int) -> dict[str, float]:
+def _collecting(run: Run, network: nn.Module, parameters: int, trained: int) -> dict[str, float]:
     """Bytes of each part while the teacher decodes the larger of images and texts."""
     model = run.model
     shards = run.devices if run.sharded else 1
     weights = 4 * parameters * (1 + run.average + run.base) / shards
     width = 2 if run.bfloat16 else 4
-    if run.sharded:  # a copy, whose linear layers are in autocast's type
+    # A copy, whose linear layers are in autocast's type; without shards and adapters the student
+    # itself collects.
+    if run.sharded or run.lora is not None:
         weights += 4 * parameters - (4 - width) * (_layers(network) + _head(network))
     else:
         weights += 4 * parameters * run.teacher
@@ -172,7 +179,7 @@ def _collecting(run: Run, network: nn.Module, parameters: int) -> dict[str, floa
             }
         )
     most = max(needs, key=lambda parts: sum(parts.values()), default={})
-    states = run.state_bytes * parameters / shards if run.keeps_states else 0.0
+    states = run.state_bytes * trained / shards if run.keeps_states else 0.0
     return {"weights": weights + _image_tokenizer_bytes(run), "states": states, **most}
 
 
@@ -186,7 +193,8 @@ def _operations(run: Run, network: nn.Module) -> dict[str, float]:
 
     step = 0.0
     for made in (made for passes in passes_of(run).values() for made in passes):
-        times = (4 if run.checkpointing == "layers" else 3) if made.graded else 1
+        # Forward, and the gradients of inputs and of weights, of which adapters have few.
+        times = (1 + 1 + (run.lora is None) + (run.checkpointing == "layers")) if made.graded else 1
         step += times * forward(made.count * made.length, made.length)
         step += (3 if made.graded else 1) * 2 * made.rows * made.classes * model.hidden_size
     batches = sum(stage.epochs * _batches(run, stage) for stage in run.stages)
@@ -233,9 +241,9 @@ def _batches(run: Run, stage: StageOfRun) -> int:
     return -(-samples // (max(run.batches.get(stream, 0), 1) * run.devices))
 
 
-def _disk(run: Run, parameters: int) -> dict[str, float]:
+def _disk(run: Run, parameters: int, trained: int) -> dict[str, float]:
     """Bytes of what a run writes."""
-    checkpoint = (4 + run.state_bytes) * parameters
+    checkpoint = 4 * parameters + run.state_bytes * trained
     return {
         "teachers": 4.0 * parameters * sum(stage.rounds for stage in run.stages),
         "trajectories": float(sum(stage.rounds * _stores(run, stage) for stage in run.stages)),

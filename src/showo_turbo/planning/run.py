@@ -9,6 +9,7 @@ from ..losses.term import LossTerm
 from ..models.magvitv2 import MAGVITv2, MAGVITv2Config
 from ..models.masked_text import MaskedTextModel
 from ..models.registry import OURS, family_and_config, import_family
+from ..training.lora import LoRAOptions
 from .hardware import name_of, read_hardware
 from .stages import StageOfRun, read_stages
 from .terms import read_terms
@@ -52,6 +53,7 @@ class Run:
         keeps_states: Whether it has its state while a later stage collects.
         on_gpu: Whether an accelerator is used.
         devices: How many, on all nodes.
+        lora: Adapters that are trained in place of all weights, if any.
         sharded: Whether weights are sharded over them.
         bucket_copies: Whether gradients are exchanged as copies of themselves.
         collect_batch: Samples that are collected at once.
@@ -82,6 +84,7 @@ class Run:
     keeps_states: bool
     on_gpu: bool
     devices: int
+    lora: LoRAOptions | None
     sharded: bool
     bucket_copies: bool
     collect_batch: int
@@ -116,8 +119,6 @@ def read_run(config: Mapping[str, Any], devices: int | None = None) -> Run:
     if kind != "ShowoTurbo":
         raise UserError(f"plan estimates runs of ShowoTurbo, not of {kind}; name another file")
     options, trainer = config["model"]["init_args"], config["trainer"]
-    if options.get("lora") is not None:
-        raise UserError("plan does not estimate lora; leave it out for the memory without it")
     family, model = _model_of(options)
     curriculum = _options_of(trainer.get("callbacks"), "Curriculum")
     if not curriculum:
@@ -156,6 +157,7 @@ def read_run(config: Mapping[str, Any], devices: int | None = None) -> Run:
         keeps_states=any(stage.get("keep_optimizer") for stage in stages[1:]),
         on_gpu=hardware.on_gpu,
         devices=hardware.devices,
+        lora=None if options.get("lora") is None else LoRAOptions(**options["lora"]),
         sharded=hardware.sharded,
         bucket_copies=hardware.bucket_copies,
         collect_batch=int(curriculum["batch_size"]),

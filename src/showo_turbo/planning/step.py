@@ -15,6 +15,7 @@ from ..losses.language_model import cross_entropies
 from ..losses.regularizers import kl_of_recorded
 from ..losses.term import LossTerm
 from ..losses.terms import ImageRegularizer, TextConsistency, TextRegularizer
+from ..training.lora import add_lora
 from .live_bytes import LiveBytes
 from .passes import QUESTION, Pass, passes_of
 from .run import Run
@@ -27,10 +28,10 @@ def build(run: Run, mode: FakeTensorMode) -> nn.Module:
     """Make the network without contents.
 
     Raises:
-        UserError: If its family does not say how it runs over whole sequences.
+        UserError: If its family does not say how it runs over whole sequences, or adapters cannot
+            be put into it.
     """
-    with mode:
-        network = run.family(run.model)
+    network = _with_adapters(run, mode) if run.lora else _without_contents(run, mode)
     if "text" in run.streams and not run.denoised and not hasattr(network, "hidden_states"):
         raise UserError(
             f"plan runs a network's hidden_states and logits, which {run.family.__name__} does not "
@@ -39,6 +40,27 @@ def build(run: Run, mode: FakeTensorMode) -> nn.Module:
     if run.checkpointing:
         network.gradient_checkpointing_enable(*([True] if run.checkpointing != "layers" else []))
     return network.train()  # type: ignore[no-any-return]
+
+
+def _without_contents(run: Run, mode: FakeTensorMode) -> Any:
+    with mode:
+        return run.family(run.model)
+
+
+def _with_adapters(run: Run, mode: FakeTensorMode) -> Any:
+    """The network with adapters, which cannot be put among tensors without contents."""
+    assert run.lora is not None
+    with torch.device("meta"):
+        network = run.family(run.model)
+        add_lora(network, run.lora)
+    with mode:
+        for module in network.modules():
+            for name, value in module.named_parameters(recurse=False):
+                empty = torch.empty(value.shape, dtype=value.dtype)
+                setattr(module, name, nn.Parameter(empty, value.requires_grad))
+            for name, value in module.named_buffers(recurse=False):
+                setattr(module, name, torch.empty(value.shape, dtype=value.dtype))
+    return network
 
 
 def step_bytes(run: Run) -> tuple[nn.Module, dict[str, int]]:
@@ -66,7 +88,7 @@ def _run_step(run: Run) -> tuple[nn.Module, dict[str, int]]:
     shards = run.devices if run.sharded else 1
     model = run.model
     meter = LiveBytes(there, (model.codebook_size, run.text_vocabulary_size), shards)
-    meter.watch(network.parameters())
+    meter.watch(p for p in network.parameters() if p.requires_grad)
     passes = passes_of(run)
     with mode, meter:
         if run.by_stream:
