@@ -163,7 +163,7 @@ def test_a_config_is_parsed_with_overlays_and_its_run_moves_as_a_whole(number, c
     Whatever is written goes where `trainer.default_root_dir` says.
     """
     cards = TURBO in WHOLE[number]  # overlays of cards are those of turbo.yaml
-    machines = [path for path in OVERLAYS if cards or not path.stem.endswith(("gb", "float8"))]
+    machines = [path for path in OVERLAYS if cards or not path.stem.endswith(("gb", "gb_lora", "float8"))]
     machine, logger = machines[number % len(machines)], LOGGERS[number // 2 % len(LOGGERS)]
     files = options([*WHOLE[number], machine, logger])
     whole = printed([*files, "--trainer.default_root_dir", "elsewhere"], capsys)
