@@ -133,7 +133,10 @@ class Curriculum(Callback):
         if stage != "fit":
             return
         if not isinstance(pl_module, ShowoTurbo):
-            raise UserError(f"Curriculum trains ShowoTurbo, not {type(pl_module).__name__}")
+            raise UserError(
+                f"Curriculum trains {type(pl_module).__name__}; expected a ShowoTurbo, leave the "
+                "callback out"
+            )
         if isinstance(trainer.strategy, DeepSpeedStrategy):
             raise UserError(
                 f"Curriculum cannot renew a teacher that {type(trainer.strategy).__name__} has "
@@ -332,5 +335,8 @@ def _turbo(module: LightningModule) -> ShowoTurbo:
 def _data(trainer: Trainer) -> DistillationDataModule:
     data = trainer.datamodule  # type: ignore[attr-defined]
     if not isinstance(data, DistillationDataModule):
-        raise UserError(f"Curriculum needs a DistillationDataModule, not {type(data).__name__}")
+        raise UserError(
+            f"Curriculum has data of the kind {type(data).__name__}; expected a "
+            "DistillationDataModule, train on one or leave the callback out"
+        )
     return data

@@ -251,7 +251,8 @@ def evaluation_data(
     module = trainer.datamodule  # type: ignore[attr-defined]
     if not isinstance(module, DistillationDataModule):
         raise UserError(
-            f"SpeedupReport needs a DistillationDataModule, not {type(module).__name__}"
+            f"SpeedupReport has data of the kind {type(module).__name__}; expected a "
+            "DistillationDataModule, train on one or leave the callback out"
         )
 
     def read(path: Path, per_category: int | None) -> tuple[str, list[dict[str, Any]]]:

@@ -114,5 +114,5 @@ def test_marks_are_a_requests_own(lmms):
 @pytest.mark.bad_input
 @pytest.mark.parametrize("value", [0, -1, "many", "", "1.5"])
 def test_a_batch_size_that_is_not_one(lmms, value):
-    with pytest.raises(UserError, match=r"batch_size is .*; expected 1 or more, or auto"):
+    with pytest.raises(UserError, match="batch_size is"):
         lmms.batch_size_of(value)

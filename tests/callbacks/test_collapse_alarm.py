@@ -162,7 +162,7 @@ def test_options(options, message):
 
 @pytest.mark.bad_input
 def test_limits_are_shares():
-    with pytest.raises(UserError, match=r"limits\.repetitive is 2; expected a share"):
+    with pytest.raises(UserError, match=r"limits\.repetitive is 2"):
         CollapseLimits(repetitive=2)
 
 

@@ -119,7 +119,7 @@ def test_samples_of_other_batches():
 
 @pytest.mark.bad_input
 def test_a_window_of_one_batch():
-    with pytest.raises(UserError, match="window_size is 1; expected at least 2"):
+    with pytest.raises(UserError, match="window_size is 1"):
         Throughput(window_size=1)
-    with pytest.raises(UserError, match=r"device_tflops is 0\.0; expected more than 0"):
+    with pytest.raises(UserError, match=r"device_tflops is 0\.0"):
         Throughput(device_tflops=0.0)

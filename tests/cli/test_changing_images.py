@@ -276,7 +276,7 @@ class TestBadInput:
 
     def test_a_file_without_jobs(self, photos):
         write_jobs()
-        with pytest.raises(UserError, match=r"jobs\.jsonl holds no jobs; expected one JSON"):
+        with pytest.raises(UserError, match=r"jobs\.jsonl holds no jobs"):
             read_file("mask", "prompt")
 
     def test_a_folder_of_other_images(self, command, mistake, model, tmp_path, photos):

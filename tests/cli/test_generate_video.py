@@ -106,7 +106,7 @@ def test_clips_in_folders(tmp_path):
     colored_frames()[0].save(tmp_path / "b.png")
     assert find_clips([str(tmp_path)]) == [tmp_path / "a.mp4", tmp_path / "b.png"]
     (tmp_path / "none").mkdir()
-    with pytest.raises(UserError, match=r"none holds no clips .* and no frames; name"):
+    with pytest.raises(UserError, match=r"none holds no clips .* and no frames"):
         find_clips([str(tmp_path / "none")])
     with pytest.raises(UserError, match="there are no clips"):
         find_clips([])

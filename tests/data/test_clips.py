@@ -72,7 +72,7 @@ def test_durations_that_are_rounded(tmp_path):
     options = {"save_all": True, "append_images": [second, third], "duration": times}
     first.save(tmp_path / "a.gif", **options)
     assert load_clip(tmp_path / "a.gif", 13, 16).shape[1] == 13
-    with pytest.raises(BadSample, match=r"a\.gif has more than 11 frames; expected 11"):
+    with pytest.raises(BadSample, match=r"a\.gif has more than 11 frames"):
         load_clip(tmp_path / "a.gif", 11, 16)
 
 
@@ -106,7 +106,7 @@ class TestBadInput:
     @pytest.mark.parametrize(("wanted", "found"), [(4, "more than 4"), (6, "5")])
     @pytest.mark.parametrize("name", ["a.gif", "a.webp", "frames"])
     def test_a_wrong_number_of_frames(self, folder, name, wanted, found):
-        with pytest.raises(BadSample, match=rf"{name} has {found} frames; expected {wanted}"):
+        with pytest.raises(BadSample, match=rf"{name} has {found} frames"):
             load_clip(folder / name, wanted, 16)
 
     def test_changing_size(self, folder):
@@ -178,7 +178,7 @@ class TestBadInput:
 
     def test_a_pipe(self, tmp_path):
         os.mkfifo(tmp_path / "a.gif")
-        with pytest.raises(BadSample, match=r"a\.gif is not a file; expected a clip"):
+        with pytest.raises(BadSample, match=r"a\.gif is not a file"):
             load_clip(tmp_path / "a.gif", 5, 16)
 
     def test_a_video_without_its_library(self, tmp_path, monkeypatch):
@@ -202,7 +202,7 @@ class TestBadInput:
                 load_clip(folder / name, 5, 16)
         with pytest.raises(BadSample, match="a single image is given for a clip"):
             load_clip(frames()[0], 5, 16)
-        with pytest.raises(UserError, match=r"is to be a \.avi file; expected \.gif"):
+        with pytest.raises(UserError, match=r"is to be a \.avi file"):
             write_clip(folder / "a.avi", frames())
 
     def test_questions_are_not_distilled(self, tmp_path):
@@ -212,10 +212,10 @@ class TestBadInput:
 
     @pytest.mark.parametrize("files", [CaptionFiles, InstructionFiles])
     def test_no_frames(self, tmp_path, files):
-        with pytest.raises(UserError, match="frames is 0; it must be at least 1"):
+        with pytest.raises(UserError, match="frames is 0"):
             files(tmp_path, tmp_path / "a.json", frames=0)
 
     def test_small_frames(self):
         tiny = [Image.fromarray(np.zeros((4, 30, 3), np.uint8))] * 2
-        with pytest.raises(BadSample, match="frames of 30 x 4 pixels; expected at least 8 a side"):
+        with pytest.raises(BadSample, match="frames of 30 x 4 pixels"):
             load_clip(tiny, 2, 16)

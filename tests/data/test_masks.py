@@ -38,7 +38,7 @@ def test_masks_of_all_kinds(tmp_path: Path, mode: str) -> None:
 @pytest.mark.bad_input
 def test_bad_masks(tmp_path: Path) -> None:
     Image.new("RGBA", (16, 16), (255, 255, 255, 100)).save(tmp_path / "clear.png")
-    with pytest.raises(BadSample, match=r"clear\.png has transparent parts; expected a mask that"):
+    with pytest.raises(BadSample, match=r"clear\.png has transparent parts"):
         read_mask(tmp_path / "clear.png")
     with pytest.raises(BadSample, match="mask 2 has transparent parts"):
         gray_mask(Image.new("LA", (16, 16)), "mask 2")

@@ -231,9 +231,9 @@ class TestBadInput:
             ImageTextShards([tmp_path]).open(8).draw(0, 0)
 
     def test_parquet(self, folder, tmp_path):
-        with pytest.raises(UserError, match="has no column 'text'; it has"):
+        with pytest.raises(UserError, match="has no column 'text'"):
             ImageTextShards([folder / "02.parquet"], caption_column="text").open(8)
-        with pytest.raises(UserError, match="has string in column 'caption'; expected the bytes"):
+        with pytest.raises(UserError, match="has string in column 'caption'"):
             ImageTextShards([folder / "02.parquet"], "caption", "caption").open(8)
         (folder / "02.parquet").write_bytes(b"PAR1")
         with pytest.raises(UserError, match="cannot be read as parquet"):
@@ -248,15 +248,15 @@ class TestBadInput:
 
     def test_other_files(self, tmp_path):
         (tmp_path / "a.zip").write_text("")
-        with pytest.raises(UserError, match=r"a\.zip is of another kind; expected a \.tar"):
+        with pytest.raises(UserError, match=r"a\.zip is of another kind"):
             ImageTextShards([tmp_path / "a.zip"]).open(8)
         with pytest.raises(UserError, match=r"holds no \*\.tar and no \*\.parquet file"):
             ImageTextShards([tmp_path]).open(8)
-        with pytest.raises(UserError, match=r"a\.tar does not exist; expected a tar file"):
+        with pytest.raises(UserError, match=r"a\.tar does not exist"):
             ImageTextShards([tmp_path / "a.tar"]).open(8)
 
     def test_a_shard_that_changes(self, folder):
         stream = ImageTextShards([folder]).open(8)
         write_tar(folder / "00.tar", sample("a", 10))
-        with pytest.raises(UserError, match="had 3 samples and now has 1; leave shards as they"):
+        with pytest.raises(UserError, match="had 3 samples and now has 1"):
             stream.draw(0, 0)

@@ -81,7 +81,7 @@ class TestBadInput:
         ],
     )
     def test_an_object_of_another_kind(self, argument: str, kind: type) -> None:
-        with pytest.raises(UserError, match=f"{argument} is .*; expected a {kind.__name__}"):
+        with pytest.raises(UserError, match=f"{argument} is"):
             distillation(**{argument: "data.json"})
 
     @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ class TestBadSamples:
 
     def test_a_batch_without_a_good_sample_ends_the_run(self) -> None:
         loaded = JoinedDataset({"a": Numbers()})[[SampleKey("a", 4, 0)]]
-        with pytest.raises(UserError, match=r"all 1 samples of a batch are bad; .*: sample 4"):
+        with pytest.raises(UserError, match="all 1 samples of a batch are bad"):
             loaded.good(lambda error: None)
         single = SingleStream("numbers", Numbers())
         with pytest.raises(UserError, match="all 1 samples of a batch are bad"):

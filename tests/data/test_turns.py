@@ -117,5 +117,5 @@ def test_a_folder_that_cannot_be_written_to(annotations, monkeypatch, tmp_path):
     monkeypatch.setattr(turns, "LARGE", 0)
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "file"))
     assert len(opened(annotations)) == 8
-    with pytest.raises(UserError, match="does not exist; expected a JSON file"):
+    with pytest.raises(UserError, match="does not exist"):
         opened(tmp_path / "none.json")

@@ -101,9 +101,9 @@ def test_texts_in_every_form(tmp_path: Path, texts: pa.Array) -> None:
 def test_mistakes_are_explained(tmp_path: Path) -> None:
     path = tmp_path / "t.parquet"
     pq.write_table(pa.table({"n": [1, 2], "text": ["a", None]}), path)
-    with pytest.raises(UserError, match=r"no column 'content'; it has \['n', 'text'\], choose one"):
+    with pytest.raises(UserError, match="no column 'content'"):
         WebText([path])
-    with pytest.raises(UserError, match=r"has int64 in column 'n'; expected text"):
+    with pytest.raises(UserError, match="has int64 in column 'n'"):
         WebText([path], column="n")
     with pytest.raises(UserError, match=r"row 1 of row group 0 of .* has no text in 'text'"):
         WebText([path], column="text")[1]

@@ -61,14 +61,14 @@ def test_the_mask_is_what_was_painted():
 def test_models_of_clips():
     clips, images = ShowoPipeline(*clip_networks()), ShowoPipeline(*tiny_networks())
     for models in ((clips,), (images, clips)):
-        with pytest.raises(UserError, match="generates clips, which the demo does not show; use"):
+        with pytest.raises(UserError, match="generates clips, which the demo does not show"):
             build_app(*models)
 
 
 @pytest.mark.bad_input
 def test_mistakes_in_the_editor():
     empty = Image.new("RGBA", (8, 8), (0, 0, 0, 0))
-    with pytest.raises(UserError, match="there is no image; use the generated one"):
+    with pytest.raises(UserError, match="there is no image"):
         _painted(None)
     with pytest.raises(UserError, match="nothing is painted"):
         _painted({"background": Image.new("RGB", (8, 8)), "layers": [empty]})
@@ -81,7 +81,7 @@ def test_a_mistake_is_one_line_on_the_page():
     def mistaken():
         raise UserError("steps is 0; expected at least 1")
 
-    with pytest.raises(gradio.Error, match="steps is 0; expected at least 1"):
+    with pytest.raises(gradio.Error, match="steps is 0"):
         list(told_errors(mistaken)())
 
 

@@ -235,7 +235,7 @@ def test_bad_input(bundle):
         plan = EvaluationPlan(abilities=3, checker=checker)
         with pytest.raises(UserError, match=rf"abilities of the evaluation is 3.*is {kind}"):
             plan.check(36, 512)
-    with pytest.raises(UserError, match="abilities of the evaluation is -1; it must be at least 0"):
+    with pytest.raises(UserError, match="abilities of the evaluation is -1"):
         EvaluationPlan(abilities=-1)
     with pytest.raises(UserError, match="there are no cases"):
         evaluate_ability(bundle, CHECKER, [], SAMPLING)

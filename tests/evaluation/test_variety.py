@@ -176,11 +176,11 @@ def test_a_variety_survives_the_report():
 
 @pytest.mark.bad_input
 def test_bad_input(bundle):
-    with pytest.raises(UserError, match="8 images of 0 prompts; give at least one of each"):
+    with pytest.raises(UserError, match="8 images of 0 prompts"):
         measure_variety(bundle, [], NOISY, count=3)
     for name, value, least in (("prompts", -1, 0), ("images", 1, 2)):
         expected = f"variety_{name} of the evaluation is {value}; it must be at least {least}"
         with pytest.raises(UserError, match=expected):
             EvaluationPlan(**{f"variety_{name}": value})
-    with pytest.raises(UserError, match=r"variety_images is 2.5; expected a whole number"):
+    with pytest.raises(UserError, match=r"variety_images is 2.5"):
         EvaluationPlan(variety_images=2.5)

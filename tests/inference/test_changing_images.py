@@ -167,17 +167,17 @@ class TestInpaint:
 
     @pytest.mark.bad_input
     def test_no_mask_at_all(self, pipeline, photos):
-        with pytest.raises(UserError, match=r"None is given; expected .*, or several of them"):
+        with pytest.raises(UserError, match="None is given"):
             pipeline.inpaint(photos[0], None, "a star")
 
     @pytest.mark.bad_input
     def test_options_that_are_none(self, pipeline, photos):
-        with pytest.raises(UserError, match="editing is of the class dict; expected a ImageEdit"):
+        with pytest.raises(UserError, match="editing is of the class dict"):
             pipeline.edit(photos[0], "a star", editing={"rounds": 2})
 
     @pytest.mark.bad_input
     def test_different_numbers(self, pipeline, photos, masks):
-        with pytest.raises(UserError, match="there are 2 images and 1 masks and 3 prompts; give"):
+        with pytest.raises(UserError, match="there are 2 images and 1 masks and 3 prompts"):
             pipeline.inpaint(photos, masks[:1], PROMPTS[:3])
 
 
@@ -240,9 +240,9 @@ class TestExtrapolate:
 
     @pytest.mark.bad_input
     def test_different_numbers(self, pipeline, photos):
-        with pytest.raises(UserError, match="there are 2 images and 3 prompts; give one for each"):
+        with pytest.raises(UserError, match="there are 2 images and 3 prompts"):
             pipeline.extrapolate(photos, "left", ["a", "b", "c"])
-        with pytest.raises(UserError, match="there are no images; give at least one"):
+        with pytest.raises(UserError, match="there are no images"):
             pipeline.extrapolate([], "left", "a")
 
 
@@ -270,9 +270,9 @@ class TestEdit:
 
     @pytest.mark.bad_input
     def test_bad_input(self, pipeline, photos, tmp_path):
-        with pytest.raises(UserError, match="rounds is 0; it must be at least 1"):
+        with pytest.raises(UserError, match="rounds is 0"):
             pipeline.edit(photos, "a star", editing=ImageEditing(0))
-        with pytest.raises(UserError, match="there are 2 images and 3 prompts; give one of each"):
+        with pytest.raises(UserError, match="there are 2 images and 3 prompts"):
             pipeline.edit(photos, PROMPTS[:3])
         with pytest.raises(UserError, match=r"none\.png does not exist"):
             pipeline.edit([photos[0], tmp_path / "none.png"], "a star")
@@ -302,5 +302,5 @@ class TestNegativePrompts:
 def test_lists_that_belong_together():
     assert matched(images=[1], prompts=["a", "b"]) == [[1, 1], ["a", "b"]]
     assert matched(images=[1, 2], masks=[3], prompts=["a"]) == [[1, 2], [3, 3], ["a", "a"]]
-    with pytest.raises(UserError, match="there are no prompts; give at least one"):
+    with pytest.raises(UserError, match="there are no prompts"):
         matched(images=[1], prompts=[])

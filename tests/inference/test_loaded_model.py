@@ -125,7 +125,7 @@ def test_transparent_images_are_put_on_the_background(tmp_path):
     expected = encode(torch.stack([square_pixels(black, 16)] * 2))
     asked = ShowoPipeline(*networks, background="black")
     assert torch.equal(asked.encode_images([transparent, tmp_path / "a.png"]), expected)
-    with pytest.raises(UserError, match="background is 'blak'; expected an opaque color"):
+    with pytest.raises(UserError, match="background is 'blak'"):
         ShowoPipeline(*networks, background="blak")
-    with pytest.raises(UserError, match="background is 'blak'; expected an opaque color"):
+    with pytest.raises(UserError, match="background is 'blak'"):
         ShowoPipeline.from_pretrained(tmp_path / "nowhere", background="blak")

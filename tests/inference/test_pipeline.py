@@ -209,9 +209,7 @@ class TestOptions:
 
     @pytest.mark.bad_input
     def test_unknown_names(self, pipeline, pictures):
-        with pytest.raises(UserError, match=r"no option 'steps'; .*did you mean sampling_steps"):
+        with pytest.raises(UserError, match="no option 'steps'"):
             pipeline.generate(PROMPTS, steps=2)
-        with pytest.raises(
-            UserError, match=r"no option 'max_tokens'; .*did you mean max_new_tokens"
-        ):
+        with pytest.raises(UserError, match="no option 'max_tokens'"):
             pipeline.answer(pictures, "What?", max_tokens=2)

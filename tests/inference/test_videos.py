@@ -82,9 +82,9 @@ def test_answers_about_clips(tmp_path, clips):
 class TestBadInput:
     def test_models_of_images_and_of_clips(self, clips):
         images = ShowoPipeline(*tiny_networks())
-        with pytest.raises(UserError, match="generates images, not clips; use generate,"):
+        with pytest.raises(UserError, match="generates images, not clips"):
             images.generate_video(PROMPTS)
-        with pytest.raises(UserError, match="generates clips, not images; use generate_v"):
+        with pytest.raises(UserError, match="generates clips, not images"):
             clips.generate(PROMPTS)
         with pytest.raises(UserError, match="generates clips, not stories"):
             clips.tell(PROMPTS)
@@ -93,7 +93,7 @@ class TestBadInput:
 
     def test_a_tokenizer_of_images(self):
         showo, _, texts = clip_networks()
-        with pytest.raises(UserError, match="the image tokenizer takes images alone; name one of"):
+        with pytest.raises(UserError, match="the image tokenizer takes images alone"):
             ShowoPipeline(showo, tiny_magvitv2(), texts)
 
     @pytest.mark.parametrize(
@@ -111,13 +111,13 @@ class TestBadInput:
     def test_options(self, clips):
         """Found before anything is drawn."""
         task = VideoGeneration(Prompts(PROMPTS), by_frame=True)
-        with pytest.raises(UserError, match=r"sampling_steps is 17; choose 1 to 16"):
+        with pytest.raises(UserError, match="sampling_steps is 17"):
             clips.draw_batches(task, ImageSampling(17))
         with pytest.raises(UserError, match="reveal_order is 'halton'"):
             clips.generate_video(PROMPTS, sampling_steps=2, reveal_order="halton", by_frame=True)
 
     def test_images_that_cannot_be_read(self, clips):
-        with pytest.raises(UserError, match=r"none\.png does not exist; expected an image"):
+        with pytest.raises(UserError, match=r"none\.png does not exist"):
             clips.generate_video(PROMPTS, "none.png")
-        with pytest.raises(UserError, match="2 prompts and 3 images; give one of each"):
+        with pytest.raises(UserError, match="2 prompts and 3 images"):
             clips.generate_video(PROMPTS, colored_frames(count=3))

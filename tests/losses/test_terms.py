@@ -81,5 +81,5 @@ def test_streams_and_weights_are_those_that_were_published():
 @pytest.mark.parametrize("name", EXPECTED)
 def test_a_weight_that_is_no_factor(name, weight):
     kind = type(published_losses()[name])
-    with pytest.raises(UserError, match=rf"weight of {kind.__name__} is .*; expected 0 or more"):
+    with pytest.raises(UserError, match=rf"weight of {kind.__name__} is"):
         kind(weight=weight)

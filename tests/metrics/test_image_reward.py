@@ -82,7 +82,7 @@ def test_a_process_that_died_is_started_again(files, gone):
 
 
 def test_a_process_that_always_dies_is_given_up(files):
-    with pytest.raises(UserError, match="died 2 times; it last said: a last word"):
+    with pytest.raises(UserError, match="died 2 times"):
         ImageReward(*files, restarts=1).update(gray(0.0), [{"prompt": "die"}])
 
 

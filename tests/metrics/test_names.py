@@ -29,7 +29,7 @@ def test_every_name_is_a_documented_metric():
 def test_a_metric_is_called_by_its_class_or_as_told():
     scores = [Sharpness(), Sharpness(name="sharpness, again"), MeanMetric()]
     assert metric_names(scores) == ["Sharpness", "sharpness, again", "MeanMetric"]
-    with pytest.raises(UserError, match="2 metrics are called 'Sharpness'; expected a name"):
+    with pytest.raises(UserError, match="2 metrics are called 'Sharpness'"):
         metric_names([scores[0], Sharpness()])
 
 

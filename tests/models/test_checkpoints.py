@@ -150,7 +150,7 @@ class TestBadInput:
 
     def test_no_weights(self, folder):
         (folder / WEIGHTS).unlink()
-        with pytest.raises(UserError, match=r"has no weights; expected one of pytorch_model"):
+        with pytest.raises(UserError, match="has no weights"):
             Showo.from_pretrained(folder)
 
     def test_no_config(self, folder):
@@ -169,7 +169,7 @@ class TestBadInput:
 
     @pytest.mark.parametrize("model", ["missing-folder", "a/b/c", "./a/b", "/no/where"])
     def test_neither_folder_nor_id(self, model):
-        with pytest.raises(UserError, match="is not a folder; expected 'shapes', a local folder"):
+        with pytest.raises(UserError, match="is not a folder"):
             resolve_folder(model, "showo")
 
     @pytest.mark.parametrize(

@@ -138,12 +138,12 @@ def test_answers_train_the_projector(undecided):
 def test_codes_for_a_model_that_reads_features(model):
     codes = torch.zeros(1, 16, dtype=torch.long)
     prompts = [feature_prompt(model, [5])]
-    with pytest.raises(UserError, match=r"codes of shape \(16,\); expected features .*\(16, 8\)"):
+    with pytest.raises(UserError, match=r"codes of shape \(16,\)"):
         autoregressive_decode(model, codes, prompts, max_new_tokens=2)
 
 
 @pytest.mark.bad_input
 @pytest.mark.parametrize("prompt", [[5, 6], [33, 6], []])
 def test_a_prompt_without_a_place_for_the_image(model, prompt):
-    with pytest.raises(UserError, match="no place for its image; expected soi and eoi"):
+    with pytest.raises(UserError, match="no place for its image"):
         autoregressive_decode(model, torch.zeros(1, 16, 8), [prompt], max_new_tokens=2)

@@ -100,12 +100,12 @@ def test_pretraining_starts_from_it(tmp_path, random_shapes_model):
 class TestBadInput:
     def test_another_model(self, tmp_path):
         (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama"}))
-        with pytest.raises(UserError, match="model type 'llama'; expected phi"):
+        with pytest.raises(UserError, match="model type 'llama'"):
             start_from_phi(tmp_path, SIZES)
 
     def test_too_few_tokens(self, tmp_path):
         write_phi(tmp_path, vocab_size=20)
-        with pytest.raises(UserError, match="has 20 tokens, the text tokenizer 30; name the text"):
+        with pytest.raises(UserError, match="has 20 tokens, the text tokenizer 30"):
             start_from_phi(tmp_path, SIZES)
 
     @pytest.mark.parametrize("newer", [True, False])
@@ -117,7 +117,7 @@ class TestBadInput:
         theta = {"rope_theta": 5e5}
         values |= {"rope_parameters": theta} if newer else theta
         (tmp_path / "config.json").write_text(json.dumps(values))
-        with pytest.raises(UserError, match=r"has rope_theta 500000\.0; expected 10,000"):
+        with pytest.raises(UserError, match=r"has rope_theta 500000\.0"):
             start_from_phi(tmp_path, SIZES)
 
     def test_weights_of_other_sizes(self, tmp_path):

@@ -228,7 +228,7 @@ class WithoutTextLogits(MMaDA):
 @pytest.mark.bad_input
 class TestBadInput:
     def test_a_family_that_lacks_a_method(self):
-        with pytest.raises(UserError, match=r"WithoutTextLogits is not .* lacks text_logits; der"):
+        with pytest.raises(UserError, match=r"WithoutTextLogits is not .* lacks text_logits"):
             check_family(WithoutTextLogits)
 
     def test_the_config_of_llada(self, tmp_path):
@@ -236,9 +236,9 @@ class TestBadInput:
         images = ("codebook_size", "num_vq_tokens", "llm_vocab_size", "new_vocab_size")
         values = {name: v for name, v in released_config().items() if name not in images}
         folder = write_golden_folder(tmp_path, values | {"model_type": "llada"})
-        with pytest.raises(UserError, match="architecture 'llada'; expected Showo, MMaDA, or"):
+        with pytest.raises(UserError, match="architecture 'llada'"):
             load_model(folder)
-        with pytest.raises(UserError, match="lacks codebook_size, num_vq_tokens, new_vocab_size; "):
+        with pytest.raises(UserError, match="lacks codebook_size, num_vq_tokens, new_vocab_size"):
             load_model(folder, MMaDA)
 
     def test_the_weights_of_llada(self, tmp_path):
@@ -250,7 +250,7 @@ class TestBadInput:
             key = f"model.transformer.{name}.weight"
             state[key] = state[key][:89].clone()
         save_file(state, folder / "model.safetensors")
-        with pytest.raises(UserError, match=r"rows for 89 tokens, but .* end at id 115;") as caught:
+        with pytest.raises(UserError, match=r"rows for 89 tokens, but .* end at id 115") as caught:
             load_model(folder)
         assert "not of LLaDA" in str(caught.value) and "\n" not in str(caught.value)
 
@@ -273,9 +273,9 @@ class TestBadInput:
 
     def test_what_needs_an_order_of_tokens(self):
         model = tiny_mmada()
-        with pytest.raises(UserError, match="no decoding from left to right; choose method 'block"):
+        with pytest.raises(UserError, match="no decoding from left to right"):
             model.begin_text(None, [[1]], 4)
-        with pytest.raises(UserError, match="no Jacobi iterates; leave out the stream text"):
+        with pytest.raises(UserError, match="no Jacobi iterates"):
             model.answer_logits(None, {})
-        with pytest.raises(UserError, match=r"no next-token .*; leave out the stream language"):
+        with pytest.raises(UserError, match="no next-token"):
             model.language_logits([[1]], 4)

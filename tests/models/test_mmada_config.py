@@ -41,7 +41,7 @@ class TestBadInput:
         values = released_config()
         del values[name]
         folder = write_golden_folder(tmp_path, values)
-        with pytest.raises(UserError, match=f"describes no MMaDA: it lacks {name};") as caught:
+        with pytest.raises(UserError, match=f"describes no MMaDA: it lacks {name}") as caught:
             load_model(folder)
         assert "restore the file" in str(caught.value) and "\n" not in str(caught.value)
 

@@ -88,7 +88,7 @@ def test_the_configuration_says_so(tmp_path):
 class TestBadInput:
     @pytest.mark.parametrize("frames", [5, -1, True, "3"])
     def test_frames(self, frames):
-        with pytest.raises(UserError, match=r"video_frames is .*; expected a divisor of image_tok"):
+        with pytest.raises(UserError, match="video_frames is"):
             ShowoConfig(image_tokens=12, video_frames=frames)
 
     def test_stories(self):

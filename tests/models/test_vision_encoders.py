@@ -128,7 +128,7 @@ def test_images_that_a_model_cannot_read(images, rows, message):
 
 @pytest.mark.bad_input
 def test_features_for_a_model_that_reads_codes():
-    with pytest.raises(UserError, match=r"features of shape \(16, 8\); expected codes"):
+    with pytest.raises(UserError, match=r"features of shape \(16, 8\)"):
         ImageInput("codes", 16, 24).check(torch.zeros(1, 16, 8), 1)
 
 
@@ -141,7 +141,7 @@ def test_features_for_a_model_that_reads_codes():
     ],
 )
 def test_a_vision_encoder_of_another_size(sizes, message):
-    with pytest.raises(UserError, match=f"{message}; name the vision encoder that"):
+    with pytest.raises(UserError, match=f"{message}"):
         check_vision_encoder(CLIP, tiny_clip(**sizes))
 
 

@@ -195,7 +195,7 @@ def test_too_little_memory_names_the_part(monkeypatch):
     plan(files, memory=8)
     with pytest.raises(UserError, match=r"^no: \w+ needs .* than the 0\.01 GB .* most of it"):
         plan(files, memory=0.01)
-    with pytest.raises(UserError, match="--memory is -1; expected a number above 0"):
+    with pytest.raises(UserError, match="--memory is -1"):
         plan(files, memory=-1)
-    with pytest.raises(UserError, match="--devices is 0; expected at least 1"):
+    with pytest.raises(UserError, match="--devices is 0"):
         plan(files, devices=0)

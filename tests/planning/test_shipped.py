@@ -61,7 +61,7 @@ def trained(tmp_path, monkeypatch):
 @pytest.mark.parametrize("file", sorted(path.name for path in OTHERS))
 @pytest.mark.bad_input
 def test_runs_of_another_kind(file):
-    with pytest.raises(UserError, match=r"^plan estimates runs of ShowoTurbo, not of Pretrain\w+;"):
+    with pytest.raises(UserError, match=r"^plan estimates runs of ShowoTurbo, not of Pretrain\w+"):
         planned(file)
 
 

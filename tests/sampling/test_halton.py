@@ -79,7 +79,7 @@ def test_noise_says_the_orientation(size):
 def test_tokens_that_form_no_square():
     assert square_side(1024) == 32
     sampling = ImageSampling(2, reveal_order="halton")
-    with pytest.raises(UserError, match="12 image tokens do not form a square; choose"):
+    with pytest.raises(UserError, match="12 image tokens do not form a square"):
         sampling.check(12, 24)
     oriented = ImageSampling(2, reveal_order="oriented_halton", confidence_temperature=1.0)
     with pytest.raises(UserError, match="reveal_order 'oriented_halton' takes no noise"):

@@ -214,17 +214,17 @@ def test_pasting_tiny_patches_has_a_hard_edge():
 @pytest.mark.bad_input
 class TestBadInput:
     def test_masks_of_nothing_and_of_everything(self):
-        with pytest.raises(UserError, match=r"m\.png masks none of the 16 image tokens; expected"):
+        with pytest.raises(UserError, match=r"m\.png masks none of the 16 image tokens"):
             check_masked(torch.zeros(16, dtype=torch.bool), "m.png")
-        with pytest.raises(UserError, match=r"m\.png masks all of the 16 image tokens; expected"):
+        with pytest.raises(UserError, match=r"m\.png masks all of the 16 image tokens"):
             check_masked(torch.ones(16, dtype=torch.bool), "m.png")
         check_masked(torch.arange(16) == 3, "m.png")
 
     def test_what_the_schedule_counts_from(self, model):
         sampling = ImageSampling(2, schedule_base="none")
-        with pytest.raises(UserError, match="schedule_base is 'none'; choose 'image' or 'unknown'"):
+        with pytest.raises(UserError, match="schedule_base is 'none'"):
             decode_image_codes(model, [[1]], sampling)
 
     def test_negative_prompts_of_another_number(self, model):
-        with pytest.raises(ValueError, match="2 negative prompts; expected 1"):
+        with pytest.raises(ValueError, match="2 negative prompts"):
             decode_image_codes(model, [[1]], ImageSampling(2, 1.0), None, None, [[1], [2]])

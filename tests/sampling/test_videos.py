@@ -91,12 +91,12 @@ def test_a_clip_depends_on_its_own_seed(model):
 def test_what_cannot_be_drawn(model):
     with pytest.raises(UserError, match="the model generates images, not clips"):
         decode_clip_codes(tiny_showo(), PROMPTS, ImageSampling(2))
-    with pytest.raises(UserError, match=r"sampling_steps is 5; choose 1 to 4"):
+    with pytest.raises(UserError, match="sampling_steps is 5"):
         decode_clip_codes(model, PROMPTS, ImageSampling(5), by_frame=True)
     for by_frame in (False, True):
         with pytest.raises(UserError, match="there are no prompts"):
             decode_clip_codes(model, [], ImageSampling(2), by_frame=by_frame)
-        with pytest.raises(ValueError, match="there are 1 negative prompts; expected 2"):
+        with pytest.raises(ValueError, match="there are 1 negative prompts"):
             decode_clip_codes(
                 model, PROMPTS, ImageSampling(2, 1.0), negative_prompts=[[3]], by_frame=by_frame
             )

@@ -173,8 +173,8 @@ def test_written_clips_are_read(tmp_path):
     assert {path: path.read_bytes() for path in source.folder.rglob("*.*")} == listing
     with pytest.raises(UserError, match="holds other clips"):
         write_clips(source.folder, clips=5, validation_clips=2)
-    with pytest.raises(UserError, match="clips is 0; expected at least 1"):
+    with pytest.raises(UserError, match="clips is 0"):
         write_clips(tmp_path / "none", clips=0, validation_clips=2)
-    with pytest.raises(UserError, match="level is 'medium'; choose 'easy' or 'hard'"):
+    with pytest.raises(UserError, match="level is 'medium'"):
         write_clips(tmp_path / "none", clips=1, validation_clips=2, level="medium")
     assert not (tmp_path / "none").exists()

@@ -106,7 +106,7 @@ def test_scenes_are_held_out():
     assert not any(map(is_held_out, splits["train"]))
     assert all(map(is_held_out, splits["test"] | splits["validation"]))
     assert 0.05 < sum(is_held_out(s) for s in map(_any_scene, range(2000))) / 2000 < 0.15
-    with pytest.raises(UserError, match="no split 'dev'; choose train, validation, test"):
+    with pytest.raises(UserError, match="no split 'dev'"):
         sample_story(0, split="dev")
 
 
@@ -131,7 +131,7 @@ def test_written_stories_are_read(tmp_path):
         torch.testing.assert_close(pixels, expected)
     with pytest.raises(UserError, match="holds other stories"):
         write_stories(tmp_path / "stories", stories=7)
-    with pytest.raises(UserError, match="stories is 0; expected at least 1"):
+    with pytest.raises(UserError, match="stories is 0"):
         write_stories(tmp_path / "none", stories=0)
     with pytest.raises(UserError, match="no split 'dev'"):
         write_stories(tmp_path / "none", stories=1, split="dev")

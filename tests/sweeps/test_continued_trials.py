@@ -136,9 +136,7 @@ def test_failed_trials_of_a_random_search_are_run_again(tmp_path, played, monkey
 def test_a_misspelt_metric_stops_the_sweep_and_can_be_corrected(tmp_path, played, monkeypatch):
     with monkeypatch.context() as patched:
         failing(played, patched, lambda config: True, UnknownMetricError)
-        with pytest.raises(
-            UserError, match=r"no val/scroe; correct the sweep's metric and give the same command"
-        ):
+        with pytest.raises(UserError, match="no val/scroe"):
             run(tmp_path, metric="val/scroe")
     assert not played
     study = run(tmp_path)
@@ -216,9 +214,9 @@ def test_a_study_of_an_earlier_version(tmp_path, played):
     old = tmp_path / "old" / "study.journal"
     old.parent.mkdir()
     old.touch()
-    with pytest.raises(UserError, match=r"study.journal is the study of an earlier version; exp"):
+    with pytest.raises(UserError, match=r"study.journal is the study of an earlier version"):
         Sweep(space(), old.parent)
     study = run(tmp_path / "new")
     study.set_user_attr("layout", None)
-    with pytest.raises(UserError, match="was begun by an earlier version; finish it with that"):
+    with pytest.raises(UserError, match="was begun by an earlier version"):
         Sweep(space(), tmp_path / "new")

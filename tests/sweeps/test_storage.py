@@ -39,7 +39,8 @@ def test_a_reason_may_hold_the_url_or_the_password(tmp_path):
     message = str(opening_error(reason, tmp_path, url))
     assert message == (
         "the study in postgresql://me:***@localhost/x cannot be opened "
-        "(no login at postgresql://me:***@localhost/x with *** and ***)"
+        "(no login at postgresql://me:***@localhost/x with *** and ***); start the "
+        "database, or name another"
     )
 
 

@@ -116,7 +116,7 @@ def test_the_order_of_choices_does_not_matter(tmp_path, played, monkeypatch, sam
 
 def test_another_seed_of_a_grid_is_refused(tmp_path, played):
     kill(begin(Sweep(space(), tmp_path), tmp_path / "trial-0000"), tmp_path / STORAGE_FILE)
-    with pytest.raises(UserError, match=r"begun with another seed; go back to that"):
+    with pytest.raises(UserError, match="begun with another seed"):
         Sweep(space(seed=1), tmp_path)
     run(tmp_path)
     assert len({entry[:2] for entry in played}) == len(played) == 6
@@ -130,7 +130,7 @@ def test_another_seed_of_a_random_search_is_fine(tmp_path, played):
 
 def test_another_space_is_refused(tmp_path, played):
     run(tmp_path)
-    with pytest.raises(UserError, match=r"begun with another parameters\.x; go back to that"):
+    with pytest.raises(UserError, match=r"begun with another parameters\.x"):
         Sweep(space(parameters={"x": [1.0], "seed_everything": [0, 1]}), tmp_path)
     assert len(Sweep(space(), tmp_path).study.trials) == 6
 

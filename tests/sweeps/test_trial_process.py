@@ -104,7 +104,7 @@ def test_a_resumed_run_overrides_its_values(tmp_path):
 
 @pytest.mark.bad_input
 def test_a_metric_that_is_not_logged_ends_the_run(fit, tmp_path):
-    with pytest.raises(UnknownMetricError, match=r"no metric 'val/y'; those logged are val/x"):
+    with pytest.raises(UnknownMetricError, match="no metric 'val/y'"):
         fit(steps=1000, pause=0.05, metric="val/y")
     assert 0 < len(read_metric(tmp_path / "trial", "val/x")) < 1000
 

@@ -122,6 +122,6 @@ def test_as_the_consistency_target(tmp_path):
 def test_a_target_that_nobody_averages(tmp_path):
     module = turbo_module(tmp_path)
     module.consistency_target = AverageTarget()
-    with pytest.raises(UserError, match="no callback keeps an average; add EMAWeightAveraging"):
+    with pytest.raises(UserError, match="no callback keeps an average"):
         make_trainer(tmp_path / "run", Curriculum([STAGE])).fit(module, turbo_data(tmp_path))
     assert not (tmp_path / "run" / "curriculum").exists()

@@ -48,5 +48,5 @@ def test_a_small_grid_starts_a_larger_one(random_shapes_model):
 def test_another_resolution_has_to_be_meant(random_shapes_model):
     with pytest.raises(UserError, match="resolution 36, but the model's 36 image tokens are"):
         module(random_shapes_model, 36, None)
-    with pytest.raises(UserError, match="resolution 37; expected a multiple of 4"):
+    with pytest.raises(UserError, match="resolution 37"):
         module(random_shapes_model, 37, SizeChanges())

@@ -112,5 +112,5 @@ def test_a_fused_optimizer_that_unscales():
 @pytest.mark.bad_input
 def test_a_fused_optimizer_without_its_kernel():
     module = Layers(fused=True).to("meta")
-    with pytest.raises(UserError, match=r"the optimizer cannot be made \(`fused.*; correct"):
+    with pytest.raises(UserError, match=r"the optimizer cannot be made \(`fused"):
         module.configure_optimizers()

@@ -146,14 +146,14 @@ class TestBadInput:
     def test_clips_of_another_length(self, random_shapes_model, tokenizer):
         made = module(random_shapes_model, tokenizer)
         stream = {"pixels": torch.zeros(1, 3, 9, 24, 24), "caption": ["a"], "seed": [1]}
-        with pytest.raises(UserError, match="have 108 tokens, those of the model 180; set"):
+        with pytest.raises(UserError, match="have 108 tokens, those of the model 180"):
             made.training_step({"image": stream}, 0)
 
     @pytest.mark.parametrize("frames", [2, 16])
     def test_clips_that_a_tokenizer_cannot_learn_from(self, tokenizer, frames):
         made = PretrainMAGVITv2(initial_weights=str(tokenizer))
         made.configure_model()
-        with pytest.raises(UserError, match=rf"a clip has {frames} frames; the image tokenizer"):
+        with pytest.raises(UserError, match=rf"a clip has {frames} frames"):
             made.training_step({"pixels": torch.zeros(1, 3, frames, 24, 24)}, 0)
 
     def test_what_the_tokenizer_starts_from(self, tokenizer):

@@ -257,5 +257,5 @@ def test_sizes_that_do_not_follow():
     images, text = tiny_magvitv2().config, TextTokenizer.from_pretrained("shapes")
     with pytest.raises(UserError, match=r"showo\.image_tokens is missing, and no data says"):
         ShowoSizes().completed(images, text, None, "shapes")
-    with pytest.raises(UserError, match="resolution 22; expected a multiple of 4"):
+    with pytest.raises(UserError, match="resolution 22"):
         ShowoSizes().completed(images, text, 22, "shapes")

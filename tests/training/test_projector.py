@@ -164,7 +164,7 @@ def test_golden_captions(bytewise, tmp_path):
 class TestBadInput:
     def test_a_projector_that_is_not_there(self, random_shapes_model):
         made = module(random_shapes_model, trained="projector")
-        with pytest.raises(UserError, match="reads images as codes and has none; set"):
+        with pytest.raises(UserError, match="reads images as codes and has none"):
             made.configure_model()
 
     def test_streams_that_the_projector_has_no_part_in(
@@ -199,5 +199,5 @@ class TestBadInput:
             made.configure_model()
 
     def test_an_unknown_part(self, random_shapes_model):
-        with pytest.raises(UserError, match="trained is 'head'; choose 'all' or 'projector'"):
+        with pytest.raises(UserError, match="trained is 'head'"):
             module(random_shapes_model, trained="head")

@@ -36,5 +36,5 @@ def test_layers_are_not_split():
 def test_modules_whose_networks_are_not_sharded():
     strategy = FullySharded.__new__(FullySharded)
     strategy._lightning_module = Bystander()
-    with pytest.raises(UserError, match=r"Bystander has none that are sharded; use DDPStrategy"):
+    with pytest.raises(UserError, match="Bystander has none that are sharded"):
         strategy.setup(None)

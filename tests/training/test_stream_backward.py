@@ -130,7 +130,7 @@ def test_where_a_step_has_one_backward_pass(tmp_path):
         class precision_plugin:
             scaler = object()
 
-    with pytest.raises(UserError, match=r"but FSDPStrategy gathers its shards .*; expected one"):
+    with pytest.raises(UserError, match="but FSDPStrategy gathers its shards"):
         check_stream_backward(Sharded)
     with pytest.raises(UserError, match="but 16-mixed scales the loss of the step as a whole"):
         check_stream_backward(Scaled)

@@ -120,7 +120,7 @@ def test_answers_are_found_across_shards(tmp_path):
 
 @pytest.mark.bad_input
 def test_stores_of_the_other_kind_are_refused(images):
-    with pytest.raises(UserError, match="holds trajectories of images; expected texts"):
+    with pytest.raises(UserError, match="holds trajectories of images"):
         TextTrajectoryDataset(images[0])
 
 

@@ -193,7 +193,7 @@ def test_a_batch_holds_the_states_of_one_block(store):
 @pytest.mark.bad_input
 class TestMistakes:
     def test_segments_that_do_not_divide_the_steps_of_a_block(self):
-        with pytest.raises(UserError, match="3 segments do not divide 4 steps; choose"):
+        with pytest.raises(UserError, match="3 segments do not divide 4 steps"):
             TextCollection(DECODING, segments=3)
 
     def test_segments_that_were_not_recorded(self, tmp_path, network, requests):
@@ -203,7 +203,7 @@ class TestMistakes:
             DenoisedTextStream(store, MASK, segments=4)
 
     def test_a_store_of_the_other_kind(self, store, tmp_path):
-        with pytest.raises(UserError, match="holds denoised texts; expected texts decoded from"):
+        with pytest.raises(UserError, match="holds denoised texts"):
             TextTrajectoryDataset(store)
 
     def test_jacobi_asked_of_a_model_that_has_none(self, tmp_path, network, requests):

@@ -103,10 +103,10 @@ def test_it_needs_the_base_if_one_of_its_networks_is(networks):
 def test_what_cannot_be_inpainted(networks):
     with pytest.raises(UserError, match="source of Inpainted is of the class int"):
         Inpainted(source=1)
-    with pytest.raises(UserError, match="2 segments; set image_segments to 1"):
+    with pytest.raises(UserError, match="2 segments"):
         SOURCE.check(dataclasses.replace(SETTINGS, segments=2), networks["teacher"])
     oblong = tiny_showo(image_tokens=15)
-    with pytest.raises(UserError, match="square of tokens, but an image has 15; choose"):
+    with pytest.raises(UserError, match="square of tokens, but an image has 15"):
         SOURCE.check(SETTINGS, oblong)
 
 
@@ -149,5 +149,5 @@ def test_of_the_other_prompts_the_likest_is_taken():
 
 @pytest.mark.parametrize("name", ["around", "of_others"])
 def test_shares_out_of_range_are_named(name):
-    with pytest.raises(UserError, match=f"^{name} of Inpainted is 1.5; expected a share"):
+    with pytest.raises(UserError, match=f"^{name} of Inpainted is 1.5"):
         Inpainted(**{name: 1.5})

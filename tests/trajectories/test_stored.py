@@ -136,7 +136,7 @@ def test_what_never_fits(folder, changes, message):
 
 @pytest.mark.bad_input
 def test_one_of_another_kind(folder):
-    with pytest.raises(UserError, match="holds trajectories of images; expected texts"):
+    with pytest.raises(UserError, match="holds trajectories of images"):
         open_for(folder, "texts")
 
 
@@ -150,7 +150,7 @@ def test_an_unfinished_one(folder):
 @pytest.mark.bad_input
 def test_one_of_another_version(folder):
     rewrite(folder, lambda value: value.update(version=1))
-    with pytest.raises(UserError, match="has format version 1; expected 3; collect again"):
+    with pytest.raises(UserError, match="has format version 1"):
         open_for(folder)
 
 

@@ -57,7 +57,7 @@ class TestJSON:
 
     @pytest.mark.bad_input
     def test_missing(self, tmp_path):
-        with pytest.raises(UserError, match="does not exist; expected a JSON file"):
+        with pytest.raises(UserError, match="does not exist"):
             read_json(tmp_path / "none.json")
 
     @pytest.mark.bad_input
@@ -85,14 +85,14 @@ class TestJSON:
         os.mkfifo(tmp_path / "pipe.json")
         (tmp_path / "zero.json").symlink_to("/dev/zero")
         for name in ("pipe.json", "zero.json"):
-            with pytest.raises(UserError, match="is not a regular file; expected JSON"):
+            with pytest.raises(UserError, match="is not a regular file"):
                 read_json(tmp_path / name)
 
     @pytest.mark.bad_input
     def test_more_than_any_annotations(self, tmp_path):
         with open(tmp_path / "sparse.json", "wb") as file:
             file.truncate(2**42)
-        with pytest.raises(UserError, match=r"has 4,398,046,511,104 bytes; expected JSON of at"):
+        with pytest.raises(UserError, match="has 4,398,046,511,104 bytes"):
             read_json(tmp_path / "sparse.json")
 
     def test_a_link_to_a_file(self, tmp_path):

@@ -45,13 +45,13 @@ def test_what_is_not_json_is_said_as_of_other_files(tmp_path, monkeypatch, text,
     monkeypatch.setattr(json_lists, "_BLOCK", block if len(text) < 99 else 2**22)
     path = tmp_path / "bad.json"
     path.write_text(text)
-    with pytest.raises(UserError, match=r"bad\.json is not valid JSON \(.*; correct or restore"):
+    with pytest.raises(UserError, match=r"bad\.json is not valid JSON \("):
         list(read_json_list(path) or ())
 
 
 @pytest.mark.bad_input
 def test_files_that_are_not_there_or_not_text(tmp_path):
-    with pytest.raises(UserError, match="does not exist; expected a JSON file"):
+    with pytest.raises(UserError, match="does not exist"):
         read_json_list(tmp_path / "none.json")
     path = tmp_path / "list.json"
     path.write_bytes(b'["a", "\xff"]')

@@ -51,7 +51,7 @@ def test_what_is_written_has_no_mark(tmp_path):
 
 @pytest.mark.bad_input
 def test_mistakes_are_explained(tmp_path):
-    with pytest.raises(UserError, match=r"none\.txt does not exist; expected a text file"):
+    with pytest.raises(UserError, match=r"none\.txt does not exist"):
         read_text(tmp_path / "none.txt")
     (tmp_path / "a.txt").write_bytes(b"\xff\xfe")
     with pytest.raises(UserError, match=r"a\.txt cannot be read .* expected text, restore it"):

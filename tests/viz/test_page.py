@@ -128,9 +128,9 @@ def test_logs_that_are_damaged_or_elsewhere(tmp_path, run):
     ):
         read_run(tmp_path, "damaged")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match="holds no logs; expected those of TensorBoard"):
+    with pytest.raises(UserError, match="holds no logs"):
         read_runs([run], [tmp_path / "empty"])
-    with pytest.raises(UserError, match="logs are named for 2 runs; expected a single run"):
+    with pytest.raises(UserError, match="logs are named for 2 runs"):
         read_runs([run, tmp_path], [tmp_path])
 
 
@@ -243,7 +243,7 @@ def test_a_folder_that_is_no_run(tmp_path, run):
     with pytest.raises(UserError, match=r"was not measured by showo-turbo"):
         read_run(tmp_path, "damaged")
     (tmp_path / "report.json").write_text(json.dumps({"format": 99, "images": []}))
-    with pytest.raises(UserError, match=r"format 99 of a newer showo-turbo; expected at most 1"):
+    with pytest.raises(UserError, match="format 99 of a newer showo-turbo"):
         read_run(tmp_path, "newer")
 
 

@@ -124,7 +124,7 @@ class CLIPFeatures(ImageEncoder):
         try:
             config = CLIPVisionConfig(**_vision_sizes(values))
             if type(config.image_size) is not int or type(config.patch_size) is not int:
-                raise UserError("image_size and patch_size are not whole numbers")
+                raise ValueError("image_size and patch_size are not whole numbers")
             with torch.device("meta"):
                 network = CLIPVisionModel(config)
         except Exception as error:  # transformers raises errors of many kinds on wrong sizes
@@ -188,7 +188,7 @@ def _vision_sizes(values: dict[str, Any]) -> dict[str, Any]:
     """The sizes of the vision transformer in a `config.json`, of all of CLIP or of it alone."""
     found = values.get("vision_config", values)
     if not isinstance(found, dict):
-        raise UserError("its vision_config is not an object")
+        raise ValueError("its vision_config is not an object")
     return {name: found[name] for name in _SIZES if name in found}
 
 

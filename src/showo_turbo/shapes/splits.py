@@ -88,7 +88,7 @@ def _reserved(category: str, split: str) -> tuple[Prompt, ...]:
         if name == split:
             return tuple(pool[start : start + size])
         start += size
-    raise UserError(f"split {split!r}: expected one of {', '.join(SPLITS)}")
+    raise UserError(f"split {split!r}; expected one of {', '.join(SPLITS)}")
 
 
 def held_out_prompts(split: str, per_category: int | None = None) -> list[Prompt]:
@@ -114,8 +114,8 @@ def held_out_prompts(split: str, per_category: int | None = None) -> list[Prompt
         per_category = available
     if not 1 <= per_category <= available:
         raise UserError(
-            f"per_category is {per_category}: the split {split!r} has 1 to {available} prompts "
-            f"per category, ask for at most {available}"
+            f"per_category is {per_category}; expected 1 to {available}, the prompts per category "
+            f"of the split {split!r}, correct it"
         )
     return [prompt for pool in pools for prompt in pool[:per_category]]
 

@@ -100,7 +100,7 @@ def write_world(
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"{root} cannot be written ({error}): name another folder") from error
+        raise UserError(f"{root} cannot be written ({error}); name another folder") from error
     with folder_lock(root, wait_s=math.inf):
         if not _is_finished(root, wanted):
             _write(root, _grown(root, wanted), progress)

@@ -72,7 +72,10 @@ def opening_error(error: Exception, folder: Path, url: str | None) -> UserError:
     reason = " ".join(str(error).split())
     for secret, shown in _secrets(url).items():
         reason = reason.replace(secret, shown)
-    return UserError(f"the study in {place} cannot be opened ({reason[:200]})")
+    return UserError(
+        f"the study in {place} cannot be opened ({reason[:200]}); start the database, "
+        "or name another"
+    )
 
 
 def without_password(url: str) -> str:

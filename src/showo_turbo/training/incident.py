@@ -113,8 +113,8 @@ def read_incident(folder: Path) -> dict[str, Any]:
         raise UserError(f"{folder / INCIDENT_FILE} describes no incident; name another folder")
     if not incident["settings"] or not batch_files(folder):
         raise UserError(
-            f"{folder} cannot be replayed: it needs the settings of ShowoTurbo in {INCIDENT_FILE}, "
-            "and batch-*.safetensors"
+            f"{folder} cannot be replayed; expected the settings of ShowoTurbo in {INCIDENT_FILE}, "
+            "and batch-*.safetensors, name the folder of another incident"
         )
     return incident
 

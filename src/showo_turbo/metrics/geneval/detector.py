@@ -43,7 +43,7 @@ class ObjectFinder(nn.Module):
             )
         except (OSError, ValueError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:160]
-            raise UserError(f"{folder} holds no Mask2Former ({reason})") from None
+            raise UserError(f"{folder} holds no Mask2Former ({reason}); name its folder") from None
         if (count := len(network.config.id2label)) != len(OBJECT_NAMES):
             raise UserError(
                 f"{folder} knows {count} classes; expected the {len(OBJECT_NAMES)} of COCO, "

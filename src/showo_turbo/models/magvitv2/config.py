@@ -73,7 +73,7 @@ class MAGVITv2Config:
             if self.channels * multiplier % self.norm_groups:
                 raise UserError(
                     f"MAGVIT-v2 width {self.channels * multiplier} is not a multiple of "
-                    f"norm_groups={self.norm_groups}: choose another channels or norm_groups"
+                    f"norm_groups={self.norm_groups}; choose another channels or norm_groups"
                 )
 
         most = min(lengths) - 1

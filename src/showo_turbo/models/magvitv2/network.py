@@ -159,7 +159,7 @@ class MAGVITv2(ImageEncoder):
         height, width = pixels.shape[2:]
         if height % size or width % size or not height or not width:
             raise UserError(
-                f"an image of {height}x{width} pixels cannot be cut into patches of {size}x{size}: "
+                f"an image of {height}x{width} pixels cannot be cut into patches of {size}x{size}; "
                 f"resize or crop it to multiples of {size}"
             )
         return height // size, width // size

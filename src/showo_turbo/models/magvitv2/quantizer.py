@@ -64,7 +64,7 @@ class LookupFreeQuantizer(nn.Module):
         outside = codes[(codes < 0) | (codes >= size)]
         if outside.numel():
             raise UserError(
-                f"image code {int(outside[0])} lies outside of the codebook 0..{size - 1}: "
+                f"image code {int(outside[0])} lies outside of the codebook 0..{size - 1}; "
                 "subtract the vocabulary's image offset and decode only finished images, "
                 "without mask tokens"
             )
