@@ -12,6 +12,7 @@ from PIL import Image
 
 from showo_turbo.data import ImageTextShards, JoinedBatchSampler, PretrainDataModule
 from showo_turbo.data.pretraining import PretrainBatchSizes
+from showo_turbo.data.tar_shards import read_members
 from showo_turbo.errors import BadSample, UserError
 
 
@@ -126,6 +127,23 @@ def test_shards_are_gone_through_one_after_the_other(ranks):
     resumed = sampler(0)
     resumed.load_state_dict(half.state_dict())
     assert keys(resumed) == [key.index for batch in batches[0][3:] for key in batch]
+
+
+def test_headers_of_a_tar_are_read_again_only_when_it_has_changed(folder, monkeypatch):
+    monkeypatch.setattr("showo_turbo.utils.remembered._SETTLED_NS", 0)
+    read = []
+
+    def counted(path):
+        read.append(path.name)
+        return read_members(path)
+
+    monkeypatch.setattr("showo_turbo.data.shards.read_members", counted)
+    for _ in range(2):
+        assert ImageTextShards([folder]).open(8).parts == [3, 2, 2, 2]
+    assert read == ["00.tar", "01.tar"]
+    write_tar(folder / "01.tar", sample("z", 10))
+    assert ImageTextShards([folder]).open(8).parts == [3, 1, 2, 2]
+    assert read == ["00.tar", "01.tar", "01.tar"]
 
 
 @pytest.mark.bad_input

@@ -11,6 +11,7 @@ from typing import Any
 from lightning.pytorch.utilities import rank_zero_info
 
 from ..errors import BadSample, UserError, shown
+from ..utils.remembered import remembered
 from .bad_samples import Skip, refuse
 from .images import decode_bytes, square_pixels
 from .parquet_files import read_row_group
@@ -30,8 +31,8 @@ class ImageTextShards(CaptionSource):
     """Images with captions in shards: tar files of WebDataset, or Parquet with images in it.
 
     Shards come in a random order, and the samples of a shard in a random order, so that one shard
-    is read at a time, however many there are. When a run begins every shard's headers are read
-    once, and a broken one is found.
+    is read at a time, however many there are. When a run begins every shard's headers are read,
+    and a broken one is found; those of tar files are not read again until they change.
 
     Args:
         files: Files, and folders that are searched for `*.tar` and `*.parquet` with their
@@ -88,7 +89,8 @@ class TarShard:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.count = len(read_members(path))
+        found = remembered([path], "samples of a tar", lambda: str(len(read_members(path))))
+        self.count = int(found)
 
     def open(self) -> Any:
         """What `read` needs."""
