@@ -14,6 +14,7 @@ from showo_turbo.data import ImageTextShards, JoinedBatchSampler, PretrainDataMo
 from showo_turbo.data.pretraining import PretrainBatchSizes
 from showo_turbo.data.tar_shards import read_members
 from showo_turbo.errors import BadSample, UserError
+from showo_turbo.utils.remembered import CACHE_VARIABLE, cache_folder
 
 
 def picture(level, kind="PNG"):
@@ -129,7 +130,8 @@ def test_shards_are_gone_through_one_after_the_other(ranks):
     assert keys(resumed) == [key.index for batch in batches[0][3:] for key in batch]
 
 
-def test_headers_of_a_tar_are_read_again_only_when_it_has_changed(folder, monkeypatch):
+def test_headers_of_a_tar_are_read_again_only_when_it_has_changed(folder, monkeypatch, tmp_path):
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
     monkeypatch.setattr("showo_turbo.utils.remembered._SETTLED_NS", 0)
     read = []
 
@@ -144,6 +146,10 @@ def test_headers_of_a_tar_are_read_again_only_when_it_has_changed(folder, monkey
     write_tar(folder / "01.tar", sample("z", 10))
     assert ImageTextShards([folder]).open(8).parts == [3, 1, 2, 2]
     assert read == ["00.tar", "01.tar", "01.tar"]
+    for note in (cache_folder() / "remembered").iterdir():
+        note.write_text("")  # as after a full disk
+    assert ImageTextShards([folder]).open(8).parts == [3, 1, 2, 2]
+    assert read[3:] == ["00.tar", "01.tar"]
 
 
 @pytest.mark.bad_input

@@ -1,10 +1,13 @@
 """FlexAttention sees what the mask of all pairs sees; its gradients are tested on GPUs."""
 
+from itertools import product
+
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.nn.attention.flex_attention import BlockMask, create_mask
-from transformers.integrations import flex_attention
+from torch.nn.attention.flex_attention import BlockMask, create_mask, flex_attention
+from torch.nn.functional import scaled_dot_product_attention
+from transformers.integrations import flex_attention as integration
 
 from showo_turbo.models.layout import Layout
 
@@ -31,14 +34,46 @@ def layouts(draw):
     )
 
 
+def naive_mask(layout):
+    """The rules of `Layout`, pair by pair."""
+    count, tokens = layout.block.shape
+    mask = torch.zeros(count, 1, tokens, tokens, dtype=torch.bool)
+    for b, query, key in product(range(count), range(tokens), range(tokens)):
+        block = layout.block[b]
+        seen = key <= query or (block[query] == block[key] and block[query] > 0)
+        seen = seen or (layout.visible is not None and layout.visible[b, key])
+        if layout.branch is not None:
+            own, other = layout.branch[b, query], layout.branch[b, key]
+            trunk = own > 0 and other == 0 and key < layout.fork[b, query]
+            seen = (seen and own == other) or trunk
+        if layout.padding is not None and not layout.padding_visible:
+            seen = seen and not (layout.padding[b, key] and not layout.padding[b, query])
+        mask[b, 0, query, key] = bool(seen)
+    return mask
+
+
 @settings(max_examples=30, deadline=None)
 @given(layouts())
-def test_both_masks_are_one(layout):
-    block_mask = layout.block_mask
+def test_both_masks_follow_the_rules(layout):
+    block_mask, expected = layout.block_mask, naive_mask(layout)
     count, tokens = layout.block.shape
     dense = create_mask(block_mask.mask_mod, count, None, tokens, tokens, device="cpu")
-    assert torch.equal(dense, layout.attention_mask)
-    assert block_mask.shape == (count, 1, tokens, tokens)
+    assert torch.equal(dense, expected)
+    assert torch.equal(layout.attention_mask, expected)
+
+
+def test_several_tiles_attend_as_the_whole_mask_does():
+    generator = torch.Generator().manual_seed(0)
+    tokens = 300
+    block = torch.zeros(2, tokens, dtype=torch.long)
+    block[:, 40:200], block[:, 220:260] = 1, 2
+    padding = torch.arange(tokens) < torch.tensor([[0], [150]])
+    layout = Layout(block, padding)
+    query, key, value = torch.randn(3, 2, 2, tokens, 8, generator=generator, dtype=torch.float64)
+    found = flex_attention(query, key, value, block_mask=layout.block_mask)
+    expected = scaled_dot_product_attention(query, key, value, attn_mask=layout.attention_mask)
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+    assert layout.block_mask.sparsity() > 0  # some tile is left out
 
 
 def test_whole_sequences_are_the_same(monkeypatch):
@@ -47,7 +82,7 @@ def test_whole_sequences_are_the_same(monkeypatch):
     expected = network.hidden_states_of(sequences)
     monkeypatch.setattr(type(network), "mask_of", lambda _, layout: layout.block_mask)
     # Uncompiled, so that no compiler is needed.
-    monkeypatch.setattr(flex_attention, "is_torchdynamo_compiling", lambda: True)
+    monkeypatch.setattr(integration, "is_torchdynamo_compiling", lambda: True)
     with torch.no_grad():  # without gradients it runs on CPUs, too
         found = network.hidden_states_of(sequences)
     torch.testing.assert_close(found, expected.detach(), rtol=1e-9, atol=1e-9)

@@ -12,6 +12,7 @@ from showo_turbo.errors import UserError
 from showo_turbo.models.showo import Showo
 from showo_turbo.planning import estimate, read_run
 from showo_turbo.planning.live_bytes import LiveBytes
+from showo_turbo.planning.stages import names_base
 from showo_turbo.planning.step import step_bytes
 from showo_turbo.training.lora import LoRAOptions, add_lora
 
@@ -185,6 +186,38 @@ def test_a_step_of_training_takes_what_is_planned(checkpointing, rank):
     with meter:
         full_step.step(run, network, batches)
     assert sum(meter.peak.values()) == pytest.approx(sum(said.values()), rel=0.1)
+
+
+def test_who_collects_decides_what_is_held():
+    """Bytes of weights while collecting, in float32."""
+    run = planned("quickstart")
+
+    def held(**changes):
+        found = estimate(replace(run, bfloat16=False, **changes))
+        return found.phases[1].parts["weights"], 4 * found.parameters
+
+    student, own = held()
+    assert held(teacher=True)[0] == student + own
+    assert held(begins_apart=True)[0] == student + own
+    assert held(begins_apart=True, teacher=True) == held(teacher=True)
+    adapted, whole = held(lora=LoRAOptions(8), begins_apart=True)
+    assert whole > own and adapted == student - own + 2 * whole
+    stages = tuple(replace(stage, needs_base=True) for stage in run.stages)
+    assert held(stages=stages)[0] == student + own
+
+
+def test_a_source_that_generates_with_the_base_is_seen():
+    kind = "showo_turbo.trajectories"
+    named = {"class_path": f"{kind}.Sampled", "init_args": {"network": "base"}}
+    for source, expected in (
+        (None, False),
+        ({"class_path": f"{kind}.Sampled"}, False),
+        (named, True),
+        ({"class_path": f"{kind}.Mixed", "init_args": {"sources": [named]}}, True),
+        ({"class_path": f"{kind}.Inpainted"}, True),
+        ({"class_path": f"{kind}.Inpainted", "init_args": {"network": "teacher"}}, False),
+    ):
+        assert names_base(source) is expected
 
 
 @pytest.mark.bad_input

@@ -276,6 +276,13 @@ def test_noise_that_is_out_of_range(options, message):
 
 
 @pytest.mark.bad_input
+def test_noise_of_a_student_that_reads_some_has_its_scale(random_shapes_model, tmp_path):
+    turbo(random_shapes_model, noise_size=4).student.save_pretrained(tmp_path)
+    with pytest.raises(UserError, match=r"noise_scale is 0\.2, but .* reads noise already"):
+        ShowoTurbo(str(tmp_path), noise_size=4, noise_scale=0.2).load_base(0.2)
+
+
+@pytest.mark.bad_input
 def test_flex_attention_where_it_cannot_train():
     with pytest.raises(UserError, match=r"^flex_attention is"):
         ShowoTurbo(flex_attention=True, gradient_checkpointing="elementwise")

@@ -1,4 +1,5 @@
 import dataclasses
+import json
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from showo_turbo.trajectories import (
     ImagePrompt,
     ImageSource,
     Inpainted,
+    PromptDropout,
     Sampled,
     StoreIdentity,
     TrajectoryStore,
@@ -103,6 +105,8 @@ def test_it_needs_the_base_if_one_of_its_networks_is(networks):
 def test_what_cannot_be_inpainted(networks):
     with pytest.raises(UserError, match="source of Inpainted is of the class int"):
         Inpainted(source=1)
+    with pytest.raises(UserError, match="source of Inpainted is a PromptDropout"):
+        Inpainted(source=PromptDropout(Sampled()))
     with pytest.raises(UserError, match="2 segments"):
         SOURCE.check(dataclasses.replace(SETTINGS, segments=2), networks["teacher"])
     oblong = tiny_showo(image_tokens=15)
@@ -145,6 +149,21 @@ def test_of_the_other_prompts_the_likest_is_taken():
     taken = {likest_prompt(prompts, prompts[0], seed).key for seed in range(20)}
     assert taken == {"1"}  # neither the same ids in another order nor those of which none is shared
     assert likest_prompt(prompts[:1], prompts[0], 0) == prompts[0]
+
+
+def test_later_options_are_no_part_of_the_identity_unless_they_are_used():
+    """Stores from before them are continued."""
+    described = json.loads(Inpainted().identity())
+    assert described.keys() == {"class", "network", "sampling", "source"}
+    assert json.loads(Inpainted(around=0.5).identity())["around"] == 0.5
+    assert Inpainted(of_others=0.5).identity() != Inpainted().identity()
+
+
+def test_of_a_collection_without_prompts_none_is_another_s(networks, prompts):
+    source = dataclasses.replace(SOURCE, of_others=1.0)
+    found = source.draw(Collecting(networks, SETTINGS), prompts[:2], [0, 1])
+    expected = SOURCE.draw(Collecting(networks, SETTINGS), prompts[:2], [0, 1])
+    assert all(torch.equal(a.codes, b.codes) for a, b in zip(found, expected, strict=True))
 
 
 @pytest.mark.parametrize("name", ["around", "of_others"])

@@ -23,6 +23,7 @@ def test_a_share_of_the_images_loses_its_prompts_and_nothing_else(teacher, promp
         drops = uniform(seed, stream="prompt dropout") < 0.5
         expected = teacher.null_prompt_of(prompt.ids) if drops else prompt.ids
         assert record.prompt_ids.tolist() == list(expected)
+        assert record.prompt == ("" if drops else prompt.text)
         lost += drops
     assert 0 < lost < len(prompts)
 

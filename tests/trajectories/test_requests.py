@@ -1,5 +1,6 @@
 """Images of questions are encoded once, by one process or by several together."""
 
+import pickle
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,6 +72,7 @@ def test_several_processes_share_the_images(questions, count):
     assert batches == [PATHS[0:2], PATHS[2:4], PATHS[4:6], PATHS[6:]]
     found, seen = together(count, questions)
     assert seen == [batches[rank::count] for rank in range(count)]
+    assert {request.image.untyped_storage().nbytes() for request in alone} <= {2 * 16 * 8, 16 * 8}
     assert len(alone) == len(questions) - 1  # PATHS[5] is bad
     for requests, missing in found:
         assert missing == left_out == 0
@@ -79,6 +81,45 @@ def test_several_processes_share_the_images(questions, count):
             assert request._replace(image=None) == expected._replace(image=None)
 
 
+class Sent(Share):
+    """Keeps what is sent."""
+
+    def of_all(self, value):
+        object.__setattr__(self, "bytes", len(pickle.dumps(value)))
+        return [value]
+
+
+def test_no_more_is_sent_than_is_encoded():
+    share = Sent()
+    questions = [(Path(f"{number}.png"), "What?") for number in range(64)]
+
+    def encode(paths):
+        whole = torch.zeros(64, 16, dtype=torch.long)
+        return dict(zip(paths, whole, strict=True))
+
+    text_requests(questions, encode, shapes_showo(), TOKENIZER, 64, share)
+    assert share.bytes < 64 * 16 * 8 + 3000
+
+
 def test_what_one_process_raises_all_raise(questions):
     found, _ = together(3, questions, bad=[PATHS[2]])
     assert found == ["2.png cannot be read"] * 3
+
+
+def test_no_process_waits_for_one_that_breaks():
+    values, barrier = [None] * 2, Barrier(2)
+
+    def one(rank):
+        def encode(paths):
+            if rank:
+                raise OSError("disk")
+            return {path: torch.zeros(16, dtype=torch.long) for path in paths}
+
+        share = Threads(rank, 2, values, barrier)
+        questions = [(path, "What?") for path in PATHS]
+        with pytest.raises((OSError, RuntimeError), match="disk") as error:
+            text_requests(questions, encode, shapes_showo(), TOKENIZER, 2, share)
+        return error.type
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(one, range(2))) == [RuntimeError, OSError]

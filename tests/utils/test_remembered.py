@@ -82,4 +82,5 @@ def test_nowhere_to_remember_it(folder, monkeypatch, settled):
     (folder / "file").touch()
     monkeypatch.setenv(CACHE_VARIABLE, str(folder / "file"))
     assert cache_folder().is_dir() and cache_folder() != folder / "file"
-    assert [asked(paths)[1] for _ in range(2)] == [True, True]
+    assert cache_folder() == cache_folder()
+    assert [asked(paths)[1] for _ in range(2)] == [True, False]  # while the process lives

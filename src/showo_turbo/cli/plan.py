@@ -81,7 +81,7 @@ def _show(planned: Run, found: Estimate, rate: float) -> None:
     table.add_row("all", *(f"{phase.total / GB:.1f}" for phase in found.phases), style="bold")
     console.print(table)
     devices = f"{planned.devices} device{'s' if planned.devices > 1 else ''}"
-    trained = f"{found.trained / 1e9:.3g} of them trained, " if planned.lora else ""
+    trained = f"{found.trained / 1e6:.3g} million of them trained, " if planned.lora else ""
     hours = found.hours(rate * 1e12, planned.devices)
     shares = ", ".join(f"{name} {value:.2g}" for name, value in found.operations.items())
     disk = ", ".join(f"{name} {value / GB:.1f}" for name, value in found.disk.items())

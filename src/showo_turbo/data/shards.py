@@ -11,7 +11,8 @@ from typing import Any
 from lightning.pytorch.utilities import rank_zero_info
 
 from ..errors import BadSample, UserError, shown
-from ..utils.remembered import remembered
+from ..utils.remembered import Remembered
+from ..version import __version__
 from .bad_samples import Skip, refuse
 from .images import decode_bytes, square_pixels
 from .parquet_files import read_row_group
@@ -89,8 +90,17 @@ class TarShard:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        found = remembered([path], "samples of a tar", lambda: str(len(read_members(path))))
-        self.count = int(found)
+        self.count = self._count()
+
+    def _count(self) -> int:
+        """Its samples, remembered on this machine until the file changes."""
+        note = Remembered([self.path], f"samples of a tar, by {__version__}")
+        known = note.get() or ""
+        if known.isdecimal():
+            return int(known)
+        count = len(read_members(self.path))
+        note.set(str(count))
+        return count
 
     def open(self) -> Any:
         """What `read` needs."""

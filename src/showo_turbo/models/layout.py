@@ -82,7 +82,7 @@ class Layout:
             return self.sees(sample, query, key)
 
         device = self.block.device
-        return create_block_mask(sees, count, None, tokens, tokens, device=device.type)
+        return create_block_mask(sees, count, None, tokens, tokens, device=str(device))
 
     @property
     def position_ids(self) -> Tensor:

@@ -177,7 +177,7 @@ class ImageModel(nn.Module, ABC):
         raise UserError(f"{type(self).__name__} stores all activations; leave out the option")
 
     def flex_attention_enable(self) -> None:
-        """Train whole sequences with FlexAttention, on GPUs, in place of a mask of all pairs.
+        """Train whole sequences with FlexAttention, on GPUs.
 
         Raises:
             UserError: If the family cannot.

@@ -146,14 +146,13 @@ def _collecting(run: Run, network: nn.Module, parameters: int, trained: int) -> 
     """Bytes of each part while the teacher decodes the larger of images and texts."""
     model = run.model
     shards = run.devices if run.sharded else 1
-    weights = 4 * parameters * (1 + run.average + run.base) / shards
+    weights = 4 * parameters * (1 + run.average + run.base + run.teacher) / shards
+    weights += 4 * parameters * any(stage.needs_base for stage in run.stages)
     width = 2 if run.bfloat16 else 4
-    # A copy, whose linear layers are in autocast's type; without shards and adapters the student
-    # itself collects.
-    if run.sharded or run.lora is not None:
+    # Without a whole teacher beside it, a student that equals it collects; else a copy does, whose
+    # linear layers are in autocast's type.
+    if run.sharded or (run.begins_apart and not run.teacher):
         weights += 4 * parameters - (4 - width) * (_layers(network) + _head(network))
-    else:
-        weights += 4 * parameters * run.teacher
     slot = 0 if run.denoised else 2 * model.layers * model.hidden_size * width
     guided = any(stage.guided for stage in run.stages if "images" in stage.collects)
     rows = {"images": run.collect_batch * (2 if guided else 1), "texts": run.collect_batch}
@@ -196,7 +195,8 @@ def _operations(run: Run, network: nn.Module) -> dict[str, float]:
         # Forward, and the gradients of inputs and of weights, of which adapters have few.
         times = (1 + 1 + (run.lora is None) + (run.checkpointing == "layers")) if made.graded else 1
         step += times * forward(made.count * made.length, made.length)
-        step += (3 if made.graded else 1) * 2 * made.rows * made.classes * model.hidden_size
+        head = (2 + (run.lora is None)) if made.graded else 1
+        step += head * 2 * made.rows * made.classes * model.hidden_size
     batches = sum(stage.epochs * _batches(run, stage) for stage in run.stages)
     if run.max_steps is not None:
         batches = min(batches, run.max_steps * run.accumulated)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 from ..errors import UserError
@@ -32,6 +33,7 @@ class StageOfRun:
         guided: Whether every image is computed twice.
         segments: Segments of image trajectories.
         text_steps: Denoising steps of an answer, where answers are denoised.
+        needs_base: Whether the model that the run started from generates images, too.
     """
 
     epochs: int
@@ -43,6 +45,7 @@ class StageOfRun:
     guided: bool
     segments: int
     text_steps: int
+    needs_base: bool
 
 
 def read_stages(
@@ -154,7 +157,19 @@ def _stage(
         guided=float(sampling["guidance_scale"] or 0) > 0,
         segments=int(stage["image_segments"]),
         text_steps=int(decoding.get("sampling_steps") or decoding["max_new_tokens"]),
+        needs_base="images" in collects and names_base(stage.get("source")),
     )
+
+
+def names_base(source: Any) -> bool:
+    """Whether a source of images, or one within it, has the base as its network."""
+    if isinstance(source, list):
+        return any(map(names_base, source))
+    if not isinstance(source, Mapping) or "class_path" not in source:
+        return False
+    kind, given = resolve_name(source["class_path"]), source.get("init_args") or {}
+    own = given.get("network") or getattr(kind, "network", None)
+    return own == "base" or any(map(names_base, given.values()))
 
 
 def _changes(stage: Mapping[str, Any], name: str) -> dict[str, Any]:

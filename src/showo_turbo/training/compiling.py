@@ -8,7 +8,8 @@ from ..errors import UserError
 from ..models.protocols import ImageModel
 
 _VARIANTS = 64
-"""Ways of calling a layer that are compiled at most, such as with and without gradients."""
+"""Ways of calling a layer, or FlexAttention, that are compiled at most, such as with and without
+gradients, or with and without branches."""
 
 
 def compile_layers(network: ImageModel, **options: Any) -> None:
@@ -23,19 +24,24 @@ def compile_layers(network: ImageModel, **options: Any) -> None:
     Raises:
         UserError: If the family names no layers.
     """
-    torch._dynamo.config.recompile_limit = max(_VARIANTS, torch._dynamo.config.recompile_limit)
+    _allow_variants()
     for layer in network.lora_layers()[0].children():
         layer.compile(dynamic=True, **options)
 
 
-def check_flex_attention(device: torch.device) -> None:
-    """Raise if a device cannot train with FlexAttention.
+def prepare_flex_attention(device: torch.device) -> None:
+    """Make ready to train with FlexAttention, which compiles itself.
 
     Raises:
-        UserError: Naming the device.
+        UserError: If the device cannot, naming it.
     """
     if device.type != "cuda":
         raise UserError(
             f"flex_attention has no backward pass on the device {device.type}; expected a GPU of "
             "NVIDIA or AMD, leave it out"
         )
+    _allow_variants()
+
+
+def _allow_variants() -> None:
+    torch._dynamo.config.recompile_limit = max(_VARIANTS, torch._dynamo.config.recompile_limit)

@@ -188,8 +188,13 @@ class DistillationNetworks(MeasuredModule):
             noise_scale: Of noise that it does not read yet, see `ImageModel.add_noise`.
         """
         network = load_model(self.model_id, self.family)
+        if noise_scale and network.noise_size:
+            raise UserError(
+                f"noise_scale is {noise_scale}, but {self.model_id} reads noise already; expected "
+                "one that reads none, leave noise_scale out"
+            )
         if self.noise_size and not network.noise_size:
-            network.add_noise(self.noise_size, noise_scale)
+            network.add_noise(self.noise_size, **({"scale": noise_scale} if noise_scale else {}))
         return network
 
     @property

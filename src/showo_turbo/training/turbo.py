@@ -28,7 +28,7 @@ from .averages import (
     warn_of_averages_that_never_began,
 )
 from .clipping import clip_gradients
-from .compiling import check_flex_attention
+from .compiling import prepare_flex_attention
 from .inputs import stream_of
 from .lora import LoRAOptions, seed_step
 from .loss_checks import check_losses, check_text_terms
@@ -95,7 +95,7 @@ class ShowoTurbo(DistillationNetworks):
             memory for what is between matrix products. Lengths may vary; the first steps take
             minutes.
         flex_attention: Train with PyTorch's FlexAttention, on GPUs: it leaves out tiles that the
-            mask hides, and holds no mask of all pairs of tokens. Best with `compile_layers`.
+            mask hides. Best with `compile_layers`.
         sampling: How the student is sampled: in validation, prediction, sample grids and reports,
             and by whoever loads the exported student.
         teacher_sampling: How the teacher is sampled when its trajectories are collected, and where
@@ -197,7 +197,7 @@ class ShowoTurbo(DistillationNetworks):
         if self.backward_by_stream:
             check_stream_backward(self.trainer)
         if self.flex_attention:
-            check_flex_attention(self.trainer.strategy.root_device)
+            prepare_flex_attention(self.trainer.strategy.root_device)
         self.consistency_target.setup(self)
         for term in self.losses.values():
             if term.needs_base:

@@ -112,13 +112,14 @@ class TrajectoryCollector:
                 is another's.
         """
         teacher = text_model(self.teacher, "collecting answers")
+        processes = self.processes
         requests, left_out = text_requests(
             questions,
             encode,
             teacher,
             self.text_tokenizer,
             settings.batch_size,
-            Share() if self.processes.separate else Share.of_this_process(),
+            Share() if processes.separate else Share(processes.rank, processes.world_size),
         )
         if left_out:
             room = teacher.config.text_room

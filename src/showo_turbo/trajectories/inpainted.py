@@ -13,8 +13,9 @@ from ..sampling.image_sampling import SamplingChanges
 from ..utils.random import stateless_seed, uniform
 from .image_collector import ImageCollection, ImagePrompt, record_images
 from .partly_known import random_box
+from .prompt_dropout import PromptDropout
 from .record import ImageTrajectory
-from .source import Collecting, ImageSource, Network
+from .source import ADDED, Collecting, ImageSource, Network
 from .sources import Sampled, changed_settings
 
 LIKEST_OF = 32
@@ -44,8 +45,8 @@ class Inpainted(ImageSource):
     source: ImageSource | None = None
     sampling: SamplingChanges = field(default_factory=SamplingChanges)
     network: Network = "base"
-    around: float = 0.0
-    of_others: float = 0.0
+    around: float = field(default=0.0, metadata={ADDED: True})
+    of_others: float = field(default=0.0, metadata={ADDED: True})
 
     def __post_init__(self) -> None:
         for name in ("around", "of_others"):
@@ -55,6 +56,11 @@ class Inpainted(ImageSource):
                     "0..1"
                 )
         check_kind(self._images, ImageSource, "source of Inpainted")
+        if isinstance(self.source, PromptDropout):
+            raise UserError(
+                "source of Inpainted is a PromptDropout, whose prompts would come back; put "
+                "Inpainted into PromptDropout"
+            )
 
     @property
     def _images(self) -> ImageSource:
@@ -117,7 +123,7 @@ class Inpainted(ImageSource):
 
     def _shown(self, collecting: Collecting, prompt: ImagePrompt, seed: int) -> ImagePrompt:
         """The prompt of the image of which a part is known."""
-        if uniform(seed, stream="other") >= self.of_others:
+        if uniform(seed, stream="other") >= self.of_others or not collecting.prompts:
             return prompt
         return likest_prompt(collecting.prompts, prompt, seed)
 
@@ -126,7 +132,7 @@ def likest_prompt(prompts: Sequence[ImagePrompt], prompt: ImagePrompt, seed: int
     """Of a few prompts drawn at random, the one that shares most ids with a prompt.
 
     The likeness of two sets of ids is the size of their intersection over that of their union; a
-    prompt of the same ids is taken only if there is no other.
+    prompt of the same ids is taken only if all that are drawn have them.
 
     Args:
         prompts: To draw from.

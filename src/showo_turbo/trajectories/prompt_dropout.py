@@ -61,6 +61,6 @@ class PromptDropout(ImageSource):
         for record, asked, seed in zip(drawn, prompts, seeds, strict=True):
             if record is not None and uniform(seed, stream="prompt dropout") < self.share:
                 empty = torch.tensor(list(network.null_prompt_of(asked.ids)), dtype=torch.int32)
-                record = replace(record, prompt_ids=empty)
+                record = replace(record, prompt="", prompt_ids=empty)
             results.append(record)
         return results

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from ..errors import UserError
@@ -83,7 +84,7 @@ def text_requests(
         )
     distinct = list(dict.fromkeys(questions[i][0] for i in fitting))
     batches = [distinct[at : at + batch_size] for at in range(0, len(distinct), batch_size)]
-    images = _encoded([batches[number] for number in share.indices(len(batches))], encode, share)
+    images = _encoded(batches, encode, share)
     if questions and not images:
         raise UserError(
             f"all {len(distinct)} images that are asked about are bad; name a folder of others"
@@ -101,19 +102,28 @@ def _encoded(
     encode: Callable[[Sequence[Path]], Mapping[Path, Tensor]],
     share: Share,
 ) -> dict[Path, Tensor]:
-    """What all processes encode, each its own batches; what one of them raises, all raise."""
-    own: dict[Path, Tensor] = {}
-    fault = None
-    try:
-        for batch in batches:
-            own |= {path: compact(image) for path, image in encode(batch).items()}
-    except UserError as error:
-        fault = error
+    """What all processes encode of all batches, one each at a time.
+
+    Where one of them raises an error, so do all: none waits for it.
+    """
     images: dict[Path, Tensor] = {}
-    for part, found in share.of_all((own, fault)):
-        if found is not None:
-            raise found
-        images |= part
+    for start in range(0, len(batches), share.world_size):
+        number, found, fault = start + share.rank, {}, None
+        try:
+            found = dict(encode(batches[number])) if number < len(batches) else {}
+        except Exception as error:
+            fault = error
+        # One tensor: views would be sent with all that they are views of.
+        stacked = compact(torch.stack([*found.values()])).clone() if found else None
+        sent = None if fault is None else (str(fault), isinstance(fault, UserError))
+        for keys, values, failed in share.of_all((list(found), stacked, sent)):
+            if fault is not None:
+                raise fault
+            if failed is not None:
+                text, is_user_error = failed
+                raise UserError(text) if is_user_error else RuntimeError(text)
+            if values is not None:
+                images |= zip(keys, values, strict=True)
     return images
 
 

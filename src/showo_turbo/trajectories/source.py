@@ -3,7 +3,7 @@
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import Field, asdict, dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from torch import Tensor
@@ -14,6 +14,10 @@ from .record import ImageTrajectory
 
 if TYPE_CHECKING:
     from .image_collector import ImageCollection, ImagePrompt
+
+ADDED = "added"
+"""In the metadata of a field that a source did not have at first: at its default it is no part of
+the identity, and older stores are those of such a source."""
 
 Network = Literal["teacher", "base"]
 """The round's teacher, which is the student as it was when the round began; or the model that the
@@ -93,10 +97,15 @@ def _describe(value: Any) -> Any:
         return {str(name): _describe(entry) for name, entry in value.items()}
     if isinstance(value, Changes):
         return {name: entry for name, entry in asdict(value).items() if entry is not None}
-    fields = (
-        {name: getattr(value, name) for name in value.__dataclass_fields__}
+    found = (
+        {own.name: getattr(value, own.name) for own in fields(value) if not _is_unused(value, own)}
         if is_dataclass(value)
         else {name: entry for name, entry in vars(value).items() if not name.startswith("_")}
     )
     kind = f"{type(value).__module__}.{type(value).__qualname__}"
-    return {"class": kind} | {name: _describe(entry) for name, entry in fields.items()}
+    return {"class": kind} | {name: _describe(entry) for name, entry in found.items()}
+
+
+def _is_unused(value: Any, own: Field[Any]) -> bool:
+    """Whether a field is a later addition, and has its default."""
+    return ADDED in own.metadata and getattr(value, own.name) == own.default

@@ -6,6 +6,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 CACHE_VARIABLE = "SHOWO_TURBO_CACHE"
@@ -28,6 +29,11 @@ def cache_folder() -> Path:
             return folder
     except OSError:
         pass
+    return _temporary_folder()
+
+
+@cache
+def _temporary_folder() -> Path:
     return Path(tempfile.mkdtemp(prefix="showo-turbo-"))
 
 
