@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from .image_collector import ImageCollection, ImagePrompt
 
 ADDED = "added"
-"""In the metadata of a field that a source did not have at first: at its default it does not count in
-the identity, so that stores from before are still those of such a source."""
+"""In the metadata of a field that a source did not have at first: at its default it does not count
+in the identity, so that stores from before are still those of such a source."""
 
 Network = Literal["teacher", "base"]
 """The round's teacher, which is the student as it was when the round began; or the model that the
