@@ -43,7 +43,7 @@ class TestCodes:
     @pytest.mark.bad_input
     @pytest.mark.parametrize("code", [-1, 8])
     def test_codes_outside_of_the_codebook(self, code):
-        with pytest.raises(UserError, match=rf"image code {code} .* 0\.\.7: .*mask tokens"):
+        with pytest.raises(UserError, match=rf"image code {code} .* 0\.\.7"):
             LookupFreeQuantizer(3).codes_to_signs(torch.tensor([[0, code]]), (1, 2))
 
 
