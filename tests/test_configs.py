@@ -25,11 +25,12 @@ TURBO = CONFIGS / "turbo.yaml"
 RESOLUTIONS = [path for path in FILES if path.match("turbo_*.yaml")]
 LOGGERS = [path for path in FILES if path.parent.name == "loggers"]
 STAGES = [path for path in FILES if path.match("stages/stage_*.yaml")]
+QUICKSTART, VARIED = CONFIGS / "quickstart.yaml", CONFIGS / "quickstart_varied.yaml"
 STAGED = CONFIGS / "stages" / "pretrain.yaml"
-PARTS = [*OVERLAYS, *SWEEPS, *LOGGERS, TURBO, *RESOLUTIONS, STAGED, *STAGES]
+PARTS = [*OVERLAYS, *SWEEPS, *LOGGERS, TURBO, *RESOLUTIONS, STAGED, *STAGES, VARIED]
 WHOLE = [[path] for path in FILES if path not in PARTS]
 WHOLE += [[TURBO, path] for path in RESOLUTIONS] + [[STAGED, path] for path in STAGES]
-WHOLE += [[path] for path in RECIPES]
+WHOLE += [[QUICKSTART, VARIED], *([path] for path in RECIPES)]
 """The files of each run, in the order in which they are merged."""
 
 
@@ -40,6 +41,7 @@ def test_the_files_are_found():
         "clip_instructions",
         "quickstart",
         "quickstart_mmada",
+        "quickstart_varied",
         "pretrain_magvitv2",
         "pretrain_mmada",
         "pretrain_showo",
@@ -78,13 +80,13 @@ def options(paths):
 
 
 def merged(paths):
-    """What the files of a run say of its trainer and its model, the callbacks of all together."""
+    """What the files of a run say of its trainer and its model; callbacks replace earlier ones."""
     found = {"trainer": {}, "model": {}}
     callbacks = []
     for path in paths:
         content = yaml.safe_load(path.read_text())
         trainer = dict(content.get("trainer", {}))
-        callbacks += trainer.pop("callbacks", []) + trainer.pop("callbacks+", [])
+        callbacks = trainer.pop("callbacks", callbacks) + trainer.pop("callbacks+", [])
         found["trainer"] |= trainer
         found["model"] |= content.get("model", {}).get("init_args", {})
     found["trainer"]["callbacks"] = callbacks
