@@ -225,20 +225,20 @@ FAULTS = (
     # Masks.
     Fault(
         "image tokens see only backwards",
-        "mask = mask | (same_block & (self.block > 0)[:, :, None])",
-        "mask = mask | (same_block & (self.block < 0)[:, :, None])",
+        "seen = (query >= key) | ((block == self.block[sample, key]) & (block > 0))",
+        "seen = (query >= key) | ((block == self.block[sample, key]) & (block < 0))",
         ("models", "training"),
     ),
     Fault(
         "padding is seen",
-        "mask = mask & ~(self.padding[:, None, :] & ~self.padding[:, :, None])",
-        "mask = mask.clone()",
+        "seen = seen & ~(self.padding[sample, key] & ~self.padding[sample, query])",
+        "seen = seen.clone()",
         ("models", "training"),
     ),
     Fault(
         "versions of a block see each other",
-        "mask = mask & (self.branch[:, :, None] == self.branch[:, None, :]) | before_fork",
-        "mask = mask | before_fork",
+        "seen = seen & (branch == other) | before_fork",
+        "seen = seen | before_fork",
         ("models", "training"),
     ),
 )

@@ -30,7 +30,9 @@ class Threads(Share):
     def of_all(self, value):
         self.values[self.rank] = value
         self.barrier.wait(10)
-        return list(self.values)
+        found = list(self.values)
+        self.barrier.wait(10)  # nobody writes again before all have read
+        return found
 
 
 def encoder(seen, bad=()):
