@@ -23,7 +23,7 @@ from outcomes import TEACHER_STEPS, choose, image_outcomes, splits, text_outcome
 from run import read_methods
 
 from showo_turbo.evaluation import to_markdown
-from showo_turbo.evaluation.environment import describe_hardware, provenance
+from showo_turbo.evaluation.environment import provenance
 from showo_turbo.evaluation.tables import Figures
 from showo_turbo.inference.loaded_model import LoadedModel
 from showo_turbo.sampling.image_sampling import ImageSampling
@@ -116,10 +116,8 @@ def measure_teacher(world: Path) -> dict[str, Any]:
 def write_table(results: Path, world: Path) -> None:
     """Compute the figures from the outcomes, and write them."""
     teacher = read_json(results / "methods/teacher.json")
-    rows = [
-        figures_of(name, runs, teacher, world)
-        for name, runs in read_runs(results / "methods").items()
-    ]
+    methods = read_runs(results / "methods")
+    rows = [figures_of(name, runs, teacher, world) for name, runs in methods.items()]
     named = {
         "steps": teacher["steps"],
         "images": figures_of_teacher(teacher, world),
@@ -129,8 +127,17 @@ def write_table(results: Path, world: Path) -> None:
     write_json(results / "methods.json", {"teacher": named, "methods": rows} | provenance())
     text = to_markdown([table(rows)])
     with write_atomically(results / "methods.md") as temporary:
-        temporary.write_text(f"{text}\nShares of the teacher. {describe_hardware()}.\n", "utf-8")
+        temporary.write_text(f"{text}\nShares of the teacher. {measured_on(methods)}\n", "utf-8")
     print(text)
+
+
+def measured_on(methods: dict[str, list[dict[str, Any]]]) -> str:
+    """Where each method's runs were measured, in a sentence for each hardware."""
+    names: dict[str, list[str]] = {}
+    for name, runs in methods.items():
+        for hardware in dict.fromkeys(run["hardware"] for run in runs):
+            names.setdefault(hardware, []).append(name.replace("_", " "))
+    return " ".join(f"{hardware}: {', '.join(own)}." for hardware, own in names.items())
 
 
 def figures_of_teacher(teacher: dict[str, Any], world: Path) -> dict[str, float]:

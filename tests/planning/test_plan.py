@@ -198,9 +198,9 @@ def test_who_collects_decides_what_is_held():
 
     student, own = held()
     assert held(teacher=True)[0] == student + own
-    assert held(begins_apart=True)[0] == student + own
-    assert held(begins_apart=True, teacher=True) == held(teacher=True)
-    adapted, whole = held(lora=LoRAOptions(8), begins_apart=True)
+    assert held(perturbed=True)[0] == student + own
+    assert held(perturbed=True, teacher=True) == held(teacher=True)
+    adapted, whole = held(lora=LoRAOptions(8))
     assert whole > own and adapted == student - own + 2 * whole
     stages = tuple(replace(stage, needs_base=True) for stage in run.stages)
     assert held(stages=stages)[0] == student + own

@@ -70,6 +70,6 @@ def test_a_caption_s_pictures_exchange_their_noise(noisy, prompts):
 def test_a_student_without_noise_is_refused(teacher):
     with pytest.raises(UserError, match="set the model's noise_size"):
         Coupled().check(SETTINGS, teacher)
-    with pytest.raises(UserError, match="source is of the class str"):
+    with pytest.raises(UserError, match="source of Coupled is of the class str"):
         Coupled("teacher")
     assert dataclasses.replace(SETTINGS, source=Coupled()).source.needs_base is False

@@ -54,7 +54,7 @@ class Run:
         on_gpu: Whether an accelerator is used.
         devices: How many, on all nodes.
         lora: Adapters that are trained in place of all weights, if any.
-        begins_apart: Whether the student is not bit for bit its teacher when a round begins.
+        perturbed: Whether the student reads noise at first that its teacher does not.
         sharded: Whether weights are sharded over them.
         bucket_copies: Whether gradients are exchanged as copies of themselves.
         collect_batch: Samples that are collected at once.
@@ -86,7 +86,7 @@ class Run:
     on_gpu: bool
     devices: int
     lora: LoRAOptions | None
-    begins_apart: bool
+    perturbed: bool
     sharded: bool
     bucket_copies: bool
     collect_batch: int
@@ -95,6 +95,11 @@ class Run:
     samples_per_epoch: int | None
     max_steps: int | None
     stages: tuple[StageOfRun, ...]
+
+    @property
+    def begins_apart(self) -> bool:
+        """Whether the student is not bit for bit its teacher when a round begins."""
+        return self.perturbed or self.lora is not None
 
     @property
     def denoised(self) -> bool:
@@ -160,7 +165,7 @@ def read_run(config: Mapping[str, Any], devices: int | None = None) -> Run:
         on_gpu=hardware.on_gpu,
         devices=hardware.devices,
         lora=None if options.get("lora") is None else LoRAOptions(**options["lora"]),
-        begins_apart=options.get("lora") is not None or bool(options.get("noise_scale")),
+        perturbed=bool(options.get("noise_scale")),
         sharded=hardware.sharded,
         bucket_copies=hardware.bucket_copies,
         collect_batch=int(curriculum["batch_size"]),

@@ -9,17 +9,17 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from ..errors import UserError, check_kind
+from ..errors import UserError
 from ..models.protocols import ImageModel
 from ..sampling.noise import noise_of
 from .image_collector import ImageCollection, ImagePrompt
 from .record import ImageTrajectory
 from .source import Collecting, ImageSource
-from .sources import Sampled
+from .sources import Sampled, Wrapping
 
 
 @dataclass(frozen=True)
-class Coupled(ImageSource):
+class Coupled(Wrapping):
     """Images of another source, with the noise of each caption's images exchanged among them.
 
     Noise that has nothing to do with an image teaches a student to ignore it. Of each caption
@@ -38,14 +38,6 @@ class Coupled(ImageSource):
 
     source: ImageSource = field(default_factory=Sampled)
 
-    def __post_init__(self) -> None:
-        check_kind(self.source, ImageSource, "source")
-
-    @property
-    def needs_base(self) -> bool:
-        """Whether the source generates with the model that the run started from."""
-        return self.source.needs_base
-
     def check(
         self, settings: ImageCollection, model: ImageModel, captions: Sequence[str] = ()
     ) -> None:
@@ -55,7 +47,7 @@ class Coupled(ImageSource):
                 "Coupled chooses noise, but the student reads none; set the model's noise_size, "
                 "such as 64"
             )
-        self.source.check(settings, model, captions)
+        super().check(settings, model, captions)
 
     def draw(
         self, collecting: Collecting, prompts: Sequence[ImagePrompt], seeds: Sequence[int]

@@ -5,16 +5,16 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from ..errors import UserError, check_kind
-from ..models.protocols import ImageModel
+from ..errors import UserError
 from ..utils.random import uniform
-from .image_collector import ImageCollection, ImagePrompt
+from .image_collector import ImagePrompt
 from .record import ImageTrajectory
-from .source import Collecting, ImageSource
+from .source import Collecting
+from .sources import Wrapping
 
 
 @dataclass(frozen=True)
-class PromptDropout(ImageSource):
+class PromptDropout(Wrapping):
     """Images of a source, a share of them with the empty prompt in place of the one they are of.
 
     A student that learns from them can be guided, and finds out what of an image contradicts a
@@ -30,26 +30,14 @@ class PromptDropout(ImageSource):
     Source: classifier-free guidance (arXiv 2207.12598); Show-o drops a tenth of its prompts.
     """
 
-    source: ImageSource
     share: float = 0.1
 
     def __post_init__(self) -> None:
-        check_kind(self.source, ImageSource, "source of PromptDropout")
+        super().__post_init__()
         if not 0 <= self.share <= 1:
             raise UserError(
                 f"share of PromptDropout is {self.share}; expected a share, set it to 0..1"
             )
-
-    @property
-    def needs_base(self) -> bool:
-        """Whether it generates with the model that the run started from."""
-        return self.source.needs_base
-
-    def check(
-        self, settings: ImageCollection, model: ImageModel, captions: Sequence[str] = ()
-    ) -> None:
-        """Look for what cannot be generated; see `ImageSource.check`."""
-        self.source.check(settings, model, captions)
 
     def draw(
         self, collecting: Collecting, prompts: Sequence[ImagePrompt], seeds: Sequence[int]

@@ -52,6 +52,34 @@ class Sampled(ImageSource):
 
 
 @dataclass(frozen=True)
+class Wrapping(ImageSource):
+    """Changes what one other source generates.
+
+    Args:
+        source: The other source.
+
+    Raises:
+        UserError: If it is of another kind.
+    """
+
+    source: ImageSource
+
+    def __post_init__(self) -> None:
+        check_kind(self.source, ImageSource, f"source of {type(self).__name__}")
+
+    @property
+    def needs_base(self) -> bool:
+        """Whether the source generates with the model that the run started from."""
+        return self.source.needs_base
+
+    def check(
+        self, settings: ImageCollection, model: ImageModel, captions: Sequence[str] = ()
+    ) -> None:
+        """Look for what cannot be generated; see `ImageSource.check`."""
+        self.source.check(settings, model, captions)
+
+
+@dataclass(frozen=True)
 class Several(ImageSource):
     """Generates from several sources.
 
