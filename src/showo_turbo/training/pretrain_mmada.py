@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor
@@ -69,8 +69,7 @@ class PretrainMMaDA(Pretraining):
         return asdict(MMaDASizes.of(self._network().config))
 
     def _network(self) -> MMaDA:
-        assert isinstance(self.model, MMaDA)  # from configure_model on
-        return self.model
+        return cast(MMaDA, self.model)  # from configure_model on
 
     def _text_loss(self, stream: dict[str, Any]) -> Tensor:
         model = self._network()

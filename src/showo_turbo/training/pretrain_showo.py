@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -149,8 +149,7 @@ class PretrainShowo(Pretraining):
         return sizes
 
     def _network(self) -> Showo:
-        assert isinstance(self.model, Showo)  # from configure_model on
-        return self.model
+        return cast(Showo, self.model)  # from configure_model on
 
     def _masked_logits(
         self, prompts: Sequence[Sequence[int]], codes: Tensor, masked: Tensor
