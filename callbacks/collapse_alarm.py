@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from lightning.pytorch.utilities.seed import isolate_rng
 
@@ -14,6 +15,7 @@ from showo_turbo.data import DistillationDataModule
 from showo_turbo.errors import UserError, shown
 from showo_turbo.evaluation.collapse import image_signs, text_signs
 from showo_turbo.models.modes import evaluating
+from showo_turbo.training.ranks import is_sharded
 from showo_turbo.training.turbo import ShowoTurbo
 
 Action = Literal["warn", "stop", "roll_back"]
@@ -83,7 +85,8 @@ class CollapseAlarm(Callback):
 
     Where all are within `limits`, a checkpoint is written, `<folder>/good.ckpt`. Where one is not,
     the run goes on with a warning, stops with an error that names the checkpoint, or goes back to
-    the weights and moments of the checkpoint with a lower learning rate, as `action` says.
+    the weights and moments of the checkpoint with a lower learning rate, as `action` says. It goes
+    back to checkpoints of its own only, and not where weights are sharded or averaged.
 
     Events: `on_train_batch_end`. Random numbers of the run are left alone.
 
@@ -99,7 +102,7 @@ class CollapseAlarm(Callback):
 
     Args:
         every_n_steps: Optimizer steps between two measurements.
-        images: Prompts to generate images for; 0 for none.
+        images: Prompts to generate images for, at least 2; 0 for none.
         texts: Questions that are answered; 0 for none.
         limits: What counts as a collapse.
         action: `warn`, `stop` or `roll_back`.
@@ -134,6 +137,11 @@ class CollapseAlarm(Callback):
                 raise UserError(
                     f"CollapseAlarm: {name} is {value}; expected at least {least[name]}"
                 )
+        if images == 1 or not (images or texts):
+            raise UserError(
+                f"CollapseAlarm: images is {images} and texts is {texts}; expected at least 2 "
+                "images, whose codes are compared, or 1 text"
+            )
         if action not in get_args(Action):
             raise UserError(
                 f"CollapseAlarm: action is {shown(action)}; choose {', '.join(get_args(Action))}"
@@ -155,17 +163,26 @@ class CollapseAlarm(Callback):
         self._best: dict[str, float] = {}
         self._measured_on = ""
         self._measured_at = 0
+        self._good_step: int | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Settle on the folder.
 
         Raises:
-            UserError: If there is no student to watch.
+            UserError: If there is no student to watch, nothing to measure it on, or no way back.
         """
         if not isinstance(pl_module, ShowoTurbo):
             raise UserError(
                 f"CollapseAlarm watches ShowoTurbo, not {type(pl_module).__name__}; leave it out"
             )
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        if stage == "fit" and not isinstance(data, DistillationDataModule):
+            raise UserError(
+                f"CollapseAlarm measures on trajectories, and there are none in "
+                f"{type(data).__name__}; train on a DistillationDataModule or leave it out"
+            )
+        if self.action == "roll_back":
+            _check_way_back(trainer)
         if self.folder is None:
             self.folder = Path(trainer.default_root_dir) / "collapse_alarm"
 
@@ -187,6 +204,7 @@ class CollapseAlarm(Callback):
             for name, value in agreements.items():
                 self._best[name] = max(value, self._best.get(name, 0.0))
             if self.action != "warn":
+                self._good_step = step
                 trainer.save_checkpoint(self._good)
             return
         self._act(trainer, pl_module, f"step {step}: {'; '.join(wrong)}")
@@ -221,13 +239,14 @@ class CollapseAlarm(Callback):
         if self.action == "warn":
             rank_zero_warn(f"the student seems to collapse at {what}")
             return
-        written = trainer.strategy.broadcast(self._good.is_file())
+        written = self._good_step is not None and self._good.exists()
+        written = trainer.strategy.broadcast(written)
         possible = self.action == "roll_back" and written and self.taken_back < self.rollbacks
         if not possible:
-            where = f"go on from {self._good} with" if written else "start again with"
+            kept = f" (step {self._good_step} is kept in {self._good})" if written else ""
             raise UserError(
-                f"the student collapses at {what}; {where} a smaller learning rate or weight of "
-                "the on-policy terms"
+                f"the student collapses at {what}{kept}; start again with a smaller learning rate "
+                "or weight of the on-policy terms"
             )
         self.taken_back += 1
         state = trainer.strategy.load_checkpoint(self._good)
@@ -242,11 +261,7 @@ class CollapseAlarm(Callback):
             for group, lower in zip(optimizer.param_groups, rates, strict=True):
                 group.update(lower)
         for config in trainer.lr_scheduler_configs:  # many compute each rate from the first ones
-            scheduler: Any = config.scheduler
-            if hasattr(scheduler, "base_lrs"):
-                scheduler.base_lrs = [
-                    rate * self.learning_rate_factor for rate in scheduler.base_lrs
-                ]
+            _lower_base_rates(config.scheduler, self.learning_rate_factor)
         rank_zero_info(
             f"{what}: back to the student of step {state['global_step']}, with "
             f"{self.learning_rate_factor:g} of the learning rate"
@@ -259,6 +274,7 @@ class CollapseAlarm(Callback):
             "best": dict(self._best),
             "measured_on": self._measured_on,
             "measured_at": self._measured_at,
+            "good_step": self._good_step,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -267,3 +283,27 @@ class CollapseAlarm(Callback):
         self._best = dict(state_dict["best"])
         self._measured_on = state_dict["measured_on"]
         self._measured_at = state_dict["measured_at"]
+        self._good_step = state_dict.get("good_step")  # earlier versions did not say
+
+
+def _check_way_back(trainer: Trainer) -> None:
+    """Raise if a run of this kind cannot be taken back."""
+    if is_sharded(trainer):
+        raise UserError(
+            f"CollapseAlarm: action is 'roll_back', which cannot reload the weights that "
+            f"{type(trainer.strategy).__name__} shards; choose 'stop' or 'warn'"
+        )
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, WeightAveraging):
+            raise UserError(
+                f"CollapseAlarm: action is 'roll_back', but {type(callback).__name__} would keep "
+                "the collapsed weights in its average; choose 'stop' or 'warn'"
+            )
+
+
+def _lower_base_rates(scheduler: Any, factor: float) -> None:
+    """Lower what a schedule computes its rates from, and those that it consists of theirs."""
+    if hasattr(scheduler, "base_lrs"):
+        scheduler.base_lrs = [rate * factor for rate in scheduler.base_lrs]
+    for part in getattr(scheduler, "_schedulers", ()):  # of SequentialLR and ChainedScheduler
+        _lower_base_rates(part, factor)

@@ -5,18 +5,22 @@ from copy import deepcopy
 import pytest
 import torch
 
+from showo_turbo.errors import UserError
 from showo_turbo.losses import (
     DistributionMatching,
     DraftAndCorrect,
+    ImageConsistency,
     ImageCrossEntropy,
     SelfCorrection,
 )
 from showo_turbo.models.showo.sequences import UnifiedPrompting
 from showo_turbo.sampling.image_sampling import ImageSampling
 from showo_turbo.sampling.noise import mixed_start
+from showo_turbo.targets import TeacherTarget
 from showo_turbo.training.auxiliary import Auxiliary
 from showo_turbo.training.denoised_inputs import ImageStream
 from showo_turbo.training.masking import corrupt_codes, draft_from, draw_codes
+from showo_turbo.training.networks import AUXILIARY_KEY
 from showo_turbo.training.turbo import ShowoTurbo
 from showo_turbo.trajectories import ImageTrajectory, collate_image_trajectories
 
@@ -163,6 +167,58 @@ def test_the_auxiliary_network_goes_on_from_a_checkpoint(random_shapes_model, ba
         assert torch.equal(mine, theirs)
 
 
+def test_an_auxiliary_network_goes_back_with_its_student(random_shapes_model, batch):
+    module = turbo(random_shapes_model, matching=DistributionMatching(auxiliary_rank=2))
+    module.loss_terms({"image": batch})
+    checkpoint = {"state_dict": {}}
+    module.on_save_checkpoint(checkpoint)
+    kept = deepcopy(checkpoint)
+    module.loss_terms({"image": batch})
+    assert not _same_adapters(module, kept)
+    module.on_load_checkpoint(kept)
+    assert _same_adapters(module, kept)
+
+
+def _same_adapters(module, checkpoint):
+    ours = module._auxiliary.state_dict()["adapters"]
+    return all(map(torch.equal, ours, checkpoint[AUXILIARY_KEY]["adapters"]))
+
+
+def test_the_auxiliary_network_learns_as_fast_as_it_is_told_now(random_shapes_model):
+    base = turbo(random_shapes_model).base
+    resumed = Auxiliary(base, 2, 0.001)
+    resumed.load_state_dict(Auxiliary(base, 2, 0.01).state_dict())
+    assert [group["lr"] for group in resumed.optimizer.param_groups] == [0.001]
+
+
+@pytest.mark.bad_input
+def test_adapters_of_another_rank(random_shapes_model):
+    base = turbo(random_shapes_model).base
+    with pytest.raises(UserError, match="auxiliary_rank is 4, but"):
+        Auxiliary(base, 4, 0.01).load_state_dict(Auxiliary(base, 2, 0.01).state_dict())
+
+
+@pytest.mark.bad_input
+def test_terms_share_one_auxiliary_network(random_shapes_model, batch):
+    terms = {str(rank): DistributionMatching(auxiliary_rank=rank) for rank in (2, 8)}
+    with pytest.raises(UserError, match=r"asks for rank 2 and .* the other for rank 8"):
+        turbo(random_shapes_model, **terms).loss_terms({"image": batch})
+
+
+@torch.no_grad()
+def test_the_base_of_stories_is_guided_away_from_what_their_sampler_is(stream, batch, monkeypatch):
+    """A prompt has an empty prompt of its own there."""
+    base = stream.module.base
+    plain = stream.base_logits(batch.state_k, 1.5)
+    monkeypatch.setattr(type(base), "null_prompt_of", lambda model, prompt: list(prompt)[:1])
+    expected = 2.5 * stream._predict(base, batch.state_k)
+    others = batch._replace(prompt_ids=[prompt[:1] for prompt in batch.prompt_ids])
+    expected -= 1.5 * ImageStream(stream.module, others)._predict(base, batch.state_k)
+    found = stream.base_logits(batch.state_k, 1.5)
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
+    assert not torch.allclose(found, plain, atol=1e-2)
+
+
 @pytest.mark.parametrize(
     "term",
     [DistributionMatching(auxiliary_rank=2), DraftAndCorrect(), SelfCorrection()],
@@ -198,3 +254,15 @@ def test_the_student_is_trained_to_begin_as_it_is_sampled(random_shapes_model, b
     assert torch.equal(codes, mixed_start(batch.state_k, [0, 1, 2], 0.5, MASK, 512))
     shown = (codes != MASK) & batch.masked_k
     assert 0.3 < float(shown.sum() / batch.masked_k.sum()) < 0.7
+
+
+@torch.no_grad()
+def test_the_target_begins_as_the_student_does_but_for_the_teacher(random_shapes_model, batch):
+    module = turbo(random_shapes_model, consistency=ImageConsistency())
+    module.sampling = ImageSampling(4, random_start=0.5)
+    stream = ImageStream(module, batch._replace(state_t=batch.state_k, masked_t=batch.masked_k))
+    assert torch.equal(stream.target_logits, stream.logits)
+    module.consistency_target = TeacherTarget()
+    masked = stream._predict(module.teacher, batch.state_k)
+    del stream.__dict__["target_logits"]
+    assert torch.equal(stream.target_logits, masked)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.optim import AdamW
 
+from ..errors import UserError
 from ..losses.language_model import token_cross_entropy
 from ..models.protocols import ImageModel
 from .lora import LoRAOptions, add_lora
@@ -37,6 +38,7 @@ class Auxiliary:
             torch.manual_seed(0)
             add_lora(self.network, LoRAOptions(rank=rank))
         self.parameters = [p for p in self.network.parameters() if p.requires_grad]
+        self.settings = (rank, learning_rate)
         self.optimizer = AdamW(self.parameters, lr=learning_rate, weight_decay=0.0)
 
     def learn(self, forward: Callable[[ImageModel], Tensor], labels: Tensor) -> Tensor:
@@ -73,11 +75,24 @@ class Auxiliary:
         return {"adapters": adapters, "optimizer": self.optimizer.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
+        """Go on from a checkpoint, with the learning rate that is asked for now.
+
+        Raises:
+            UserError: If its adapters have another rank.
+        """
+        rank, learning_rate = self.settings
+        kept = state["adapters"]
+        if [value.shape for value in kept] != [own.shape for own in self.parameters]:
+            raise UserError(
+                f"auxiliary_rank is {rank}, but the checkpoint's adapters have another rank, of "
+                f"shape {tuple(kept[0].shape)}; leave auxiliary_rank as it was"
+            )
         with torch.no_grad():
-            for parameter, value in zip(self.parameters, state["adapters"], strict=True):
+            for parameter, value in zip(self.parameters, kept, strict=True):
                 parameter.copy_(value)
         self.optimizer.load_state_dict(state["optimizer"])
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
 
 
 def shared_copy(module: _Network) -> _Network:

@@ -72,10 +72,15 @@ class _DenoisedStream(ABC):
         """`(batch, tokens, candidates)`, the target's from the segment's end."""
 
         def forward(network: ImageModel) -> Tensor:
-            return self._predict(network, self.batch.state_t)
+            return self._predict(network, self._target_state(network))
 
         with torch.no_grad():
             return self.module.consistency_target.predict(self.module, forward)
+
+    def _target_state(self, network: ImageModel) -> Tensor:
+        """State t as a network reads it that is the target."""
+        state: Tensor = self.batch.state_t
+        return state
 
     @abstractmethod
     def _predict(self, network: ImageModel, state: Tensor) -> Tensor:
@@ -94,6 +99,12 @@ class ImageStream(_DenoisedStream):
     def logits(self) -> Tensor:
         """`(batch, tokens, candidates)`, the student's from state k, read as it samples."""
         return self._predict(self.module.student, self._started(self.batch.state_k))
+
+    def _target_state(self, network: ImageModel) -> Tensor:
+        """State t, which the teacher reads with its masks, as it generated."""
+        module, state = self.module, self.batch.state_t
+        is_teacher = module.consistency_target.needs_teacher and network is module.teacher
+        return state if is_teacher else self._started(state)
 
     def _started(self, state: Tensor) -> Tensor:
         """A state with random codes in place of some masks, where the student begins with such."""
@@ -132,7 +143,7 @@ class ImageStream(_DenoisedStream):
         seeds = self.batch.noise_seeds
         noise = noise_of(base, [*seeds, *seeds])
         both = base.image_logits(
-            [*prompts, *[base.null_prompt] * len(prompts)],
+            [*prompts, *(base.null_prompt_of(prompt) for prompt in prompts)],
             torch.cat([state, state]),
             **with_noise(noise),
         )

@@ -210,11 +210,20 @@ class DistillationNetworks(MeasuredModule):
         Args:
             rank: Of its adapters.
             learning_rate: Of their optimizer.
+
+        Raises:
+            UserError: If it exists with another rank or rate.
         """
         if self._auxiliary is None:
             self._auxiliary = Auxiliary(self.base, rank, learning_rate)
             if self._auxiliary_state is not None:
                 self._auxiliary.load_state_dict(self._auxiliary_state)
+        if self._auxiliary.settings != (rank, learning_rate):
+            there = "rank {} and learning rate {}".format(*self._auxiliary.settings)
+            raise UserError(
+                f"two loss terms share one auxiliary network: one asks for {there}, the other for "
+                f"rank {rank} and learning rate {learning_rate}; give them the same"
+            )
         return self._auxiliary
 
     def reseed_teacher(self, source: ImageModel | None = None) -> None:

@@ -115,7 +115,7 @@ def relevance(
     """
     codes = codes.to(network.device)
     found = []
-    both = [*prompts, *[network.null_prompt] * len(prompts)]
+    both = [*prompts, *(network.null_prompt_of(prompt) for prompt in prompts)]
     for number, share in enumerate(shares):
         own = [stateless_seed(seed, number, stream="relevance") for seed in seeds]
         hidden = _random_positions(own, codes.shape[1], share).to(network.device)
