@@ -55,7 +55,7 @@ class Throughput(Callback):
             raise UserError(f"Throughput: device_tflops is {device_tflops}; expected more than 0")
         self.window_size = window_size
         self.device_tflops = device_tflops
-        self._trained = self._waited = self._last = 0.0
+        self._trained = self._last = 0.0
         self._batches = self._samples = self._operations = 0
         self._window = Window(window_size=window_size)
         self._waits: list[float] = []

@@ -156,6 +156,32 @@ def test_other_worlds_bring_their_own_checker():
     assert not evaluate_images(bundle, unknown, ImageSampling(1), **options).judged
 
 
+@pytest.mark.bad_input
+@pytest.mark.parametrize(
+    ("marks", "found"), [([True], "1 of them"), (None, "None"), (True, "True")]
+)
+def test_a_checker_says_of_each_image_whether_it_is_right(bundle, marks, found):
+    checker = Cows()
+    checker.can_judge = lambda prompt: True
+    checker.judge = lambda pixels, prompts: marks
+    with pytest.raises(UserError, match=f"judge of Cows gave {found} for 6 images"):
+        evaluate_images(bundle, metadata(1), ImageSampling(1), checker=checker)
+
+
+class Wide(MeanMetric):
+    def update(self, pixels, prompts):
+        super().update(1.0)
+
+    def compute(self):
+        return torch.zeros(2)
+
+
+@pytest.mark.bad_input
+def test_a_metric_is_one_number(bundle):
+    with pytest.raises(UserError, match=r"Wide computes Tensor of shape \(2,\)"):
+        evaluate_images(bundle, metadata(1), ImageSampling(1), metrics=[Wide()])
+
+
 class Cost(MeanMetric):
     higher_is_better = False
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torchmetrics import Metric
 
 from showo_turbo.errors import UserError
 from showo_turbo.evaluation import EvaluationPlan, Share, run
@@ -121,6 +122,14 @@ def images(plan, name="student"):
     return ModelPlan.of(name, plan, {}).images
 
 
+class OfPixels(Metric):
+    def update(self, pixels):
+        raise NotImplementedError
+
+    def compute(self):
+        raise NotImplementedError
+
+
 @pytest.mark.bad_input
 @pytest.mark.parametrize(
     ("options", "message"),
@@ -140,6 +149,8 @@ def images(plan, name="student"):
         ({"guidance_candidates": ()}, "guidance_candidates of the evaluation is empty"),
         ({"checker": "ShapesChecker"}, "checker of the evaluation is of the class str"),
         ({"tables": ("top_k",), "top_ks": (0,)}, "top_k is 0"),
+        ({"metrics": (Brightness(), Brightness())}, "2 metrics are called 'Brightness'"),
+        ({"metrics": (OfPixels(),)}, r"update of the metric OfPixels has the arguments \(pixels\)"),
     ],
 )
 def test_what_the_model_cannot_do_is_refused(options, message):
@@ -148,13 +159,14 @@ def test_what_the_model_cannot_do_is_refused(options, message):
 
 
 def test_the_small_plan_within_fit():
+    metrics = (Brightness(),)
     plan = EvaluationPlan(
         tables=("images", "top_k"),
-        metrics=(Brightness(),),
+        metrics=metrics,
         teacher="shapes",
         fit_sampling_steps=(8,),
     ).during_fit()
-    assert plan.tables == ("images",) and plan.metrics == () and plan.teacher is None
+    assert plan.tables == ("images",) and plan.metrics == metrics and plan.teacher is None
     assert [sampling.sampling_steps for sampling in images(plan)] == [8]
 
 

@@ -8,10 +8,10 @@ from showo_turbo.evaluation import ImageScore, TextRecord, TextScore
 from showo_turbo.inference.loaded_model import LoadedModel
 from showo_turbo.shapes.prompts import CATEGORIES
 from showo_turbo.shapes.render import render
-from showo_turbo.shapes.sampling import sample_scene
 from showo_turbo.shapes.splits import held_out_prompts
 from showo_turbo.text_tokenizer import TextTokenizer
 
+from ..support.scenes import sample_scene
 from ..tiny import shapes_showo, tiny_magvitv2
 
 

@@ -9,9 +9,9 @@ from showo_turbo.models.magvitv2 import MAGVITv2, MAGVITv2Config
 from showo_turbo.models.magvitv2.patches import split_patches
 from showo_turbo.shapes.checker import read_image
 from showo_turbo.shapes.render import render
-from showo_turbo.shapes.sampling import sample_scene
 from showo_turbo.shapes.scene import COLORS, SHAPES, Scene, SceneObject
 
+from ..support.scenes import sample_scene
 from ..tiny import GOLDEN, golden_cases, golden_meta, released_keys, tiny_magvitv2
 
 

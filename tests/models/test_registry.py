@@ -35,6 +35,10 @@ class WithoutLogits(Drawing):
     image_logits = ImageModel.image_logits
 
 
+class WithANumber(Drawing):
+    image_logits = 3
+
+
 class WithoutTexts(Drawing, TextModel):
     pass
 
@@ -98,12 +102,15 @@ def test_a_file_does_not_choose_the_code_that_runs(folder, name):
         (WithoutLogits, "image_logits"),
         (WithoutTexts, "answer_logits, begin_text, encode_question, eot_id, language_logits"),
         (WithoutConfig, "config_class.from_dict, config_class.to_dict"),
+        (WithANumber, "image_logits"),
         (Unrelated, "config_class, encode_prompt, image_logits, longest_prompt"),
     ],
 )
 def test_what_a_class_lacks_is_named_before_anything_is_loaded(family, missing):
     with pytest.raises(UserError, match=f"{family.__name__} is not .* lacks {missing}"):
         load_model("no/such-model", family)
+    with pytest.raises(UserError, match=f"{family.__name__} is not .* lacks {missing}"):
+        load_config("no/such-model", family)
 
 
 @pytest.mark.bad_input

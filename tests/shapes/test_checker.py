@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from showo_turbo.shapes.checker import MIN_OVERLAP, check, check_images, read_image, read_images
 from showo_turbo.shapes.prompts import RELATIONS, Prompt, Requirement, satisfies
 from showo_turbo.shapes.render import SHAPE_MASKS, render
-from showo_turbo.shapes.sampling import sample_scene
 from showo_turbo.shapes.scene import (
     BACKGROUNDS,
     CELLS,
@@ -18,6 +17,8 @@ from showo_turbo.shapes.scene import (
     Scene,
     SceneObject,
 )
+
+from ..support.scenes import sample_scene
 
 SCENES = 3000
 

@@ -3,8 +3,9 @@ import torch
 
 from showo_turbo.errors import UserError
 from showo_turbo.shapes.render import render
-from showo_turbo.shapes.sampling import sample_scene
 from showo_turbo.shapes.shapes_checker import ShapesChecker
+
+from ..support.scenes import sample_scene
 
 
 def drawn(indices):

@@ -375,7 +375,8 @@ def test_validation_scores_images_and_texts(random_shapes_model, world):
 
 def test_the_shipped_image_tokenizer_is_read_by_the_checker(random_shapes_model):
     from showo_turbo.shapes.render import render
-    from showo_turbo.shapes.sampling import sample_scene
+
+    from ..support.scenes import sample_scene
 
     module = turbo(random_shapes_model)
     same = 0

@@ -242,6 +242,10 @@ def test_a_folder_that_is_no_run(tmp_path, run):
     (tmp_path / "report.json").write_text(json.dumps({"images": [{"model": "teacher"}]}))
     with pytest.raises(UserError, match=r"was not measured by showo-turbo"):
         read_run(tmp_path, "damaged")
+    for content in ({"format": "1"}, {"format": None}, {"format": 0}, {"text": [{}]}, {"text": 3}):
+        (tmp_path / "report.json").write_text(json.dumps({"images": [], **content}))
+        with pytest.raises(UserError, match=r"was not measured by showo-turbo"):
+            read_run(tmp_path, "of another form")
     (tmp_path / "report.json").write_text(json.dumps({"format": 99, "images": []}))
     with pytest.raises(UserError, match="format 99 of a newer showo-turbo"):
         read_run(tmp_path, "newer")

@@ -46,7 +46,7 @@ def run_function(
     Raises:
         UserError: If the command line does not fit, or whatever the function raises.
     """
-    check_config_files(arguments, name)
+    check_config_files(arguments)
     parser, groups = build_parser(function, name, listed, nested)
     parsed = parser.parse_args(_with_classes(arguments, default_classes))
     function(**_regrouped(parser.instantiate(parsed), groups))

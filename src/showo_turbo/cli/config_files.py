@@ -31,12 +31,11 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def check_config_files(arguments: Sequence[str], command: str) -> None:
+def check_config_files(arguments: Sequence[str]) -> None:
     """Check the files that a command line names with `-c` or `--config`.
 
     Args:
         arguments: The command line.
-        command: The command.
 
     Raises:
         UserError: If a file is missing, no YAML, or no mapping of options, or if an option is of an

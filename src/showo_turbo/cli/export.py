@@ -29,7 +29,7 @@ from ..models.checkpoints import (
 from ..models.lora import merge_lora
 from ..models.magvitv2 import MAGVITv2, MAGVITv2Config
 from ..models.protocols import ImageModel, ModelConfig
-from ..models.registry import find_family, load_config
+from ..models.registry import check_family, find_family, import_family, load_config
 from ..models.vision_encoders import CLIPFeatures
 from ..models.weight_files import load_weights_only
 from ..sampling.image_sampling import ImageSampling
@@ -120,6 +120,8 @@ def export(
     if output.exists() and not output.is_dir():
         raise UserError(f"{output} is a file; name a folder for the model")
     dtype = torch.float16 if half else torch.float32
+    if family is not None:
+        check_family(import_family(family))
     content = _read_checkpoint(checkpoint)
     parts = {
         TEXT_TOKENIZER_KEY: text_tokenizer,

@@ -77,7 +77,7 @@ class _CLI(HookedCLI):
     """Lightning's command line, with durable checkpoints and runs that resume by themselves."""
 
     def add_subcommand_arguments(self, parser: LightningArgumentParser, subcommand: str) -> None:
-        """Add `--resume` to `fit`, and `--baseline` to `validate`."""
+        """Add `--resume` to `fit`, and `--teacher` to `validate`."""
         if subcommand == "fit":
             parser.add_argument(
                 "--resume",
@@ -293,7 +293,7 @@ class _Parser(OneLineErrors, LightningArgumentParser):
 
 def _run(arguments: Sequence[str]) -> LightningCLI:
     name = arguments[0]
-    check_config_files(arguments, name)
+    check_config_files(arguments)
 
     class Parser(_Parser):
         command = f"showo-turbo {name}"

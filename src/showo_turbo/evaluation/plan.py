@@ -7,7 +7,7 @@ from typing import Any, Literal, Self, get_args
 from torchmetrics import Metric
 
 from ..errors import UserError, check_kind
-from ..metrics.names import metric_names
+from ..metrics.names import check_metrics, metric_names
 from ..sampling.image_sampling import ImageSampling
 from ..sampling.jacobi import Driver
 from ..sampling.options import check_seed, check_whole
@@ -117,6 +117,7 @@ class EvaluationPlan:
         check_seed(self.seed)
         if self.checker is not None:
             check_kind(self.checker, Checker, "checker of the evaluation")
+        check_metrics(self.metrics)
 
     def filled_in(self, other: "EvaluationPlan") -> Self:
         """The plan with another's ways of sampling, decoding and judging, where it names none."""
@@ -132,7 +133,6 @@ class EvaluationPlan:
             sampling_steps=self.fit_sampling_steps,
             guidance_scales=(0.0,),
             tables=tuple(name for name in self.tables if name != "top_k"),
-            metrics=(),
             teacher=None,
             abilities=0,
         )

@@ -51,6 +51,8 @@ def family_and_config(
     model: str | Path, family: Family | None = None
 ) -> tuple[type[ImageModel], Any]:
     """A model's class and its configuration, without its weights; see `load_model`."""
+    if family is not None:
+        check_family(import_family(family))  # before anything is downloaded
     folder = resolve_folder(model, "showo", patterns=("config.json",))
     found = find_family(read_config(folder), family, folder / "config.json")
     return found, found.read_config(folder)
@@ -107,7 +109,7 @@ def import_family(family: Family) -> type[ImageModel]:
     module, _, name = family.rpartition(".")
     try:
         found = getattr(import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
+    except (ImportError, AttributeError, ValueError, SyntaxError) as error:
         raise UserError(
             f"the family {shown(family)} cannot be imported ({error}); expected a class by its "
             "import path, such as my_module.MyModel"
@@ -127,7 +129,7 @@ def check_family(family: type) -> None:
     kind = next((kind for kind in kinds if issubclass(family, kind)), ImageModel)
     wanted = {"config_class", *kind.__abstractmethods__, *ImageModel.__abstractmethods__}
     abstract: frozenset[str] = getattr(family, "__abstractmethods__", frozenset())
-    missing = sorted(name for name in wanted if not hasattr(family, name) or name in abstract)
+    missing = sorted(name for name in wanted if not _offers(family, name) or name in abstract)
     if not missing and issubclass(family, ImageModel):
         missing = [
             f"config_class.{name}"
@@ -140,6 +142,13 @@ def check_family(family: type) -> None:
             f"the family {family.__name__} is not a complete ImageModel{lacking}; derive it from "
             "showo_turbo.models.protocols.ImageModel, and give it what is missing"
         )
+
+
+def _offers(family: type, name: str) -> bool:
+    """Whether a class has something, a method where the protocol has one."""
+    wanted = getattr(MaskedTextModel, name, None) or getattr(TextModel, name, None)
+    offered = getattr(family, name, None)
+    return offered is not None and (callable(offered) or not callable(wanted))
 
 
 def text_model(model: object, wanted_by: str) -> TextModel:

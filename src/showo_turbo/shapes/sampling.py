@@ -57,21 +57,6 @@ def generator(seed: int, stream: str, index: int) -> Random:
     return Random(f"shapes/{seed}/{stream}/{index}")
 
 
-def sample_scene(index: int, seed: int = 0, *, split: str = "train") -> tuple[Scene, Prompt]:
-    """Draw a scene and the prompt it was made for.
-
-    Args:
-        index: Number of the scene in its split, from 0.
-        seed: Seed of the world.
-        split: Name of the stream, such as "train" or "val".
-
-    Returns:
-        The scene and its first caption as a prompt, which it satisfies.
-    """
-    example = sample_example(index, seed, split=split)
-    return example.scene, example.prompts[0]
-
-
 def sample_example(index: int, seed: int = 0, *, split: str = "train") -> Example:
     """Draw a scene with its captions and its conversation.
 

@@ -306,7 +306,6 @@ class Pretraining(MeasuredModule):
             self.evaluation.during_fit(),
             sampling_steps=(self.sampling.sampling_steps,),
             guidance_scales=(self.sampling.guidance_scale,),
-            metrics=self.evaluation.metrics,
             drivers=(),
             timed_texts=0,
         )

@@ -18,7 +18,7 @@ from torch.distributed.tensor import DTensor
 
 from ..errors import UserError
 from ..models.protocols import ImageModel
-from ..utils.lightning_internals import trainer_of
+from ..utils.lightning_internals import shard_over_all, trainer_of
 
 FORWARDS = ("image_logits", "text_logits", "answer_logits", "language_logits", "append")
 """What training and decoding ask of a network: each gathers the weights that it needs."""
@@ -50,7 +50,7 @@ class FullySharded(ModelParallelStrategy):
 
     def setup_environment(self) -> None:
         """Set the processes up, all of them as one dimension."""
-        self._data_parallel_size = self.num_nodes * self.num_processes
+        shard_over_all(self)
         super().setup_environment()
 
     def setup(self, trainer: Trainer) -> None:

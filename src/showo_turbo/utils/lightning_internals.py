@@ -200,3 +200,8 @@ def slurm_checkpoint(trainer: Trainer) -> str | None:
     """The checkpoint that was saved when SLURM preempted the run, if there is one."""
     path: str | None = trainer._checkpoint_connector._hpc_resume_path
     return path
+
+
+def shard_over_all(strategy: ModelParallelStrategy) -> None:
+    """Make all processes one dimension that weights are sharded over, before they are set up."""
+    strategy._data_parallel_size = strategy.num_nodes * strategy.num_processes

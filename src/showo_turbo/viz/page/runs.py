@@ -7,13 +7,16 @@ from typing import Any
 
 import yaml
 
-from ...errors import UserError
+from ...errors import UserError, shown
 from ...evaluation.image_scores import ImageScore
 from ...evaluation.report import REPORT_FORMAT
 from ...utils.files import read_json
 from ...utils.text_files import ENCODING
 from .curves import Curves, read_curves
 from .logs import find_logs
+
+_ROWS = {"text": ("model", "decoding", "n"), "abilities": ("model", "ability", "n")}
+"""What every row of a table has at least."""
 
 _ONLY_ELSEWHERE = {"verbose", "return_predictions"}
 """Options of `validate`, `test` and `predict` that `fit` does not have."""
@@ -149,12 +152,15 @@ def _read_scores(path: Path, names: Sequence[str]) -> dict[str, Any]:
     """
     found = read_json(path)
     written = found.get("format", REPORT_FORMAT) if isinstance(found, dict) else None
-    if isinstance(written, int) and written > REPORT_FORMAT:
+    if type(written) is int and written > REPORT_FORMAT:
         raise UserError(
             f"{path} has the format {written} of a newer showo-turbo; expected at most "
             f"{REPORT_FORMAT}, update showo-turbo"
         )
     try:
+        if type(written) is not int or written < 1:
+            raise ValueError(f"format {shown(written)}")
+        _check_rows(found)
         scores = {
             name: [ImageScore.from_dict(row) for row in found.get(name, [])] for name in names
         }
@@ -163,6 +169,15 @@ def _read_scores(path: Path, names: Sequence[str]) -> dict[str, Any]:
         raise UserError(
             f"{path} was not measured by showo-turbo ({error!r}); restore it or measure again"
         ) from None
+
+
+def _check_rows(found: dict[str, Any]) -> None:
+    """Raise on other lists than those that a page has tables of."""
+    for name, keys in _ROWS.items():
+        for row in found.get(name, []):
+            missing = [key for key in keys if key not in row]
+            if missing:
+                raise ValueError(f"{name} lacks {', '.join(missing)}")
 
 
 def stage_epochs(config: dict[str, Any]) -> list[int]:
