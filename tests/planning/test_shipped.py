@@ -68,7 +68,7 @@ def test_runs_of_another_kind(file):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "steps"),
-    [("student_clips", 9 * 1024 // 16), ("quickstart_mmada", 35 * 1536 // 64)],
+    [("student_clips", 9 * 1024 // 16), ("quickstart_mmada", 3 * 4 * 5120 // 64)],
 )
 def test_models_that_are_trained_first(trained, name, steps):
     found = estimate(planned(f"{name}.yaml"))
