@@ -175,14 +175,8 @@ class CollapseAlarm(Callback):
             raise UserError(
                 f"CollapseAlarm watches ShowoTurbo, not {type(pl_module).__name__}; leave it out"
             )
-        data = trainer.datamodule  # type: ignore[attr-defined]
-        if stage == "fit" and not isinstance(data, DistillationDataModule):
-            raise UserError(
-                f"CollapseAlarm measures on trajectories, and there are none in "
-                f"{type(data).__name__}; train on a DistillationDataModule or leave it out"
-            )
-        if self.action == "roll_back":
-            _check_way_back(trainer)
+        if stage == "fit":
+            _check_run(trainer, self.action)
         if self.folder is None:
             self.folder = Path(trainer.default_root_dir) / "collapse_alarm"
 
@@ -286,8 +280,16 @@ class CollapseAlarm(Callback):
         self._good_step = state_dict.get("good_step")  # earlier versions did not say
 
 
-def _check_way_back(trainer: Trainer) -> None:
-    """Raise if a run of this kind cannot be taken back."""
+def _check_run(trainer: Trainer, action: Action) -> None:
+    """Raise if there is nothing to measure on, or a run of this kind cannot be taken back."""
+    data = trainer.datamodule  # type: ignore[attr-defined]
+    if not isinstance(data, DistillationDataModule):
+        raise UserError(
+            f"CollapseAlarm measures on trajectories, and there are none in "
+            f"{type(data).__name__}; train on a DistillationDataModule or leave it out"
+        )
+    if action != "roll_back":
+        return
     if is_sharded(trainer):
         raise UserError(
             f"CollapseAlarm: action is 'roll_back', which cannot reload the weights that "

@@ -29,7 +29,7 @@ from ..models.checkpoints import (
 from ..models.lora import merge_lora
 from ..models.magvitv2 import MAGVITv2, MAGVITv2Config
 from ..models.protocols import ImageModel, ModelConfig
-from ..models.registry import check_family, find_family, import_family, load_config
+from ..models.registry import find_family, import_family, load_config
 from ..models.vision_encoders import CLIPFeatures
 from ..models.weight_files import load_weights_only
 from ..sampling.image_sampling import ImageSampling
@@ -121,7 +121,7 @@ def export(
         raise UserError(f"{output} is a file; name a folder for the model")
     dtype = torch.float16 if half else torch.float32
     if family is not None:
-        check_family(import_family(family))
+        import_family(family)  # before the checkpoint is read
     content = _read_checkpoint(checkpoint)
     parts = {
         TEXT_TOKENIZER_KEY: text_tokenizer,

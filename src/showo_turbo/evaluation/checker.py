@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from ..trajectories.checker import Checker, PromptMetadata
+from ..trajectories.checker import Checker, PromptMetadata, marks_of
 
 
 def judge(
@@ -18,7 +18,7 @@ def judge(
         prompts: One an image.
     """
     able = judging(checker, prompts)
-    return None if able is None else able.judge(pixels, prompts)
+    return None if able is None else marks_of(able, pixels, prompts)
 
 
 def judging(checker: Checker | None, prompts: Sequence[PromptMetadata]) -> Checker | None:

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from ..errors import UserError, shown
+from ..errors import UserError
 from ..inference.loaded_model import LoadedModel, seconds_now
 from ..metrics.names import metric_names, metric_value
 from ..models.modes import evaluating
 from ..sampling.image_sampling import ImageSampling
 from ..sampling.parallel import decode_image_codes
-from ..trajectories.checker import Checker, PromptMetadata
+from ..trajectories.checker import Checker, PromptMetadata, marks_of
 from ..utils.random import stateless_seed
 from ..utils.share import Share
 from .checker import judging
@@ -107,7 +107,7 @@ def evaluate_images(
             pixels = draw_images(bundle, texts, sampling, seeds)
             seconds += seconds_now(bundle.device) - began
             if judge is not None:
-                satisfied += _judged(judge, pixels, batch)
+                satisfied += marks_of(judge, pixels, batch)
             for metric in metrics:
                 metric.update(pixels, batch)
             if progress is not None:
@@ -125,18 +125,6 @@ def evaluate_images(
         {key: metric_value(metric) for key, metric in zip(names, metrics, strict=True)},
         further_options(sampling),
     )
-
-
-def _judged(judge: Checker, pixels: Tensor, prompts: Sequence[PromptMetadata]) -> list[bool]:
-    """Which images a checker accepts."""
-    marks: Any = judge.judge(pixels, prompts)  # of a checker that anyone may have written
-    if not isinstance(marks, Sequence | Tensor) or len(marks) != len(prompts):
-        found = f"{len(marks)} of them" if isinstance(marks, Sequence | Tensor) else shown(marks)
-        raise UserError(
-            f"judge of {type(judge).__name__} gave {found} for {len(prompts)} images; expected "
-            "True or False for each, return a list"
-        )
-    return [bool(mark) for mark in marks]
 
 
 def choose_sampling(

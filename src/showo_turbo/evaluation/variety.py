@@ -12,7 +12,7 @@ from ..inference.loaded_model import LoadedModel
 from ..models.modes import evaluating
 from ..sampling.image_sampling import ImageSampling
 from ..sampling.parallel import decode_image_codes, gives_one_image
-from ..trajectories.checker import Checker, PromptMetadata
+from ..trajectories.checker import Checker, PromptMetadata, marks_of
 from ..utils.random import stateless_seed
 from ..utils.share import Share
 from .checker import judging
@@ -131,7 +131,7 @@ def measure_variety(
             shown: Sequence[Hashable] = list(map(tuple, codes.tolist()))
             if judge is not None:
                 pixels = bundle.image_tokenizer.decode(codes)
-                right = judge.judge(pixels, entries)
+                right = marks_of(judge, pixels, entries)
                 scenes = judge.describe(pixels)
                 if scenes is not None:
                     counted, shown = "right scenes", scenes

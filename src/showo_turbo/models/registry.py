@@ -37,7 +37,7 @@ def load_model(model: str | Path, family: Family | None = None) -> ImageModel:
         UserError: If there is no such model or family, or they do not fit together.
     """
     if family is not None:
-        check_family(import_family(family))  # before anything is downloaded
+        import_family(family)  # before anything is downloaded
     folder = resolve_folder(model, "showo")
     return find_family(read_config(folder), family, folder / "config.json").from_pretrained(folder)
 
@@ -52,7 +52,7 @@ def family_and_config(
 ) -> tuple[type[ImageModel], Any]:
     """A model's class and its configuration, without its weights; see `load_model`."""
     if family is not None:
-        check_family(import_family(family))  # before anything is downloaded
+        import_family(family)  # before anything is downloaded
     folder = resolve_folder(model, "showo", patterns=("config.json",))
     found = find_family(read_config(folder), family, folder / "config.json")
     return found, found.read_config(folder)
@@ -89,7 +89,6 @@ def find_family(
             )
         return import_family(OURS[name])
     found = import_family(family)
-    check_family(found)
     if name is not None and name not in [kind.__name__ for kind in found.__mro__]:
         raise UserError(
             f"{where} is of the architecture {shown(name)}, but the family is {found.__name__}; "
@@ -99,12 +98,13 @@ def find_family(
 
 
 def import_family(family: Family) -> type[ImageModel]:
-    """Import a family's class by its path.
+    """Import a family's class by its path, and look whether it is complete.
 
     Raises:
-        UserError: If it cannot be imported, or is not a class.
+        UserError: If it cannot be imported, is not a class, or lacks something, see `check_family`.
     """
     if isinstance(family, type):
+        check_family(family)
         return family
     module, _, name = family.rpartition(".")
     try:
@@ -116,6 +116,7 @@ def import_family(family: Family) -> type[ImageModel]:
         ) from None
     if not isinstance(found, type):
         raise UserError(f"the family {shown(family)} is not a class; name a class of ImageModel")
+    check_family(found)
     return found
 
 

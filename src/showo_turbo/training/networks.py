@@ -16,7 +16,7 @@ from ..models.checkpoints import (
 from ..models.lora import merge_lora
 from ..models.magvitv2 import MAGVITv2
 from ..models.protocols import ImageModel
-from ..models.registry import check_family, import_family, load_model
+from ..models.registry import import_family, load_model
 from ..text_tokenizer import TextTokenizer
 from .auxiliary import Auxiliary
 from .compiling import compile_layers
@@ -75,7 +75,7 @@ class DistillationNetworks(MeasuredModule):
         self.vision_encoder_id = vision_encoder
         self.family = family
         if family is not None:
-            check_family(import_family(family))
+            import_family(family)
         self.text_tokenizer = None
         if text_tokenizer is not None:
             self.text_tokenizer = TextTokenizer.from_pretrained(text_tokenizer)

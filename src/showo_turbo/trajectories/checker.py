@@ -1,10 +1,12 @@
 """What judges whether an image satisfies its prompt."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
+
+from ..errors import UserError
 
 PromptMetadata = Mapping[str, Any]
 """A line of GenEval's metadata: `prompt` is the text, `tag` the category."""
@@ -60,3 +62,19 @@ class Checker(ABC):
             One mark for each step that is asked for.
         """
         return None
+
+
+def marks_of(checker: Checker, pixels: Tensor, prompts: Sequence[PromptMetadata]) -> list[bool]:
+    """What a checker says of each image, see `Checker.judge`.
+
+    Raises:
+        UserError: If it does not say it of each.
+    """
+    found: Any = checker.judge(pixels, prompts)  # of a class that anyone may have written
+    marks = [bool(mark) for mark in found] if isinstance(found, Iterable) else []
+    if len(marks) != len(prompts):
+        raise UserError(
+            f"judge of {type(checker).__name__} gave {len(marks)} marks for {len(prompts)} images; "
+            "expected True or False for each, return a list"
+        )
+    return marks

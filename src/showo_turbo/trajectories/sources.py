@@ -10,7 +10,7 @@ from ..errors import UserError, check_kind
 from ..models.protocols import ImageModel
 from ..sampling.image_sampling import SamplingChanges
 from ..utils.random import stateless_seed, uniform
-from .checker import Checker
+from .checker import Checker, marks_of
 from .image_collector import ImageCollection, ImagePrompt, record_images
 from .record import ImageTrajectory
 from .source import Collecting, ImageSource, Network
@@ -222,7 +222,8 @@ class FirstAccepted(Several):
         if not judged:
             return
         codes = torch.stack([record.codes.long() for _, record in judged])
-        right = self.checker.judge(collecting.decode(codes), [asked[place] for place, _ in judged])
+        of = [asked[place] for place, _ in judged]
+        right = marks_of(self.checker, collecting.decode(codes), of)
         for (place, record), is_right in zip(judged, right, strict=True):
             if is_right:
                 accepted[place] = record
