@@ -1,6 +1,7 @@
 import json
 import pickle
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -110,7 +111,9 @@ class TestWhatTrainingWrites:
         assert_loads_from_checkpoint(module, checkpoint)
         other = ["--overwrite", "--sampling.sampling_steps", 5]
         assert command("export", checkpoint, tmp_path / "out", *other).status == 0
-        assert load_generation_config(tmp_path / "out").sampling == ImageSampling(5)
+        changed = load_generation_config(tmp_path / "out")
+        assert changed.sampling == replace(ways["sampling"], sampling_steps=5)
+        assert changed.decoding == best.decoding
 
     def test_an_image_tokenizer(self, command, mistake, tmp_path, shapes):
         module = PretrainMAGVITv2(tiny_magvitv2().config)

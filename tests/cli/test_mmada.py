@@ -3,6 +3,8 @@
 import copy
 import json
 import shutil
+from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 import torch
@@ -244,14 +246,18 @@ def test_validate(command, run, monkeypatch):
 def test_report(command, run, monkeypatch):
     monkeypatch.chdir(run)
     found = json.loads((run / "runs/report.json").read_text())
-    assert {(row["model"], row["decoding"]) for row in found["text"]} == {
-        ("teacher", "block_diffusion"),
-        ("student", "block_diffusion"),
-    }
+    assert [(row["model"], row["decoding"], row["steps"]) for row in found["text"]] == [
+        ("teacher", "block_diffusion", 8),  # its own way, and the student's
+        ("teacher", "block_diffusion", 2),
+        ("student", "block_diffusion", 2),
+    ]
+    own, as_student, student = found["text"]
+    assert own["tokens_per_forward"] < as_student["tokens_per_forward"]
+    assert any("exact match, the student's minus" in row["figure"] for row in found["comparisons"])
     result = command("report", "runs", "--output", "page.html")
     assert result.status == 0, result.errors[-3000:]
     page = (run / "page.html").read_text()
-    assert "block diffusion" in page.lower() or "block_diffusion" in page
+    assert "block diffusion, 8 steps" in page
     result = command("trajectories", "runs/curriculum/round-0/texts", "--samples", 1)
     assert result.status == 0, result.errors[-3000:]
     assert list((run / "runs/curriculum/round-0/texts-strips").glob("text-*.png"))
@@ -260,36 +266,60 @@ def test_report(command, run, monkeypatch):
 def test_export(command, run, photo, tmp_path):
     """The folder stands alone: it draws and answers as the student that the run exported."""
     checkpoint = run / "runs/checkpoints/last.ckpt"
-    result = command("export", checkpoint, "exported", "--decoding.max_new_tokens", 8)
-    assert result.status == 2  # 16 tokens a block by default do not divide 8
-    assert "block_size is 16, which does not divide max_new_tokens=8" in result.errors
-    options = ["--decoding.max_new_tokens", 8, "--decoding.block_size", 4]
-    result = command("export", checkpoint, "exported", *options)
+    result = command("export", checkpoint, "exported", "--decoding.block_size", 3)
+    assert result.status == 2
+    assert "block_size is 3, which does not divide max_new_tokens=8" in result.errors
+    result = command("export", checkpoint, "exported", "--decoding.method", "jacobi")
+    assert result.status == 2
+    assert "method is 'jacobi', but MMaDA denoises its text" in result.errors
+    assert not Path("exported").exists()
+    result = command("export", checkpoint, "exported", "--decoding.reveal_order", "random")
+    assert result.status == 0, result.errors[-3000:]
+    written = json.loads(Path("exported/generation_config.json").read_text())["texts"]
+    trained = json.loads((run / "runs/student/generation_config.json").read_text())["texts"]
+    assert written == trained | {"reveal_order": "random"}
+    result = command("export", checkpoint, "exported", "--overwrite")
     assert result.status == 0, result.errors[-3000:]
     alone, student = (
         ShowoPipeline.from_pretrained(folder) for folder in ("exported", run / "runs/student")
     )
-    how = {"sampling_steps": 2}
-    codes = [pipeline.generate("a star", **how).codes for pipeline in (alone, student)]
+    codes = [pipeline.generate("a star").codes for pipeline in (alone, student)]
     assert torch.equal(*codes)
-    tokens = [pipeline.answer([photo], "What?", **how).tokens for pipeline in (alone, student)]
+    tokens = [pipeline.answer([photo], "What?").tokens for pipeline in (alone, student)]
     assert tokens[0] == tokens[1]
 
 
 @pytest.mark.bad_input
 class TestMistakes:
-    def refused(self, mistake, mmada, world, **options):
+    def refused(self, mistake, mmada, world, stage=MappingProxyType({}), **options):
         config = experiment(mmada, world, "bad")
         config["model"]["init_args"] |= options
         curriculum = config["trainer"]["callbacks"][0]["init_args"]
-        curriculum["stages"] = curriculum["stages"][:1]
+        curriculum["stages"] = [curriculum["stages"][0] | stage]
         with open("bad.yaml", "w") as file:
             yaml.safe_dump(config, file)
         return mistake("fit", "-c", "bad.yaml")
 
     def test_jacobi_asked_of_a_model_that_has_none(self, mistake, mmada, world, photo, tmp_path):
-        line = self.refused(mistake, mmada, world, teacher_decoding={"max_new_tokens": 8})
-        assert "stage 1: method is 'jacobi', but MMaDA denoises its text" in line
+        jacobi = {"max_new_tokens": 8}
+        for name in ("teacher_decoding", "decoding"):
+            line = self.refused(mistake, mmada, world, **{name: jacobi})
+            assert "method is 'jacobi', but MMaDA denoises its text" in line
+        line = self.refused(mistake, mmada, world, evaluation={"decoding": jacobi})
+        assert "method is 'jacobi', but MMaDA denoises its text" in line
+        assert not (tmp_path / "bad/curriculum").exists()
+
+    def test_answers_longer_than_the_model_has_room_for(self, mistake, mmada, world, tmp_path):
+        decoding = TEXTS | {"max_new_tokens": 400, "block_size": 4}
+        for name in ("teacher_decoding", "decoding"):
+            line = self.refused(mistake, mmada, world, **{name: decoding})
+            assert "max_new_tokens is 400, but question and answer together have at most" in line
+        assert not (tmp_path / "bad/curriculum").exists()
+
+    def test_draws_for_text_from_left_to_right(self, mistake, mmada, world, tmp_path):
+        draws = {"class_path": "GrowingNoise"}
+        line = self.refused(mistake, mmada, world, stage={"text_draws": draws})
+        assert "stage 1: text_draws is GrowingNoise, but the model denoises its text" in line
         assert not (tmp_path / "bad/curriculum").exists()
 
     def test_terms_for_text_from_left_to_right(self, mistake, mmada, world, photo, tmp_path):

@@ -78,7 +78,7 @@ def test_a_model_that_denoises_its_text_is_measured_in_its_own_way():
     assert (row.decoding, row.driver, row.n) == ("block_diffusion", None, 6)
     assert row.forwards <= 4 * 6 and row.tokens <= 8 * 6
     assert row.iterations_per_block is None
-    assert text_figures([row.to_dict()]).rows[0][1] == "block diffusion"
+    assert text_figures([row.to_dict()]).rows[0][1] == "block diffusion, 4 steps"
 
 
 def test_exact_match(bundle, answered):

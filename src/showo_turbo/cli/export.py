@@ -32,8 +32,9 @@ from ..models.protocols import ImageModel, ModelConfig
 from ..models.registry import find_family, import_family, load_config
 from ..models.vision_encoders import CLIPFeatures
 from ..models.weight_files import load_weights_only
-from ..sampling.image_sampling import ImageSampling
-from ..sampling.text_decoding import TextDecoding, decoding_of
+from ..sampling.changes import Changes, Options
+from ..sampling.image_sampling import ImageSampling, SamplingChanges
+from ..sampling.text_decoding import DecodingChanges, TextDecoding, decoding_of
 from ..text_tokenizer import TextTokenizer
 from .command_line import run_function
 
@@ -69,7 +70,7 @@ class _Network:
 
 def run(arguments: Sequence[str]) -> None:
     """Run the command."""
-    run_function(export, arguments, name="export")
+    run_function(export, arguments, name="export", nested=("sampling", "decoding"))
 
 
 def export(
@@ -79,8 +80,8 @@ def export(
     text_tokenizer: str | None = None,
     image_tokenizer: str | None = None,
     vision_encoder: str | None = None,
-    sampling: ImageSampling | None = None,
-    decoding: TextDecoding | None = None,
+    sampling: SamplingChanges = SamplingChanges(),
+    decoding: DecodingChanges = DecodingChanges(),
     half: bool = False,
     card: bool = True,
     overwrite: bool = False,
@@ -104,9 +105,9 @@ def export(
         image_tokenizer: Image tokenizer to copy into the folder, likewise.
         vision_encoder: Vision encoder to copy into the folder, likewise, of a model that reads
             images through one.
-        sampling: Recommended for the model, such as `--sampling.sampling_steps 4`; by default the
-            `sampling` that it was trained with. Written to `generation_config.json`, and so the
-            default of `generate`.
+        sampling: Recommended for the model, such as `--sampling.sampling_steps 4`; what is not
+            given is as in the `sampling` that it was trained with. Written to
+            `generation_config.json`, and so the default of `generate`.
         decoding: Recommended for the model, such as `--decoding.max_new_tokens 64`, likewise, and
             the default of `answer`.
         half: Store the weights in half precision, in half the space; they load in float32.
@@ -129,11 +130,7 @@ def export(
         VISION_ENCODER_KEY: vision_encoder,
     }
     network = _find_network(content, checkpoint, config_from, parts, dtype, family)
-    if network.kind is not None:
-        noted = noted_generation(content, checkpoint)
-        sampling, decoding = sampling or noted[0], decoding or noted[1]
-        decoding = decoding_of(network.kind, decoding)
-    _check_options(sampling, decoding, network, checkpoint)
+    images, texts = _generation(content, checkpoint, network, sampling, decoding)
     weights = {
         key: value.to(dtype) if value.is_floating_point() else value
         for key, value in network.state.items()
@@ -152,8 +149,8 @@ def export(
             image_tokenizer=network.image_tokenizer,
             text_tokenizer=network.text_tokenizer,
             vision_encoder=network.vision_encoder,
-            sampling=sampling,
-            decoding=decoding,
+            sampling=images,
+            decoding=texts,
             card=network.card if card else None,
         )
     print(f"{sum(value.numel() for value in weights.values()):,} parameters written to {output}")
@@ -236,22 +233,38 @@ def _find_network(
     )
 
 
-def _check_options(
-    sampling: ImageSampling | None, decoding: TextDecoding | None, network: _Network, path: Path
-) -> None:
-    """Raise on what the network cannot do.
+def _generation(
+    content: Mapping[str, Any],
+    path: Path,
+    network: _Network,
+    sampling: SamplingChanges,
+    decoding: DecodingChanges,
+) -> tuple[ImageSampling | None, TextDecoding | None]:
+    """How the model is to generate and answer: as the checkpoint notes, with changes.
 
     Raises:
-        UserError: If it is an image tokenizer, or an option is out of range.
+        UserError: If it is an image tokenizer, or cannot do it.
     """
-    config = network.config
-    for name, options in (("sampling", sampling), ("decoding", decoding)):
-        if options is not None and isinstance(config, MAGVITv2Config):
-            raise UserError(f"{path} holds an image tokenizer; leave out --{name}")
-    if sampling is not None and not isinstance(config, MAGVITv2Config):
-        sampling.check(config.image_tokens, config.codebook_size)
-    if decoding is not None:
-        decoding.check()
+    config, kind = network.config, network.kind
+    if kind is None or isinstance(config, MAGVITv2Config):
+        for name, options in (("sampling", sampling), ("decoding", decoding)):
+            if options != type(options)():
+                raise UserError(f"{path} holds an image tokenizer; leave out --{name}")
+        return None, None
+    noted_images, noted_texts = noted_generation(content, path)
+    images = _changed(noted_images, sampling, ImageSampling())
+    texts = _changed(decoding_of(kind, noted_texts), decoding, TextDecoding())
+    if images is not None:
+        images.check(config.image_tokens, config.codebook_size)
+    if texts is not None:
+        texts.check()
+        texts.check_method(kind)
+    return images, texts
+
+
+def _changed(noted: Options | None, changes: Changes[Options], default: Options) -> Options | None:
+    """Options with changes, of which there may be none."""
+    return noted if changes == type(changes)() else changes.over(noted or default)
 
 
 def _part(state: Mapping[str, Any], prefix: str, starts: tuple[str, ...]) -> dict[str, Tensor]:

@@ -17,7 +17,6 @@ from ..trajectories import (
     StateDraws,
     StoredTrajectories,
     UniformDraws,
-    UniformIterates,
 )
 
 
@@ -51,12 +50,13 @@ class Stage:
         keep_optimizer: Keep the optimizer's moments when the stage begins, and at its refreshes.
         source: What generates the images of its trajectories: the teacher as `sampling` says by
             default; see `Sampled`, `Mixed` and `FirstAccepted`.
-        draws: How the state that a training sample starts from is drawn; uniformly by default, see
-            `UniformDraws` and `SamplerDraws`.
+        draws: How the state of an image that a training sample starts from is drawn; uniformly by
+            default, see `UniformDraws` and `SamplerDraws`.
         partly_known: How often a part of an image is known from the beginning, as when images are
             inpainted or extrapolated; by default never, see `PartlyKnown`.
-        text_draws: How the Jacobi iterate that a block of an answer starts from is drawn; uniformly
-            by default, see `GrowingNoise`.
+        text_draws: How the Jacobi iterate that a block of an answer starts from is drawn, see
+            `GrowingNoise`; or, where text is denoised, its state, as with `draws`. Uniformly by
+            default.
         skip_prompts: Regular expression; captions in which it is found are left out in this stage,
             in place of the data module's `skip_prompts`.
         loss_weights: Weights of loss terms in this stage, by their names in the module's `losses`;
@@ -85,7 +85,7 @@ class Stage:
     source: ImageSource | None = None
     draws: StateDraws = field(default_factory=UniformDraws)
     partly_known: PartlyKnown = field(default_factory=PartlyKnown)
-    text_draws: IterateDraws = field(default_factory=UniformIterates)
+    text_draws: IterateDraws | StateDraws | None = None
     skip_prompts: str | None = None
     loss_weights: dict[str, float] = field(default_factory=dict)
     consistency_target: ConsistencyTarget | None = None
@@ -94,7 +94,8 @@ class Stage:
         if self.source is not None:
             check_kind(self.source, ImageSource, "source")
         check_kind(self.draws, StateDraws, "draws")
-        check_kind(self.text_draws, IterateDraws, "text_draws")
+        if self.text_draws is not None and not isinstance(self.text_draws, StateDraws):
+            check_kind(self.text_draws, IterateDraws, "text_draws")
         if self.consistency_target is not None:
             check_kind(self.consistency_target, ConsistencyTarget, "consistency_target")
         segments = ("image_segments", "text_segments")

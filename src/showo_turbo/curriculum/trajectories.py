@@ -16,6 +16,7 @@ from ..data.images import encode_images
 from ..data.sources import required
 from ..errors import UserError
 from ..models.autocast import cast_linear_layers
+from ..models.masked_text import MaskedTextModel
 from ..models.model_config import token_grid, video_frames
 from ..models.protocols import ImageModel
 from ..models.registry import load_model
@@ -32,6 +33,7 @@ from ..trajectories import (
     fingerprint_module,
 )
 from ..trajectories.stored import Training
+from ..trajectories.text_draws import check_text_draws
 from .rounds import rounds_of, stored_trajectories, used_before
 from .stage import Stage
 
@@ -147,6 +149,9 @@ class RoundTrajectories:
                 if "image" in data.batch_sizes and "images" not in kinds:
                     captions = _captions(data, stages, round_index)
                     self.images(module, stage, round_index).check(module.student, captions)
+                if "text" in data.batch_sizes:
+                    denoised = isinstance(module.student, MaskedTextModel)
+                    check_text_draws(stage.text_draws, denoised)
                 if "text" in data.batch_sizes and "texts" not in kinds:
                     self.texts(module, stage, round_index).recorded.check_for(module.student)
                     _questions(data, stages, round_index)

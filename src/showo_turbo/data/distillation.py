@@ -12,7 +12,7 @@ from ..trajectories.partly_known import PartlyKnown
 from ..trajectories.record import DenoisedText, ImageTrajectory, TextTrajectory
 from ..trajectories.store import TrajectoryStore
 from ..trajectories.stored import StoredTrajectories
-from ..trajectories.text_draws import IterateDraws, UniformIterates
+from ..trajectories.text_draws import IterateDraws, UniformIterates, check_text_draws
 from ..utils.random import Permutation, stable_hash
 from .multimodal import MultimodalDataModule
 from .questions import QuestionFiles
@@ -168,7 +168,7 @@ class DistillationDataModule(MultimodalDataModule):
         text_segments: int,
         draws: StateDraws = UniformDraws(),
         partly_known: PartlyKnown = PartlyKnown(),
-        text_draws: IterateDraws = UniformIterates(),
+        text_draws: IterateDraws | StateDraws | None = None,
         text_mask_id: int | None = None,
     ) -> None:
         """Train on these trajectories from the next training loader on.
@@ -181,16 +181,17 @@ class DistillationDataModule(MultimodalDataModule):
                 divide the number that they were recorded for.
             text_segments: Number of segments that the Jacobi iterations of a block are cut into,
                 or the denoising steps of one, which they must divide.
-            draws: How the state that a sample starts from is drawn, of what is denoised.
+            draws: How the state of an image that a sample starts from is drawn.
             partly_known: How often a part of an image is known from the beginning.
-            text_draws: How the iterate that a block of an answer starts from is drawn, where texts
-                are not denoised.
+            text_draws: How the iterate that a block of an answer starts from is drawn, or its
+                state where texts are denoised; uniformly by default.
             text_mask_id: The id that stands for a masked token of text, where texts are denoised.
 
         Raises:
-            UserError: If a store is not a finished one of its kind, or its trajectories cannot be
-                cut so.
+            UserError: If a store is not a finished one of its kind, its trajectories cannot be cut
+                so, or the draws of texts are of the other kind.
         """
+        check_text_draws(text_draws, denoised=text_mask_id is not None)
         self._streams.pop("image", None)
         self._streams.pop("text", None)
         if images is not None:
@@ -198,9 +199,13 @@ class DistillationDataModule(MultimodalDataModule):
                 images, mask_code, image_segments, draws, partly_known
             )
         if texts is not None and text_mask_id is not None:
-            self._streams["text"] = DenoisedTextStream(texts, text_mask_id, text_segments, draws)
+            states = UniformDraws() if text_draws is None else text_draws
+            assert isinstance(states, StateDraws)  # by check_text_draws
+            self._streams["text"] = DenoisedTextStream(texts, text_mask_id, text_segments, states)
         elif texts is not None:
-            self._streams["text"] = TextTrajectoryStream(texts, text_segments, text_draws)
+            iterates = UniformIterates() if text_draws is None else text_draws
+            assert isinstance(iterates, IterateDraws)  # by check_text_draws
+            self._streams["text"] = TextTrajectoryStream(texts, text_segments, iterates)
 
     def first_images(self, count: int) -> list[ImageTrajectory]:
         """The first image trajectories that are trained on, so many at most; none without any."""

@@ -4,7 +4,7 @@ from typing import Any
 
 from .plan import STUDENT, TEACHER
 from .report import Report
-from .text_scores import agreement, exact_match_difference
+from .text_scores import TextScore, agreement, exact_match_difference
 
 
 def compare(report: Report) -> list[dict[str, Any]]:
@@ -29,7 +29,10 @@ def compare(report: Report) -> list[dict[str, Any]]:
                     **student.minus(row).to_dict(),
                 }
             )
-    texts = {row.model: row for row in report.text if row.driver == "block" and not row.benchmark}
+    texts: dict[str, TextScore] = {}
+    for text in report.text:  # of each model the way that is its own: the first
+        if not text.benchmark and (text.driver == "block" or text.decoding == "block_diffusion"):
+            texts.setdefault(text.model, text)
     if TEACHER in texts and STUDENT in texts:
         student_text, teacher_text = texts[STUDENT], texts[TEACHER]
         for long, what in ((False, "all answers"), (True, "answers of at least one block")):

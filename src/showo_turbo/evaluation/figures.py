@@ -2,17 +2,12 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, get_args
+from typing import Any
 
-from ..sampling.jacobi import Driver
 from .image_scores import ImageScore
 from .tables import Figures, number, with_interval
 
-DECODINGS = {
-    ("ar", None): "autoregressive",
-    ("jacobi", None): "Jacobi",
-    ("block_diffusion", None): "block diffusion",
-} | {("jacobi", driver): f"Jacobi, {driver}" for driver in get_args(Driver)}
+_DECODINGS = {"ar": "autoregressive", "jacobi": "Jacobi", "block_diffusion": "block diffusion"}
 
 
 def image_figures(scores: Sequence[ImageScore], title: str = "") -> Figures:
@@ -124,7 +119,7 @@ def text_figures(rows: Sequence[Mapping[str, Any]]) -> Figures:
         [
             [
                 row["model"],
-                DECODINGS[row["decoding"], row.get("driver")],
+                _decoding(row),
                 with_interval(row["exact_match"], row["ci95"]),
                 number(row.get("cider_long"), 2),
                 f"{row['tokens_per_forward']:.2f}",
@@ -158,7 +153,7 @@ def benchmark_figures(rows: Sequence[Mapping[str, Any]]) -> list[Figures]:
                 [
                     [
                         row["model"],
-                        DECODINGS[row["decoding"], row.get("driver")],
+                        _decoding(row),
                         *(number(value, 3) for value in row["metrics"].values()),
                         f"{row['tokens_per_forward']:.2f}",
                         number(row["tokens_per_second"], 0),
@@ -168,6 +163,12 @@ def benchmark_figures(rows: Sequence[Mapping[str, Any]]) -> list[Figures]:
             )
         )
     return tables
+
+
+def _decoding(row: Mapping[str, Any]) -> str:
+    """How the answers of a row were decoded, in words."""
+    steps = f"{row['steps']} steps" if row.get("steps") else None
+    return ", ".join(filter(None, (_DECODINGS[row["decoding"]], row.get("driver"), steps)))
 
 
 def ability_figures(rows: Sequence[Mapping[str, Any]]) -> list[Figures]:

@@ -23,7 +23,7 @@ from .data import Question
 from .identity import describe_options, fingerprint_cases, fingerprint_metric
 from .image_scores import ImageScore
 from .images import evaluate_images
-from .plan import EvaluationPlan
+from .plan import TEACHER, EvaluationPlan
 from .text import TextRecord, compared_decodings, evaluate_text, judge_answers
 from .text_scores import TextScore
 from .variety import Variety, measure_variety
@@ -125,11 +125,17 @@ class Measurement:
         return replace(score, model=self.name)
 
     def texts(self, records: Sequence[TextRecord]) -> list[TextScore]:
-        """Score answers, autoregressive and by Jacobi decoding; no questions give no scores."""
+        """Score answers in all ways of decoding; no questions give no scores.
+
+        The teacher answers in its own ways first, and then in the student's.
+        """
         if not records:
             return []
-        ways = compared_decodings(self.plan.answering, self.plan.drivers)
-        return [self._text_score(records, decoding) for decoding in ways]
+        plan = self.plan
+        ways = compared_decodings(plan.answering, plan.drivers)
+        if self.name == TEACHER:
+            ways = [*compared_decodings(plan.teacher_answering, plan.drivers), *ways]
+        return [self._text_score(records, decoding) for decoding in dict.fromkeys(ways)]
 
     def questions(self, benchmark: str, questions: Sequence[Question]) -> list[TextScore]:
         """Score answers to the questions of a benchmark by its metric."""
@@ -201,10 +207,12 @@ class Measurement:
         }
 
     def _text_score(self, records: Sequence[TextRecord], decoding: TextDecoding) -> TextScore:
-        driver = f", {decoding.driver}" * (decoding.method == "jacobi")
+        way = f", {decoding.driver}" * (decoding.method == "jacobi")
+        if decoding.method == "block_diffusion":
+            way = f", {decoding.denoising.steps} steps"
         score = self._scored(
             TextScore,
-            f"answers, {decoding.method}{driver}",
+            f"answers, {decoding.method}{way}",
             len(records),
             lambda: {
                 "records": self._fingerprint_of(records),

@@ -55,6 +55,8 @@ class EvaluationPlan:
             has the first. The module's `teacher_sampling` alone by default.
         decoding: How long answers may be, and how many tokens are decoded together; the module's
             `decoding` by default.
+        teacher_decoding: How the teacher answers beside that; the module's `teacher_decoding` by
+            default.
         prompts_per_category: Of a report, test prompts of each category; all if missing. In
             `validate` and `test` the data module says which prompts there are.
         validation_prompts_per_category: Prompts of each category for the teacher's choice.
@@ -89,6 +91,7 @@ class EvaluationPlan:
     sampling: ImageSampling | None = None
     teacher_samplings: tuple[ImageSampling, ...] = ()
     decoding: TextDecoding | None = None
+    teacher_decoding: TextDecoding | None = None
     prompts_per_category: int | None = 60
     validation_prompts_per_category: int | None = 12
     unseen_prompts_per_category: int | None = 20
@@ -121,9 +124,11 @@ class EvaluationPlan:
 
     def filled_in(self, other: "EvaluationPlan") -> Self:
         """The plan with another's ways of sampling, decoding and judging, where it names none."""
-        names = ("sampling", "teacher_samplings", "decoding", "checker", "metrics")
+        names = ("sampling", "teacher_samplings", "decoding", "teacher_decoding", "checker")
         return replace(
-            self, **{name: getattr(self, name) or getattr(other, name) for name in names}
+            self,
+            metrics=self.metrics or other.metrics,
+            **{name: getattr(self, name) or getattr(other, name) for name in names},
         )
 
     def during_fit(self) -> Self:
@@ -159,7 +164,8 @@ class EvaluationPlan:
             samplings += plans[0].top_k
         for sampling in (*self.teacher_candidates(), *samplings):
             sampling.check(image_tokens, codebook_size)
-        self.answering.check()
+        for decoding in (self.answering, self.teacher_answering):
+            decoding.check()
         if self.abilities:
             self.ability_checker()
 
@@ -192,6 +198,11 @@ class EvaluationPlan:
     def answering(self) -> TextDecoding:
         """How texts are decoded."""
         return self.decoding or TextDecoding()
+
+    @property
+    def teacher_answering(self) -> TextDecoding:
+        """How the teacher decodes texts by itself."""
+        return self.teacher_decoding or self.answering
 
     def own_teacher_sampling(self) -> dict[int, ImageSampling]:
         """How a teacher is sampled that nothing chooses for, by its numbers of steps."""

@@ -10,7 +10,7 @@ from torch import Tensor
 from ..errors import UserError
 from ..models.masked_text import MaskedTextModel
 from ..models.protocols import ImageModel, TextPrefix
-from ..models.registry import masked_text_model, text_model
+from ..models.registry import text_model
 from .autoregressive import TextResult, autoregressive_decode
 from .block_diffusion import TextDenoising, TextRevealOrder, block_diffusion_decode
 from .changes import Changes, changes_class
@@ -101,15 +101,35 @@ class TextDecoding:
         """Raise on what the model cannot do, too.
 
         Raises:
-            UserError: If an option is out of range, or the model does not write text this way.
+            UserError: If an option is out of range, the model does not write text this way, or
+                answers of full length, which block diffusion computes, do not fit.
         """
         self.check()
-        if self.method == "block_diffusion":
-            masked_text_model(model, "method 'block_diffusion'")
-        elif isinstance(text_model(model, "decoding text"), MaskedTextModel):
+        writer = text_model(model, "decoding text")
+        self.check_method(type(writer))
+        room = writer.config.text_room
+        if self.method == "block_diffusion" and self.max_new_tokens >= room:
             raise UserError(
-                f"method is {self.method!r}, but {type(model).__name__} denoises its text, and "
-                "does not write it from left to right; choose method 'block_diffusion'"
+                f"max_new_tokens is {self.max_new_tokens}, but question and answer together have "
+                f"at most {room} tokens in this model; give fewer"
+            )
+
+    def check_method(self, kind: type[ImageModel]) -> None:
+        """Raise on a method for text of the other kind than models of a family write.
+
+        Raises:
+            UserError: Naming the method to choose.
+        """
+        if issubclass(kind, MaskedTextModel) and self.method != "block_diffusion":
+            raise UserError(
+                f"method is {self.method!r}, but {kind.__name__} denoises its text, and does not "
+                "write it from left to right; choose method 'block_diffusion'"
+            )
+        if not issubclass(kind, MaskedTextModel) and self.method == "block_diffusion":
+            raise UserError(
+                f"method 'block_diffusion' needs a model whose text is denoised, but "
+                f"{kind.__name__} writes from left to right; choose method 'jacobi' or "
+                "'autoregressive'"
             )
 
     @property

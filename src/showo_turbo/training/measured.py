@@ -21,6 +21,7 @@ from ..models.vision_encoders import CLIPFeatures
 from ..sampling.image_sampling import ImageSampling
 from ..sampling.text_decoding import TextDecoding
 from ..text_tokenizer import TextTokenizer
+from ..utils.lightning_internals import trainer_of
 from ..utils.share import Share
 from .prediction import predict
 from .ranks import is_sharded
@@ -36,6 +37,7 @@ class MeasuredModule(LightningModule, ABC):
         sampling: How the model is sampled.
         teacher_sampling: How its teacher is.
         decoding: How texts are decoded.
+        teacher_decoding: How its teacher decodes them, where that is another way.
         evaluation: What is measured; where it does not say how to sample and decode, in these ways.
 
     Attributes:
@@ -52,14 +54,20 @@ class MeasuredModule(LightningModule, ABC):
         teacher_sampling: ImageSampling,
         decoding: TextDecoding,
         evaluation: EvaluationPlan,
+        teacher_decoding: TextDecoding | None = None,
     ) -> None:
         super().__init__()
         decoding.check()
+        if teacher_decoding is not None:
+            teacher_decoding.check()
         self.sampling = sampling
         self.teacher_sampling = teacher_sampling
         self.decoding = decoding
         own = EvaluationPlan(
-            sampling=sampling, teacher_samplings=(teacher_sampling,), decoding=decoding
+            sampling=sampling,
+            teacher_samplings=(teacher_sampling,),
+            decoding=decoding,
+            teacher_decoding=teacher_decoding,
         )
         self.evaluation = evaluation.filled_in(own)
         self.evaluation_report = Report()
@@ -83,6 +91,19 @@ class MeasuredModule(LightningModule, ABC):
         """What encodes the images that the model is asked about."""
         assert self.image_tokenizer is not None  # from configure_model on
         return image_encoder_of(self.measured_network, self.image_tokenizer, self.vision_encoder)
+
+    def check_answers(self, model: ImageModel) -> None:
+        """Raise on ways of answering that the model does not have, if there are questions.
+
+        Raises:
+            UserError: Naming the option.
+        """
+        data = getattr(trainer_of(self), "datamodule", None)
+        streams = getattr(data, "batch_sizes", {})
+        if "text" in streams or getattr(data, "val_instructions", None) is not None:
+            plan = self.evaluation
+            for decoding in (self.decoding, plan.answering, plan.teacher_answering):
+                decoding.check_for(model)
 
     def plan_of_fit(self) -> EvaluationPlan:
         """What the validations within `fit` measure."""

@@ -24,6 +24,7 @@ from ..models.checkpoints import (
     VISION_ENCODER_KEY,
 )
 from ..models.magvitv2 import MAGVITv2
+from ..models.masked_text import MaskedTextModel
 from ..models.protocols import TextModel
 from ..models.vision_encoders import CLIPFeatures
 from ..sampling.image_sampling import ImageSampling
@@ -170,6 +171,7 @@ class Pretraining(MeasuredModule):
             self.model.gradient_checkpointing_enable()
         config = self.model.config
         self.sampling.check(config.image_tokens, config.codebook_size)
+        self.check_answers(self.model)
 
     def training_step(self, batch: dict[str, dict[str, Any]], batch_index: int) -> Tensor:
         """Return the weighted sum of the losses of the streams that the batch holds."""
@@ -333,7 +335,9 @@ class Pretraining(MeasuredModule):
         checkpoint[TEXT_TOKENIZER_KEY] = self.text_tokenizer_id
         checkpoint[IMAGE_TOKENIZER_KEY] = self.image_tokenizer_id
         checkpoint[VISION_ENCODER_KEY] = self.vision_encoder_id
-        note_generation(checkpoint, self.sampling, None)
+        # Denoised answers are best as long as they were in training; others may have any length.
+        denoised = isinstance(self.model, MaskedTextModel)
+        note_generation(checkpoint, self.sampling, self.decoding if denoised else None)
         note_arguments(
             self,
             checkpoint,

@@ -161,10 +161,10 @@ class ShowoTurbo(DistillationNetworks):
             sampling=sampling,
             teacher_sampling=teacher_sampling,
             decoding=decoding,
+            teacher_decoding=teacher_decoding,
             evaluation=evaluation,
         )
-        self.teacher_decoding = decoding if teacher_decoding is None else teacher_decoding
-        self.teacher_decoding.check()
+        self.teacher_decoding = teacher_decoding or decoding
         self.losses = losses
         self.consistency_target = consistency_target
         self._weights_before_stage: dict[str, float] = {}
@@ -186,6 +186,7 @@ class ShowoTurbo(DistillationNetworks):
         for stream in ("text", "language"):
             if stream in streams and self._is_trained_on(stream):
                 text_model(self.student, f"the stream {stream}")
+        self.check_answers(self.student)
         terms = {name: term for name, term in self.losses.items() if term.stream in streams}
         check_text_terms(terms, self.student)
 

@@ -8,6 +8,7 @@ import torch
 
 from ..errors import UserError
 from ..utils.random import stateless_seed
+from .draws import StateDraws
 from .record import TextTrajectory
 
 _SEEDS = 2**63
@@ -74,6 +75,28 @@ class GrowingNoise(IterateDraws):
             wanted = ((number + phase) % self.window + seed / _SEEDS) / self.window
             drawn.append(_nearest(wrong_shares(record, number), wanted))
         return drawn
+
+
+def check_text_draws(draws: IterateDraws | StateDraws | None, denoised: bool) -> None:
+    """Raise on draws for texts of the other kind.
+
+    Args:
+        draws: Those of a stage; None for uniform ones of either kind.
+        denoised: Whether the model denoises its text.
+
+    Raises:
+        UserError: Naming the kind that the model needs.
+    """
+    kind = StateDraws if denoised else IterateDraws
+    if draws is None or isinstance(draws, kind):
+        return
+    model, example = ("denoises its text", "SamplerDraws")
+    if not denoised:
+        model, example = ("decodes by Jacobi iteration", "GrowingNoise")
+    raise UserError(
+        f"text_draws is {type(draws).__name__}, but the model {model}; expected {kind.__name__}, "
+        f"such as {example}, or leave text_draws out"
+    )
 
 
 def wrong_shares(record: TextTrajectory, number: int) -> list[float]:
