@@ -88,10 +88,13 @@ def decodings(bundle: LoadedModel) -> list[tuple[str, TextDecoding]]:
         ways = compared_decodings(bundle.decoding, ("window",))
         return [(way.method, way) for way in ways]
     tokens = bundle.decoding.max_new_tokens
-    return [
+    found = [
         (f"1/{share}", replace(bundle.decoding, sampling_steps=tokens // share, temperature=0.0))
         for share in SHARES
     ]
+    for _, way in found:
+        way.check_for(bundle.network)  # before anything is measured
+    return found
 
 
 def text_rows(

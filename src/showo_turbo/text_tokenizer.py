@@ -42,7 +42,7 @@ class TextTokenizer:
         end = tokenizer.token_to_id(END_OF_TEXT)
         if end is None:
             raise UserError(
-                f"the tokenizer has no {END_OF_TEXT!r} token, which ends Show-o's texts; name "
+                f"the tokenizer has no {END_OF_TEXT!r} token, which ends texts; name "
                 "another tokenizer"
             )
         self.bos_id: int = end

@@ -119,7 +119,7 @@ CASES = [
         "no end of text",
         text_tokenizer(without_end()),
         "no '<|endoftext|>' token",
-        "which ends Show-o's texts",
+        "which ends texts",
         "name another",
     ),
     Case(

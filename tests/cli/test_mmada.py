@@ -251,7 +251,7 @@ def test_report(command, run, monkeypatch):
         ("teacher", "block_diffusion", 2),
         ("student", "block_diffusion", 2),
     ]
-    own, as_student, student = found["text"]
+    own, as_student, _ = found["text"]
     assert own["tokens_per_forward"] < as_student["tokens_per_forward"]
     assert any("exact match, the student's minus" in row["figure"] for row in found["comparisons"])
     result = command("report", "runs", "--output", "page.html")

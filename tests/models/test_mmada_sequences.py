@@ -1,10 +1,10 @@
-"""MMaDA's sequences and labels, against those of the published code."""
+"""MMaDA's sequences and what is learned of them, against those of the published code."""
 
 import pytest
 import torch
 
 from showo_turbo.errors import UserError
-from showo_turbo.models.mmada.sequences import IGNORE, UnifiedPrompting
+from showo_turbo.models.mmada.sequences import UnifiedPrompting
 from showo_turbo.models.questions import FollowUp
 
 from ..tiny_mmada import (
@@ -69,49 +69,66 @@ def test_the_vocabulary_is_the_recorded_one():
 
 @pytest.mark.parametrize("case", ["t2i_train", "t2i_train_dropped"])
 def test_golden_text_to_image(case):
+    """What is learned of the image, its masked codes, are the recorded labels."""
     golden = golden_cases()
     prompts = golden_prompts(meta()["prompts"]) if case == "t2i_train" else [[]] * 4
-    batch = PROMPTING.text_to_image(prompts, codes(), targets(), pad_to=WIDTH)
-    assert torch.equal(batch.input_ids, golden[f"{case}.input_ids"])
-    assert torch.equal(batch.labels, golden[f"{case}.labels"])
-    assert torch.equal(~batch.layout.padding, golden[f"{case}.mask"])
+    ids, layout = PROMPTING.text_to_image(prompts, codes(), pad_to=WIDTH)
+    assert torch.equal(ids, golden[f"{case}.input_ids"])
+    assert torch.equal(~layout.padding, golden[f"{case}.mask"])
+    labels = golden[f"{case}.labels"][:, WIDTH + 1 : -1]
+    hidden = codes() == VOCABULARY.mask_code
+    assert (labels[~hidden] == -100).all()
+    assert torch.equal(labels[hidden], VOCABULARY.ids_of(targets())[hidden])
     inference = "t2i" if case == "t2i_train" else "t2i_uncond"
-    assert torch.equal(batch.input_ids, golden[f"{inference}.input_ids"])
-    assert torch.equal(~batch.layout.padding, golden[f"{inference}.mask"])
-    assert (~batch.given).nonzero()[:, 1].unique().tolist() == [*range(WIDTH + 1, WIDTH + 37)]
+    assert torch.equal(ids, golden[f"{inference}.input_ids"])
+    assert torch.equal(~layout.padding, golden[f"{inference}.mask"])
 
 
 def test_text_to_image_is_padded_as_published_only_where_that_is_seen():
     prompts = [[1, 2], [3]]
     shown = codes()[:2]
-    short = PROMPTING.text_to_image(prompts, shown)
-    visible = UnifiedPrompting(VOCABULARY, 12, padding_visible=True).text_to_image(prompts, shown)
-    assert short.input_ids.shape[1] == 5 + 38
-    assert visible.input_ids.shape[1] == WIDTH + 38
-    assert short.layout.padding.sum() == 1
-    assert visible.layout.attention_mask.all()
-    assert visible.layout.position_ids[0].tolist() == list(range(WIDTH + 38))
-    assert PROMPTING.text_to_image([[1], [2]], shown).layout.padding is None
+    short, layout = PROMPTING.text_to_image(prompts, shown)
+    visible, seen = UnifiedPrompting(VOCABULARY, 12, padding_visible=True).text_to_image(
+        prompts, shown
+    )
+    assert short.shape[1] == 5 + 38
+    assert visible.shape[1] == WIDTH + 38
+    assert layout.padding.sum() == 1
+    assert seen.attention_mask.all()
+    assert seen.position_ids[0].tolist() == list(range(WIDTH + 38))
+    assert PROMPTING.text_to_image([[1], [2]], shown)[1].padding is None
+
+
+def learned(prompt, answer, length, images=None):
+    """One sequence as in training: the answer with its end, cut and filled up."""
+    room = length - 1 - len(prompt)
+    rest = [*answer, *[VOCABULARY.eos_id] * length][:room]
+    if images is not None:  # one that is too long is cut before its end
+        rest[-1] = VOCABULARY.eos_id
+    ids, layout = PROMPTING.answering(images, [prompt], torch.tensor([rest]))
+    assert layout.padding is None
+    return ids[0], layout
 
 
 def test_golden_understanding():
     golden = golden_cases()
     prompts, answers = [ASKED, [], []], [[3, 83], [1, 2], list(range(14))]
-    batch = PROMPTING.understanding(targets()[:3], prompts, answers)
-    assert torch.equal(batch.input_ids, golden["mmu.input_ids"])
-    assert torch.equal(batch.labels, golden["mmu.labels"])
-    assert torch.equal(batch.given, golden["mmu.prompt_mask"])
-    assert batch.layout.attention_mask.all()
+    for row, (prompt, answer) in enumerate(zip(prompts, answers, strict=True)):
+        ids, layout = learned(prompt, answer, 12, targets()[row : row + 1])
+        assert torch.equal(ids, golden["mmu.input_ids"][row])
+        assert torch.equal(golden["mmu.labels"][row, 39:], ids[39:])
+        assert layout.attention_mask.all()
+        given = golden["mmu.prompt_mask"][row, 39:].sum()
+        assert given == (len(prompt) + 1 if prompt else 0)  # bos is learned without a prompt
 
 
 def test_golden_language():
     golden = golden_cases()
-    texts = [golden_tokenizer().encode(text) for text in meta()["lm_texts"]]
-    batch = PROMPTING.language(texts, LENGTH)
-    assert torch.equal(batch.input_ids, golden["lm.input_ids"])
-    assert torch.equal(batch.labels, golden["lm.labels"])
-    assert torch.equal(batch.layout.attention_mask.all(dim=1)[:, 0], golden["lm.mask"])
-    assert not batch.given.any()
+    for row, text in enumerate(meta()["lm_texts"]):
+        ids, layout = learned([], golden_tokenizer().encode(text), LENGTH)
+        assert torch.equal(ids, golden["lm.input_ids"][row])
+        assert torch.equal(ids, golden["lm.labels"][row])
+        assert layout.attention_mask.all() and golden["lm.mask"][row].all()
 
 
 def test_golden_conversations():
@@ -119,10 +136,11 @@ def test_golden_conversations():
     questions = ["w1 w2", FollowUp("w7", [("w4", "w5 w6")])]
     prompts = [*(encode(golden_tokenizer(), question) for question in questions), []]
     answers = [[3, VOCABULARY.eot_id], [9, VOCABULARY.eot_id], [1, 2, 3]]
-    batch = PROMPTING.language(answers, LENGTH, prompts)
-    assert torch.equal(batch.input_ids, golden["lm_chat.input_ids"])
-    assert torch.equal(batch.labels, golden["lm_chat.labels"])
-    assert torch.equal(batch.given, golden["lm_chat.prompt_mask"])
+    for row, (prompt, answer) in enumerate(zip(prompts, answers, strict=True)):
+        ids, _ = learned(prompt, answer, LENGTH)
+        assert torch.equal(ids, golden["lm_chat.input_ids"][row])
+        assert torch.equal(ids, golden["lm_chat.labels"][row])
+        assert golden["lm_chat.prompt_mask"][row].sum() == (len(prompt) + 1 if prompt else 0)
 
 
 @pytest.mark.parametrize("case", ["mmu_two_blocks", "text"])
@@ -158,16 +176,6 @@ def test_padding_between_image_and_text_counts_nowhere():
     assert layout.padding.sum() == 2
     assert layout.position_ids[1, -4:].tolist() == [39, 40, 41, 42]
     assert not layout.attention_mask[1, 0, -1, 39:41].any()
-
-
-def test_labels_leave_out_padding_and_known_codes():
-    batch = PROMPTING.text_to_image(
-        [[1, 2], []], torch.tensor([[3, 32], [32, 4]]), torch.tensor([[7, 8], [9, 10]])
-    )
-    assert batch.labels.tolist() == [
-        [68, 60, 1, 2, 61, 64, IGNORE, 92, 65],
-        [IGNORE, IGNORE, 68, 60, 61, 64, 93, IGNORE, 65],
-    ]
 
 
 @pytest.mark.bad_input

@@ -32,7 +32,7 @@ MMADA = MMaDAConfig(  # as configs/pretrain_mmada.yaml makes it, but for the spe
     layers=6,
     heads=6,
     kv_heads=6,
-    intermediate_size=768,
+    intermediate_size=512,
     max_position_embeddings=256,
 )
 

@@ -21,6 +21,8 @@ from showo_turbo.text_tokenizer import TextTokenizer
 from ..tiny import tiny_magvitv2, tiny_showo
 from ..tiny_mmada import shapes_mmada, tiny_mmada
 
+pytestmark = pytest.mark.mmada
+
 OPTIONS = TextDenoising(12, 4, 6)
 
 

@@ -27,6 +27,8 @@ from showo_turbo.trajectories.record import DenoisedText, MaskedTrajectory
 from ..tiny import tiny_showo
 from ..tiny_mmada import tiny_mmada
 
+pytestmark = pytest.mark.mmada
+
 MASK, EOS, LENGTH, SIZE = 36, 25, 12, 4
 PLACES = [(1, 2), (0, 0), (2, 3)]
 

@@ -24,6 +24,8 @@ from showo_turbo.trajectories.text_collector import record_texts
 from ..tiny import tiny_showo
 from ..tiny_mmada import ending_often, tiny_mmada
 
+pytestmark = pytest.mark.mmada
+
 MASK, EOS, EOT = 36, 25, 39
 LENGTH, SIZE, STEPS = 12, 4, 4  # of an answer, of a block, and steps of a block
 KEPT, SEGMENTS = 3, 4

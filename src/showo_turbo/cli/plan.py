@@ -95,10 +95,8 @@ def _show(planned: Run, found: Estimate, rate: float) -> None:
     )
     print(f"disk in GB: {disk}")
     if "collecting" in found.operations:
-        print(
-            f"assumed: answers of {ANSWER:g} of the longest on average, {ITERATIONS} iterations a "
-            "block"
-        )
+        iterations = "" if planned.denoised else f", {ITERATIONS} iterations a block"
+        print(f"assumed: answers of {ANSWER:g} of the longest on average{iterations}")
 
 
 def _judge(found: Estimate, memory: float) -> None:

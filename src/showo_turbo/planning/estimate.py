@@ -216,6 +216,7 @@ def _operations(run: Run, network: nn.Module) -> dict[str, float]:
         if run.denoised:
             whole = prefix + run.answer_length
             texts = stage.texts * ANSWER * stage.text_steps * forward(whole, whole)
+            texts *= 2 if stage.text_guided else 1
         collecting += stage.rounds * (
             images * ("images" in stage.collects) + texts * ("texts" in stage.collects)
         )
@@ -261,6 +262,8 @@ def _stores(run: Run, stage: StageOfRun) -> float:
     image = model.image_tokens * position + masked * 4 * run.topk_targets
     answer = ANSWER * run.answer_length
     text = 2 * model.image_tokens + 4 * answer * (ITERATIONS + 2)
+    if run.denoised:  # id, step, and the kept ids with their logarithms
+        text = 2 * model.image_tokens + answer * (4 + 2 + 6 * run.topk_targets)
     images = stage.images * image * ("images" in stage.collects)
     return float(images + stage.texts * text * ("texts" in stage.collects))
 

@@ -17,6 +17,7 @@ from .terms import read_terms
 RELEASED: dict[str, tuple[str, dict[str, int]]] = {
     "showlab/show-o": ("Showo", {"image_tokens": 256}),
     "showlab/show-o-512x512": ("Showo", {"image_tokens": 1024}),
+    "Gen-Verse/MMaDA-8B-Base": ("MMaDA", {}),
     "Gen-Verse/MMaDA-8B-MixCoT": ("MMaDA", {}),
 }
 """Families of released models, and sizes that differ from the defaults; a plan downloads none."""

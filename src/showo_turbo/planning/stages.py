@@ -33,6 +33,7 @@ class StageOfRun:
         guided: Whether every image is computed twice.
         segments: Segments of image trajectories.
         text_steps: Denoising steps of an answer, where answers are denoised.
+        text_guided: Whether every answer is computed twice, likewise.
         needs_base: Whether the model that the run started from generates images, too.
     """
 
@@ -45,6 +46,7 @@ class StageOfRun:
     guided: bool
     segments: int
     text_steps: int
+    text_guided: bool
     needs_base: bool
 
 
@@ -157,6 +159,7 @@ def _stage(
         guided=float(sampling["guidance_scale"] or 0) > 0,
         segments=int(stage["image_segments"]),
         text_steps=int(decoding.get("sampling_steps") or decoding["max_new_tokens"]),
+        text_guided=float(decoding.get("guidance_scale") or 0) > 0,
         needs_base="images" in collects and names_base(stage.get("source")),
     )
 

@@ -20,6 +20,7 @@ from .options import check_choice, check_temperature, check_top_p, check_whole
 DecodingMethod = Literal["jacobi", "autoregressive", "block_diffusion"]
 
 _OF_DIFFUSION = ("sampling_steps", "reveal_order", "guidance_scale")
+_OF_OTHERS = ("top_k", "top_p", "driver", "block_start", "forward_tokens")
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ class TextDecoding:
                 )
         if self.method == "block_diffusion":
             self.denoising.check()
-        for name in ("top_k", "top_p") if self.method == "block_diffusion" else _OF_DIFFUSION:
+        for name in _OF_OTHERS if self.method == "block_diffusion" else _OF_DIFFUSION:
             value = getattr(self, name)
             if value != getattr(TextDecoding, name):
                 raise UserError(

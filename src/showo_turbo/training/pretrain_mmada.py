@@ -24,6 +24,10 @@ class PretrainMMaDA(Pretraining):
     tokens), `text` (image, question and answer: predict masked tokens of the answer and of what
     fills it up) and `language` (text: predict its masked tokens). All else is as in `Pretraining`.
 
+    Three things are otherwise than published: tokens of text are predicted among the rows of text
+    alone, as they are decoded; the `bos` before a plain text is given, not masked; and plain texts
+    are filled up to the longest of their batch.
+
     Args:
         mmada: Sizes of a network that starts from random weights; those that follow from the
             tokenizers and the images need not be given.

@@ -214,12 +214,17 @@ class MMaDAConfig:
             raise _wrong_value("kv_heads", self.kv_heads, f"a divisor of heads={self.heads}")
         if self.padding not in get_args(Padding):
             raise _wrong_value("padding", self.padding, "'masked' or 'visible'")
+        if self.max_text_length < 3:
+            raise _wrong_value("max_text_length", self.max_text_length, "3 or more")
+        if self.text_room < 1:
+            positions = f"more than {self.image_tokens + 4}, an image and what surrounds it"
+            raise _wrong_value("max_position_embeddings", self.max_position_embeddings, positions)
         tokenizers: dict[str, object] = {
-            "tokenizer": self.tokenizer or "",
-            "image_tokenizer": self.image_tokenizer or "",
+            "tokenizer": self.tokenizer,
+            "image_tokenizer": self.image_tokenizer,
         }
         for name, text in tokenizers.items():
-            if not isinstance(text, str):
+            if text is not None and not isinstance(text, str):
                 raise _wrong_value(name, text, "a folder or a hub id")
 
     def _check_ids(self, vocabulary: Vocabulary) -> None:

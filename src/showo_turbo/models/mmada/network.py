@@ -102,8 +102,7 @@ class MMaDA(MaskedTextModel):
         self, prompts: Sequence[Sequence[int]], codes: Tensor, noise: Tensor | None = None
     ) -> Tensor:
         """Predict every image token of a state; see `ImageModel.image_logits`."""
-        batch = self.sequences.text_to_image(prompts, codes)
-        hidden = self.hidden_states(batch.input_ids, batch.layout)
+        hidden = self.hidden_states(*self.sequences.text_to_image(prompts, codes))
         image = hidden[:, -codes.shape[1] - 1 : -1]
         return self.transformer.logits(image, self.vocabulary.image_rows)
 

@@ -1,7 +1,6 @@
 """Unified prompting: text and image codes become the sequences that MMaDA was trained on."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -11,30 +10,9 @@ from ..layout import Layout, padded_left
 from ..questions import history_of
 from .vocabulary import Vocabulary
 
-IGNORE = -100
-"""Label of positions that no loss counts."""
-
-
-@dataclass(frozen=True)
-class Sequences:
-    """Sequences for one forward pass; every token sees every other, in both directions.
-
-    Attributes:
-        input_ids: `(batch, tokens)`.
-        labels: `(batch, tokens)`, unshifted, `IGNORE` where nothing is to be predicted.
-        given: `(batch, tokens)` bool, what is given and never masked: prompts, and in sequences of
-            text their image.
-        layout: Which token sees which, and where each stands.
-    """
-
-    input_ids: Tensor
-    labels: Tensor
-    given: Tensor
-    layout: Layout
-
 
 class UnifiedPrompting:
-    """Builds text-to-image, understanding and language sequences and their training labels.
+    """Builds the sequences of images for prompts, and of answers about images or to text alone.
 
     Args:
         vocabulary: Token ids.
@@ -52,42 +30,29 @@ class UnifiedPrompting:
         self.padding_visible = padding_visible
 
     def text_to_image(
-        self,
-        prompts: Sequence[Sequence[int]],
-        codes: Tensor,
-        targets: Tensor | None = None,
-        pad_to: int | None = None,
-    ) -> Sequences:
+        self, prompts: Sequence[Sequence[int]], codes: Tensor, pad_to: int | None = None
+    ) -> tuple[Tensor, Layout]:
         """`[pad]* t2i bos text eos soi image* eoi`.
 
         Args:
             prompts: Text ids of each sample; empty is the unconditional prompt.
             codes: `(batch, image_tokens)` image codes, `mask_code` where masked.
-            targets: `(batch, image_tokens)` the codes to predict at masked positions.
             pad_to: Length of the left-padded text part; by default the longest prompt's or, where
                 padding is visible, `max_text_length + 1`, as the published code always pads.
+
+        Returns:
+            Ids `(batch, tokens)`, of which the image and `eoi` are the last, and their layout.
         """
         v = self.vocabulary
         texts = [[v.t2i_id, v.bos_id, *prompt, v.eos_id] for prompt in prompts]
         if pad_to is None and self.padding_visible:
             pad_to = self.max_text_length + 1
         ids, padding = padded_left(texts, v.pad_id, pad_to, codes.device)
-        text_labels = ids if padding is None else ids.masked_fill(padding, IGNORE)
         image = self.image(codes)
-        image_labels = torch.full_like(codes, IGNORE)
-        if targets is not None:
-            image_labels = torch.where(codes == v.mask_code, targets + v.image_offset, IGNORE)
-        input_ids = torch.cat([ids, image], dim=1)
-        given = torch.ones_like(input_ids, dtype=torch.bool)
-        given[:, -codes.shape[1] - 1 : -1] = False
         if padding is not None:
             padding = F.pad(padding, (0, image.shape[1]))
-        return Sequences(
-            input_ids,
-            torch.cat([text_labels, image[:, :1], image_labels, image[:, -1:]], dim=1),
-            given,
-            Layout(torch.ones_like(input_ids), padding, padding_visible=self.padding_visible),
-        )
+        ids = torch.cat([ids, image], dim=1)
+        return ids, Layout(torch.ones_like(ids), padding, padding_visible=self.padding_visible)
 
     def image(self, codes: Tensor) -> Tensor:
         """`soi image* eoi` of codes `(batch, image_tokens)`."""
@@ -95,81 +60,10 @@ class UnifiedPrompting:
         edge = codes.new_ones(len(codes), 1)
         return torch.cat([edge * v.soi_id, v.ids_of(codes), edge * v.eoi_id], dim=1)
 
-    def understanding(
-        self,
-        codes: Tensor,
-        prompts: Sequence[Sequence[int]],
-        answers: Sequence[Sequence[int]],
-    ) -> Sequences:
-        """`mmu soi image* eoi bos prompt answer eos eos*`.
-
-        The text is filled up to `max_text_length`, and one that is longer cut before its `eos`. The
-        eos that fill it are tokens of the answer like any other. Where the prompt is empty the
-        whole text, `bos` included, is the answer.
-
-        Args:
-            codes: `(batch, image_tokens)` image codes.
-            prompts: Text ids after `bos` of each sample.
-            answers: Text ids to learn.
-        """
-        v, length = self.vocabulary, self.max_text_length
-        texts = [
-            [*[v.bos_id, *prompt, *answer][: length - 1], v.eos_id]
-            for prompt, answer in zip(prompts, answers, strict=True)
-        ]
-        text = self._filled(texts, prompts, length, codes.device)
-        image = self._looked_at(codes)
-        input_ids = torch.cat([image, text.input_ids], dim=1)
-        return Sequences(
-            input_ids,
-            torch.cat([torch.full_like(image, IGNORE), text.labels], dim=1),
-            torch.cat([torch.ones_like(image, dtype=torch.bool), text.given], dim=1),
-            Layout(torch.ones_like(input_ids)),
-        )
-
-    def language(
-        self,
-        texts: Sequence[Sequence[int]],
-        length: int,
-        prompts: Sequence[Sequence[int]] | None = None,
-        device: torch.device | None = None,
-    ) -> Sequences:
-        """`bos prompt text eos eos*`, cut to a length.
-
-        Args:
-            texts: Text ids to learn.
-            length: Of the sequences; the published code takes that of a sequence with an image.
-            prompts: Text ids after `bos`, as of a conversation; none by default, see
-                `understanding`.
-            device: Where the tensors go.
-        """
-        v = self.vocabulary
-        given = [[] for _ in texts] if prompts is None else prompts
-        rows = [
-            [v.bos_id, *prompt, *text, v.eos_id][:length]
-            for prompt, text in zip(given, texts, strict=True)
-        ]
-        return self._filled(rows, given, length, device)
-
     def _looked_at(self, codes: Tensor) -> Tensor:
         """`mmu soi image* eoi` of codes `(batch, image_tokens)`."""
         task = codes.new_full((len(codes), 1), self.vocabulary.mmu_id)
         return torch.cat([task, self.image(codes)], dim=1)
-
-    def _filled(
-        self,
-        texts: Sequence[Sequence[int]],
-        prompts: Sequence[Sequence[int]],
-        length: int,
-        device: torch.device | None,
-    ) -> Sequences:
-        """Texts filled with eos on the right."""
-        v = self.vocabulary
-        rows = [[*text, *[v.eos_id] * (length - len(text))] for text in texts]
-        ids = torch.tensor(rows, device=device)
-        counts = [[len(prompt) + 1 if len(prompt) else 0] for prompt in prompts]
-        given = torch.arange(length, device=device) < torch.tensor(counts, device=device)
-        return Sequences(ids, ids, given, Layout(torch.ones_like(ids)))
 
     def answering(
         self,
@@ -180,6 +74,7 @@ class UnifiedPrompting:
     ) -> tuple[Tensor, Layout]:
         """`mmu soi image* eoi [pad]* bos prompt answer`, without an image what follows its `eoi`.
 
+        In training `eos` ends the answer and fills it up, tokens of the answer like any other.
         Padding only makes prompts of different lengths one batch. The network never saw any here,
         so it is masked in either mode, and counts in no position.
 

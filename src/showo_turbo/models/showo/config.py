@@ -208,12 +208,12 @@ class ShowoConfig:
         if type(self.prefix_visible) is not bool:
             raise _wrong_value("prefix_visible", self.prefix_visible, "true or false")
         tokenizers: dict[str, object] = {
-            "tokenizer": self.tokenizer or "",
-            "image_tokenizer": self.image_tokenizer or "",
-            "vision_encoder": self.vision_encoder or "",
+            "tokenizer": self.tokenizer,
+            "image_tokenizer": self.image_tokenizer,
+            "vision_encoder": self.vision_encoder,
         }
         for name, text in tokenizers.items():
-            if not isinstance(text, str):
+            if text is not None and not isinstance(text, str):
                 raise _wrong_value(name, text, "a folder or a hub id")
         prompt: object = self.system_prompt
         if not isinstance(prompt, str):
