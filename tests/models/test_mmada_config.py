@@ -16,10 +16,10 @@ class TestConfig:
         values = released_config()
         added = {"num_vq_tokens": 1024, "codebook_size": 8192, "new_vocab_size": 134656}
         ids = {"eos_token_id": 126081, "mask_token_id": 126336}
-        config = MMaDAConfig.from_dict(values | added | ids)
+        config = MMaDAConfig.from_dict(values | added | ids | {"max_sequence_length": 4096})
         sizes = ("hidden_size", "layers", "heads", "kv_heads", "intermediate_size")
         expected = {name: getattr(GOLDEN_CONFIG, name) for name in sizes}
-        assert config == MMaDAConfig(max_position_embeddings=256, **expected)
+        assert config == MMaDAConfig(**expected)
 
     @pytest.mark.parametrize("config", [GOLDEN_CONFIG, MMaDAConfig(), MMaDAConfig(tokenizer="x/y")])
     def test_round_trip(self, config):
