@@ -8,7 +8,6 @@ import pytest
 from showo_turbo.cli.full_config import full_config
 from showo_turbo.errors import UserError
 from showo_turbo.models.magvitv2 import MAGVITv2
-from showo_turbo.models.mmada import MMaDAConfig
 from showo_turbo.models.registry import load_config
 from showo_turbo.planning import estimate, read_run
 from showo_turbo.trajectories import TrajectoryStore
@@ -17,24 +16,6 @@ from showo_turbo.utils.files import write_json
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 OTHERS = [*CONFIGS.glob("pretrain_*.yaml"), *CONFIGS.glob("clip_*.yaml")]
-MMADA = MMaDAConfig(  # as configs/pretrain_mmada.yaml makes it, but for the special tokens
-    text_vocabulary_size=660,
-    codebook_size=512,
-    vocabulary_size=1172,
-    image_tokens=36,
-    max_text_length=32,
-    bos_id=640,
-    eos_id=641,
-    soi_id=644,
-    mask_id=656,
-    start_header_id=657,
-    hidden_size=192,
-    layers=6,
-    heads=6,
-    kv_heads=6,
-    intermediate_size=512,
-    max_position_embeddings=256,
-)
 
 
 def planned(*files, devices=None):
@@ -50,7 +31,6 @@ def trained(tmp_path, monkeypatch):
         "clips/model": replace(shapes, image_tokens=180, video_frames=5),
         "clips/model/image_tokenizer": replace(MAGVITv2.read_config("shapes"), temporal_halvings=2),
         "stories/model": replace(shapes, max_position_embeddings=384),
-        "pretrain_mmada/model": MMADA,
     }
     for name, config in configs.items():
         (tmp_path / "runs" / name).mkdir(parents=True, exist_ok=True)

@@ -16,8 +16,8 @@ from .weight_files import SHARDS, WEIGHT_FILES, WEIGHTS, first_line, load_state
 
 Kind = Literal["showo", "magvitv2", "clip"]
 
-SHAPES = "shapes"
-"""Model id of the small models that ship with the package."""
+SHAPES, SHAPES_MMADA = "shapes", "shapes-mmada"
+"""Model ids of the small models that ship with the package: Show-o and MMaDA."""
 
 MODEL_CONFIG_KEY, MAGVITV2_CONFIG_KEY = "showo_config", "magvitv2_config"
 """Where checkpoints of training keep the sizes of the network that they train (the first is that of
@@ -47,22 +47,25 @@ def resolve_folder(
     """Find the local folder of a model, downloading it when it is a hub id.
 
     Args:
-        model: `shapes` (ships with the package), a local folder, or a hub id `owner/name`.
-        kind: Which network is wanted; `shapes` holds a `showo` and a `magvitv2`.
+        model: `shapes` or `shapes-mmada` (they ship with the package), a local folder, or a hub id
+            `owner/name`.
+        kind: Which network is wanted: those that ship hold a `magvitv2` and a `showo`, the latter
+            of whichever family.
         patterns: Files to download from the hub.
 
     Raises:
         UserError: If it is neither a folder nor something that the hub delivers.
     """
-    if str(model) == SHAPES:
-        return Path(str(resources.files("showo_turbo") / "assets" / SHAPES / kind))
+    if str(model) in (SHAPES, SHAPES_MMADA):
+        part = "mmada" if str(model) == SHAPES_MMADA and kind == "showo" else kind
+        return Path(str(resources.files("showo_turbo") / "assets" / SHAPES / part))
     folder = Path(model)
     if folder.is_dir() and str(model):
         return folder
     if str(model).count("/") != 1 or folder.is_absolute() or str(model).startswith("."):
         raise UserError(
-            f"model {shown(str(model))} is not a folder; expected {SHAPES!r}, a local folder "
-            "or a hub id such as 'showlab/show-o', correct the name"
+            f"model {shown(str(model))} is not a folder; expected {SHAPES!r}, {SHAPES_MMADA!r}, a "
+            "local folder or a hub id such as 'showlab/show-o', correct the name"
         )
     from huggingface_hub import snapshot_download
 
@@ -77,7 +80,7 @@ def resolve_folder(
 
 def local_folder(model: str | Path, kind: Kind) -> Path | None:
     """The folder of a model that has been loaded; None if it is not found without asking a hub."""
-    if str(model) == SHAPES or Path(model).is_dir():
+    if str(model) in (SHAPES, SHAPES_MMADA) or Path(model).is_dir():
         return resolve_folder(model, kind)
     from huggingface_hub import snapshot_download
 
@@ -89,7 +92,7 @@ def local_folder(model: str | Path, kind: Kind) -> Path | None:
 
 def is_portable(model: str | None) -> bool:
     """Whether a model id means the same on every machine: `shapes` or a hub id, but no folder."""
-    if model is None or model == SHAPES:
+    if model is None or model in (SHAPES, SHAPES_MMADA):
         return True
     return (
         model.count("/") == 1 and not model.startswith((".", "/", "~")) and not Path(model).exists()
