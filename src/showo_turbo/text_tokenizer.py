@@ -47,7 +47,7 @@ class TextTokenizer:
             )
         self.bos_id: int = end
         self.eos_id: int = end
-        self.size: int = 1 + max(tokenizer.get_vocab(with_added_tokens=True).values())
+        self.size: int = 1 + max(self.vocabulary.values())
 
     @classmethod
     def from_file(cls, path: Path) -> Self:
@@ -91,6 +91,11 @@ class TextTokenizer:
     def save(self, path: Path) -> None:
         """Write it as a `tokenizer.json`, atomically."""
         write_text(path, self.tokenizer.to_str())
+
+    @property
+    def vocabulary(self) -> dict[str, int]:
+        """The id of every token, added ones included."""
+        return self.tokenizer.get_vocab(with_added_tokens=True)
 
     @property
     def fingerprint(self) -> str:

@@ -54,6 +54,24 @@ def with_token(content, identifier):
     }
 
 
+def with_other_word():
+    vocabulary = dict(SHAPES["model"]["vocab"])
+    word = max(vocabulary, key=vocabulary.get)
+    vocabulary["qqq"] = vocabulary.pop(word)
+    merges = [pair for pair in SHAPES["model"]["merges"] if "".join(pair) != word]
+    return SHAPES | {"model": SHAPES["model"] | {"vocab": vocabulary, "merges": merges}}
+
+
+def other_than_in_the_folder(bench):
+    """As many tokens and the same end as the model's own, but another word."""
+    folder = bench.folder / "model"
+    shutil.copytree(bench.good.model, folder)
+    bench.write("model/tokenizer.json", SHAPES)
+    bench.write("other.json", with_other_word())
+    options = ["--model", folder, "--text_tokenizer", bench.folder / "other.json"]
+    return generate(bench, *options)
+
+
 def without_end():
     return SHAPES | {
         "added_tokens": [],
@@ -128,6 +146,13 @@ CASES = [
         "ends texts with id 1",
         "the model with 0",
         "name the text tokenizer that",
+    ),
+    Case(
+        "as many others",
+        other_than_in_the_folder,
+        "other.json', whose tokens are not those of",
+        "which the model was trained with",
+        "set text_tokenizer to",
     ),
     Case(
         "too many tokens",

@@ -28,6 +28,7 @@ from .generation_config import load_generation_config
 from .image_sources import AskedSource, ImageSource
 from .loading import (
     check_fit,
+    check_own_text_tokenizer,
     choose_device,
     choose_dtype,
     image_encoder_of,
@@ -137,6 +138,8 @@ class LoadedModel:
             background,
             vision_encoder or own_vision_encoder(network, model),
         )
+        if texts is not None and text_tokenizer is not None:
+            check_own_text_tokenizer(model, texts, text_tokenizer)
         if compile:
             pipeline.network.compile_decoding()
         return pipeline

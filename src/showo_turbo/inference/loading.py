@@ -6,7 +6,13 @@ from pathlib import Path
 import torch
 
 from ..errors import UserError
-from ..models.checkpoints import IMAGE_TOKENIZER_FOLDER, VISION_ENCODER_FOLDER, resolve_folder
+from ..models.checkpoints import (
+    IMAGE_TOKENIZER_FOLDER,
+    SHAPES,
+    SHAPES_MMADA,
+    VISION_ENCODER_FOLDER,
+    resolve_folder,
+)
 from ..models.image_input import ImageEncoder
 from ..models.magvitv2 import MAGVITv2
 from ..models.model_config import token_grid, video_frames
@@ -44,6 +50,32 @@ def load_text_tokenizer(
             "name one with text_tokenizer"
         )
     return TextTokenizer.from_pretrained(config.tokenizer)
+
+
+def check_own_text_tokenizer(
+    model: str | Path, text_tokenizer: TextTokenizer, name: str | Path | None
+) -> None:
+    """Raise on a text tokenizer beside a model whose folder holds another one.
+
+    Args:
+        model: Where the model came from; what the hub delivers beside a model is not looked at.
+        text_tokenizer: The tokenizer.
+        name: What it was loaded by.
+
+    Raises:
+        UserError: If their tokens differ.
+    """
+    if not (Path(model).is_dir() or str(model) in (SHAPES, SHAPES_MMADA)):
+        return
+    folder = resolve_folder(model, "showo")
+    if not (folder / FILE_NAME).is_file():
+        return
+    if TextTokenizer.from_file(folder / FILE_NAME).vocabulary != text_tokenizer.vocabulary:
+        raise UserError(
+            f"text_tokenizer is {str(name)!r}, whose tokens are not those of "
+            f"{folder / FILE_NAME}, which the model was trained with; set text_tokenizer to "
+            f"{str(model)!r}"
+        )
 
 
 def own_folder(model: str | Path, name: str) -> str | None:

@@ -6,7 +6,11 @@ from typing import Any, Literal, cast
 
 from ..errors import UserError
 from ..inference.generation_config import note_generation
-from ..inference.loading import own_vision_encoder, vision_encoder_of
+from ..inference.loading import (
+    check_own_text_tokenizer,
+    own_vision_encoder,
+    vision_encoder_of,
+)
 from ..models.checkpoints import (
     IMAGE_TOKENIZER_KEY,
     MODEL_CONFIG_KEY,
@@ -147,6 +151,8 @@ class DistillationNetworks(MeasuredModule):
             self.text_tokenizer,
             self.vision_encoder,
         )
+        if self.text_tokenizer is not None:
+            check_own_text_tokenizer(self.model_id, self.text_tokenizer, self.text_tokenizer_id)
         if self.gradient_checkpointing:
             elementwise = self.gradient_checkpointing == "elementwise"
             self.student.gradient_checkpointing_enable(elementwise)

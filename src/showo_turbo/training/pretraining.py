@@ -16,7 +16,11 @@ from ..errors import UserError
 from ..evaluation.data import EvaluationData
 from ..evaluation.plan import EvaluationPlan
 from ..inference.generation_config import note_generation
-from ..inference.loading import own_vision_encoder, vision_encoder_of
+from ..inference.loading import (
+    check_own_text_tokenizer,
+    own_vision_encoder,
+    vision_encoder_of,
+)
 from ..models.checkpoints import (
     IMAGE_TOKENIZER_KEY,
     MODEL_CONFIG_KEY,
@@ -163,6 +167,10 @@ class Pretraining(MeasuredModule):
             self.vision_encoder = vision_encoder_of(self.model, self.vision_encoder_id)
             freeze(self.vision_encoder)
         check_geometry(self, self.model, self.image_tokenizer, self.text_tokenizer)
+        if self.initial_weights is not None:
+            check_own_text_tokenizer(
+                self.initial_weights, self.text_tokenizer, self.text_tokenizer_id
+            )
         if self.vision_encoder is not None:
             data = getattr(trainer_of(self), "datamodule", None)
             resolution = getattr(data, "question_resolution", None)
