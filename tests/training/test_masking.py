@@ -1,8 +1,12 @@
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from showo_turbo.training import masking
 from showo_turbo.training.masking import mask_codes
+
+from ..tiny_mmada import codes_of, golden_cases
 
 
 @given(st.integers(1, 40), st.lists(st.integers(0, 2**63 - 1), min_size=1, max_size=6))
@@ -21,3 +25,16 @@ def test_the_mean_share_follows_the_schedule():
     share = (mask_codes(codes, 1, range(4000)) == 1).float().mean()
     # The mean of cos(pi/2 r) over r in [0, 1) is 2/pi.
     assert abs(float(share) - 2 / torch.pi) < 0.02
+
+
+@pytest.mark.parametrize("row", range(4))
+def test_golden_counts_of_masked_codes(row, monkeypatch):
+    """As many codes are masked as MMaDA's published training masks with the same probability."""
+    golden = golden_cases()
+    share = float(golden["masking.probability"][row])
+    monkeypatch.setattr(masking, "masked_share", lambda *_: share)
+    codes = codes_of(golden["masking.tokens"][row : row + 1])
+    masked = mask_codes(codes, 32, [row]) == 32
+    assert masked.sum() == golden["masking.count"][row]
+    labels = golden["masking.labels"][row]
+    assert (labels != -100).sum() == golden["masking.count"][row]
