@@ -12,7 +12,7 @@ questions of the shapes world:
 
 Beside them stands Show-o, the shipped base and a student of the quickstart, whose answers are
 decoded autoregressively and by Jacobi decoding. Rows go to `benchmarks/results/mmada.json` as soon
-as they are done, and those that are there are not measured again.
+as they are done, and those that are there are not measured again; `mmada.md` has them as tables.
 """
 
 import argparse
@@ -26,14 +26,15 @@ import torch
 from method_runs.outcomes import Prompts, read_prompts
 
 from showo_turbo.errors import UserError
-from showo_turbo.evaluation import TextRecord, evaluate_images, evaluate_text
+from showo_turbo.evaluation import TextRecord, evaluate_images, evaluate_text, to_markdown
 from showo_turbo.evaluation.environment import describe_hardware, source_version
+from showo_turbo.evaluation.tables import Figures
 from showo_turbo.evaluation.text import compared_decodings
 from showo_turbo.inference.loaded_model import LoadedModel
 from showo_turbo.sampling.image_sampling import ImageSampling
 from showo_turbo.sampling.text_decoding import TextDecoding
 from showo_turbo.shapes import ShapesChecker, ShapesWorld
-from showo_turbo.utils.files import read_json, write_json
+from showo_turbo.utils.files import read_json, write_atomically, write_json
 
 RUN = Path("runs/quickstart_mmada")
 SHOWO = Path("runs/quickstart/student")
@@ -179,7 +180,50 @@ def main() -> None:
             add_row(options.output, found)
             shown = found.get("score", found.get("exact_match"))
             print(f"{', '.join(map(str, key.values()))}: {shown}", file=sys.stderr)
+    write_tables(options.output)
     print(options.output)
+
+
+def write_tables(path: Path) -> None:
+    """The results as tables, in a file beside them."""
+    found = read_json(path)
+    images: dict[tuple[str, str], dict[int, str]] = {}
+    texts: list[list[str]] = []
+    for row in found["rows"]:
+        if row["kind"] == "images":
+            cells = images.setdefault((row["model"], row["sampling"]), {})
+            cells[row["steps"]] = f"{row['score']:.3f} [{row['ci95'][0]:.3f}, {row['ci95'][1]:.3f}]"
+        else:
+            figures = (row["exact_match"], row["tokens_per_forward"], row["forwards_per_answer"])
+            speeds = (row["tokens_per_second"], row.get("speedup_over_full", 0.0))
+            texts.append(
+                [row["model"], row["decoding"]]
+                + [f"{value:.3f}" for value in figures]
+                + [f"{speeds[0]:.0f}", f"{speeds[1]:.2f}"]
+            )
+    across = [[*key, *(cells.get(steps, "") for steps in STEPS)] for key, cells in images.items()]
+    tables = [
+        Figures(
+            "Prompts satisfied, by sampling steps",
+            ["model", "sampled as", *(str(steps) for steps in STEPS)],
+            across,
+        ),
+        Figures(
+            "Answers",
+            [
+                "model",
+                "decoding",
+                "exact",
+                "tokens a pass",
+                "passes an answer",
+                "tokens/s",
+                "speed",
+            ],
+            texts,
+        ),
+    ]
+    with write_atomically(path.with_suffix(".md")) as temporary:
+        temporary.write_text(f"{to_markdown(tables)}\n{found['hardware']}.\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

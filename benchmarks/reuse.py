@@ -77,7 +77,7 @@ def train(uses: int, seed: int, options: argparse.Namespace, world: Path, place:
     }
     fit(folder, overlay(folder, world, seed, {}, [stage]))
     cost = cost_of(folder)
-    found = {"uses": uses, "seed": seed, "training": cost} | measure(folder, world)
+    found = {"uses": uses, "seed": seed, "training": cost} | measure(folder, world, {})
     write_json(place, found | provenance())
 
 
