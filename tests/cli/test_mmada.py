@@ -246,7 +246,7 @@ def test_validate(command, run, monkeypatch):
 def test_report(command, run, monkeypatch):
     monkeypatch.chdir(run)
     found = json.loads((run / "runs/report.json").read_text())
-    assert [(row["model"], row["decoding"], row["steps"]) for row in found["text"]] == [
+    assert [(row["model"], row["decoding"], row["sampling_steps"]) for row in found["text"]] == [
         ("teacher", "block_diffusion", 8),  # its own way, and the student's
         ("teacher", "block_diffusion", 2),
         ("student", "block_diffusion", 2),

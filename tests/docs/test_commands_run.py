@@ -51,6 +51,7 @@ NOT_RUN = {
     "showo-turbo push * --overwrite": "an account; tests/hub",
     "showo-turbo demo *": "serves until it is stopped; tests/demo",
     "showo-turbo sweep *": "dozens of trainings; tests/cli/test_sweep.py",
+    "showo-turbo fit -c configs/quickstart_mmada.yaml": "an hour; tests/cli/test_mmada.py",
     "showo-turbo replay *": "a run that has failed; tests/callbacks/test_finite_guard.py",
     "showo-turbo generate-video * --format mp4 *": "an extra; tests/cli/test_generate_video.py",
     "showo-turbo fit -c recipes/own_pictures/*": "tests/cli/test_own_pictures.py",

@@ -167,7 +167,7 @@ def benchmark_figures(rows: Sequence[Mapping[str, Any]]) -> list[Figures]:
 
 def _decoding(row: Mapping[str, Any]) -> str:
     """How the answers of a row were decoded, in words."""
-    steps = f"{row['steps']} steps" if row.get("steps") else None
+    steps = f"{row['sampling_steps']} steps" if row.get("sampling_steps") else None
     return ", ".join(filter(None, (_DECODINGS[row["decoding"]], row.get("driver"), steps)))
 
 

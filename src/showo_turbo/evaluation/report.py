@@ -178,7 +178,7 @@ def _image_lines(row: ImageScore) -> Iterator[dict[str, Any]]:
 
 
 def _text_lines(row: TextScore) -> Iterator[dict[str, Any]]:
-    common = {"model": row.model, "decoding": row.decoding, "steps": row.steps, "n": row.n}
+    common = {"model": row.model, "decoding": row.decoding, "steps": row.sampling_steps, "n": row.n}
     figures = row.to_dict()
     if row.benchmark is None:
         low, high = row.ci95

@@ -158,7 +158,7 @@ def evaluate_text(
         decoding="ar" if decoding.method == "autoregressive" else decoding.method,
         driver=decoding.driver if by_jacobi else None,
         block_size=block_size,
-        steps=decoding.denoising.steps if decoding.method == "block_diffusion" else None,
+        sampling_steps=decoding.denoising.steps if decoding.method == "block_diffusion" else None,
         answers=texts,
         matched=tuple(
             text.strip() == record.answer.strip()

@@ -45,7 +45,7 @@ class TextScore:
             if there are none.
         benchmark: The benchmark that the questions are from, if they are from one.
         metrics: Its figures by name.
-        steps: Of block diffusion, denoising steps of all blocks together; None otherwise.
+        sampling_steps: Of block diffusion, denoising steps of all blocks together; None otherwise.
     """
 
     model: str
@@ -68,7 +68,7 @@ class TextScore:
     cider_long: float | None = None
     benchmark: str | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
-    steps: int | None = None
+    sampling_steps: int | None = None
 
     @property
     def n(self) -> int:
@@ -120,7 +120,7 @@ class TextScore:
             "model": self.model,
             "decoding": self.decoding,
             "driver": self.driver,
-            "steps": self.steps,
+            "sampling_steps": self.sampling_steps,
             "tokens_per_forward": round(self.tokens_per_forward, 4),
             "iterations_per_block": _rounded(self.iterations_per_block),
             "forwards_per_block": _rounded(self.forwards_per_block),
