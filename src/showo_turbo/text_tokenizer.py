@@ -8,7 +8,7 @@ from typing import Self
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from .errors import UserError, shown
-from .models.checkpoints import SHAPES, SHAPES_MMADA, resolve_folder
+from .models.checkpoints import INCLUDED, resolve_folder
 from .utils.files import write_text
 from .utils.text_files import ENCODING
 
@@ -80,7 +80,7 @@ class TextTokenizer:
             UserError: If there is none.
         """
         path = Path(model)
-        if str(model) in (SHAPES, SHAPES_MMADA):
+        if str(model) in INCLUDED:
             path = resolve_folder(model, "showo") / FILE_NAME
         elif path.is_dir():
             path = path / FILE_NAME

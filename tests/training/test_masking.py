@@ -36,5 +36,3 @@ def test_golden_counts_of_masked_codes(row, monkeypatch):
     codes = codes_of(golden["masking.tokens"][row : row + 1])
     masked = mask_codes(codes, 32, [row]) == 32
     assert masked.sum() == golden["masking.count"][row]
-    labels = golden["masking.labels"][row]
-    assert (labels != -100).sum() == golden["masking.count"][row]

@@ -8,8 +8,7 @@ import torch
 from ..errors import UserError
 from ..models.checkpoints import (
     IMAGE_TOKENIZER_FOLDER,
-    SHAPES,
-    SHAPES_MMADA,
+    INCLUDED,
     VISION_ENCODER_FOLDER,
     resolve_folder,
 )
@@ -65,7 +64,7 @@ def check_own_text_tokenizer(
     Raises:
         UserError: If their tokens differ.
     """
-    if not (Path(model).is_dir() or str(model) in (SHAPES, SHAPES_MMADA)):
+    if not (Path(model).is_dir() or str(model) in INCLUDED):
         return
     folder = resolve_folder(model, "showo")
     if not (folder / FILE_NAME).is_file():

@@ -19,6 +19,9 @@ Kind = Literal["showo", "magvitv2", "clip"]
 SHAPES, SHAPES_MMADA = "shapes", "shapes-mmada"
 """Model ids of the small models that ship with the package: Show-o and MMaDA."""
 
+INCLUDED = (SHAPES, SHAPES_MMADA)
+"""All of them."""
+
 MODEL_CONFIG_KEY, MAGVITV2_CONFIG_KEY = "showo_config", "magvitv2_config"
 """Where checkpoints of training keep the sizes of the network that they train (the first is that of
 every model family, named after the oldest)..."""
@@ -56,7 +59,7 @@ def resolve_folder(
     Raises:
         UserError: If it is neither a folder nor something that the hub delivers.
     """
-    if str(model) in (SHAPES, SHAPES_MMADA):
+    if str(model) in INCLUDED:
         part = "mmada" if str(model) == SHAPES_MMADA and kind == "showo" else kind
         return Path(str(resources.files("showo_turbo") / "assets" / SHAPES / part))
     folder = Path(model)
@@ -80,7 +83,7 @@ def resolve_folder(
 
 def local_folder(model: str | Path, kind: Kind) -> Path | None:
     """The folder of a model that has been loaded; None if it is not found without asking a hub."""
-    if str(model) in (SHAPES, SHAPES_MMADA) or Path(model).is_dir():
+    if str(model) in INCLUDED or Path(model).is_dir():
         return resolve_folder(model, kind)
     from huggingface_hub import snapshot_download
 
@@ -92,7 +95,7 @@ def local_folder(model: str | Path, kind: Kind) -> Path | None:
 
 def is_portable(model: str | None) -> bool:
     """Whether a model id means the same on every machine: `shapes` or a hub id, but no folder."""
-    if model is None or model in (SHAPES, SHAPES_MMADA):
+    if model is None or model in INCLUDED:
         return True
     return (
         model.count("/") == 1 and not model.startswith((".", "/", "~")) and not Path(model).exists()
