@@ -75,8 +75,8 @@ def test_the_quickstart():
     run = planned("quickstart")
     found = estimate(run)
     assert found.peak.total < 1.2 * GB and run.checkpointing is None
-    assert [stage.guided for stage in run.stages] == [True, False, False, False]
-    assert found.steps == 4 * 4 * 5120 // 64
+    assert [stage.guided for stage in run.stages] == [True, False, False]
+    assert found.steps == (4 + 4 + 5) * 5120 // 64
 
 
 @pytest.mark.bad_input
