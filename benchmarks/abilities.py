@@ -16,6 +16,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any, get_args
 
+from ability_rows import FILE, floors, write_ability_rows
 from base import WAYS
 from rich.console import Console
 from rich.progress import Progress
@@ -30,16 +31,13 @@ from showo_turbo.evaluation import (
     to_markdown,
 )
 from showo_turbo.evaluation.abilities import Ability
-from showo_turbo.evaluation.environment import provenance
 from showo_turbo.evaluation.measurement import Measurement
 from showo_turbo.inference.loaded_model import LoadedModel
 from showo_turbo.sampling.editing import ImageEditing
 from showo_turbo.sampling.image_sampling import ImageSampling, ScheduleBase
 from showo_turbo.shapes import ShapesChecker
-from showo_turbo.utils.files import write_json
 from showo_turbo.viz.changed_pictures import ChangedPictures
 
-RESULTS = Path(__file__).resolve().parent / "results"
 BASE, STUDENT = "base", "student"
 FLOORS = {"inpainting": 0.90, "extrapolation": 0.70, "editing": 0.50}
 """What the base should reach with most steps, prompt and rest together."""
@@ -87,10 +85,7 @@ def kept(rows: Sequence[AbilityScore]) -> dict[str, dict[str, float]]:
     for ability in ABILITIES:
         base = shares.get((BASE, ability, most))
         student = shares.get((STUDENT, ability, STUDENT_STEPS))
-        if base is not None:
-            found[ability] = {"base": round(base, 4), "floor": FLOORS[ability]}
-            if base and student is not None:
-                found[ability]["kept_by_student"] = round(student / base, 4)
+        found[ability] = floors(base, FLOORS[ability], student)
     return found
 
 
@@ -104,7 +99,7 @@ def main() -> None:
     parser.add_argument("--choice", type=int, default=90, help="cases of validation (90)")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--scores", type=Path, default=Path("runs/abilities"))
-    parser.add_argument("--output", type=Path, default=RESULTS / "abilities.json")
+    parser.add_argument("--output", type=Path, default=FILE)
     options = parser.parse_args()
     steps = sorted(options.steps or [16, 8, 4, 2], reverse=True)
     plan = EvaluationPlan(checker=ShapesChecker(), abilities=options.cases)
@@ -125,8 +120,9 @@ def main() -> None:
                 for regenerate in (False, True):
                     rows.append(measurement.ability(checker, cases, way, regenerate, editing))
                 found: list[dict[str, Any]] = [row.to_dict() for row in rows]
-                told = {"kept": kept(rows), "choice": options.choice, "rows": found}
-                write_json(options.output, provenance() | told)
+                chosen = {"choice": options.choice}
+                told = {ability: said | chosen for ability, said in kept(rows).items()}
+                write_ability_rows(options.output, found, told)
                 pictures.add(name, bundle, [way], [ability], editing)
     pictures.write(options.output.parent)
     print(to_markdown(ability_figures(found)))

@@ -4,7 +4,7 @@
 
 On captions that no training clip has: of text alone, all latent frames together and one after
 the other, and with the first frame given; and answers about clips. The figures go to
-`benchmarks/results/clips.json`, and the first clips beside it as GIF.
+`benchmarks/results/abilities.json`, and the first clips beside it as GIF.
 """
 
 import math
@@ -14,16 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ability_rows import write_ability_rows
 from PIL import Image
-from teacher_and_student import KEPT, options_of, pipelines_of, sampling_of
+from teacher_and_student import kept, options_of, pipelines_of, sampling_of
 
 from showo_turbo.data.clip_writing import write_clip
-from showo_turbo.evaluation.environment import provenance
 from showo_turbo.evaluation.intervals import wilson_interval
 from showo_turbo.inference import ShowoPipeline
 from showo_turbo.shapes.clip_checker import find_fault
 from showo_turbo.shapes.clips import ClipScene, Level, clip_questions, render_clip, sample_clip
-from showo_turbo.utils.files import write_json
 
 FLOOR = 0.8
 """Share of easy clips that the teacher should generate right in 16 steps."""
@@ -34,8 +33,8 @@ SHOWN = 4
 def share(marks: Sequence[bool]) -> dict[str, Any]:
     interval = wilson_interval(sum(marks), len(marks))
     return {
-        "right": round(sum(marks) / len(marks), 4),
-        "ci95": [round(limit, 4) for limit in interval],
+        "joint": round(sum(marks) / len(marks), 4),
+        "joint_ci95": [round(limit, 4) for limit in interval],
         "n": len(marks),
     }
 
@@ -76,23 +75,26 @@ def main() -> None:
     level: Level = options.level
     scenes = [sample_clip(i, split="test", level=level) for i in range(options.clips)]
     rows: list[dict[str, Any]] = []
+    scores: dict[tuple[str, int], float] = {}
+    ability = f"{level} clips"
     for name, pipeline in pipelines_of(options):
         for steps in options.steps:
             way = sampling_of(name, pipeline, steps, options.guidance, "confidence")
             for given, by_frame in ((False, False), (True, False), (False, True)):
                 own = replace(way, sampling_steps=math.ceil(steps / 4)) if by_frame else way
                 marks, videos, seconds = drawn(pipeline, scenes, own, given, by_frame)
-                row = {"model": name, "steps": own.sampling_steps, "first_frame": given}
-                row |= {"by_frame": by_frame, "guidance": own.guidance_scale}
+                row = {"model": name, "ability": ability, "steps": own.sampling_steps}
+                row |= {"guidance": own.guidance_scale, "first_frame": given, "by_frame": by_frame}
                 rows.append(row | share(marks) | {"milliseconds": round(1000 * seconds, 1)})
                 print(rows[-1])
                 if not given and not by_frame:
+                    scores[name, steps] = rows[-1]["joint"]
                     write_first(videos, options.output, f"{name}-{steps}")
         answers = share(answered(pipeline, scenes[:60]))
-        rows.append({"model": name, "ability": "answers", **answers})
+        rows.append({"model": name, "ability": f"answers about {ability}", **answers})
         print(rows[-1])
-        floors = {"level": level, "floor": FLOOR, "kept": KEPT}
-        write_json(options.output, provenance() | floors | {"rows": rows})
+        told = {ability: kept(scores, FLOOR), f"answers about {ability}": {}}
+        write_ability_rows(options.output, rows, told)
 
 
 def write_first(videos: Sequence[Sequence[Image.Image]], output: Path, name: str) -> None:

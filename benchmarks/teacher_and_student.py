@@ -1,16 +1,14 @@
 """What the benchmarks of a teacher and its distilled student share: options, models, sampling."""
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from ability_rows import FILE, floors
+
 from showo_turbo.inference import ShowoPipeline
 from showo_turbo.sampling.image_sampling import ImageSampling, RevealOrder
-
-RESULTS = Path(__file__).resolve().parent / "results"
-KEPT = 0.95
-"""Share of the teacher's score that its student should keep in few steps."""
 
 
 def options_of(description: str | None, cases: str, count: int) -> argparse.ArgumentParser:
@@ -18,7 +16,7 @@ def options_of(description: str | None, cases: str, count: int) -> argparse.Argu
 
     Args:
         description: Of the benchmark.
-        cases: What it is measured on, in the plural; names an option, and the file of the figures.
+        cases: What it is measured on, in the plural; names an option.
         count: How many of them by default.
     """
     parser = argparse.ArgumentParser(
@@ -29,7 +27,7 @@ def options_of(description: str | None, cases: str, count: int) -> argparse.Argu
     parser.add_argument(f"--{cases}", type=int, default=count, help=f"held-out ones ({count})")
     parser.add_argument("--steps", type=int, nargs="+", default=[16, 4], help="(16 4)")
     parser.add_argument("--guidance", type=float, default=1.0, help="of the teacher (1)")
-    parser.add_argument("--output", type=Path, default=RESULTS / f"{cases}.json")
+    parser.add_argument("--output", type=Path, default=FILE)
     return parser
 
 
@@ -54,3 +52,15 @@ def sampling_of(
         token_temperature=0.0,
         confidence_temperature=0.0,
     )
+
+
+def kept(scores: Mapping[tuple[str, int], float], floor: float) -> dict[str, float]:
+    """What the teacher reaches in most steps, and which part of it the student in fewest.
+
+    Args:
+        scores: By model and number of steps.
+        floor: What the teacher should reach.
+    """
+    steps = [count for _, count in scores]
+    teacher = scores.get(("teacher", max(steps)))
+    return floors(teacher, floor, scores.get(("student", min(steps))))

@@ -236,3 +236,23 @@ def test_stages_as_a_table(monkeypatch):
     scores["text"] = {"exact_match": 0.25, "ci95": [0.2, 0.3]}
     (line,) = stages.table([{"name": "stage 1", "steps": 70} | scores]).rows
     assert line[:2] == ["stage 1", "70"] and "0.500" in line[2] and "0.250" in line[3]
+
+
+def test_rows_of_abilities_in_one_file(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    shared, pair = import_module("ability_rows"), import_module("teacher_and_student")
+    path = tmp_path / "abilities.json"
+
+    def rows(ability, share):
+        return [{"model": "student", "ability": ability, "joint": share}]
+
+    scores = {("teacher", 16): 0.8, ("teacher", 4): 0.5, ("student", 16): 0.7, ("student", 4): 0.6}
+    shared.write_ability_rows(path, rows("stories", 0.5), {"stories": pair.kept(scores, 0.7)})
+    shared.write_ability_rows(path, rows("clips", 0.4), {"clips": {}})
+    shared.write_ability_rows(path, rows("stories", 0.6), {"stories": pair.kept(scores, 0.7)})
+    found = json.loads(path.read_text())
+    assert found["rows"] == rows("clips", 0.4) + rows("stories", 0.6)
+    told = found["measured"]["stories"]
+    assert (told["base"], told["floor"], told["kept_by_student"]) == (0.8, 0.7, 0.75)
+    assert found["measured"]["clips"].keys() == {"command", "hardware", "version"}
+    assert pair.kept({("teacher", 16): 0.8}, 0.7) == {"floor": 0.7, "base": 0.8}

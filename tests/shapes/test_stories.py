@@ -200,10 +200,11 @@ def test_a_score_counts_steps_and_stories(monkeypatch, forced):
     assert sum(score.steps) == sum(score.sentences) == steps - 1 and len(score.steps) == steps
     assert score.stories == (() if forced else (False, *[True] * 5))
     report = score.to_dict()
-    assert report["steps"] == round((steps - 1) / steps, 4) and report["steps_n"] == steps
-    assert ("stories" in report) != forced
-    low, high = report["steps_ci95"]
-    assert low < report["steps"] < high
+    right = report["right_steps"]
+    assert right == round((steps - 1) / steps, 4) and report["right_steps_n"] == steps
+    assert ("right_stories" in report) != forced
+    low, high = report["right_steps_ci95"]
+    assert low < right < high
     assert score.image_forwards == 7 * len(begun)
 
 

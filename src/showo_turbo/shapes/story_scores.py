@@ -54,9 +54,9 @@ class StoryScore:
             marks: tuple[bool, ...] = getattr(self, name)
             if marks:
                 interval = wilson_interval(sum(marks), len(marks))
-                found[name] = round(sum(marks) / len(marks), 4)
-                found[f"{name}_ci95"] = [round(limit, 4) for limit in interval]
-                found[f"{name}_n"] = len(marks)
+                found[f"right_{name}"] = round(sum(marks) / len(marks), 4)
+                found[f"right_{name}_ci95"] = [round(limit, 4) for limit in interval]
+                found[f"right_{name}_n"] = len(marks)
         tokens, forwards = self.texts
         found["text_tokens_per_forward"] = round(tokens / max(1, forwards), 3)
         return found
