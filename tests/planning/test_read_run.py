@@ -92,6 +92,7 @@ def test_backward_passes_that_fit_rejects():
     [
         ("DistributionMatching", "draft"),
         ("DraftAndCorrect", "draft"),
+        ("GuidanceDistillation", "base_logits"),
         ("SelfCorrection", "corrupted"),
         ("ChainedTextConsistency", "chained_logits"),
     ],
@@ -100,7 +101,7 @@ def test_terms_that_are_not_estimated(term, asked):
     given = {"class_path": f"showo_turbo.losses.{term}", "init_args": {"weight": 0.0}}
     losses = quickstart()["model"]["init_args"]["losses"] | {"own": given}
     unused = {"model.init_args.losses": losses}
-    assert changed(unused).base == (asked == "draft")
+    assert changed(unused).base == (asked in ("draft", "base_logits"))
     message = rf"^plan cannot estimate the loss term own: {term} asks for {asked}; leave it out.*$"
     with pytest.raises(UserError, match=message):
         changed(unused | {f"{STAGES}.1.loss_weights": {"own": 1.0}})

@@ -9,6 +9,7 @@ from showo_turbo.errors import UserError
 from showo_turbo.losses import (
     DistributionMatching,
     DraftAndCorrect,
+    GuidanceDistillation,
     ImageConsistency,
     ImageCrossEntropy,
     SelfCorrection,
@@ -221,7 +222,12 @@ def test_the_base_of_stories_is_guided_away_from_what_their_sampler_is(stream, b
 
 @pytest.mark.parametrize(
     "term",
-    [DistributionMatching(auxiliary_rank=2), DraftAndCorrect(), SelfCorrection()],
+    [
+        DistributionMatching(auxiliary_rank=2),
+        DraftAndCorrect(),
+        SelfCorrection(),
+        GuidanceDistillation(guidance_scale=1.5),
+    ],
     ids=lambda term: type(term).__name__,
 )
 def test_only_the_student_gets_gradients(random_shapes_model, batch, term):

@@ -9,6 +9,7 @@ from .distribution_matching import (
     matching_gradient,
 )
 from .draft_and_correct import DraftAndCorrect, draft_and_correct_loss
+from .guidance_distillation import GuidanceDistillation, guidance_distillation_loss
 from .language_model import IGNORED, language_model_loss, token_cross_entropy
 from .masked_text import masked_text_loss
 from .reduction import LossValue
@@ -32,6 +33,7 @@ __all__ = [
     "ChainedTextConsistency",
     "DistributionMatching",
     "DraftAndCorrect",
+    "GuidanceDistillation",
     "ImageConsistency",
     "ImageCrossEntropy",
     "ImageRegularizer",
@@ -46,6 +48,7 @@ __all__ = [
     "counted_in_chains",
     "distribution_matching_loss",
     "draft_and_correct_loss",
+    "guidance_distillation_loss",
     "image_consistency",
     "image_cross_entropy",
     "image_regularizer",
