@@ -41,10 +41,14 @@ class StageProgressBar(TQDMProgressBar):
         self._epoch = ""
         super().__init__(0 if self._lines else refresh_rate, process_position, leave)
 
+    def on_train_start(self, trainer: Trainer, *arguments: Any) -> None:
+        """Begin with an epoch, also where a checkpoint resumes in the middle of it."""
+        self._begin_epoch(trainer)
+        super().on_train_start(trainer, *arguments)
+
     def on_train_epoch_start(self, trainer: Trainer, *arguments: Any) -> None:
         """Put the stage and the epoch in front of the bar."""
-        self._began = time.perf_counter()
-        self._epoch = _epoch_of(trainer)  # the curriculum may go on before the epoch ends here
+        self._begin_epoch(trainer)
         super().on_train_epoch_start(trainer, *arguments)
         if not self._lines:
             self.train_progress_bar.set_description(self._epoch)
@@ -62,6 +66,11 @@ class StageProgressBar(TQDMProgressBar):
             seconds = time.perf_counter() - self._began
             parts = [f"step {trainer.global_step}", *shown, f"{seconds:.0f} s"]
             print(f"{self._epoch}: {', '.join(parts)}", flush=True)
+
+    def _begin_epoch(self, trainer: Trainer) -> None:
+        """Note the time, and the epoch: the curriculum may go on before it ends here."""
+        self._began = time.perf_counter()
+        self._epoch = _epoch_of(trainer)
 
 
 def _epoch_of(trainer: Trainer) -> str:

@@ -58,6 +58,22 @@ def test_a_log_has_a_line_for_each_epoch(tmp_path, capsys):
     assert second.startswith("epoch 2: step 4, ")
 
 
+def test_an_epoch_that_is_resumed_has_its_name_and_its_own_time(tmp_path, capsys):
+    class Stopping(Bystander):
+        def on_train_batch_end(self, *_):
+            self.trainer.save_checkpoint(tmp_path / "middle.ckpt")
+            self.trainer.should_stop = True
+
+    make_trainer(tmp_path, max_epochs=1).fit(Stopping())
+    capsys.readouterr()
+    bar = {"enable_progress_bar": True, "max_epochs": 1}
+    trainer = make_trainer(tmp_path, StageProgressBar(), **bar)
+    trainer.fit(Bystander(), ckpt_path=tmp_path / "middle.ckpt", weights_only=True)
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if ": step 2" in line]
+    assert line.startswith("epoch 1: step 2, ")
+    assert float(line.split(", ")[-1].removesuffix(" s")) < 60
+
+
 class Played(Curriculum):
     """Changes stages when the real one does, and does nothing else."""
 

@@ -291,6 +291,10 @@ def test_export(command, run, photo, tmp_path):
 
 @pytest.mark.bad_input
 class TestMistakes:
+    @pytest.fixture(autouse=True)
+    def in_a_folder_of_its_own(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+
     def refused(self, mistake, mmada, world, stage=MappingProxyType({}), **options):
         config = experiment(mmada, world, "bad")
         config["model"]["init_args"] |= options
