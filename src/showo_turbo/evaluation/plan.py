@@ -45,7 +45,7 @@ class EvaluationPlan:
         checker: Judges the images of prompts that it understands, such as `ShapesChecker`. Other
             prompts are for the metrics alone. Without both, images are only generated and timed.
         metrics: More scores of the images, such as `CLIPScore`, `HPSv2`, `ImageReward`, `GenEval`
-            or `FID`; not within `fit`. Without a checker the teacher chooses by the first one, and
+            or `FID`. Without a checker the teacher chooses by the first one, and
             with neither it has the first of its ways.
         teacher: Another model to measure beside the student in `validate` and `test`: `shapes`, a
             folder or a hub id.
