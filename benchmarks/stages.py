@@ -29,7 +29,7 @@ from showo_turbo.utils.files import read_json, write_json, write_text
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks/results/stages.json"
 CONFIGS = ROOT / "configs/stages"
-STEPS = 700
+STEPS, LEARNING_RATE = 700, 3e-3
 TRAININGS = {
     "stage 1": (1, None, 1),
     "stages 1 and 2": (2, "stage 1", 1),
@@ -65,6 +65,8 @@ def arguments_of(name: str, runs: Path, world: Path, steps: int) -> list[str]:
         "trainer.max_steps": steps,
         "trainer.default_root_dir": folder_of(runs, name),
     }
+    if start is None:  # a later stage trains with a lower rate where it goes on with weights
+        options["model.optimizer.lr"] = LEARNING_RATE
     if stage == 1:
         options["data.captions.folder"] = runs / "classes"
     if stage < 3:

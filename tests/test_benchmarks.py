@@ -225,6 +225,9 @@ def test_trainings_in_stages(tmp_path, monkeypatch):
         model, trainer = config["model"]["init_args"], config["trainer"]
         assert model["lr_scheduler"]["init_args"]["total_steps"] == trainer["max_steps"]
         found[name] = (model["initial_weights"], trainer["max_steps"])
+        rate = 6e-4 if name == "stages 1 to 3" else 3e-3
+        assert model["optimizer"]["init_args"]["lr"] == rate
+        assert model["optimizer"]["class_path"].endswith("MuonWithAdamW")
     assert found["stages 1 to 3"] == (str(tmp_path / "stages-1-and-2/model"), 70)
     assert found["stage 2 alone"] == found["stage 3 alone"] == (None, 210)
 

@@ -42,6 +42,15 @@ def test_frames_are_read_in_their_order(folder, name):
     assert torch.equal(clip, load_clip(frames(), 5, 16))
 
 
+@pytest.mark.parametrize("digits", [1, 2])
+def test_numbers_in_the_names_of_frames_are_compared_as_numbers(tmp_path, digits):
+    shown = frames(12)
+    for number, frame in enumerate(shown):
+        frame.save(tmp_path / f"frame {number + 1:0{digits}d} of 12.png")
+    found = read_frames(tmp_path)
+    assert [frame.tobytes() for frame in found] == [frame.tobytes() for frame in shown]
+
+
 @pytest.mark.parametrize("ending", [".gif", ".webp"])
 def test_frames_that_are_alike_are_counted(tmp_path, ending):
     """Moving pictures hold them once, for a longer time."""
@@ -108,6 +117,16 @@ class TestBadInput:
     def test_a_wrong_number_of_frames(self, folder, name, wanted, found):
         with pytest.raises(BadSample, match=rf"{name} has {found} frames"):
             load_clip(folder / name, wanted, 16)
+
+    def test_a_still_image_is_no_clip(self, tmp_path):
+        """In 100 ms there is no room for 17 frames, which last at least 10 ms each in GIF."""
+        first, second = frames(2)
+        first.save(tmp_path / "still.gif", duration=100)
+        with pytest.raises(BadSample, match=r"still\.gif has 1 frames?"):
+            load_clip(tmp_path / "still.gif", 17, 16)
+        first.save(tmp_path / "two.gif", save_all=True, append_images=[second], duration=20)
+        with pytest.raises(BadSample, match=r"two\.gif has 2 frames"):
+            load_clip(tmp_path / "two.gif", 8, 16)
 
     def test_changing_size(self, folder):
         Image.new("RGB", (20, 18)).save(folder / "frames" / "03.png")

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from showo_turbo.data import ImageTextShards, JoinedBatchSampler, PretrainDataModule
+from showo_turbo.data import ImageTextShards, JoinedBatchSampler, PretrainDataModule, shards
 from showo_turbo.data.pretraining import PretrainBatchSizes
 from showo_turbo.data.tar_shards import read_members
 from showo_turbo.errors import BadSample, UserError
@@ -53,10 +53,14 @@ def level(pixels):
     return round(float((pixels[0].mean() + 1) * 127.5) / 10) * 10
 
 
-def test_every_sample_with_its_caption(folder):
+def test_every_sample_with_its_caption(folder, monkeypatch):
     source = ImageTextShards([folder])
     captions = [f"caption {own}" for own in range(10, 100, 10)]
     assert source.captions() == captions
+    monkeypatch.setattr(shards, "read_image_bytes", None)
+    monkeypatch.setattr(shards, "read_image_value", None)
+    assert source.captions() == captions, "without the images"
+    monkeypatch.undo()
     stream = source.open(8)
     assert stream.parts == [3, 2, 2, 2] and len(stream) == 9
     for index in (8, 0, 3, 1, 2, 4, 5, 6, 7):

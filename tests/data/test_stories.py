@@ -102,6 +102,10 @@ class TestBadInput:
             ([], "holds no story; expected some"),
             ([{"id": 1}], "story 0 of .* has None for 'segments'; expected a list of texts"),
             ([{"segments": []}], "has \\[\\] for 'segments'; expected a list of texts"),
+            (
+                [{"segments": [{"text": "a", "image": "b"}]}],
+                "has one text; expected the request and",
+            ),
             ([{"segments": [{"image": "a.png"}]}], "segment 0 of story 0 .* nothing for 'text'"),
             ([{"segments": [{"text": " ", "image": "a"}]}], "an empty text for 'text'; fill it in"),
             ([{"segments": [{"text": "a"}]}], "segment 0 of story 0 .* has nothing for 'image'"),

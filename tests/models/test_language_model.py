@@ -120,6 +120,21 @@ class TestBadInput:
         with pytest.raises(UserError, match=r"has rope_theta 500000\.0"):
             start_from_phi(tmp_path, SIZES)
 
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("hidden_act", "relu"),
+            ("layer_norm_eps", 1e-6),
+            ("rope_scaling", {"type": "linear", "factor": 2.0}),
+        ],
+    )
+    def test_layers_that_compute_something_else(self, tmp_path, name, value):
+        write_phi(tmp_path)
+        values = json.loads((tmp_path / "config.json").read_text())
+        (tmp_path / "config.json").write_text(json.dumps(values | {name: value}))
+        with pytest.raises(UserError, match=f"has {name} .*; expected .*, as in Phi-1.5, name"):
+            start_from_phi(tmp_path, SIZES)
+
     def test_weights_of_other_sizes(self, tmp_path):
         write_phi(tmp_path)
         values = json.loads((tmp_path / "config.json").read_text())

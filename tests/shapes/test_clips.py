@@ -13,9 +13,9 @@ from showo_turbo.shapes.clips import (
     ClipScene,
     Mover,
     clip_questions,
-    is_held_out,
     render_clip,
     sample_clip,
+    split_of,
     travelled,
 )
 from showo_turbo.shapes.write_clips import ShapesClips, write_clips
@@ -74,9 +74,14 @@ def test_captions():
 def test_clips_are_right_and_held_out(level):
     train = [sample_clip(index, level=level) for index in range(60)]
     test = [sample_clip(index, split="test", level=level) for index in range(60)]
-    assert not any(map(is_held_out, train)) and all(map(is_held_out, test))
+    validation = [sample_clip(index, split="validation", level=level) for index in range(60)]
+    shown = [
+        {" ".join(sorted(mover.phrase for mover in scene.movers)) for scene in scenes}
+        for scenes in (train, validation, test)
+    ]
+    assert all(map(set.isdisjoint, shown, [*shown[1:], shown[0]]))
     swapped = [ClipScene(scene.movers[::-1], scene.background) for scene in [*train, *test]]
-    assert [is_held_out(scene) for scene in swapped] == [False] * 60 + [True] * 60
+    assert [*map(split_of, swapped)] == ["train"] * 60 + ["test"] * 60
     assert {mover.direction for scene in train for mover in scene.movers} == {*DIRECTIONS}
     assert {len(scene.movers) for scene in train} == {1, 2}
     for number, scene in enumerate([*train, *test]):

@@ -15,8 +15,8 @@ from showo_turbo.shapes.render import render
 from showo_turbo.shapes.scene import COLORS, SHAPES, Scene, SceneObject
 from showo_turbo.shapes.stories import (
     ShapesStories,
-    is_held_out,
     sample_story,
+    split_of,
     write_stories,
 )
 from showo_turbo.shapes.story_scores import judge_story, measure_stories
@@ -99,13 +99,23 @@ def test_stories_are_as_they_are_told():
 
 
 def test_scenes_are_held_out():
-    splits = {
-        name: {sample_story(index, split=name).before for index in range(200)}
-        for name in ("train", "validation", "test")
+    stories = {
+        name: [sample_story(index, split=name) for index in range(count)]
+        for name, count in (("train", 2000), ("validation", 200), ("test", 200))
     }
-    assert not any(map(is_held_out, splits["train"]))
-    assert all(map(is_held_out, splits["test"] | splits["validation"]))
-    assert 0.05 < sum(is_held_out(s) for s in map(_any_scene, range(2000))) / 2000 < 0.15
+    begun = {
+        name: {(frozenset(story.before.objects), story.before.background) for story in told}
+        for name, told in stories.items()
+    }
+    seen = {
+        (frozenset(scene.objects), scene.background)
+        for story in stories["train"]
+        for scene in story.scenes
+    }
+    assert seen.isdisjoint(begun["test"] | begun["validation"])
+    assert begun["test"].isdisjoint(begun["validation"])
+    splits = [split_of(scene) for scene in map(_any_scene, range(2000))]
+    assert all(0.03 < splits.count(name) / 2000 < 0.07 for name in ("validation", "test"))
     with pytest.raises(UserError, match="no split 'dev'"):
         sample_story(0, split="dev")
 

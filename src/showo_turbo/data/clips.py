@@ -1,5 +1,6 @@
 """Clips that are read: video files, animated images, and folders of frames."""
 
+import re
 import warnings
 from collections.abc import Sequence
 from itertools import islice, pairwise
@@ -30,6 +31,9 @@ VIDEOS = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi")
 
 ClipSource = str | Path | Sequence[Image.Image]
 """A file, a folder of frames, or the frames."""
+
+_SHORTEST_TIME = 10
+"""Milliseconds: the unit of GIF, in which a frame lasts at least as long."""
 
 FRAMES_PER_SECOND = 8.0
 """As Show-o's clips have (arXiv 2408.12528)."""
@@ -187,13 +191,22 @@ def import_av() -> Any:
 def _of_folder(path: Path, background: str, most: int) -> list[Image.Image]:
     endings = image_endings()
     files = sorted(
-        entry
-        for entry in path.iterdir()
-        if entry.suffix.lower() in endings and not entry.name.startswith(".")
+        (
+            entry
+            for entry in path.iterdir()
+            if entry.suffix.lower() in endings and not entry.name.startswith(".")
+        ),
+        key=_natural_order,
     )
     if not files:
         raise BadSample(f"{path} holds no frames ({', '.join(FORMATS)}); add some or remove it")
     return [read_image(file, background) for file in files[:most]]
+
+
+def _natural_order(file: Path) -> tuple[list[str | int], str]:
+    """`frame2` before `frame10`: numbers in a name are compared as numbers."""
+    parts = re.split(r"([0-9]+)", file.name)
+    return [int(part) if number % 2 else part for number, part in enumerate(parts)], file.name
 
 
 def _of_animation(path: Path, background: str, most: int, wanted: int | None) -> list[Image.Image]:
@@ -223,12 +236,12 @@ def _counts(times: Sequence[float], wanted: int | None) -> list[int]:
     """How many frames each one stands for that an animated image shows for so long.
 
     A frame takes the time of the whole by the number of frames that are wanted or, where that does
-    not come out even, the shortest of the times.
+    not come out even or would be less than the unit of GIF, the shortest of the times.
     """
     shortest = min((time for time in times if time > 0), default=0.0)
     if not shortest:
         return [1] * len(times)
-    if wanted is not None:
+    if wanted is not None and sum(times) >= wanted * _SHORTEST_TIME:
         counts = [max(1, round(time * wanted / sum(times))) for time in times]
         if sum(counts) == wanted:
             return counts

@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from ..errors import BadSample, UserError
-from .parquet_files import check_text_column, read_footer, text_value
+from .parquet_files import check_text_column, read_footer
 
 BYTES = "bytes"
 """Of a column of images that are records: the field with the content of the file."""
@@ -34,27 +34,23 @@ def count_rows(path: Path, columns: tuple[str, str]) -> list[int]:
     return rows
 
 
-def read_row(
-    table: pa.Table, index: int, columns: tuple[str, str], where: str
-) -> tuple[bytes, str]:
-    """The bytes of a row's image, and its caption.
+def read_image_value(image: pa.Scalar, column: str, where: str) -> bytes:
+    """The bytes of a row's image.
 
     Args:
-        table: A row group.
-        index: Number of the row in it.
-        columns: Names of the columns of images and of captions.
-        where: What the row is, for the message.
+        image: What the row has.
+        column: Name of the column, for the message.
+        where: What the row is, likewise.
 
     Raises:
-        BadSample: If one of them is missing or empty, or the caption is not UTF-8.
+        BadSample: If it is missing or empty.
     """
-    image, caption = (table.column(name)[index] for name in columns)
     if isinstance(image, pa.StructScalar):
         image = image[BYTES] if image.is_valid else pa.scalar(None)
     content: bytes | None = image.as_py()
     if not content:
-        raise BadSample(f"{where} has no image in {columns[0]!r}; add it or remove the row")
-    return content, text_value(caption, columns[1], where).strip()
+        raise BadSample(f"{where} has no image in {column!r}; add it or remove the row")
+    return content
 
 
 def _holds_bytes(kind: pa.DataType) -> bool:

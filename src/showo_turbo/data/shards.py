@@ -15,11 +15,11 @@ from ..utils.remembered import Remembered
 from ..version import __version__
 from .bad_samples import Skip, refuse
 from .images import decode_bytes, square_pixels
-from .parquet_files import read_row_group
-from .parquet_shards import count_rows, read_row
+from .parquet_files import read_row_group, text_value
+from .parquet_shards import count_rows, read_image_value
 from .sources import CaptionSource
 from .streams import StreamDataset
-from .tar_shards import is_tar, name_of, read_member, read_members
+from .tar_shards import is_tar, name_of, read_caption, read_image_bytes, read_members
 from .transparency import BACKGROUND, check_background
 
 _OPEN_SHARDS = 2
@@ -54,14 +54,15 @@ class ImageTextShards(CaptionSource):
         check_background(self.background)
 
     def captions(self, skip: Skip = refuse) -> list[str]:
-        """All captions, shard by shard."""
-        stream = self.open(1, skip)
+        """All captions, shard by shard; images are not read."""
         found = []
-        for index in range(len(stream)):
-            try:
-                found.append(stream.read(index)[1])
-            except BadSample as error:
-                skip(error)
+        for shard in self.open(1, skip).shards:
+            opened = shard.open_captions()
+            for index in range(shard.count):
+                try:
+                    found.append(shard.read_caption(opened, index))
+                except BadSample as error:
+                    skip(error)
         return found
 
     def open(self, resolution: int, skip: Skip = refuse) -> "ShardStream":
@@ -106,9 +107,16 @@ class TarShard:
         """What `read` needs."""
         return read_members(self.path)
 
+    open_captions = open
+
+    def read_caption(self, opened: Any, index: int) -> str:
+        """The caption of a sample."""
+        return read_caption(self.path, opened[index])
+
     def read(self, opened: Any, index: int) -> tuple[bytes, str, str]:
         """An image's bytes, its caption, and what it is called in messages."""
-        return *read_member(self.path, opened[index]), name_of(opened[index], self.path)
+        image = read_image_bytes(self.path, opened[index])
+        return image, self.read_caption(opened, index), name_of(opened[index], self.path)
 
 
 class ParquetShard:
@@ -131,10 +139,23 @@ class ParquetShard:
         """What `read` needs."""
         return read_row_group(self.path, self.number, self.columns)
 
+    def open_captions(self) -> Any:
+        """What `read_caption` needs, without the images."""
+        return read_row_group(self.path, self.number, self.columns[1:])
+
+    def read_caption(self, opened: Any, index: int) -> str:
+        """The caption of a sample."""
+        column = self.columns[1]
+        return text_value(opened.column(column)[index], column, self._where(index)).strip()
+
     def read(self, opened: Any, index: int) -> tuple[bytes, str, str]:
         """An image's bytes, its caption, and what it is called in messages."""
-        where = f"row {index} of row group {self.number} of {self.path}"
-        return *read_row(opened, index, self.columns, where), where
+        where = self._where(index)
+        image = read_image_value(opened.column(self.columns[0])[index], self.columns[0], where)
+        return image, self.read_caption(opened, index), where
+
+    def _where(self, index: int) -> str:
+        return f"row {index} of row group {self.number} of {self.path}"
 
 
 class ShardStream(StreamDataset):

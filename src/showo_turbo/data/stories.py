@@ -249,7 +249,7 @@ def _of_record(record: Any, where: str, images: Path) -> Story:
     paths = [
         image_path(images, text_field(segment, "image", place), place) for segment, place in places
     ]
-    return Story(str(story_id), texts, tuple(map(Picture, paths)))
+    return _checked(Story(str(story_id), texts, tuple(map(Picture, paths))), where)
 
 
 def _of_strip(name: str, texts: Any, where: str, images: Path) -> Story:
@@ -260,8 +260,19 @@ def _of_strip(name: str, texts: Any, where: str, images: Path) -> Story:
         )
     path = image_path(images, f"imgseqs/{name}.jpg", where)
     pictures = (Picture(path, place, len(texts)) for place in range(len(texts)))
-    return Story(
-        name,
-        tuple(written(text, f"text {i}", where) for i, text in enumerate(texts)),
-        tuple(pictures),
-    )
+    told = tuple(written(text, f"text {i}", where) for i, text in enumerate(texts))
+    return _checked(Story(name, told, tuple(pictures)), where)
+
+
+def _checked(story: Story, where: str) -> Story:
+    """A story, if it has a step: one without would teach to end at once.
+
+    Raises:
+        BadSample: If it has none.
+    """
+    if len(story.texts) < 2:
+        raise BadSample(
+            f"{where} has one text; expected the request and at least one step, add steps or "
+            "remove it"
+        )
+    return story

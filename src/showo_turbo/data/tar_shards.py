@@ -118,20 +118,30 @@ def _samples(path: Path) -> Iterator[tuple[str, dict[str, tuple[int, int]]]]:
         yield key, parts
 
 
-def read_member(path: Path, member: Member) -> tuple[bytes, str]:
-    """The bytes of a sample's image, and its caption.
+def read_image_bytes(path: Path, member: Member) -> bytes:
+    """The bytes of a sample's image.
 
     Raises:
-        BadSample: If the caption is not a text, or empty.
+        UserError: If the file has become shorter.
+    """
+    with open(path, "rb") as file:
+        return _read(file, path, member.picture)
+
+
+def read_caption(path: Path, member: Member) -> str:
+    """The caption of a sample.
+
+    Raises:
+        BadSample: If it is not a text, or empty.
         UserError: If the file has become shorter.
     """
     where = name_of(member, path)
     with open(path, "rb") as file:
-        image, caption = (_read(file, path, place) for place in (member.picture, member.caption))
+        caption = _read(file, path, member.caption)
     try:
         text: Any = caption.decode("utf-8-sig")
         if member.is_record:
-            return image, text_field(json.loads(text), CAPTION_KEY, where)
+            return text_field(json.loads(text), CAPTION_KEY, where)
     except (ValueError, RecursionError) as error:
         if isinstance(error, UserError):
             raise
@@ -139,7 +149,7 @@ def read_member(path: Path, member: Member) -> tuple[bytes, str]:
             f"{where} has a caption that cannot be read ({' '.join(str(error).split())}); expected "
             "UTF-8 text, correct or remove it"
         ) from None
-    return image, written(text, "the caption", where)
+    return written(text, "the caption", where)
 
 
 def name_of(member: Member, path: Path) -> str:

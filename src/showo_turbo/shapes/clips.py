@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..sampling.options import check_choice
-from .combinations import split_key
+from .combinations import hashed_split
 from .conversations import Turn
 from .render import INSET, SHAPE_MASKS
 from .sampling import generator
@@ -39,9 +39,6 @@ DIRECTIONS = {
     "down": "from top to bottom",
     "up": "from bottom to top",
 }
-HELD_OUT_SHARE = 0.1
-"""Share of what clips show that no training clip does."""
-
 _HORIZONTAL, _VERTICAL = ("right", "left"), ("down", "up")
 
 
@@ -129,13 +126,12 @@ def render_clip(scene: ClipScene) -> NDArray[np.uint8]:
     return pixels
 
 
-def is_held_out(scene: ClipScene) -> bool:
-    """Whether no training clip shows what this one does; a hash of it decides.
+def split_of(scene: ClipScene) -> str:
+    """The one split whose clips show what this one does; a hash of it decides.
 
     Two shapes count as the same whichever of them has the first lane and begins the caption.
     """
-    shown = " and ".join(sorted(mover.phrase for mover in scene.movers))
-    return int(split_key(f"clip/{shown}")[:8], 16) < HELD_OUT_SHARE * 16**8
+    return hashed_split(f"clip/{' and '.join(sorted(mover.phrase for mover in scene.movers))}")
 
 
 def sample_clip(
@@ -146,7 +142,7 @@ def sample_clip(
     Args:
         index: Number of the clip in its split, from 0.
         seed: Seed of all clips.
-        split: `train`, or `validation` or `test`, which show what no training clip does.
+        split: `train`, `validation` or `test`: each shows what no clip of the others does.
         level: How shapes move.
 
     Raises:
@@ -157,7 +153,7 @@ def sample_clip(
     random = generator(seed, f"clips/{split}", index)
     while True:
         scene = _draw(random, level)
-        if is_held_out(scene) != (split == "train"):
+        if split_of(scene) == split:
             return scene
 
 

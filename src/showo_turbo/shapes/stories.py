@@ -9,7 +9,7 @@ from ..data.bad_samples import Skip, refuse
 from ..data.stories import Story, StoryFiles, StorySource
 from ..errors import UserError, shown
 from ..utils.files import write_json
-from .combinations import split_key
+from .combinations import hashed_split
 from .moves import DIRECTIONS, Change, request_text
 from .records import png_bytes
 from .sampling import generator
@@ -21,15 +21,12 @@ SPLITS = ("train", "validation", "test")
 MAX_STEPS = 3
 """Most changes of a story."""
 
-HELD_OUT_SHARE = 0.1
-"""Share of the scenes that no training story begins with."""
-
 _PARTS: tuple[tuple[str, ...], ...] = (("move",), ("turn",), ("move", "turn"), ("turn", "move"))
 _WEIGHTS = (1, 1, 2, 2)
 """What a story consists of, and how often: longer ones cannot always happen."""
 
 STORIES_FILE, WORLD_FILE = "stories.json", "stories.world.json"
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -75,9 +72,13 @@ def check_split(split: str) -> None:
         raise UserError(f"there is no split {shown(split)}; choose {', '.join(SPLITS)}")
 
 
-def is_held_out(scene: Scene) -> bool:
-    """Whether no training story begins with a scene; a hash of what it shows decides."""
-    return int(split_key(f"story/{describe(scene)}")[:8], 16) < HELD_OUT_SHARE * 16**8
+def split_of(scene: Scene) -> str:
+    """The split whose stories may begin with a scene; a hash of what it shows decides.
+
+    No training story shows a scene of another split, not even at its end.
+    """
+    objects = tuple(sorted(scene.objects, key=lambda item: (item.shape, item.color)))
+    return hashed_split(f"story/{describe(Scene(objects, scene.background))}")
 
 
 def sample_story(index: int, seed: int = 0, *, split: str = "train") -> ShapesStory:
@@ -86,7 +87,8 @@ def sample_story(index: int, seed: int = 0, *, split: str = "train") -> ShapesSt
     Args:
         index: Number of the story in its split, from 0.
         seed: Seed of all stories.
-        split: `train`, or `validation` or `test`, whose scenes no training story begins with.
+        split: `train`, or `validation` or `test`, which begin with scenes that no story of another
+            split begins with and no training story shows.
 
     Raises:
         UserError: For another split.
@@ -95,11 +97,12 @@ def sample_story(index: int, seed: int = 0, *, split: str = "train") -> ShapesSt
     random = generator(seed, f"stories/{split}", index)
     while True:
         scene = _draw_scene(random)
-        if is_held_out(scene) == (split == "train"):
+        if split_of(scene) != split:
             continue
         story = _draw_changes(scene, random)
-        if story is not None:
-            return story
+        if story is None or (split == "train" and {*map(split_of, story.scenes)} != {"train"}):
+            continue
+        return story
 
 
 def _draw_scene(random: Random) -> Scene:
@@ -188,7 +191,7 @@ class ShapesStories(StorySource):
         folder: Where they are, or are to be written.
         count: How many.
         seed: Seed of all of them.
-        split: `train`, or `validation` or `test`, whose scenes no training story begins with.
+        split: `train`, or `validation` or `test`, see `sample_story`.
     """
 
     folder: Path

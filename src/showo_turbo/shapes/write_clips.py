@@ -56,7 +56,7 @@ def write_clips(
         if count < 1:
             raise UserError(f"{name} is {count}; expected at least 1")
     check_choice(Level, level=level)
-    wanted = {"version": 1, **counts, "level": level, "seed": seed}
+    wanted = {"version": 2, **counts, "level": level, "seed": seed}
     write_once(folder, WORLD_FILE, wanted, "clips", lambda: _write(folder, counts, level, seed))
 
 

@@ -31,6 +31,9 @@ _QK_NORM = re.compile(r"showo\.model\.layers\.\d+\.self_attn\.[qk]_layernorm\.(w
 _STANDARD_DEVIATION = 0.02
 """Of new rows, as transformers draws the weights of a Phi."""
 
+_ACTIVATIONS = ("gelu_new", "gelu_pytorch_tanh")
+"""One function under two names, that of a Show-o."""
+
 _ROTARY_BASE = 10_000.0
 """Of the angles of rotary position embedding, as in Phi-1.5 and in Show-o."""
 
@@ -59,6 +62,7 @@ def start_from_phi(model: str | Path, sizes: ShowoConfig) -> Showo:
             f"{folder / 'config.json'} is of the model type {shown(values.get('model_type'))}; "
             "expected phi, such as microsoft/phi-1_5, name another language model"
         )
+    _check_layers(values, folder)
     config = replace(sizes, partial_rotary_factor=_rotary(values, folder), **_known(values))
     network = Showo(config)
     state = {f"showo.{key}": value.float() for key, value in load_state(folder).items()}
@@ -84,6 +88,26 @@ def _known(values: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name: values[theirs] for name, theirs in _SIZES.items() if values.get(theirs) is not None
     }
+
+
+def _check_layers(values: Mapping[str, Any], folder: Path) -> None:
+    """Raise if the layers of a Phi compute what those of a Show-o do not.
+
+    Raises:
+        UserError: Naming what differs.
+    """
+    expected: dict[str, tuple[Any, ...]] = {
+        "hidden_act": _ACTIVATIONS,
+        "layer_norm_eps": (1e-5,),
+        "rope_scaling": (None,),
+    }
+    for name, allowed in expected.items():
+        found = values.get(name, allowed[0])
+        if found not in allowed:
+            raise UserError(
+                f"{folder / 'config.json'} has {name} {shown(found)}; expected "
+                f"{shown(allowed[0])}, as in Phi-1.5, name another language model"
+            )
 
 
 def _rotary(values: Mapping[str, Any], folder: Path) -> float:
