@@ -57,7 +57,7 @@ class ImageTextShards(CaptionSource):
         """All captions, shard by shard; images are not read."""
         found = []
         for shard in self.open(1, skip).shards:
-            opened = shard.open_captions()
+            opened = _unchanged(shard, shard.open_captions())
             for index in range(shard.count):
                 try:
                     found.append(shard.read_caption(opened, index))
@@ -209,12 +209,7 @@ class ShardStream(StreamDataset):
         shard = self.shards[number]
         opened = self._opened.pop(number, None)
         if opened is None:
-            opened = shard.open()
-            if len(opened) != shard.count:
-                raise UserError(
-                    f"{shard.path} had {shard.count} samples and now has {len(opened)}; leave "
-                    "shards as they are while a run reads them"
-                )
+            opened = _unchanged(shard, shard.open())
         self._opened[number] = opened
         if len(self._opened) > _OPEN_SHARDS:
             self._opened.popitem(last=False)
@@ -250,3 +245,17 @@ def find_shards(files: Sequence[Path]) -> list[Path]:
 def _is_shard(path: Path) -> bool:
     """Whether a file is a shard by its name."""
     return path.suffix.lower() in (".tar", ".parquet")
+
+
+def _unchanged(shard: TarShard | ParquetShard, opened: Any) -> Any:
+    """What was opened of a shard, if it has as many samples as before.
+
+    Raises:
+        UserError: If it has others.
+    """
+    if len(opened) != shard.count:
+        raise UserError(
+            f"{shard.path} had {shard.count} samples and now has {len(opened)}; leave "
+            "shards as they are while a run reads them"
+        )
+    return opened
