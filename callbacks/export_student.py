@@ -77,7 +77,7 @@ class ExportStudent(Callback):
         student = student_of(pl_module, "ExportStudent")
         sampling, decoding = self._options(pl_module)
         if sampling is not None:
-            sampling.check(student.config.image_tokens, student.config.codebook_size)
+            sampling.check(student.config)
         decoding = decoding_of(type(student), decoding)
         if decoding is not None:
             decoding.check()

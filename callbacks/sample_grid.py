@@ -89,7 +89,7 @@ class SampleGrid(Callback):
         """
         network = _network(pl_module)
         for sampling in self._samplings(pl_module):
-            sampling.check(network.config.image_tokens, network.config.codebook_size)
+            sampling.check(network.config)
         if self.prompts is None:
             files = getattr(trainer.datamodule, "prompts", None)  # type: ignore[attr-defined]
             if files is None:

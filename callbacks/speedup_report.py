@@ -146,7 +146,7 @@ class SpeedupReport(Callback):
                 long.
         """
         student, plan = student_of(pl_module, "SpeedupReport"), self.plan(pl_module)
-        plan.check(student.config.image_tokens, student.config.codebook_size)
+        plan.check(student.config)
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         data = evaluation_data(trainer, plan, read_images=False)

@@ -17,6 +17,7 @@ from showo_turbo.data.bad_samples import BadSamples
 from showo_turbo.data.loader import LoaderOptions
 from showo_turbo.errors import UserError
 from showo_turbo.losses import ImageRegularizer
+from showo_turbo.models.showo import ShowoConfig
 from showo_turbo.sampling.image_sampling import ImageSampling
 from showo_turbo.sampling.text_decoding import TextDecoding
 from showo_turbo.training import ShowoTurbo
@@ -29,6 +30,7 @@ from .bench import table
 pytestmark = pytest.mark.bad_input
 
 NAN = float("nan")
+SIZES = ShowoConfig(codebook_size=64, image_tokens=16)
 TRAINER = {
     "default_root_dir": None,
     "accumulate_grad_batches": 1,
@@ -53,7 +55,7 @@ def stage(**changes):
 
 
 def sampling(**changes):
-    return lambda: ImageSampling(**changes).check(image_tokens=16, codebook_size=64)
+    return lambda: ImageSampling(**changes).check(SIZES)
 
 
 def decoding(**changes):

@@ -234,7 +234,7 @@ def test_bad_input(bundle):
     for checker, kind in ((None, "missing"), (Plain(), "a Plain")):
         plan = EvaluationPlan(abilities=3, checker=checker)
         with pytest.raises(UserError, match=rf"abilities of the evaluation is 3.*is {kind}"):
-            plan.check(36, 512)
+            plan.check(bundle.network.config)
     with pytest.raises(UserError, match="abilities of the evaluation is -1"):
         EvaluationPlan(abilities=-1)
     with pytest.raises(UserError, match="there are no cases"):

@@ -10,6 +10,7 @@ from showo_turbo.errors import UserError
 from showo_turbo.evaluation import EvaluationPlan, Share, run
 from showo_turbo.evaluation.data import GatheredBatches
 from showo_turbo.evaluation.plan import ModelPlan
+from showo_turbo.models.showo import ShowoConfig
 from showo_turbo.sampling.image_sampling import ImageSampling
 from showo_turbo.sampling.text_decoding import TextDecoding
 from showo_turbo.shapes import ShapesChecker
@@ -155,7 +156,7 @@ class OfPixels(Metric):
 )
 def test_what_the_model_cannot_do_is_refused(options, message):
     with pytest.raises(UserError, match=message):
-        EvaluationPlan(**options).check(image_tokens=36, codebook_size=512)
+        EvaluationPlan(**options).check(ShowoConfig(codebook_size=512, image_tokens=36))
 
 
 def test_the_small_plan_within_fit():

@@ -77,10 +77,10 @@ def test_noise_says_the_orientation(size):
 
 @pytest.mark.bad_input
 def test_tokens_that_form_no_square():
-    assert square_side(1024) == 32
     sampling = ImageSampling(2, reveal_order="halton")
     with pytest.raises(UserError, match="12 image tokens do not form a square"):
-        sampling.check(12, 24)
+        sampling.check(tiny_showo(image_tokens=12).config)
+    assert square_side(tiny_showo(image_tokens=12, video_frames=3).config) == 2
     oriented = ImageSampling(2, reveal_order="oriented_halton", confidence_temperature=1.0)
     with pytest.raises(UserError, match="reveal_order 'oriented_halton' takes no noise"):
-        oriented.check(16, 24)
+        oriented.check(tiny_showo().config)

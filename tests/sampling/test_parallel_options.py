@@ -23,7 +23,7 @@ PROMPTS = [[], [3], [1, 2, 3, 4, 5, 6, 7], [28, 4]]
 @pytest.mark.parametrize("name", ["random_start", "revise_below"])
 def test_shares_and_probabilities(precise_model, name):
     with pytest.raises(UserError, match=rf"{name} is 1\.5"):
-        ImageSampling(2, **{name: 1.5}).check(16, 24)
+        ImageSampling(2, **{name: 1.5}).check(precise_model.config)
 
 
 def test_guidance_changes_evenly():

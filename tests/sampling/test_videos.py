@@ -3,8 +3,9 @@ import torch
 
 from showo_turbo.errors import UserError
 from showo_turbo.models.showo.prefixes import CachedImagePrefix
+from showo_turbo.sampling.halton import halton_order, oriented_halton_order
 from showo_turbo.sampling.image_sampling import ImageSampling
-from showo_turbo.sampling.parallel import decode_image_codes
+from showo_turbo.sampling.parallel import decode_image_codes, denoise_images
 from showo_turbo.sampling.videos import decode_clip_codes
 
 from .. import naive
@@ -80,6 +81,22 @@ def test_all_frames_together_are_drawn_as_an_image_is(model):
     assert torch.equal(moved[:, :4], together[:, :4]) and (moved < 24).all()
 
 
+@pytest.mark.parametrize("order", ["halton", "oriented_halton"])
+@pytest.mark.parametrize("frames", [3, 4])
+def test_a_fixed_order_reveals_frame_after_frame(order, frames):
+    """Four frames of four tokens are not taken for an image of sixteen."""
+    model = tiny_showo(image_tokens=4 * frames, video_frames=frames)
+    sampling = ImageSampling(4 * frames, reveal_order=order)
+    revealed_at = torch.zeros(2, 4 * frames, dtype=torch.long)
+    for step in denoise_images(model, PROMPTS, sampling, [0, 6]):
+        revealed_at[step.revealed] = step.index
+    for row, seed in enumerate((0, 6)):
+        in_frame = halton_order(2, 2) if order == "halton" else oriented_halton_order(2, seed)
+        expected = [4 * frame + place for frame in range(frames) for place in in_frame.tolist()]
+        assert (revealed_at[row][expected].diff() >= 0).all()
+    assert len(revealed_at[0].unique()) > 2 * frames
+
+
 def test_a_clip_depends_on_its_own_seed(model):
     sampling = ImageSampling(2, token_temperature=1.0)
     both = decode_clip_codes(model, PROMPTS, sampling, [5, 6], by_frame=True)
@@ -100,8 +117,3 @@ def test_what_cannot_be_drawn(model):
             decode_clip_codes(
                 model, PROMPTS, ImageSampling(2, 1.0), negative_prompts=[[3]], by_frame=by_frame
             )
-        # Four frames of four tokens would seem to be an image of sixteen.
-        square = tiny_showo(image_tokens=16, video_frames=4)
-        halton = ImageSampling(2, reveal_order="halton")
-        with pytest.raises(UserError, match="'halton', an order of the tokens of an image, but"):
-            decode_clip_codes(square, PROMPTS, halton, by_frame=by_frame)

@@ -17,7 +17,7 @@ from showo_turbo.models.showo import SizeChanges
 from showo_turbo.sampling.image_sampling import ImageSampling
 from showo_turbo.shapes.clip_checker import ClipsChecker, read_frame
 from showo_turbo.shapes.write_clips import ShapesClips
-from showo_turbo.training.masking import mask_codes
+from showo_turbo.training.masking import mask_codes, mask_frame_by_frame
 from showo_turbo.training.pretrain_magvitv2 import PretrainMAGVITv2, of_latent_frames
 from showo_turbo.training.pretrain_showo import PretrainShowo
 
@@ -102,14 +102,18 @@ def module(model, tokenizer, **options):
     return made
 
 
-def test_masked_tokens_of_clips_are_predicted(random_shapes_model, tokenizer):
+@pytest.mark.parametrize("by_frame", [0.0, 0.6, 1.0])
+def test_masked_tokens_of_clips_are_predicted(random_shapes_model, tokenizer, by_frame):
     """One by one, from one forward over each sequence."""
-    made = module(random_shapes_model, tokenizer, caption_dropout=0.0)
+    made = module(random_shapes_model, tokenizer, caption_dropout=0.0, frame_by_frame=by_frame)
     assert made.model.config.image_tokens == 5 * 36
     pixels = torch.rand(2, 3, 17, 24, 24, generator=torch.Generator().manual_seed(0)) * 2 - 1
     stream = {"pixels": pixels, "caption": ["a red circle", "a star"], "seed": [3, 4]}
     codes = made.image_tokenizer.encode(pixels)
     masked = mask_codes(codes, made.model.mask_code, stream["seed"])
+    framed = mask_frame_by_frame(codes, made.model.mask_code, stream["seed"], 5)
+    chosen = {0.0: [], 0.6: [0], 1.0: [0, 1]}[by_frame]  # 0.55 is drawn from seed 3, 0.79 from 4
+    masked[chosen] = framed[chosen]
     losses = []
     for row, caption in enumerate(stream["caption"]):
         ids = made.text_tokenizer.encode(caption)

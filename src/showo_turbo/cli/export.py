@@ -255,7 +255,7 @@ def _generation(
     images = _changed(noted_images, sampling, ImageSampling())
     texts = _changed(decoding_of(kind, noted_texts), decoding, TextDecoding())
     if images is not None:
-        images.check(config.image_tokens, config.codebook_size)
+        images.check(config)
     if texts is not None:
         texts.check()
         texts.check_method(kind)

@@ -8,6 +8,7 @@ from torchmetrics import Metric
 
 from ..errors import UserError, check_kind
 from ..metrics.names import check_metrics, metric_names
+from ..models.model_config import ModelConfig
 from ..sampling.image_sampling import ImageSampling
 from ..sampling.jacobi import Driver
 from ..sampling.options import check_seed, check_whole
@@ -142,12 +143,11 @@ class EvaluationPlan:
             abilities=0,
         )
 
-    def check(self, image_tokens: int, codebook_size: int) -> None:
+    def check(self, config: ModelConfig) -> None:
         """Raise if a model cannot do it, before anything is trained, read or generated.
 
         Args:
-            image_tokens: Of the model's images.
-            codebook_size: Of its image tokenizer.
+            config: Sizes of the model.
 
         Raises:
             UserError: Naming the value.
@@ -163,7 +163,7 @@ class EvaluationPlan:
         if "top_k" in self.tables:
             samplings += plans[0].top_k
         for sampling in (*self.teacher_candidates(), *samplings):
-            sampling.check(image_tokens, codebook_size)
+            sampling.check(config)
         for decoding in (self.answering, self.teacher_answering):
             decoding.check()
         if self.abilities:

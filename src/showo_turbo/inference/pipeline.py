@@ -286,7 +286,7 @@ class ShowoPipeline(Telling):
             UserError: See `generate` and the others.
         """
         config = self.network.config
-        sampling.check(config.image_tokens, config.codebook_size)
+        sampling.check(config)
         if not len(task):
             raise UserError("there are no prompts; give at least one")
         self.check_medium(isinstance(task, VideoGeneration))

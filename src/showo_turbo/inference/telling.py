@@ -96,7 +96,7 @@ class Telling(Answering):
         config = writer.config
         how.check_for(writer)
         check_steps(max_steps)
-        sampling.check(config.image_tokens, config.codebook_size)
+        sampling.check(config)
         if not requests:
             raise UserError("there are no requests; give at least one")
         for index, request in enumerate(requests):

@@ -4,6 +4,7 @@ import math
 from typing import TYPE_CHECKING
 
 from ..errors import UserError
+from ..models.model_config import ModelConfig, video_frames
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -62,12 +63,13 @@ def oriented_halton_order(side: int, seed: int) -> "Tensor":
     return columns * side + rows if swapped else rows * side + columns
 
 
-def square_side(image_tokens: int, reveal_order: str = "halton") -> int:
-    """Height and width of the grid that the tokens of an image form.
+def square_side(config: ModelConfig, reveal_order: str = "halton") -> int:
+    """Height and width of the grid that the tokens of an image form, or of a clip's latent frame.
 
     Raises:
         UserError: If it is not a square.
     """
+    image_tokens = config.image_tokens // max(1, video_frames(config))
     side = math.isqrt(image_tokens)
     if side**2 != image_tokens:
         raise UserError(

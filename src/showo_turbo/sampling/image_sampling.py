@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import UserError, shown
+from ..models.model_config import ModelConfig
 from .changes import Changes, changes_class
 from .halton import square_side
 from .mask_schedules import MaskSchedule, check_mask_schedule
@@ -50,6 +51,7 @@ class ImageSampling:
             `oriented_halton` in one of its eight rotations and reflections, which the image's seed
             chooses (its remainder by 8), so that images of a prompt differ although all their
             tokens are the likeliest. A student that reads noise reads which one, see `noise_of`.
+            Both reveal clips one latent frame after the other, each in this order.
         schedule_base: What the shares of the mask schedule are shares of where some tokens are
             known from the beginning: with `image` of all tokens, as published, so that most of the
             unknown ones are left for the last step; with `unknown` of those that are masked at the
@@ -134,18 +136,13 @@ class ImageSampling:
             temperature *= 1 - reached / self.sampling_steps
         return temperature
 
-    def check(self, image_tokens: int, codebook_size: int) -> None:
-        """Raise on what the model cannot do.
+    def check(self, config: ModelConfig) -> None:
+        """Raise on what a model of these sizes cannot do.
 
         Raises:
             UserError: Naming the value and its range.
         """
-        check_whole(sampling_steps=self.sampling_steps)
-        if not 1 <= self.sampling_steps <= image_tokens:
-            raise UserError(
-                f"sampling_steps is {self.sampling_steps}; choose 1 to {image_tokens} (the image "
-                "tokens)"
-            )
+        self.check_steps(config.image_tokens)
         check_mask_schedule(self.mask_schedule)
         check_not_negative(
             guidance_scale=self.guidance_scale,
@@ -162,13 +159,25 @@ class ImageSampling:
         check_choice(RevealOrder, reveal_order=self.reveal_order)
         check_choice(ScheduleBase, schedule_base=self.schedule_base)
         if self.reveal_order != "confidence":
-            square_side(image_tokens, self.reveal_order)
+            square_side(config, self.reveal_order)
             if self.confidence_temperature > 0:
                 raise UserError(
                     f"confidence_temperature is {self.confidence_temperature}, but reveal_order "
                     f"'{self.reveal_order}' takes no noise; leave one of them out"
                 )
-        self._check_top_k(image_tokens, codebook_size)
+        self._check_top_k(config.image_tokens, config.codebook_size)
+
+    def check_steps(self, tokens: int) -> None:
+        """Raise unless each step reveals at least one of so many tokens.
+
+        Raises:
+            UserError: Naming the value and its range.
+        """
+        check_whole(sampling_steps=self.sampling_steps)
+        if not 1 <= self.sampling_steps <= tokens:
+            raise UserError(
+                f"sampling_steps is {self.sampling_steps}; choose 1 to {tokens} (the image tokens)"
+            )
 
     def _check_top_k(self, image_tokens: int, codebook_size: int) -> None:
         if not isinstance(self.top_k, Mapping):

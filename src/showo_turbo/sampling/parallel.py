@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError
+from ..models.model_config import ModelConfig, video_frames
 from ..models.protocols import ImageModel, ImagePrefix, with_noise
 from .halton import halton_order, oriented_halton_order, square_side
 from .image_sampling import ImageSampling
@@ -68,7 +69,7 @@ def denoise_images(
 
     Source: MaskGIT (arXiv 2202.04200), section 3.2; guidance as in Show-o (arXiv 2408.12528).
     """
-    sampling.check(model.config.image_tokens, model.config.codebook_size)
+    sampling.check(model.config)
     seeds = seed_of_each(seeds, len(prompts))
     prefix = begin_guided(model, prompts, sampling, seeds, negative_prompts)
     yield from denoise_behind(model, prefix, sampling, seeds, known, done)
@@ -138,7 +139,7 @@ def denoise_behind(
     shared = None
     if sampling.shared_noise_seed is not None:
         shared = SamplerNoise([sampling.shared_noise_seed], image_tokens, model.device).gumbel(1.0)
-    order = _fixed_order(sampling, image_tokens, seeds)
+    order = _fixed_order(sampling, model.config, seeds)
     order = None if order is None else order.to(model.device)
     codes = starting_codes(model, batch, known)
     if drawn is None:
@@ -177,14 +178,19 @@ def denoise_behind(
         yield DenoisingStep(step, codes, revealed, logits)
 
 
-def _fixed_order(sampling: ImageSampling, image_tokens: int, seeds: Sequence[int]) -> Tensor | None:
+def _fixed_order(
+    sampling: ImageSampling, config: ModelConfig, seeds: Sequence[int]
+) -> Tensor | None:
     """At what place each token is revealed, `(batch, image_tokens)`; None if that is not fixed."""
     if sampling.reveal_order == "confidence":
         return None
-    side = square_side(image_tokens, sampling.reveal_order)
+    side = square_side(config, sampling.reveal_order)
     if sampling.reveal_order == "halton":
-        return halton_order(side, side).argsort().expand(len(seeds), -1)
-    return torch.stack([oriented_halton_order(side, seed).argsort() for seed in seeds])
+        places = halton_order(side, side).argsort().expand(len(seeds), -1)
+    else:
+        places = torch.stack([oriented_halton_order(side, seed).argsort() for seed in seeds])
+    frames = range(max(1, video_frames(config)))
+    return torch.cat([places + frame * side**2 for frame in frames], dim=1)
 
 
 def starting_codes(model: ImageModel, batch: int, known: Tensor | None) -> Tensor:

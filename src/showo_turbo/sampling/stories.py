@@ -73,7 +73,7 @@ def tell_stories(
     check_steps(max_steps)
     decoding.check_for(writer)
     config = writer.config
-    sampling.check(config.image_tokens, config.codebook_size)
+    sampling.check(config)
     if not prompts:
         raise UserError("there are no stories; give at least one request")
     telling = _Telling(writer, prompts, sampling, decoding, max_steps, seeds)

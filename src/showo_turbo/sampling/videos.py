@@ -28,12 +28,9 @@ def check_clip_sampling(config: ModelConfig, sampling: ImageSampling, by_frame: 
     frames = video_frames(config)
     if not frames:
         raise UserError("the model generates images, not clips; name one of clips")
-    if sampling.reveal_order != "confidence":
-        raise UserError(
-            f"reveal_order is '{sampling.reveal_order}', an order of the tokens of an image, but "
-            "the model generates clips; choose 'confidence'"
-        )
-    sampling.check(config.image_tokens // (frames if by_frame else 1), config.codebook_size)
+    if by_frame:
+        sampling.check_steps(config.image_tokens // frames)
+    sampling.check(config)
 
 
 @torch.no_grad()

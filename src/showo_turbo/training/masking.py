@@ -67,6 +67,29 @@ def mask_codes(
     return codes.masked_fill(masked.to(codes.device), mask_code)
 
 
+def mask_frame_by_frame(codes: Tensor, mask_code: int, seeds: Sequence[int], frames: int) -> Tensor:
+    """Mask clips as they are when their frames are generated one after the other.
+
+    Args:
+        codes: `(batch, image_tokens)`, those of the first latent frame first.
+        mask_code: What masked codes become.
+        seeds: One a clip: its masks depend on nothing else.
+        frames: Latent frames of a clip. Each is as likely to be the one that a random share of is
+            masked, as in `mask_codes`; those before it are known, and those after it masked.
+
+    Returns:
+        `(batch, image_tokens)`.
+    """
+    size = codes.shape[1] // frames
+    masked = torch.full_like(codes, mask_code)
+    for row, seed in enumerate(seeds):
+        start = size * int(torch.randint(frames, (), generator=_generator(seed, "frame")))
+        masked[row, :start] = codes[row, :start]
+        frame = codes[row : row + 1, start : start + size]
+        masked[row, start : start + size] = mask_codes(frame, mask_code, [seed])[0]
+    return masked
+
+
 def draw_codes(logits: Tensor, seeds: Sequence[int]) -> Tensor:
     """Draw each token of images for itself, at temperature 1.
 

@@ -121,7 +121,7 @@ class MeasuredModule(LightningModule, ABC):
         """
         self.evaluation_report = Report()
         config = self.measured_network.config
-        self.evaluation.check(config.image_tokens, config.codebook_size)
+        self.evaluation.check(config)
         # Processes that share the weights must stay in step, and answers differ in length.
         share = Share() if is_sharded(self.trainer) else Share.of_this_process()
         self._batches = GatheredBatches(self.image_encoder, share)

@@ -12,11 +12,14 @@ from ..data.caption_questions import LEARN_QUESTION
 from ..errors import UserError
 from ..inference.loading import image_side
 from ..models.magvitv2 import MAGVITv2
+from ..models.model_config import video_frames
 from ..models.showo import Showo, ShowoSizes, SizeChanges, start_from_phi
 from ..models.showo.sequences import IGNORE, Sequences
 from ..sampling.options import check_choice
 from ..utils.lightning_internals import trainer_of
+from ..utils.random import uniform
 from .geometry import data_resolution
+from .masking import mask_frame_by_frame
 from .pretraining import Pretraining
 from .story_losses import EncodedStory, story_length, story_losses
 
@@ -47,6 +50,9 @@ class PretrainShowo(Pretraining):
         language_model: A Phi to start from, a folder or a hub id such as `microsoft/phi-1_5`; see
             `start_from_phi`.
         trained: Whether all weights are trained, or only the `projector` of features.
+        frame_by_frame: Share of clips that are masked frame by frame, see `mask_frame_by_frame`; of
+            the others any tokens are masked. Needed to go on from a first frame, and to generate
+            `by_frame`.
         as_captions: Whether the answers of the stream `text` are learned as captions, which answer
             no question; their questions are left out.
         **options: Those of `Pretraining`.
@@ -67,6 +73,7 @@ class PretrainShowo(Pretraining):
         language_model: str | None = None,
         trained: Trained = "all",
         as_captions: bool = False,
+        frame_by_frame: float = 0.0,
         **options: Any,
     ) -> None:
         super().__init__(**options)
@@ -88,6 +95,9 @@ class PretrainShowo(Pretraining):
         check_choice(Trained, trained=trained)
         self.trained = trained
         self.as_captions = as_captions
+        if not 0 <= frame_by_frame <= 1:
+            raise UserError(f"frame_by_frame is {frame_by_frame}; expected a share, set it to 0..1")
+        self.frame_by_frame = frame_by_frame
 
     def load_network(self, model: str) -> Showo:
         """The network of a model, with changed sizes, and a new projector, if they ask for one."""
@@ -104,6 +114,11 @@ class PretrainShowo(Pretraining):
     def configure_model(self) -> None:
         """Build or load the networks, once, and freeze what is not trained."""
         super().configure_model()
+        if self.frame_by_frame and not video_frames(self._network().config):
+            raise UserError(
+                f"frame_by_frame is {self.frame_by_frame}, but the model generates images, not "
+                "clips; set it to 0, or video_frames of changed_sizes to a clip's latent frames"
+            )
         if self.trained == "projector":
             network = self._network()
             self._check_projector(network)
@@ -150,6 +165,16 @@ class PretrainShowo(Pretraining):
 
     def _network(self) -> Showo:
         return cast(Showo, self.model)  # from configure_model on
+
+    def _masked(self, codes: Tensor, seeds: Sequence[int]) -> Tensor:
+        masked = super()._masked(codes, seeds)
+        if not self.frame_by_frame:
+            return masked
+        network = self._network()
+        frames = video_frames(network.config)
+        by_frame = mask_frame_by_frame(codes, network.mask_code, seeds, frames)
+        chosen = [uniform(seed, stream="frame by frame") < self.frame_by_frame for seed in seeds]
+        return torch.where(torch.tensor(chosen, device=codes.device)[:, None], by_frame, masked)
 
     def _masked_logits(
         self, prompts: Sequence[Sequence[int]], codes: Tensor, masked: Tensor

@@ -178,7 +178,7 @@ class Pretraining(MeasuredModule):
         if self.gradient_checkpointing:
             self.model.gradient_checkpointing_enable()
         config = self.model.config
-        self.sampling.check(config.image_tokens, config.codebook_size)
+        self.sampling.check(config)
         self.check_answers(self.model)
 
     def training_step(self, batch: dict[str, dict[str, Any]], batch_index: int) -> Tensor:
@@ -214,10 +214,14 @@ class Pretraining(MeasuredModule):
         prompts = self._encode_captions(stream["caption"], stream["seed"])
         seeds = [stream["seed"][place] for place in prompts]
         codes = self._encode_images(stream["pixels"][list(prompts)])
-        masked = mask_codes(codes, model.mask_code, seeds)
+        masked = self._masked(codes, seeds)
         hidden = masked == model.mask_code
         logits = self._masked_logits(list(prompts.values()), masked, hidden)
         return F.cross_entropy(logits.float(), codes[hidden])
+
+    def _masked(self, codes: Tensor, seeds: Sequence[int]) -> Tensor:
+        """The codes with a share of each image's masked, at least one."""
+        return mask_codes(codes, self._network().mask_code, seeds)
 
     def _masked_logits(
         self, prompts: Sequence[Sequence[int]], codes: Tensor, masked: Tensor

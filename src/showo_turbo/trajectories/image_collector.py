@@ -102,7 +102,7 @@ class ImageCollection:
             UserError: Naming the value and its range.
         """
         if self.source is None:
-            self.sampling.check(model.config.image_tokens, model.config.codebook_size)
+            self.sampling.check(model.config)
         else:
             self.source.check(self, model, captions)
 

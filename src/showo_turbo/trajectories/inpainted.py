@@ -86,9 +86,7 @@ class Inpainted(ImageSource):
                 f"Inpainted masks a box of a square of tokens, but an image has "
                 f"{config.image_tokens}; choose another source"
             )
-        changed_settings(settings, self.sampling).sampling.check(
-            config.image_tokens, config.codebook_size
-        )
+        changed_settings(settings, self.sampling).sampling.check(config)
         self._images.check(settings, model, captions)
 
     def draw(

@@ -62,12 +62,9 @@ class OnPolicy(ImageSource):
                 f"OnPolicy gives no targets at the ends of {settings.segments} segments; set "
                 "image_segments to 1"
             )
-        config = model.config
         for steps in self.steps:
-            self._rollout(settings, steps).check(config.image_tokens, config.codebook_size)
-        changed_settings(settings, self.completion).sampling.check(
-            config.image_tokens, config.codebook_size
-        )
+            self._rollout(settings, steps).check(model.config)
+        changed_settings(settings, self.completion).sampling.check(model.config)
 
     def draw(
         self, collecting: Collecting, prompts: Sequence[ImagePrompt], seeds: Sequence[int]

@@ -38,10 +38,7 @@ class Sampled(ImageSource):
         self, settings: ImageCollection, model: ImageModel, captions: Sequence[str] = ()
     ) -> None:
         """Look for what cannot be generated; see `ImageSource.check`."""
-        config = model.config
-        changed_settings(settings, self.sampling).sampling.check(
-            config.image_tokens, config.codebook_size
-        )
+        changed_settings(settings, self.sampling).sampling.check(model.config)
 
     def draw(
         self, collecting: Collecting, prompts: Sequence[ImagePrompt], seeds: Sequence[int]
