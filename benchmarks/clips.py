@@ -79,7 +79,7 @@ def main() -> None:
     ability = f"{level} clips"
     for name, pipeline in pipelines_of(options):
         for steps in options.steps:
-            way = sampling_of(name, pipeline, steps, options.guidance, "confidence")
+            way = sampling_of(name, pipeline, steps, options.guidance, "halton")
             for given, by_frame in ((False, False), (True, False), (False, True)):
                 own = replace(way, sampling_steps=math.ceil(steps / 4)) if by_frame else way
                 marks, videos, seconds = drawn(pipeline, scenes, own, given, by_frame)

@@ -153,6 +153,15 @@ class TestBadInput:
         with pytest.raises(UserError, match="have 108 tokens, those of the model 180"):
             made.training_step({"image": stream}, 0)
 
+    def test_masks_of_clips(self, random_shapes_model):
+        with pytest.raises(
+            UserError, match=r"^frame_by_frame is 1\.5; expected a share, set it to"
+        ):
+            PretrainShowo(frame_by_frame=1.5)
+        made = PretrainShowo(initial_weights=str(random_shapes_model), frame_by_frame=0.5)
+        with pytest.raises(UserError, match=r"^frame_by_frame is 0\.5, but the model generates im"):
+            made.configure_model()
+
     @pytest.mark.parametrize("frames", [2, 16])
     def test_clips_that_a_tokenizer_cannot_learn_from(self, tokenizer, frames):
         made = PretrainMAGVITv2(initial_weights=str(tokenizer))
