@@ -4,7 +4,8 @@
 
 On captions that no training clip has: of text alone, all latent frames together and one after
 the other, and with the first frame given; and answers about clips. The figures go to
-`benchmarks/results/abilities.json`, and the first clips beside it as GIF.
+`benchmarks/results/abilities.json`, and the first clips beside it as one GIF: a row for each model
+and number of steps.
 """
 
 import math
@@ -27,7 +28,8 @@ from showo_turbo.shapes.clips import ClipScene, Level, clip_questions, render_cl
 FLOOR = 0.8
 """Share of easy clips that the teacher should generate right in 16 steps."""
 
-SHOWN = 4
+SHOWN, SIDE = 6, 76
+"""Clips in a row, and pixels from one to the next."""
 
 
 def share(marks: Sequence[bool]) -> dict[str, Any]:
@@ -77,6 +79,7 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     scores: dict[tuple[str, int], float] = {}
     ability = f"{level} clips"
+    shown: list[Sequence[Sequence[Image.Image]]] = []
     for name, pipeline in pipelines_of(options):
         for steps in options.steps:
             way = sampling_of(name, pipeline, steps, options.guidance, "halton")
@@ -89,19 +92,28 @@ def main() -> None:
                 print(rows[-1])
                 if not given and not by_frame:
                     scores[name, steps] = rows[-1]["joint"]
-                    write_first(videos, options.output, f"{name}-{steps}")
+                    shown.append(videos[:SHOWN])
         answers = share(answered(pipeline, scenes[:60]))
         rows.append({"model": name, "ability": f"answers about {ability}", **answers})
         print(rows[-1])
         told = {ability: kept(scores, FLOOR), f"answers about {ability}": {}}
         write_ability_rows(options.output, rows, told)
+    for number, scene in enumerate(scenes[:SHOWN]):
+        print(f"column {number + 1}:", scene.captions[number % 2])
+    write_rows(shown, options.output.with_name("clips.gif"))
 
 
-def write_first(videos: Sequence[Sequence[Image.Image]], output: Path, name: str) -> None:
-    """The first clips as GIF, magnified, beside the figures."""
-    for number, video in enumerate(videos[:SHOWN]):
-        large = [frame.resize((96, 96), Image.Resampling.NEAREST) for frame in video]
-        write_clip(output.with_name(f"clip-{name}-{number}.gif"), large)
+def write_rows(rows: Sequence[Sequence[Sequence[Image.Image]]], path: Path) -> None:
+    """Rows of clips as one that shows all of them, magnified."""
+    frames = []
+    for frame in range(len(rows[0][0])):
+        sheet = Image.new("RGB", (SIDE * len(rows[0]), SIDE * len(rows)), "white")
+        for row, videos in enumerate(rows):
+            for column, video in enumerate(videos):
+                large = video[frame].resize((SIDE - 4, SIDE - 4), Image.Resampling.NEAREST)
+                sheet.paste(large, (column * SIDE, row * SIDE))
+        frames.append(sheet)
+    write_clip(path, frames)
 
 
 if __name__ == "__main__":
