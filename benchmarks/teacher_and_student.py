@@ -61,6 +61,6 @@ def kept(scores: Mapping[tuple[str, int], float], floor: float) -> dict[str, flo
         scores: By model and number of steps.
         floor: What the teacher should reach.
     """
-    steps = [count for _, count in scores]
-    teacher = scores.get(("teacher", max(steps)))
-    return floors(teacher, floor, scores.get(("student", min(steps))))
+    steps = sorted(count for _, count in scores) or [0]
+    teacher = scores.get(("teacher", steps[-1]))
+    return floors(teacher, floor, scores.get(("student", steps[0])))

@@ -258,4 +258,5 @@ def test_rows_of_abilities_in_one_file(tmp_path, monkeypatch):
     told = found["measured"]["stories"]
     assert (told["base"], told["floor"], told["kept_by_student"]) == (0.8, 0.7, 0.75)
     assert found["measured"]["clips"].keys() == {"command", "hardware", "version"}
+    assert pair.kept({}, 0.7) == {"floor": 0.7}  # before the first of them is there
     assert pair.kept({("teacher", 16): 0.8}, 0.7) == {"floor": 0.7, "base": 0.8}
