@@ -71,7 +71,7 @@ def answered(pipeline: ShowoPipeline, scenes: Sequence[ClipScene]) -> list[bool]
 
 
 def main() -> None:
-    parser = options_of(__doc__, "clips", 120)
+    parser = options_of(__doc__, "clips", 240, guidance=0.0)
     parser.add_argument("--level", default="easy", choices=["easy", "hard"])
     options = parser.parse_args()
     level: Level = options.level
@@ -93,7 +93,7 @@ def main() -> None:
                 if not given and not by_frame:
                     scores[name, steps] = rows[-1]["joint"]
                     shown.append(videos[:SHOWN])
-        answers = share(answered(pipeline, scenes[:60]))
+        answers = share(answered(pipeline, scenes[:120]))
         rows.append({"model": name, "ability": f"answers about {ability}", **answers})
         print(rows[-1])
         told = {ability: kept(scores, FLOOR), f"answers about {ability}": {}}

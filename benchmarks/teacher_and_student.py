@@ -11,13 +11,16 @@ from showo_turbo.inference import ShowoPipeline
 from showo_turbo.sampling.image_sampling import ImageSampling, RevealOrder
 
 
-def options_of(description: str | None, cases: str, count: int) -> argparse.ArgumentParser:
+def options_of(
+    description: str | None, cases: str, count: int, guidance: float = 1.0
+) -> argparse.ArgumentParser:
     """The options of such a benchmark.
 
     Args:
         description: Of the benchmark.
         cases: What it is measured on, in the plural; names an option.
         count: How many of them by default.
+        guidance: Of the teacher by default.
     """
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -26,7 +29,9 @@ def options_of(description: str | None, cases: str, count: int) -> argparse.Argu
     parser.add_argument("--student", help="folder of a distilled one")
     parser.add_argument(f"--{cases}", type=int, default=count, help=f"held-out ones ({count})")
     parser.add_argument("--steps", type=int, nargs="+", default=[16, 4], help="(16 4)")
-    parser.add_argument("--guidance", type=float, default=1.0, help="of the teacher (1)")
+    parser.add_argument(
+        "--guidance", type=float, default=guidance, help=f"of the teacher ({guidance:g})"
+    )
     parser.add_argument("--output", type=Path, default=FILE)
     return parser
 
