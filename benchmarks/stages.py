@@ -89,7 +89,9 @@ def train(name: str, runs: Path, world: Path, steps: int) -> Path:
 def measure(model: Path, prompts: Any, records: Sequence[TextRecord]) -> dict[str, Any]:
     """The scores of a model's images and answers."""
     bundle = LoadedModel.from_pretrained(model, device="cpu")
-    images = evaluate_images(bundle, prompts, bundle.sampling, checker=ShapesChecker())
+    images = evaluate_images(
+        bundle, prompts, bundle.sampling, split="test", checker=ShapesChecker()
+    )
     decoding = TextDecoding(method="autoregressive")
     texts = evaluate_text(bundle, records, decoding=decoding, timed=0)
     return {"images": images.to_dict(), "text": texts.to_dict()}
