@@ -48,7 +48,7 @@ def test_runs_of_another_kind(file):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "steps"),
-    [("student_clips", (5 * 1024 + 3 * 4 * 1536) // 16), ("quickstart_mmada", 3 * 4 * 5120 // 64)],
+    [("student_clips", (5 * 1024 + 4 * 4 * 1536) // 16), ("quickstart_mmada", 3 * 4 * 5120 // 64)],
 )
 def test_models_that_are_trained_first(trained, name, steps):
     found = estimate(planned(f"{name}.yaml"))
