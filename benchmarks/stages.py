@@ -1,13 +1,13 @@
 """What Show-o's three stages of pretraining are worth: against the second stage alone.
 
-    python benchmarks/stages.py                       # about an hour on two cores
+    python benchmarks/stages.py              # hours; --steps 300 takes an hour of one core
 
 Trains `configs/stages/` on the shapes world: classes and captions, captions for both tasks,
 instructions; and beside them stage 2 alone, and stage 3 alone, for as many steps as the three have
 together. Scored are the test prompts in 16 guided steps, and exact answers to questions about
 images of the validation split. Models and checkpoints are in `runs/stages`: the same command goes
-on where it stopped. The figures go to `benchmarks/results/stages.json` as they come, and at the end
-to `stages.md`. One seed each.
+on where it stopped. The figures go to `benchmarks/results/stages.json` and `stages.md` as they
+come. One seed each.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from input_runs import showo_turbo
 from method_runs.outcomes import read_prompts
 
 from showo_turbo.evaluation import TextRecord, evaluate_images, evaluate_text, to_markdown
-from showo_turbo.evaluation.environment import describe_hardware, provenance
+from showo_turbo.evaluation.environment import provenance
 from showo_turbo.evaluation.tables import Figures, with_interval
 from showo_turbo.inference.loaded_model import LoadedModel
 from showo_turbo.sampling.text_decoding import TextDecoding
@@ -112,6 +112,14 @@ def table(rows: Sequence[dict[str, Any]]) -> Figures:
     return Figures("Pretraining in stages", header, lines)
 
 
+def described(found: dict[str, Any]) -> str:
+    """The table with how it was measured."""
+    rows = found["rows"]
+    images, texts = (rows[0][kind]["n"] for kind in ("images", "text"))
+    note = f"n = {images:,} prompts and {texts:,} questions; one seed."
+    return f"{to_markdown([table(rows)])}\n{note} `{found['command']}`, {found['hardware']}.\n"
+
+
 def main() -> None:
     """Train and measure what is not there yet."""
     parser = argparse.ArgumentParser(
@@ -136,14 +144,10 @@ def main() -> None:
         before = next((row["steps"] for row in rows if row["name"] == start), 0)
         key = {"name": name, "steps": before + length * options.steps}
         rows.append(key | measure(model, prompts, records))
-        write_json(options.output, provenance() | {"rows": rows})
-    text = to_markdown([table(rows)])
-    note = f"n = {len(prompts)} prompts and {len(records)} questions; one seed each."
-    write_text(
-        options.output.with_suffix(".md"),
-        f"{text}\n{note} `python benchmarks/stages.py`, {describe_hardware()}.\n",
-    )
-    print(text)
+        found = provenance() | {"rows": rows}
+        write_json(options.output, found)
+        write_text(options.output.with_suffix(".md"), described(found))
+    print(to_markdown([table(rows)]))
 
 
 if __name__ == "__main__":

@@ -113,8 +113,9 @@ class TestBadInput:
         task = VideoGeneration(Prompts(PROMPTS), by_frame=True)
         with pytest.raises(UserError, match="sampling_steps is 17"):
             clips.draw_batches(task, ImageSampling(17))
-        with pytest.raises(UserError, match="reveal_order is 'halton'"):
-            clips.generate_video(PROMPTS, sampling_steps=2, reveal_order="halton", by_frame=True)
+        noisy = ImageSampling(2, reveal_order="halton", confidence_temperature=1.0)
+        with pytest.raises(UserError, match="reveal_order 'halton' takes no noise"):
+            clips.draw_batches(task, noisy)
 
     def test_images_that_cannot_be_read(self, clips):
         with pytest.raises(UserError, match=r"none\.png does not exist"):
