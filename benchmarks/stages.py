@@ -1,6 +1,6 @@
 """What Show-o's three stages of pretraining are worth: against the second stage alone.
 
-    python benchmarks/stages.py              # hours; --steps 300 takes an hour of one core
+    python benchmarks/stages.py              # hours; with --steps 300 more than one, on one core
 
 Trains `configs/stages/` on the shapes world: classes and captions, captions for both tasks,
 instructions; and beside them stage 2 alone, and stage 3 alone, for as many steps as the three have
